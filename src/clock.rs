@@ -1,0 +1,28 @@
+//! The only `now()`. Everything that judges takes time as an argument; everything that does asks here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::facts::{ExchangeId, Timestamp};
+
+/// The wall clock, UTC, in microseconds. Before 1970 it reads 0.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// A new exchange id: the present microsecond, or the one after the last id given out, so that ids
+/// of one process are unique and ascending even when the clock steps back.
+pub fn exchange_id() -> ExchangeId {
+    let now = now().0;
+    let mut last = LAST.load(Ordering::Relaxed);
+    loop {
+        let next = now.max(last + 1);
+        match LAST.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return ExchangeId(next),
+            Err(seen) => last = seen,
+        }
+    }
+}

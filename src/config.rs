@@ -1,0 +1,174 @@
+//! The gate's settings: read from TOML whole or refused whole, with defaults that need no file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::parse::{Document, Problem, Section};
+use crate::store::Durability;
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: Vec<SocketAddr>,
+    pub data_dir: Option<PathBuf>,
+    pub policy: Option<PathBuf>,
+    pub name: String,
+    pub site: Option<String>,
+    pub contact: Option<String>,
+    pub via: bool,
+    pub dns_servers: Vec<SocketAddr>,
+    pub dns_timeout: Duration,
+    pub durability: Durability,
+    pub segment_bytes_max: u64,
+    pub keep_query: bool,
+    pub connect_timeout: Duration,
+    pub head_timeout: Duration,
+    pub keep_alive_timeout: Duration,
+    pub body_timeout: Duration,
+    pub hello_timeout: Duration,
+    pub tunnel_idle: Duration,
+    pub tunnel_lifetime: Duration,
+    pub drain_timeout: Duration,
+    pub connections_max: u64,
+    pub head_bytes_max: u64,
+}
+
+const DAY: u64 = 86_400;
+
+impl Default for Config {
+    /// Loopback only, and nothing that grants: what may leave is the policy's alone.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 3128))],
+            data_dir: None,
+            policy: None,
+            name: "sekisho".to_owned(),
+            site: None,
+            contact: None,
+            via: true,
+            dns_servers: Vec::new(),
+            dns_timeout: seconds(3),
+            durability: Durability::Batch,
+            segment_bytes_max: 256 << 20,
+            keep_query: false,
+            connect_timeout: seconds(15),
+            head_timeout: seconds(15),
+            keep_alive_timeout: seconds(120),
+            body_timeout: seconds(120),
+            hello_timeout: seconds(30),
+            tunnel_idle: seconds(600),
+            tunnel_lifetime: seconds(8 * 3600),
+            drain_timeout: seconds(10),
+            connections_max: 20_000,
+            head_bytes_max: 64 << 10,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a config file; `file` is the name that problems show.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its place and its fix.
+    pub fn read(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Document::read(file, text, |root| {
+            let mut config = Self::default();
+            if let Some(mut section) = root.table("gate") {
+                config.read_gate(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("dns") {
+                config.dns_servers = addresses(&mut section, "servers").unwrap_or_default();
+                seconds(&mut section, "timeout_seconds", 60, &mut config.dns_timeout);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("evidence") {
+                config.read_evidence(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("limits") {
+                config.read_limits(&mut section);
+                section.finish();
+            }
+            Some(config)
+        })
+    }
+
+    fn read_gate(&mut self, section: &mut Section<'_, '_>) {
+        if let Some(listen) = addresses(section, "listen") {
+            self.listen = listen;
+        }
+        self.data_dir = section.string("data_dir").map(|path| path.value.into());
+        self.policy = section.string("policy").map(|path| path.value.into());
+        if let Some(name) = section.string("name") {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            if name.value.is_empty() || name.value.len() > 64 || !name.value.bytes().all(plain) {
+                section.problem(
+                    &name.place,
+                    format!("`name` cannot be {:?}", name.value),
+                    "write 1 to 64 letters, digits, `-`, `_` or `.`: it stands in Via",
+                );
+            }
+            self.name = name.value;
+        }
+        self.site = section.string("site").map(|text| text.value);
+        self.contact = section.string("contact").map(|text| text.value);
+        if let Some(via) = section.boolean("via") {
+            self.via = via;
+        }
+    }
+
+    fn read_evidence(&mut self, section: &mut Section<'_, '_>) {
+        let words = [("batch", Durability::Batch), ("strict", Durability::Strict)];
+        if let Some(durability) = section.word("durability", &words) {
+            self.durability = durability;
+        }
+        if let Some(mib) = section.integer("segment_mib", 1..=65_536) {
+            self.segment_bytes_max = mib << 20;
+        }
+        if let Some(keep) = section.boolean("keep_query") {
+            self.keep_query = keep;
+        }
+    }
+
+    fn read_limits(&mut self, section: &mut Section<'_, '_>) {
+        seconds(section, "connect_seconds", 600, &mut self.connect_timeout);
+        seconds(section, "head_seconds", 600, &mut self.head_timeout);
+        seconds(section, "keep_alive_seconds", DAY, &mut self.keep_alive_timeout);
+        seconds(section, "body_seconds", DAY, &mut self.body_timeout);
+        seconds(section, "hello_seconds", 600, &mut self.hello_timeout);
+        seconds(section, "tunnel_idle_seconds", 7 * DAY, &mut self.tunnel_idle);
+        seconds(section, "tunnel_lifetime_seconds", 7 * DAY, &mut self.tunnel_lifetime);
+        seconds(section, "drain_seconds", 3600, &mut self.drain_timeout);
+        if let Some(connections) = section.integer("connections_max", 1..=1_000_000) {
+            self.connections_max = connections;
+        }
+        if let Some(kib) = section.integer("head_kib_max", 1..=1024) {
+            self.head_bytes_max = kib << 10;
+        }
+    }
+}
+
+fn seconds(section: &mut Section<'_, '_>, key: &'static str, most: u64, into: &mut Duration) {
+    if let Some(seconds) = section.integer(key, 1..=most) {
+        *into = Duration::from_secs(seconds);
+    }
+}
+
+fn addresses(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<SocketAddr>> {
+    let texts = section.strings(key)?;
+    let mut addresses = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.value.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => section.problem(
+                &text.place,
+                format!("`{}` is no address with a port", text.value),
+                "write it like \"127.0.0.1:3128\" or \"[::1]:3128\"",
+            ),
+        }
+    }
+    Some(addresses)
+}

@@ -1,0 +1,178 @@
+use std::fmt::Write;
+
+use super::record::SCHEMA;
+
+/// The running hash before the first line.
+pub const HASH_ZERO: [u8; 32] = [0; 32];
+
+/// The head of the journal: the number and running hash of its last line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    pub seq: u64,
+    pub hash: [u8; 32],
+}
+
+/// Where and how the chain is broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Break {
+    #[error("the record numbered {seq} was altered: its hash does not fit its text")]
+    Altered { seq: u64 },
+    #[error("records {first} to {last} are missing")]
+    Missing { first: u64, last: u64 },
+    #[error("the record numbered {found} stands where {expected} belongs: reordered or repeated")]
+    Reordered { expected: u64, found: u64 },
+    #[error("a line after record {after} is no record: it has no number or no hash")]
+    NotARecord { after: u64 },
+}
+
+impl Chain {
+    /// The chain of an empty journal.
+    pub fn start() -> Self {
+        Self { seq: 0, hash: HASH_ZERO }
+    }
+
+    /// Appends the line of a record, given the members [`super::Record::encode`] made, and moves on.
+    pub fn append(&mut self, members: &[u8], out: &mut Vec<u8>) {
+        let begin = out.len();
+        self.seq += 1;
+        out.extend_from_slice(format!("{{\"v\":{SCHEMA},\"seq\":{},", self.seq).as_bytes());
+        out.extend_from_slice(members);
+        self.hash = running(&self.hash, out.get(begin..).unwrap_or_default());
+        out.extend_from_slice(b",\"h\":\"");
+        out.extend_from_slice(short_hex(&self.hash).as_bytes());
+        out.extend_from_slice(b"\"}\n");
+    }
+
+    /// The whole running hash in hexadecimal.
+    pub fn hash_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.hash).to_hex().to_string()
+    }
+}
+
+fn running(before: &[u8; 32], line: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before);
+    hasher.update(line);
+    *hasher.finalize().as_bytes()
+}
+
+fn short_hex(hash: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(16);
+    for byte in hash.iter().take(8) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Reads lines in order and finds the first that was altered, removed or moved.
+#[derive(Debug)]
+pub struct Verifier {
+    chain: Chain,
+}
+
+impl Verifier {
+    /// Starts after `chain`; [`Chain::start`] for a whole journal.
+    pub fn new(chain: Chain) -> Self {
+        Self { chain }
+    }
+
+    /// The last line that was found right.
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// Takes the next line, without its line end.
+    ///
+    /// # Errors
+    /// The break at this line; the verifier stays where it was.
+    pub fn line(&mut self, line: &[u8]) -> Result<(), Break> {
+        let expected = self.chain.seq + 1;
+        let not_a_record = Break::NotARecord { after: self.chain.seq };
+        let (text, hash) = split_hash(line).ok_or_else(|| not_a_record.clone())?;
+        let seq = sequence(text).ok_or(not_a_record)?;
+        if seq > expected {
+            return Err(Break::Missing { first: expected, last: seq - 1 });
+        }
+        if seq < expected {
+            return Err(Break::Reordered { expected, found: seq });
+        }
+        let running = running(&self.chain.hash, text);
+        if short_hex(&running).as_bytes() != hash {
+            return Err(Break::Altered { seq });
+        }
+        self.chain = Chain { seq, hash: running };
+        Ok(())
+    }
+}
+
+/// Parts a line into what is hashed and the 16 hexadecimal digits at its end.
+fn split_hash(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (text, tail) = line.split_at_checked(line.len().checked_sub(b",\"h\":\"0123456789abcdef\"}".len())?)?;
+    let hash = tail.strip_prefix(b",\"h\":\"")?.strip_suffix(b"\"}")?;
+    Some((text, hash))
+}
+
+fn sequence(text: &[u8]) -> Option<u64> {
+    let rest = text.strip_prefix(format!("{{\"v\":{SCHEMA},\"seq\":").as_bytes())?;
+    let end = rest.iter().position(|b| *b == b',')?;
+    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(records: usize) -> Vec<Vec<u8>> {
+        let mut chain = Chain::start();
+        (0..records)
+            .map(|n| {
+                let mut line = Vec::new();
+                chain.append(format!("\"kind\":\"admin\",\"n\":{n}").as_bytes(), &mut line);
+                line.pop();
+                line
+            })
+            .collect()
+    }
+
+    fn verify(lines: &[Vec<u8>]) -> Result<u64, Break> {
+        let mut verifier = Verifier::new(Chain::start());
+        for line in lines {
+            verifier.line(line)?;
+        }
+        Ok(verifier.chain().seq)
+    }
+
+    #[test]
+    fn an_untouched_journal_verifies() {
+        assert_eq!(verify(&journal(20)), Ok(20));
+    }
+
+    #[test]
+    fn an_altered_record_is_named() {
+        let mut lines = journal(9);
+        let at = lines[4].iter().position(|b| *b == b'4').unwrap();
+        lines[4][at] = b'5';
+        assert_eq!(verify(&lines), Err(Break::Altered { seq: 5 }));
+    }
+
+    #[test]
+    fn a_missing_record_is_named() {
+        let mut lines = journal(9);
+        lines.drain(3..5);
+        assert_eq!(verify(&lines), Err(Break::Missing { first: 4, last: 5 }));
+    }
+
+    #[test]
+    fn a_reordered_record_is_named() {
+        let mut lines = journal(9);
+        lines[6] = lines[2].clone();
+        assert_eq!(verify(&lines), Err(Break::Reordered { expected: 7, found: 3 }));
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_named_by_the_one_before_it() {
+        let mut lines = journal(3);
+        lines[1] = b"{}".to_vec();
+        assert_eq!(verify(&lines), Err(Break::NotARecord { after: 1 }));
+    }
+}

@@ -1,0 +1,29 @@
+//! Every kind of record, the line it becomes, and the hash chain over the lines.
+//!
+//! # The journal, schema version 1
+//!
+//! JSON Lines. A line is an object that begins with `v` (schema version), `seq` (from 1, without
+//! gaps, over all segments), `kind` and `time` (UTC, microseconds, RFC 3339) and ends with `h`: the
+//! first 64 bits of the running hash. The running hash of a line is
+//! `BLAKE3(running hash of the line before ‖ the line's bytes up to, not including, ,"h":)`;
+//! before the first line it is 32 zero bytes. Fields not known are absent, never guessed.
+//!
+//! * `segment` opens a file: `prev` is the whole running hash so far, `gate` and `site` name the gate.
+//! * `batch` closes a group that was synced together: `chain` is the whole running hash before it.
+//! * `exchange` with `event` `open`, `close`, or `refused` (both at once); see [`Exchange`].
+//! * `progress` tells what a long tunnel has carried so far.
+//! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
+//!   `policy` that a policy came into force or was refused.
+//! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
+//!
+//! Text from clients and origins is bounded and escaped: control characters, U+2028, U+2029 and
+//! the characters that reorder text are written as `\u…`, so a line is always one line and safe to
+//! look at. Pure: no file is touched here.
+
+mod chain;
+mod record;
+mod text;
+
+pub use chain::{Break, Chain, HASH_ZERO, Verifier};
+pub use record::{Admin, Batch, Event, Exchange, Gap, Policy, Progress, Record, SCHEMA, Segment, Target};
+pub use text::{Text, format_time, query_hash};

@@ -1,0 +1,217 @@
+use serde::Serialize;
+
+use crate::facts::{ExchangeId, Timestamp};
+
+use super::text::{SafeFormatter, Text, format_time};
+
+/// The version of the schema in this module's documentation.
+pub const SCHEMA: u32 = 1;
+
+/// One record, before the journal gives it its number and hash.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    Segment(Segment),
+    Batch(Batch),
+    Exchange(Box<Exchange>),
+    Progress(Progress),
+    Gap(Gap),
+    Policy(Policy),
+    Admin(Admin),
+}
+
+/// Opens a segment file.
+#[derive(Debug, Serialize)]
+pub struct Segment {
+    pub gate: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Text>,
+    /// The whole running hash so far, in hexadecimal.
+    pub prev: String,
+}
+
+/// Closes a group of records that were synced together.
+#[derive(Debug, Serialize)]
+pub struct Batch {
+    pub records: u64,
+    /// The whole running hash before this line, in hexadecimal.
+    pub chain: String,
+}
+
+/// Which end of an exchange a record tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Accepted before anything is forwarded.
+    Open,
+    /// It ended; only what the opening record could not know, under the same `id`.
+    Close,
+    /// It never left: opened and closed in one record.
+    Refused,
+}
+
+/// One request and its answer, or one tunnel.
+#[derive(Debug, Default, Serialize)]
+pub struct Exchange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The exchange this one was read inside of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_group: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Text>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referer_host: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<&'static str>,
+    /// Why: a code of the policy, the guard, the parser or the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_at: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<Text>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ech: Option<bool>,
+    /// What the first bytes of a tunnel were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carries: Option<&'static str>,
+    /// Every address the name resolved to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<Text>,
+    /// Bytes from the client to the origin, heads included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_up: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_down: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_us: Option<u64>,
+    /// Who ended it: `client`, `origin` or `gate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_how: Option<Text>,
+}
+
+/// Where the exchange wanted to go. The path is without its query.
+#[derive(Debug, Serialize)]
+pub struct Target {
+    pub scheme: &'static str,
+    pub host: Text,
+    pub port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_hash: Option<String>,
+    /// Only where the config says that queries are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<Text>,
+}
+
+/// What a tunnel has carried so far.
+#[derive(Debug, Serialize)]
+pub struct Progress {
+    pub id: String,
+    pub client: String,
+    pub host: Text,
+    pub port: u16,
+    pub age_s: u64,
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+}
+
+/// Evidence is missing.
+#[derive(Debug, Serialize)]
+pub struct Gap {
+    pub cause: &'static str,
+    pub detail: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// A policy came into force, or was refused.
+#[derive(Debug, Serialize)]
+pub struct Policy {
+    pub action: &'static str,
+    pub file: Text,
+    pub hash: Text,
+    pub rules: usize,
+    pub mode: &'static str,
+}
+
+/// What a person or the gate itself did.
+#[derive(Debug, Serialize)]
+pub struct Admin {
+    pub action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Text>,
+}
+
+#[derive(Serialize)]
+struct Stamped<'a> {
+    time: String,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+impl Record {
+    /// The members of the record's JSON object, without the braces and without number and hash.
+    pub fn encode(&self, time: Timestamp) -> Vec<u8> {
+        let mut out = Vec::with_capacity(640);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, SafeFormatter);
+        let stamped = Stamped { time: format_time(time), record: self };
+        stamped.serialize(&mut serializer).expect("writing to memory cannot fail, and no key is not a string");
+        out.pop();
+        out.remove(0);
+        out
+    }
+}
+
+impl Exchange {
+    /// An event of the exchange `id`.
+    pub fn new(event: Event, id: ExchangeId) -> Self {
+        Self { event: Some(event), id: Some(id.to_string()), ..Self::default() }
+    }
+}

@@ -1,0 +1,55 @@
+use std::fmt;
+
+use super::{Client, Hello, Program, Stage, Target};
+
+/// Microseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+/// The name of one exchange: the microsecond it began, made unique within a gate. It sorts by
+/// time, so it tells a reader of the journal where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(pub u64);
+
+/// Crockford's base 32: no I, L, O or U, so that it survives being read aloud.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl fmt::Display for ExchangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for digit in (0..11).rev() {
+            let index = (self.0 >> (digit * 5)) & 31;
+            fmt::Write::write_char(f, char::from(ALPHABET[index as usize]))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the gate has concluded of this program before, taken as a fact by the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing was shown yet.
+    Uncleared,
+}
+
+/// What a person or a detector has imposed on this client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restraint {
+    None,
+    /// Cut off: nothing passes, in observe mode neither.
+    Isolated,
+}
+
+/// All that is known of an exchange when it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub now: Timestamp,
+    pub client: &'a Client,
+    pub method: &'a str,
+    pub target: &'a Target,
+    pub program: Program<'a>,
+    pub hello: Stage<&'a Hello>,
+    /// The request read inside a tunnel to port 80.
+    pub inner: Stage<&'a Target>,
+    pub standing: Standing,
+    pub restraint: Restraint,
+}

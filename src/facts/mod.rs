@@ -1,0 +1,16 @@
+//! The words everything else is said in: host, target, client, exchange, what a tunnel showed.
+//!
+//! Parsed once, normalised once; a value of these types cannot be wrong. Pure data: no room below
+//! reads a clock or a socket through them.
+
+mod client;
+mod exchange;
+mod hello;
+mod host;
+mod target;
+
+pub use client::{Client, Program, Stage};
+pub use exchange::{ExchangeId, Facts, Restraint, Standing, Timestamp};
+pub use hello::{Hello, TlsVersion};
+pub use host::{BadHost, Host, Name};
+pub use target::{Path, Scheme, Target};

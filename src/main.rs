@@ -1,0 +1,16 @@
+//! Runs the command line, prints an error with its hint, and chooses the exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match sekisho::cli::main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sekisho: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Bytes to facts, sans-I/O: the strict HTTP/1 head and framing codec, request targets, the TLS
+//! ClientHello, and sniffing of a tunnel's first bytes.
+//!
+//! In: bytes as they arrived, and limits. Out: a value that cannot be wrong, or the name of the
+//! fault. Never reads a socket or a clock, never guesses, never repairs.
+
+mod fault;
+mod fields;
+mod head;
+mod framing;
+mod chunked;
+mod target;
+mod request;
+mod sniff;
+mod ja4;
+mod tls;
+mod document;
+
+pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode_last_chunk};
+pub use document::{Document, Place, Placed, Problem, Section};
+pub use fault::Fault;
+pub use fields::{Fields, HopByHop, hop_by_hop};
+pub use framing::{Body, expects_continue, keep_alive, request_body, response_body};
+pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
+pub use request::{Form, Request, understand, understand_inner};
+pub use sniff::{Sniffed, is_connect, sniff};
+pub use target::{parse_absolute, parse_authority, parse_connect};
+pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};

@@ -1,0 +1,94 @@
+use crate::facts::{Path, Scheme, Target};
+
+use super::{Body, Fault, RequestHead, Version, parse_absolute, parse_authority, parse_connect, request_body};
+
+/// A whole request head, understood once: what is judged is what is sent.
+#[derive(Debug)]
+pub struct Request {
+    pub head: RequestHead,
+    pub form: Form,
+    pub body: Body,
+}
+
+/// The form of the request-target (RFC 9112 §3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// A proxy request: the target is elsewhere.
+    Absolute(Target),
+    /// CONNECT.
+    Connect(Target),
+    /// Spoken to the gate itself.
+    Origin(Path),
+}
+
+/// Understands a head that arrived at the gate's own listener.
+pub fn understand(head: RequestHead) -> Result<Request, Fault> {
+    let body = request_body(&head)?;
+    check_upgrade(&head)?;
+    let form = if head.method() == "CONNECT" {
+        let target = parse_connect(head.target())?;
+        if body != Body::None {
+            return Err(Fault::BodyOnConnect);
+        }
+        check_host(&head, &target)?;
+        Form::Connect(target)
+    } else if head.target().first() == Some(&b'/') {
+        require_host(&head)?;
+        Form::Origin(Path::parse(head.target()).ok_or(Fault::BadTarget)?)
+    } else if head.target() == b"*" {
+        require_host(&head)?;
+        Form::Origin(Path::asterisk())
+    } else {
+        let target = parse_absolute(head.target())?;
+        check_host(&head, &target)?;
+        Form::Absolute(target)
+    };
+    Ok(Request { head, form, body })
+}
+
+fn require_host(head: &RequestHead) -> Result<Option<&[u8]>, Fault> {
+    let mut hosts = head.fields.get_all("host");
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Fault::SeveralHosts);
+    }
+    if first.is_none() && head.version == Version::Http11 {
+        return Err(Fault::MissingHost);
+    }
+    Ok(first)
+}
+
+/// A Host that names another place than the target is refused: RFC 9112 §3.2.2 lets a proxy replace
+/// it, but here it is an attempt to front. A Host without its port is taken for the target's own,
+/// since several honest clients leave the port out.
+fn check_host(head: &RequestHead, target: &Target) -> Result<(), Fault> {
+    let Some(value) = require_host(head)? else { return Ok(()) };
+    let (host, port) = parse_authority(value)?;
+    let port_agrees = port.is_none_or(|port| port == target.port);
+    if host == target.host && port_agrees { Ok(()) } else { Err(Fault::HostMismatch) }
+}
+
+fn check_upgrade(head: &RequestHead) -> Result<(), Fault> {
+    let h2c = head.fields.get_all("upgrade").any(|value| {
+        value.split(|b| *b == b',').any(|token| {
+            let name = token.trim_ascii().split(|b| *b == b'/').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"h2c") || name.eq_ignore_ascii_case(b"h2")
+        })
+    });
+    if h2c { Err(Fault::H2cUpgrade) } else { Ok(()) }
+}
+
+/// The request read inside a tunnel to port 80: origin-form, its Host equal to the CONNECT's host.
+pub fn understand_inner(head: RequestHead, tunnel: &Target) -> Result<Request, Fault> {
+    let body = request_body(&head)?;
+    check_upgrade(&head)?;
+    let path = Path::parse(head.target()).ok_or(Fault::BadTarget)?;
+    let target = Target {
+        scheme: Scheme::Http,
+        host: tunnel.host.clone(),
+        port: tunnel.port,
+        path: Some(path),
+    };
+    check_host(&head, &target)?;
+    Ok(Request { head, form: Form::Absolute(target), body })
+}

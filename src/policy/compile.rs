@@ -1,0 +1,304 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::parse::{Document, Place, Placed, Problem, Section};
+
+use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
+use super::pattern::HostSet;
+
+/// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) observe: bool,
+    pub(super) unknown: VerdictKind,
+    pub(super) rules: Vec<Rule>,
+    hash: Box<str>,
+}
+
+/// One rule; every list that is `None` matches all.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) reference: Arc<RuleRef>,
+    pub(super) clients: Option<Vec<ClientGroup>>,
+    pub(super) hosts: Option<HostSet>,
+    pub(super) ports: Option<Vec<u16>>,
+    pub(super) methods: Option<Vec<Box<str>>>,
+    pub(super) programs: Option<Vec<Arc<Program>>>,
+    pub(super) verdict: VerdictKind,
+    pub(super) terms: PermitTerms,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ClientGroup {
+    pub(super) name: Arc<str>,
+    pub(super) addresses: Arc<[IpNet]>,
+    pub(super) users: Arc<[Box<str>]>,
+}
+
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) user_agent: Option<Box<str>>,
+    pub(super) ja4: Vec<Box<str>>,
+}
+
+const WORDS: [(&str, VerdictKind); 3] = [
+    ("allow", VerdictKind::Allow),
+    ("challenge", VerdictKind::Challenge),
+    ("deny", VerdictKind::Deny),
+];
+
+/// A rule matches at most this many hours of tunnel; beyond it a limit is no limit.
+const MINUTES_MAX: u64 = 7 * 24 * 60;
+
+impl Policy {
+    /// Compiles the policy in `text`; `file` is the name that problems and reasons show.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its place and its fix.
+    pub fn compile(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
+        Document::read(file, text, |root| {
+            let (observe, unknown) = read_head(root);
+            let clients = read_clients(root);
+            let hosts = read_hosts(root);
+            let programs = read_programs(root);
+            let groups = Groups { clients, hosts, programs };
+            let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
+            Some(Self { observe, unknown, rules, hash })
+        })
+    }
+
+    /// The same policy in observe mode, for `run --observe`.
+    #[must_use]
+    pub fn observing(mut self) -> Self {
+        self.observe = true;
+        self
+    }
+
+    /// True when nothing but the address guard, ambiguous framing and isolation is enforced.
+    pub fn observes(&self) -> bool {
+        self.observe
+    }
+
+    /// The first 64 bits of the BLAKE3 hash of the text, in hexadecimal: the policy's version.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// How many rules there are.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The client group an address is in: the first that holds it.
+    pub fn group_of(&self, address: IpAddr) -> Option<Arc<str>> {
+        self.rules
+            .iter()
+            .filter_map(|rule| rule.clients.as_ref())
+            .flatten()
+            .find(|group| group.addresses.iter().any(|net| net.contains(&address)))
+            .map(|group| group.name.clone())
+    }
+}
+
+struct Groups {
+    clients: HashMap<String, ClientGroup>,
+    hosts: HashMap<String, HostSet>,
+    programs: HashMap<String, Arc<Program>>,
+}
+
+fn read_head(root: &mut Section<'_, '_>) -> (bool, VerdictKind) {
+    let Some(mut head) = root.table("policy") else {
+        return (false, VerdictKind::Deny);
+    };
+    let observe = head.word("mode", &[("enforce", false), ("observe", true)]).unwrap_or(false);
+    let unknown = head.word("unknown", &WORDS).unwrap_or(VerdictKind::Deny);
+    head.finish();
+    (observe, unknown)
+}
+
+fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
+    let mut groups = HashMap::new();
+    for (name, mut section) in root.named_tables("clients") {
+        let addresses = prefixes(&mut section, "addresses").unwrap_or_default();
+        let users: Vec<Box<str>> =
+            section.strings("users").unwrap_or_default().into_iter().map(|user| user.value.into()).collect();
+        if addresses.is_empty() && users.is_empty() {
+            let place = section.place().clone();
+            section.problem(
+                &place,
+                format!("client group `{}` holds nobody", name.value),
+                "give it `addresses` or `users`",
+            );
+        }
+        section.finish();
+        let group = ClientGroup {
+            name: name.value.as_str().into(),
+            addresses: addresses.into(),
+            users: users.into(),
+        };
+        groups.insert(name.value, group);
+    }
+    groups
+}
+
+fn read_hosts(root: &mut Section<'_, '_>) -> HashMap<String, HostSet> {
+    let mut groups = HashMap::new();
+    for (name, mut section) in root.named_tables("hosts") {
+        let mut set = HostSet::default();
+        for pattern in section.strings("names").unwrap_or_default() {
+            add_host(&section, &mut set, &pattern);
+        }
+        section.finish();
+        groups.insert(name.value, set);
+    }
+    groups
+}
+
+fn add_host(section: &Section<'_, '_>, set: &mut HostSet, pattern: &Placed<String>) {
+    if let Err(why) = set.add(&pattern.value) {
+        section.problem(
+            &pattern.place,
+            format!("`{}` is no host pattern: {why}", pattern.value),
+            "write a name, `*.` and a name, or an address, without scheme, port or path",
+        );
+    }
+}
+
+fn read_programs(root: &mut Section<'_, '_>) -> HashMap<String, Arc<Program>> {
+    let mut groups = HashMap::new();
+    for (name, mut section) in root.named_tables("programs") {
+        let user_agent = section.string("user_agent").map(|text| text.value.into());
+        let ja4: Vec<Box<str>> =
+            section.strings("ja4").unwrap_or_default().into_iter().map(|text| text.value.into()).collect();
+        if user_agent.is_none() && ja4.is_empty() {
+            let place = section.place().clone();
+            section.problem(
+                &place,
+                format!("program `{}` says nothing of itself", name.value),
+                "give it `user_agent` or `ja4`",
+            );
+        }
+        section.finish();
+        groups.insert(name.value, Arc::new(Program { user_agent, ja4 }));
+    }
+    groups
+}
+
+fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+    let texts = section.strings(key)?;
+    let mut nets = Vec::with_capacity(texts.len());
+    for text in texts {
+        let net = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<IpAddr>().map(IpNet::from));
+        match net {
+            Ok(net) if net.trunc() == net => nets.push(net),
+            Ok(net) => section.problem(
+                &text.place,
+                format!("`{}` has bits set behind its prefix length", text.value),
+                format!("write {}", net.trunc()),
+            ),
+            Err(_) => section.problem(
+                &text.place,
+                format!("`{}` is no address or prefix", text.value),
+                "write it like \"10.20.0.0/16\" or \"2001:db8::/32\"",
+            ),
+        }
+    }
+    Some(nets)
+}
+
+fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
+    let place = section.place().clone();
+    let name = section.string("name");
+    let clients = section.strings("clients").map(|names| client_groups(section, names, groups));
+    let hosts = section.strings("hosts").map(|names| host_set(section, &names, groups));
+    let ports = section
+        .integers("ports", 1..=65535)
+        .map(|ports| ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect());
+    let methods =
+        section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
+    let programs = section.strings("programs").map(|names| program_groups(section, &names, groups));
+    let verdict = section.word("verdict", &WORDS);
+    let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
+    let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
+    let opened = prefixes(section, "private").unwrap_or_default();
+    let limits = section.table("tunnel").map_or_else(TunnelLimits::default, |mut table| {
+        let minutes = |number: u64| Duration::from_secs(number * 60);
+        let idle = table.integer("idle_minutes", 1..=MINUTES_MAX).map(minutes);
+        let lifetime = table.integer("max_minutes", 1..=MINUTES_MAX).map(minutes);
+        table.finish();
+        TunnelLimits { idle, lifetime }
+    });
+    let _ = section.string("comment");
+    section.finish();
+    let Some(name) = name else {
+        section.problem(&place, "a rule has no name", "add name = \"…\": reasons and records show it");
+        return None;
+    };
+    let Some(verdict) = verdict else {
+        section.problem(
+            &place,
+            format!("rule `{}` has no verdict", name.value),
+            "add verdict = \"allow\", \"challenge\" or \"deny\"",
+        );
+        return None;
+    };
+    Some(Rule {
+        reference: Arc::new(RuleRef { name: name.value.into(), file: place.file, line: name.place.line }),
+        clients,
+        hosts,
+        ports,
+        methods,
+        programs,
+        verdict,
+        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni },
+    })
+}
+
+fn unknown_group(section: &Section<'_, '_>, kind: &str, name: &str, place: &Place) {
+    section.problem(
+        place,
+        format!("there is no {kind} group `{name}`"),
+        format!("define [{kind}.{name}], or name one that is defined"),
+    );
+}
+
+fn client_groups(section: &Section<'_, '_>, names: Vec<Placed<String>>, groups: &Groups) -> Vec<ClientGroup> {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        match groups.clients.get(&name.value) {
+            Some(group) => found.push(group.clone()),
+            None => unknown_group(section, "clients", &name.value, &name.place),
+        }
+    }
+    found
+}
+
+/// A rule's `hosts` names groups; what has a dot, a colon or a star is a pattern of its own.
+fn host_set(section: &Section<'_, '_>, names: &[Placed<String>], groups: &Groups) -> HostSet {
+    let mut set = HostSet::default();
+    for name in names {
+        match groups.hosts.get(&name.value) {
+            Some(group) => set.extend(group),
+            None if name.value.contains(['.', ':', '*']) => add_host(section, &mut set, name),
+            None => unknown_group(section, "hosts", &name.value, &name.place),
+        }
+    }
+    set
+}
+
+fn program_groups(section: &Section<'_, '_>, names: &[Placed<String>], groups: &Groups) -> Vec<Arc<Program>> {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        match groups.programs.get(&name.value) {
+            Some(program) => found.push(program.clone()),
+            None => unknown_group(section, "programs", &name.value, &name.place),
+        }
+    }
+    found
+}

@@ -1,0 +1,224 @@
+use std::sync::Arc;
+
+use crate::facts::{Facts, Host, Restraint, Scheme, Stage};
+
+use super::compile::{ClientGroup, Policy, Program, Rule};
+use super::decision::{
+    Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, TunnelLimits, Verdict, VerdictKind,
+};
+
+/// Judges one exchange: the guard first, then the rules in order, the first match wins, and what no
+/// rule names gets the policy's `unknown`. Pure and total; the same facts give the same outcome.
+pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
+    if facts.restraint == Restraint::Isolated {
+        return Outcome::Decided(refused(facts, Code::Isolated, None));
+    }
+    if is_forbidden_name(&facts.target.host) {
+        return finish(policy, facts, VerdictKind::Deny, Reason { code: Code::GuardName, rule: None }, None);
+    }
+    let mut near = None;
+    for rule in &policy.rules {
+        match judge(rule, facts) {
+            Match::No => {}
+            Match::WrongPort => near = near.or(Some(rule)),
+            Match::Waits(need) => return Outcome::Needs(need),
+            Match::Yes => {
+                let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
+                return finish(policy, facts, rule.verdict, reason, Some(rule));
+            }
+        }
+    }
+    if let Some(rule) = near {
+        let reason = Reason { code: Code::PortNotOpened, rule: Some(rule.reference.clone()) };
+        return finish(policy, facts, VerdictKind::Deny, reason, None);
+    }
+    let opened = port_is_default(facts);
+    let (code, kind) =
+        if opened { (Code::NoRule, policy.unknown) } else { (Code::PortNotOpened, VerdictKind::Deny) };
+    finish(policy, facts, kind, Reason { code, rule: None }, None)
+}
+
+enum Match {
+    Yes,
+    No,
+    /// All but the port matched, and the rule does not open it.
+    WrongPort,
+    Waits(Need),
+}
+
+fn finish(
+    policy: &Policy,
+    facts: &Facts<'_>,
+    kind: VerdictKind,
+    reason: Reason,
+    rule: Option<&Rule>,
+) -> Outcome {
+    let terms = rule.map_or_else(unruled_terms, |rule| rule.terms.clone());
+    let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
+    let passes = kind == VerdictKind::Allow || would.is_some();
+    if passes && needs_inner_request(facts, &terms) {
+        return Outcome::Needs(Need::InnerRequest);
+    }
+    let verdict = match kind {
+        _ if passes => Verdict::Allow(Permit::new(facts.target, relaxed(terms, policy.observe))),
+        VerdictKind::Challenge => Verdict::Challenge,
+        VerdictKind::Allow | VerdictKind::Deny => Verdict::Deny,
+    };
+    Outcome::Decided(Decision { verdict, would, handling: handling(facts), reason })
+}
+
+/// In observe mode nothing but addresses is enforced, so the tunnel's content is not either.
+fn relaxed(mut terms: PermitTerms, observe: bool) -> PermitTerms {
+    terms.any_protocol |= observe;
+    terms.any_sni |= observe;
+    terms
+}
+
+fn unruled_terms() -> PermitTerms {
+    PermitTerms {
+        opened: Arc::from([]),
+        limits: TunnelLimits::default(),
+        any_protocol: false,
+        any_sni: false,
+    }
+}
+
+/// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request.
+fn needs_inner_request(facts: &Facts<'_>, terms: &PermitTerms) -> bool {
+    facts.target.scheme == Scheme::Tunnel
+        && facts.target.port == 80
+        && !terms.any_protocol
+        && matches!(facts.inner, Stage::NotYet)
+}
+
+fn refused(facts: &Facts<'_>, code: Code, rule: Option<&Rule>) -> Decision {
+    Decision {
+        verdict: Verdict::Deny,
+        would: None,
+        handling: handling(facts),
+        reason: Reason { code, rule: rule.map(|rule| rule.reference.clone()) },
+    }
+}
+
+fn handling(facts: &Facts<'_>) -> Handling {
+    match facts.target.scheme {
+        Scheme::Http => Handling::Forward,
+        Scheme::Tunnel => Handling::Tunnel,
+    }
+}
+
+fn judge(rule: &Rule, facts: &Facts<'_>) -> Match {
+    if rule.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&facts.target.host)) {
+        return Match::No;
+    }
+    let mut waits = None;
+    if let Some(groups) = &rule.clients {
+        match judge_clients(groups, facts) {
+            Match::Yes => {}
+            Match::Waits(need) => waits = Some(need),
+            Match::No | Match::WrongPort => return Match::No,
+        }
+    }
+    if let Some(methods) = &rule.methods
+        && !methods.iter().any(|method| **method == *facts.method)
+    {
+        if facts.target.scheme != Scheme::Tunnel {
+            return Match::No;
+        }
+        waits = waits.or(Some(Need::InnerRequest));
+    }
+    if let Some(programs) = &rule.programs {
+        match judge_programs(programs, facts) {
+            Match::Yes => {}
+            Match::Waits(need) => waits = waits.or(Some(need)),
+            Match::No | Match::WrongPort => return Match::No,
+        }
+    }
+    let port_matches = match &rule.ports {
+        Some(ports) => ports.contains(&facts.target.port),
+        None => rule.verdict == VerdictKind::Deny || port_is_default(facts),
+    };
+    match (port_matches, waits) {
+        (false, _) if rule.verdict == VerdictKind::Deny => Match::No,
+        (false, _) => Match::WrongPort,
+        (true, Some(need)) => Match::Waits(need),
+        (true, None) => Match::Yes,
+    }
+}
+
+/// Plain HTTP leaves on 80; a tunnel on 443, or on 80 for a WebSocket. Rules open others by `ports`.
+fn port_is_default(facts: &Facts<'_>) -> bool {
+    let port = facts.target.port;
+    match facts.target.scheme {
+        Scheme::Http => port == 80,
+        Scheme::Tunnel => port == 443 || port == 80,
+    }
+}
+
+fn judge_clients(groups: &[ClientGroup], facts: &Facts<'_>) -> Match {
+    let address = facts.client.address.ip().to_canonical();
+    let mut waits = false;
+    for group in groups {
+        let here = group.addresses.is_empty() || group.addresses.iter().any(|net| net.contains(&address));
+        match (&facts.client.user, group.users.is_empty()) {
+            (_, true) if here => return Match::Yes,
+            (Some(user), false) if here && group.users.contains(user) => return Match::Yes,
+            (None, false) if here => waits = true,
+            _ => {}
+        }
+    }
+    if waits { Match::Waits(Need::User) } else { Match::No }
+}
+
+fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Match {
+    let mut waits = false;
+    for program in programs {
+        if !program.user_agent.as_deref().is_none_or(|glob| {
+            facts.program.user_agent.is_some_and(|agent| matches_glob(glob.as_bytes(), agent))
+        }) {
+            continue;
+        }
+        if program.ja4.is_empty() {
+            return Match::Yes;
+        }
+        match facts.hello {
+            Stage::Known(hello) if program.ja4.contains(&hello.ja4) => return Match::Yes,
+            Stage::NotYet => waits = true,
+            Stage::Known(_) | Stage::Never => {}
+        }
+    }
+    if waits { Match::Waits(Need::Hello) } else { Match::No }
+}
+
+/// `*` stands for any run of bytes; everything else for itself. Linear in practice, and at worst the
+/// product of two bounded lengths.
+fn matches_glob(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if glob.get(g) == Some(&b'*') {
+            star = Some((g, t));
+            g += 1;
+        } else if glob.get(g) == text.get(t) {
+            g += 1;
+            t += 1;
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            g = at + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    glob.get(g..).is_some_and(|rest| rest.iter().all(|b| *b == b'*'))
+}
+
+/// Names that must never be a target: they mean this machine, nothing, or another network
+/// (RFC 6761 §6.3 and §6.4, RFC 7686).
+fn is_forbidden_name(host: &Host) -> bool {
+    let Host::Name(name) = host else { return false };
+    let last = name.as_str().rsplit('.').next().unwrap_or_default();
+    matches!(last, "localhost" | "localdomain" | "invalid" | "onion")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::facts::{Client, Hello, Program as Seen, Standing, Target, Timestamp, TlsVersion};
+use crate::parse::{parse_absolute, parse_connect};
+
+fn policy(text: &str) -> Policy {
+    Policy::compile("test.toml", text).unwrap()
+}
+
+fn target(text: &str) -> Target {
+    if text.starts_with("http") { parse_absolute(text.as_bytes()) } else { parse_connect(text.as_bytes()) }.unwrap()
+}
+
+fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
+    let client = Client { address: SocketAddr::from(([10, 20, 1, 5], 4000)), user: None };
+    let target = target(text);
+    let tunnel = target.scheme == Scheme::Tunnel;
+    decide(
+        policy,
+        &Facts {
+            now: Timestamp(0),
+            client: &client,
+            method: if tunnel { "CONNECT" } else { "GET" },
+            target: &target,
+            program: Seen { user_agent: Some(b"Updater/2.1") },
+            hello,
+            inner: if tunnel { Stage::NotYet } else { Stage::Never },
+            standing: Standing::Uncleared,
+            restraint,
+        },
+    )
+}
+
+/// Verdict, reason and rule in one line.
+fn judge(policy: &Policy, text: &str) -> String {
+    say(&judge_with(policy, text, Stage::NotYet, Restraint::None))
+}
+
+fn say(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Needs(need) => format!("needs {need:?}"),
+        Outcome::Decided(decision) => {
+            let rule = decision.reason.rule.as_ref().map_or("-", |rule| &rule.name);
+            let would = decision.would.map_or("", |_| " (would not)");
+            format!("{} {} {rule}{would}", decision.verdict.kind().as_str(), decision.reason.code.as_str())
+        }
+    }
+}
+
+#[test]
+fn an_empty_policy_denies() {
+    let policy = policy("");
+    assert_eq!(judge(&policy, "http://a.example/"), "deny no_rule -");
+    assert_eq!(judge(&policy, "a.example:443"), "deny no_rule -");
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let policy = policy(
+        r#"
+        [hosts]
+        all = { names = ["*.example"] }
+        [[rule]]
+        name = "no"
+        hosts = ["bad.example"]
+        verdict = "deny"
+        [[rule]]
+        name = "yes"
+        hosts = ["all"]
+        verdict = "allow"
+        "#,
+    );
+    assert_eq!(judge(&policy, "http://bad.example/"), "deny rule no");
+    assert_eq!(judge(&policy, "http://good.example/"), "allow rule yes");
+    assert_eq!(judge(&policy, "http://good.example.org/"), "deny no_rule -");
+}
+
+#[test]
+fn a_rule_opens_only_the_default_ports_unless_it_names_others() {
+    let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nverdict=\"allow\"\n");
+    assert_eq!(judge(&policy, "a.example:443"), "allow rule r");
+    assert_eq!(judge(&policy, "a.example:22"), "deny port_not_opened r");
+    assert_eq!(judge(&policy, "http://a.example:8080/"), "deny port_not_opened r");
+}
+
+#[test]
+fn a_tunnel_to_port_80_waits_for_its_first_request() {
+    let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nverdict=\"allow\"\n");
+    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest");
+    assert_eq!(judge(&policy, "b.example:80"), "deny no_rule -");
+}
+
+#[test]
+fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
+    let policy = policy(
+        "[programs]\nu = { user_agent = \"Updater/*\", ja4 = [\"t13d_a_b\"] }\n\
+         [[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nprograms=[\"u\"]\nverdict=\"allow\"\n",
+    );
+    assert_eq!(judge(&policy, "a.example:443"), "needs Hello");
+    assert_eq!(judge(&policy, "b.example:443"), "deny no_rule -");
+    let mut hello = Hello {
+        sni: None,
+        alpn: Vec::new(),
+        ja4: "t13d_a_b".into(),
+        stable_key: "".into(),
+        ech: false,
+        version: TlsVersion::Tls13,
+    };
+    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::None);
+    assert_eq!(say(&outcome), "allow rule r");
+    hello.ja4 = "t13d_a_c".into();
+    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::None);
+    assert_eq!(say(&outcome), "deny no_rule -");
+}
+
+#[test]
+fn observe_lets_pass_and_says_what_would_have_been_but_isolation_holds() {
+    let policy = policy("[policy]\nmode = \"observe\"\n");
+    assert_eq!(judge(&policy, "http://a.example/"), "allow no_rule - (would not)");
+    let outcome = judge_with(&policy, "http://a.example/", Stage::Never, Restraint::Isolated);
+    assert_eq!(say(&outcome), "deny isolated -");
+}
+
+#[test]
+fn names_that_mean_this_machine_are_never_a_target() {
+    let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"*\"]\nverdict=\"allow\"\n");
+    assert_eq!(judge(&policy, "http://localhost/"), "deny guard_name -");
+    assert_eq!(judge(&policy, "http://a.localhost./"), "deny guard_name -");
+    assert_eq!(judge(&policy, "http://localhost.example/"), "allow rule r");
+}
+
+#[test]
+fn a_client_outside_the_group_does_not_match() {
+    let text = |net: &str| {
+        format!("[clients]\nc = {{ addresses = [\"{net}\"] }}\n[[rule]]\nname=\"r\"\nclients=[\"c\"]\nverdict=\"allow\"\n")
+    };
+    assert_eq!(judge(&policy(&text("10.20.0.0/16")), "a.example:443"), "allow rule r");
+    assert_eq!(judge(&policy(&text("10.21.0.0/16")), "a.example:443"), "deny no_rule -");
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place_and_fix() {
+    let text = "[policy]\nmod = \"enforce\"\n[[rule]]\nname = \"r\"\nverdict = \"alow\"\nhosts = [\"nobody\"]\n";
+    let problems = Policy::compile("p.toml", text).unwrap_err();
+    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let all = shown.join("\n");
+    assert!(all.contains("p.toml:2:1: unknown key `mod`\n    fix: did you mean `mode`?"), "{all}");
+    assert!(all.contains("p.toml:5:11: `verdict` cannot be \"alow\"\n    fix: did you mean `allow`?"), "{all}");
+    assert!(all.contains("p.toml:6:10: there is no hosts group `nobody`"), "{all}");
+}

@@ -1,0 +1,197 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::facts::{Host, Target};
+
+/// What `decide` says of an exchange.
+#[derive(Debug)]
+pub enum Outcome {
+    Decided(Decision),
+    /// The first rule that may match waits for this fact. Nothing is dialled meanwhile.
+    Needs(Need),
+}
+
+/// A fact that comes later than the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The TLS ClientHello inside the tunnel.
+    Hello,
+    /// The first request inside the tunnel.
+    InnerRequest,
+    /// Who the user is.
+    User,
+}
+
+/// A verdict with all that a person or the session needs to act on it.
+#[derive(Debug)]
+pub struct Decision {
+    pub verdict: Verdict,
+    /// In observe mode: what would have happened.
+    pub would: Option<VerdictKind>,
+    pub handling: Handling,
+    pub reason: Reason,
+}
+
+/// Whether the exchange may leave. `Allow` carries the only key to a dial.
+#[derive(Debug)]
+pub enum Verdict {
+    Allow(Permit),
+    Challenge,
+    Deny,
+}
+
+/// A verdict without its permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictKind {
+    Allow,
+    Challenge,
+    Deny,
+}
+
+/// How an allowed exchange is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    Forward,
+    Tunnel,
+}
+
+/// Why, in words for a program and for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    pub code: Code,
+    /// The rule that decided, or the one that came nearest.
+    pub rule: Option<Arc<RuleRef>>,
+}
+
+/// A rule by name and place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRef {
+    pub name: Box<str>,
+    pub file: Arc<str>,
+    pub line: u32,
+}
+
+/// The closed list of reasons a policy gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// A rule matched.
+    Rule,
+    /// No rule names the target.
+    NoRule,
+    /// A rule names the target, but not this port.
+    PortNotOpened,
+    /// The guard: a name that must never be a target.
+    GuardName,
+    /// The client is cut off.
+    Isolated,
+}
+
+/// Leave to reach one host and port, once. It cannot be copied, and the dial takes it.
+#[derive(Debug)]
+pub struct Permit {
+    host: Host,
+    port: u16,
+    opened: Arc<[IpNet]>,
+    limits: TunnelLimits,
+    any_protocol: bool,
+    any_sni: bool,
+}
+
+/// How long a tunnel may live. Absent means the gate's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TunnelLimits {
+    pub idle: Option<Duration>,
+    pub lifetime: Option<Duration>,
+}
+
+impl Permit {
+    pub(super) fn new(target: &Target, rule: PermitTerms) -> Self {
+        Self {
+            host: target.host.clone(),
+            port: target.port,
+            opened: rule.opened,
+            limits: rule.limits,
+            any_protocol: rule.any_protocol,
+            any_sni: rule.any_sni,
+        }
+    }
+
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Special-purpose prefixes that the rule opens.
+    pub fn opened(&self) -> &[IpNet] {
+        &self.opened
+    }
+
+    pub fn limits(&self) -> TunnelLimits {
+        self.limits
+    }
+
+    /// The tunnel may carry something other than TLS.
+    pub fn any_protocol(&self) -> bool {
+        self.any_protocol
+    }
+
+    /// The SNI may differ from the CONNECT host.
+    pub fn any_sni(&self) -> bool {
+        self.any_sni
+    }
+}
+
+/// What a rule says of the exchanges it lets out.
+#[derive(Debug, Clone)]
+pub(super) struct PermitTerms {
+    pub(super) opened: Arc<[IpNet]>,
+    pub(super) limits: TunnelLimits,
+    pub(super) any_protocol: bool,
+    pub(super) any_sni: bool,
+}
+
+impl Verdict {
+    pub fn kind(&self) -> VerdictKind {
+        match self {
+            Verdict::Allow(_) => VerdictKind::Allow,
+            Verdict::Challenge => VerdictKind::Challenge,
+            Verdict::Deny => VerdictKind::Deny,
+        }
+    }
+}
+
+impl VerdictKind {
+    /// The word used in policies and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VerdictKind::Allow => "allow",
+            VerdictKind::Challenge => "challenge",
+            VerdictKind::Deny => "deny",
+        }
+    }
+}
+
+impl Code {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::Rule => "rule",
+            Code::NoRule => "no_rule",
+            Code::PortNotOpened => "port_not_opened",
+            Code::GuardName => "guard_name",
+            Code::Isolated => "isolated",
+        }
+    }
+}
+
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}:{})", self.name, self.file, self.line)
+    }
+}

@@ -1,0 +1,18 @@
+//! Decides whether an exchange may leave.
+//!
+//! In: policy text, compiled whole or refused whole; then the facts of an exchange. Out: a decision
+//! with its reason, or the fact it still needs. A [`Permit`] is made here alone, and nothing is
+//! dialled without one. Pure: never reads a clock, a file or a socket, and never logs.
+
+mod compile;
+mod decide;
+mod decision;
+mod guard;
+mod pattern;
+
+pub use compile::Policy;
+pub use decide::decide;
+pub use decision::{
+    Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,
+};
+pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};

@@ -1,0 +1,15 @@
+//! The life of a client's connection: heads are read, judged, recorded and answered.
+//!
+//! The page to read is `serve` in `connection.rs`; it calls the rooms in order. In: an accepted
+//! socket and the [`Gate`]. Out: bytes on sockets and records in the journal. It never decides
+//! whether an exchange may leave: `policy` does.
+
+mod account;
+mod connect;
+mod connection;
+mod forward;
+mod gate;
+mod relay;
+
+pub use connection::serve;
+pub use gate::{Counters, Gate, Limits};

@@ -1,0 +1,208 @@
+use std::fmt::Write;
+
+use crate::facts::ExchangeId;
+use crate::parse::Fields;
+
+/// What a refused client is told.
+#[derive(Debug)]
+pub struct Refusal<'a> {
+    pub status: u16,
+    /// The host the person asked for, as judged.
+    pub host: &'a str,
+    /// The code of the reason, as in the record.
+    pub reason: &'a str,
+    pub detail: Option<&'a str>,
+    pub id: ExchangeId,
+    /// The contact line of the config.
+    pub contact: Option<&'a str>,
+}
+
+/// The response to a refused request: HTML for browsers, plain text for others by `Accept`, Japanese
+/// or English by `Accept-Language`, with the reason in `Proxy-Status` (RFC 9209) too.
+pub fn refusal(refusal: &Refusal<'_>, fields: Option<&Fields>, keep_alive: bool) -> Vec<u8> {
+    let accepts_html = fields.is_some_and(|fields| field_contains(fields, "accept", "text/html"));
+    let japanese = fields.is_some_and(|fields| prefers_japanese(fields));
+    let words = if japanese { &JAPANESE } else { &ENGLISH };
+    let body = if accepts_html { html(refusal, words) } else { text(refusal, words) };
+    let kind = if accepts_html { "text/html" } else { "text/plain" };
+    response(refusal, kind, &body, keep_alive)
+}
+
+/// The answer to a request spoken to the gate itself: what it is, and nothing else.
+pub fn welcome(keep_alive: bool) -> Vec<u8> {
+    let body = "Sekisho: this is a proxy. Set it as your proxy; it serves nothing of its own here.\n\
+                関所: これはプロキシです。プロキシとして設定してください。\n";
+    let connection = connection(keep_alive);
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: {connection}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+struct Words {
+    language: &'static str,
+    title: &'static str,
+    host: &'static str,
+    reason: &'static str,
+    id: &'static str,
+    ask: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    language: "en",
+    title: "This request was stopped at the gate",
+    host: "Host",
+    reason: "Reason",
+    id: "Exchange",
+    ask: "If you need this site, tell your administrator the exchange above.",
+};
+
+const JAPANESE: Words = Words {
+    language: "ja",
+    title: "この通信は関所で止められました",
+    host: "接続先",
+    reason: "理由",
+    id: "交換番号",
+    ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
+};
+
+fn html(refusal: &Refusal<'_>, words: &Words) -> String {
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"{}\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
+         <main>\n<h1>{}</h1>\n<dl>\n",
+        words.language, words.title, words.title
+    );
+    let detail = refusal.detail.map_or_else(String::new, |detail| format!(": {detail}"));
+    let rows = [
+        (words.host, refusal.host.to_owned()),
+        (words.reason, format!("{}{detail}", refusal.reason)),
+        (words.id, refusal.id.to_string()),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
+    }
+    let _ = writeln!(page, "</dl>\n<p>{}</p>", words.ask);
+    if let Some(contact) = refusal.contact {
+        let _ = writeln!(page, "<p>{}</p>", escape(contact));
+    }
+    page.push_str("</main>\n</html>\n");
+    page
+}
+
+fn text(refusal: &Refusal<'_>, words: &Words) -> String {
+    let mut page = format!("{}\n{}: {}\n{}: {}", words.title, words.host, refusal.host, words.reason, refusal.reason);
+    if let Some(detail) = refusal.detail {
+        let _ = write!(page, ": {}", single_line(detail));
+    }
+    let _ = write!(page, "\n{}: {}\n{}\n", words.id, refusal.id, words.ask);
+    if let Some(contact) = refusal.contact {
+        let _ = writeln!(page, "{}", single_line(contact));
+    }
+    page
+}
+
+fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> Vec<u8> {
+    let phrase = match refusal.status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Refused",
+    };
+    let connection = connection(keep_alive);
+    let error = match refusal.status {
+        403 => "http_request_denied",
+        504 => "connection_timeout",
+        502 => "destination_unavailable",
+        503 => "proxy_internal_error",
+        _ => "http_request_error",
+    };
+    format!(
+        "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
+         Proxy-Status: sekisho; error={error}; details=\"{} {}\"\r\nCache-Control: no-store\r\n\
+         Content-Security-Policy: default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'\r\n\
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nConnection: {connection}\r\n\r\n{body}",
+        refusal.status,
+        body.len(),
+        refusal.reason,
+        refusal.id,
+    )
+    .into_bytes()
+}
+
+const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
+/// SHA-256 of [`STYLE`], Base64.
+const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
+
+fn connection(keep_alive: bool) -> &'static str {
+    if keep_alive { "keep-alive" } else { "close" }
+}
+
+fn single_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other if other.is_control() => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn field_contains(fields: &Fields, name: &str, part: &str) -> bool {
+    fields.get_all(name).any(|value| {
+        value.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+    })
+}
+
+/// Whether Japanese is asked for before English; the order is taken for the preference.
+fn prefers_japanese(fields: &Fields) -> bool {
+    for element in fields.elements("accept-language") {
+        let tag = element.get(..2).unwrap_or(element);
+        if tag.eq_ignore_ascii_case(b"ja") {
+            return true;
+        }
+        if tag.eq_ignore_ascii_case(b"en") {
+            return false;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_chose_is_escaped() {
+        let page = html(
+            &Refusal {
+                status: 403,
+                host: "<script>alert(1)</script>",
+                reason: "no_rule",
+                detail: Some("a\"b'&"),
+                id: ExchangeId(1),
+                contact: None,
+            },
+            &ENGLISH,
+        );
+        assert!(!page.contains("<script>"), "{page}");
+        assert!(page.contains("&lt;script&gt;") && page.contains("a&quot;b&#39;&amp;"), "{page}");
+    }
+}

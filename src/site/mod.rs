@@ -1,0 +1,8 @@
+//! What the gate itself answers: the page of a refusal, and its own status page.
+//!
+//! In: plain data. Out: a whole HTTP/1.1 response. Everything from a peer is escaped; no script, a
+//! strict Content-Security-Policy. Pure in effect: nothing is read or written here.
+
+mod deny;
+
+pub use deny::{Refusal, refusal, welcome};

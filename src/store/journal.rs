@@ -1,0 +1,375 @@
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Text, format_time};
+use crate::facts::Timestamp;
+
+use super::segment::{self, OpenError, io_error};
+
+/// When a record counts as accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When `write()` has returned: survives the end of the process. Synced within 20 ms.
+    Batch,
+    /// When `fsync` has returned: survives the end of power.
+    Strict,
+}
+
+/// How the journal is kept.
+#[derive(Debug, Clone)]
+pub struct JournalConfig {
+    pub data_dir: PathBuf,
+    pub durability: Durability,
+    pub gate: String,
+    pub site: Option<String>,
+    /// A segment is closed at this size, or when the hour changes.
+    pub segment_bytes_max: u64,
+}
+
+/// A record was not accepted: the queue is full, the disk is full, or the journal has ended. The
+/// exchange must be denied with reason `evidence_unavailable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the record was not accepted")]
+pub struct JournalFull;
+
+/// How the journal is doing, for `status`.
+#[derive(Debug, Clone, Default)]
+pub struct JournalHealth {
+    pub records: u64,
+    pub refused: u64,
+    pub last_error: Option<String>,
+}
+
+/// Records waiting to be written, at most; beyond it records are refused.
+const QUEUE_RECORDS_MAX: usize = 8192;
+/// A group is synced when it holds this many records, or after this long.
+const BATCH_RECORDS_MAX: u64 = 1024;
+const BATCH_DELAY: Duration = Duration::from_millis(20);
+
+struct Entry {
+    members: Vec<u8>,
+    accepted: Option<oneshot::Sender<bool>>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    entries: Vec<Entry>,
+    ended: bool,
+    health: JournalHealth,
+}
+
+struct Shared {
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+}
+
+/// The writer of the journal; ending it syncs and closes the segment.
+pub struct Journal {
+    handle: JournalHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where records are handed in. Cheap to clone.
+#[derive(Clone)]
+pub struct JournalHandle {
+    shared: Arc<Shared>,
+}
+
+impl Journal {
+    /// Locks the data directory, mends a torn tail, and starts the writing thread.
+    ///
+    /// # Errors
+    /// The directory cannot be used, another gate writes to it, or the journal's end is broken.
+    pub fn open(config: JournalConfig) -> Result<Self, OpenError> {
+        let directory = config.data_dir.join("journal");
+        make_private(&config.data_dir)?;
+        make_private(&directory)?;
+        let lock_path = config.data_dir.join("lock");
+        let lock = File::create(&lock_path).map_err(|source| io_error(&lock_path, source))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
+        let found = segment::recover(&directory)?;
+        let shared = Arc::new(Shared { inbox: Mutex::default(), arrived: Condvar::new() });
+        let mut writer = Writer {
+            shared: shared.clone(),
+            config,
+            directory,
+            _lock: lock,
+            open: None,
+            chain: found.chain,
+            unsynced: 0,
+            first_unsynced: None,
+            scratch: Vec::new(),
+        };
+        if found.torn_bytes > 0 {
+            let gap = Record::Gap(Gap {
+                cause: "torn_tail",
+                detail: "an unfinished last line, left by a crash, was cut off".into(),
+                bytes: Some(found.torn_bytes),
+            });
+            writer.write_own(&gap).map_err(|source| io_error(&writer.directory, source))?;
+        }
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
+        Ok(Self { handle: JournalHandle { shared }, thread: Some(thread) })
+    }
+
+    /// Where records are handed in.
+    pub fn handle(&self) -> JournalHandle {
+        self.handle.clone()
+    }
+
+    /// Writes what is queued and a closing record, syncs, and ends the thread.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.handle.inbox().ended = true;
+        self.handle.shared.arrived.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl JournalHandle {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(&self, entry: Entry) -> Result<(), JournalFull> {
+        let mut inbox = self.inbox();
+        if inbox.ended || inbox.entries.len() >= QUEUE_RECORDS_MAX {
+            inbox.health.refused += 1;
+            return Err(JournalFull);
+        }
+        inbox.entries.push(entry);
+        let first = inbox.entries.len() == 1;
+        drop(inbox);
+        if first {
+            self.shared.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Hands a record in and waits until it is accepted.
+    ///
+    /// # Errors
+    /// [`JournalFull`]: it was not, and nothing may be forwarded.
+    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(Entry { members: record.encode(now), accepted: Some(sender) })?;
+        match receiver.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(JournalFull),
+        }
+    }
+
+    /// Hands in a record that nothing waits for: the end of an exchange. A refused one is counted.
+    pub fn note(&self, record: &Record, now: Timestamp) {
+        let _ = self.submit(Entry { members: record.encode(now), accepted: None });
+    }
+
+    /// How the journal is doing.
+    pub fn health(&self) -> JournalHealth {
+        self.inbox().health.clone()
+    }
+}
+
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| io_error(path, source))
+}
+
+struct OpenSegment {
+    file: File,
+    bytes: u64,
+    hour: u64,
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    config: JournalConfig,
+    directory: PathBuf,
+    /// Held for as long as the writer lives: a second process would fork the chain.
+    _lock: File,
+    open: Option<OpenSegment>,
+    chain: Chain,
+    unsynced: u64,
+    first_unsynced: Option<Instant>,
+    scratch: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let (entries, ended) = self.wait();
+            if !entries.is_empty() {
+                self.write_group(entries);
+            }
+            let due = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
+            if (due || self.unsynced >= BATCH_RECORDS_MAX) && self.config.durability == Durability::Batch {
+                self.sync_batch();
+            }
+            if ended {
+                let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
+                if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
+                    self.fail(&error);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Waits for records, the end, or the moment at which the open batch must be synced.
+    fn wait(&self) -> (Vec<Entry>, bool) {
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        while inbox.entries.is_empty() && !inbox.ended {
+            match self.first_unsynced {
+                None => {
+                    inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+                }
+                Some(since) => {
+                    let left = BATCH_DELAY.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        break;
+                    }
+                    let waited = self.shared.arrived.wait_timeout(inbox, left);
+                    inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+        (std::mem::take(&mut inbox.entries), inbox.ended)
+    }
+
+    fn write_group(&mut self, entries: Vec<Entry>) {
+        let written = self.try_write(entries.iter().map(|entry| entry.members.as_slice()));
+        let done = match (written, self.config.durability) {
+            (Ok(()), Durability::Strict) => self.sync_with_batch_line(),
+            (written, _) => written,
+        };
+        let accepted = done.is_ok();
+        match done {
+            Ok(()) => self.health(|health| health.records += entries.len() as u64),
+            Err(error) => {
+                self.fail(&error);
+                self.health(|health| health.refused += entries.len() as u64);
+            }
+        }
+        for sender in entries.into_iter().filter_map(|entry| entry.accepted) {
+            let _ = sender.send(accepted);
+        }
+    }
+
+    /// Writes lines whole or not at all: what a failed write left behind is cut off again.
+    fn try_write<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        self.rotate()?;
+        let before = self.chain;
+        self.scratch.clear();
+        let mut count = 0;
+        for members in records {
+            self.chain.append(members, &mut self.scratch);
+            count += 1;
+        }
+        let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
+        if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
+            self.chain = before;
+            let bytes = open.bytes;
+            if open.file.set_len(bytes).is_err() {
+                self.open = None;
+            }
+            return Err(error);
+        }
+        open.bytes += self.scratch.len() as u64;
+        self.unsynced += count;
+        self.first_unsynced.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn write_own(&mut self, record: &Record) -> io::Result<()> {
+        let members = record.encode(clock::now());
+        self.try_write(std::iter::once(members.as_slice()))
+    }
+
+    /// Opens a new segment at the first record, at a new hour, and at the size bound.
+    fn rotate(&mut self) -> io::Result<()> {
+        let now = clock::now();
+        let hour = now.0 / 3_600_000_000;
+        let stays = |open: &OpenSegment| open.hour == hour && open.bytes < self.config.segment_bytes_max;
+        if self.open.as_ref().is_some_and(stays) {
+            return Ok(());
+        }
+        if self.open.is_some() {
+            self.sync()?;
+        }
+        let name = segment::name(self.chain.seq + 1, &format_time(now));
+        let mut file = segment::create(&self.directory, &name)?;
+        let opening = Record::Segment(Segment {
+            gate: Text::from(self.config.gate.as_str()),
+            site: self.config.site.as_deref().map(Text::from),
+            prev: self.chain.hash_hex(),
+        });
+        let mut line = Vec::new();
+        let mut chain = self.chain;
+        chain.append(&opening.encode(now), &mut line);
+        if let Err(error) = segment::write_whole(&mut file, &line) {
+            let _ = fs::remove_file(self.directory.join(name));
+            return Err(error);
+        }
+        self.chain = chain;
+        self.open = Some(OpenSegment { file, bytes: line.len() as u64, hour });
+        Ok(())
+    }
+
+    fn sync_batch(&mut self) {
+        if let Err(error) = self.sync_with_batch_line() {
+            self.fail(&error);
+            // Tried again with the next batch, not in a tight loop.
+            self.first_unsynced = Some(Instant::now());
+        }
+    }
+
+    fn sync_with_batch_line(&mut self) -> io::Result<()> {
+        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
+        self.write_own(&batch)?;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if let Some(open) = &self.open {
+            open.file.sync_data()?;
+        }
+        self.unsynced = 0;
+        self.first_unsynced = None;
+        Ok(())
+    }
+
+    fn health(&self, change: impl FnOnce(&mut JournalHealth)) {
+        change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).health);
+    }
+
+    fn fail(&self, error: &io::Error) {
+        self.health(|health| health.last_error = Some(error.to_string()));
+    }
+}

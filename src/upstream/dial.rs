@@ -1,0 +1,148 @@
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::facts::Host;
+use crate::policy::{AddressRefused, CheckedAddress, OwnEndpoints, Permit, judge_address};
+
+use super::resolve::{ResolveError, Resolver};
+
+/// Dials origins for permits.
+#[derive(Clone)]
+pub struct Dialler {
+    resolver: Resolver,
+    own: Arc<OwnEndpoints>,
+    connect_timeout: Duration,
+}
+
+/// A connection to an origin, and how it came about.
+#[derive(Debug)]
+pub struct Connected {
+    pub stream: TcpStream,
+    pub dialled: SocketAddr,
+    pub answers: Vec<IpAddr>,
+    pub timings: Timings,
+}
+
+/// How long the parts of a dial took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    pub dns: Duration,
+    pub connect: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error("{0}")]
+    Refused(AddressRefused),
+    #[error("cannot connect to {address}: {source}")]
+    Connect { address: SocketAddr, source: io::Error },
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+}
+
+/// RFC 8305 §5: how long one attempt may go on before the next begins beside it.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+impl Dialler {
+    pub fn new(resolver: Resolver, own: Arc<OwnEndpoints>, connect_timeout: Duration) -> Self {
+        Self { resolver, own, connect_timeout }
+    }
+
+    /// Spends a permit: resolves its host, judges every address, and connects to the first that
+    /// answers. An address the guard refuses is never dialled; when it refuses them all, that is
+    /// the error.
+    ///
+    /// # Errors
+    /// By the party at fault: DNS, the guard, the origin, or time.
+    pub async fn dial(&self, permit: Permit) -> Result<Connected, DialError> {
+        let begin = Instant::now();
+        let answers = match permit.host() {
+            Host::Name(name) => self.resolver.resolve(name).await?,
+            Host::V4(address) => vec![IpAddr::V4(*address)],
+            Host::V6(address) => vec![IpAddr::V6(*address)],
+        };
+        let dns = begin.elapsed();
+        let checked = self.judge_all(&permit, &answers)?;
+        let begin = Instant::now();
+        let racing = race(checked);
+        let (stream, dialled) = tokio::time::timeout(self.connect_timeout, racing)
+            .await
+            .map_err(|_| DialError::Timeout(self.connect_timeout))??;
+        let _ = stream.set_nodelay(true);
+        Ok(Connected { stream, dialled, answers, timings: Timings { dns, connect: begin.elapsed() } })
+    }
+
+    fn judge_all(&self, permit: &Permit, answers: &[IpAddr]) -> Result<Vec<CheckedAddress>, DialError> {
+        let mut checked = Vec::with_capacity(answers.len());
+        let mut refused = None;
+        for address in answers {
+            match judge_address(*address, permit.port(), permit.opened(), &self.own) {
+                Ok(address) => checked.push(address),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        match (checked.is_empty(), refused) {
+            (false, _) => Ok(checked),
+            (true, Some(error)) => Err(DialError::Refused(error)),
+            (true, None) => Err(DialError::Resolve(ResolveError::NoAddress)),
+        }
+    }
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr), DialError>> + Send>>;
+
+/// Happy eyeballs (RFC 8305): attempts begin one after another, the first connection wins.
+async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, SocketAddr), DialError> {
+    let mut waiting = addresses.into_iter();
+    let mut running: Vec<Attempt> = Vec::new();
+    let mut last_error = DialError::Resolve(ResolveError::NoAddress);
+    loop {
+        if let Some(address) = waiting.next() {
+            running.push(Box::pin(connect(address)));
+        }
+        if running.is_empty() {
+            return Err(last_error);
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            (index, result) = first_of(&mut running) => {
+                drop(running.swap_remove(index));
+                match result {
+                    Ok(connected) => return Ok(connected),
+                    Err(error) => last_error = error,
+                }
+            }
+            () = tokio::time::sleep(ATTEMPT_DELAY), if more => {}
+        }
+    }
+}
+
+async fn connect(address: CheckedAddress) -> Result<(TcpStream, SocketAddr), DialError> {
+    let address = address.socket_address();
+    match TcpStream::connect(address).await {
+        Ok(stream) => Ok((stream, address)),
+        Err(source) => Err(DialError::Connect { address, source }),
+    }
+}
+
+/// The first of several attempts to end, and its index.
+async fn first_of(running: &mut [Attempt]) -> (usize, Result<(TcpStream, SocketAddr), DialError>) {
+    std::future::poll_fn(|context| {
+        for (index, attempt) in running.iter_mut().enumerate() {
+            if let std::task::Poll::Ready(result) = attempt.as_mut().poll(context) {
+                return std::task::Poll::Ready((index, result));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,10 @@
+//! Reaches origins: resolves names, judges every address, dials the one that was judged.
+//!
+//! In: a [`crate::policy::Permit`], which is spent. Out: a connected socket and how it came about,
+//! or the failure by its name. It never decides whether an exchange may leave.
+
+mod dial;
+mod resolve;
+
+pub use dial::{Connected, DialError, Dialler, Timings};
+pub use resolve::{ResolveError, Resolver};

@@ -1,0 +1,117 @@
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RData;
+
+use crate::facts::Name;
+
+/// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts
+/// file, cached by its TTL within a bound.
+#[derive(Clone)]
+pub struct Resolver {
+    inner: TokioResolver,
+}
+
+/// Why a name has no address.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error("the name does not exist or has no address")]
+    NoAddress,
+    #[error("no name server answered: {0}")]
+    Unanswered(String),
+    #[error("the resolver cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// Cached answers, at most; the cache drops the oldest beyond it.
+const CACHE_ENTRIES_MAX: u64 = 16_384;
+/// RFC 8305 §3: how long IPv4 answers wait for IPv6 ones.
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+
+impl Resolver {
+    /// A resolver that asks `servers`, or the system's where there are none.
+    ///
+    /// # Errors
+    /// [`ResolveError::Setup`] when the system's configuration cannot be read.
+    pub fn new(servers: &[SocketAddr], timeout: Duration) -> Result<Self, ResolveError> {
+        let setup = |error: hickory_resolver::net::NetError| ResolveError::Setup(error.to_string());
+        let config = if servers.is_empty() {
+            let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(setup)?;
+            ResolverConfig::from_parts(None, Vec::new(), config.name_servers().to_vec())
+        } else {
+            let servers = servers.iter().map(|server| {
+                let mut config = NameServerConfig::udp_and_tcp(server.ip());
+                for connection in &mut config.connections {
+                    connection.port = server.port();
+                }
+                config
+            });
+            ResolverConfig::from_parts(None, Vec::new(), servers.collect())
+        };
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let options = builder.options_mut();
+        options.use_hosts_file = ResolveHosts::Never;
+        options.cache_size = CACHE_ENTRIES_MAX;
+        options.timeout = timeout;
+        options.attempts = 2;
+        options.ndots = 0;
+        Ok(Self { inner: builder.build().map_err(setup)? })
+    }
+
+    /// The addresses of a name, families interleaved, IPv6 first (RFC 8305 §4).
+    ///
+    /// # Errors
+    /// No address, or no answer.
+    pub async fn resolve(&self, name: &Name) -> Result<Vec<IpAddr>, ResolveError> {
+        let fqdn = format!("{}.", name.as_str());
+        let v6 = self.inner.ipv6_lookup(fqdn.as_str());
+        let v4 = self.inner.ipv4_lookup(fqdn.as_str());
+        tokio::pin!(v6, v4);
+        let (v6, v4) = tokio::select! {
+            v6 = &mut v6 => (Some(v6), v4.await),
+            v4 = &mut v4 => (tokio::time::timeout(RESOLUTION_DELAY, v6).await.ok(), v4),
+        };
+        let mut error = None;
+        let mut addresses = [Vec::new(), Vec::new()];
+        for (family, answer) in [v6, Some(v4)].into_iter().enumerate() {
+            match answer {
+                Some(Ok(lookup)) => addresses[family] = addresses_in(&lookup),
+                Some(Err(failed)) if !failed.is_no_records_found() => error = Some(failed.to_string()),
+                Some(Err(_)) | None => {}
+            }
+        }
+        let [v6, v4] = addresses;
+        let all = interleave(v6, v4);
+        match (all.is_empty(), error) {
+            (false, _) => Ok(all),
+            (true, None) => Err(ResolveError::NoAddress),
+            (true, Some(error)) => Err(ResolveError::Unanswered(error)),
+        }
+    }
+}
+
+/// Addresses of one answer beyond this many are not tried.
+const ADDRESSES_MAX: usize = 16;
+
+fn addresses_in(lookup: &hickory_resolver::lookup::Lookup) -> Vec<IpAddr> {
+    let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    });
+    addresses.take(ADDRESSES_MAX).collect()
+}
+
+fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut all = Vec::with_capacity(first.len() + second.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    loop {
+        match (first.next(), second.next()) {
+            (None, None) => return all,
+            (a, b) => all.extend(a.into_iter().chain(b)),
+        }
+    }
+}
