@@ -22,19 +22,16 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, String> {
     let path = env::args_os().nth(1).ok_or("usage: ja4 VECTORS.json")?;
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let vectors: Vec<Value> =
-        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let vectors: Vec<Value> = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     if vectors.is_empty() {
         return Err(format!("{}: no vectors", path.display()));
     }
 
     let mut agreeing = 0;
     for (index, vector) in vectors.iter().enumerate() {
-        let expected =
-            text_of(vector, "expected").map_err(|error| format!("vector {index}: {error}"))?;
-        let hello = text_of(vector, "hello_hex")
-            .and_then(bytes_of)
-            .map_err(|error| format!("vector {index}: {error}"))?;
+        let expected = text_of(vector, "expected").map_err(|error| format!("vector {index}: {error}"))?;
+        let hello =
+            text_of(vector, "hello_hex").and_then(bytes_of).map_err(|error| format!("vector {index}: {error}"))?;
         let found = match read_hello(&hello, &HelloLimits::default()) {
             Ok(HelloRead::Hello(hello)) => hello.ja4.into_string(),
             Ok(HelloRead::Incomplete) => "incomplete".to_owned(),
@@ -51,22 +48,13 @@ fn run() -> Result<bool, String> {
 }
 
 fn text_of<'a>(vector: &'a Value, key: &str) -> Result<&'a str, String> {
-    vector[key]
-        .as_str()
-        .ok_or_else(|| format!("no text under `{key}`"))
+    vector[key].as_str().ok_or_else(|| format!("no text under `{key}`"))
 }
 
 fn bytes_of(hex: &str) -> Result<Vec<u8>, String> {
     let (pairs, odd) = hex.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let bytes = pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
     match bytes {
         Some(bytes) if odd.is_empty() => Ok(bytes),
         Some(_) | None => Err("not hexadecimal".to_owned()),

@@ -79,8 +79,7 @@ impl Ready {
     /// # Errors
     /// The runtime or the resolver cannot be set up, or the journal takes no records.
     pub fn run(self) -> Result<(), AppError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
         let journal = self.journal;
         let parts = Parts {
             listeners: self.listeners,
@@ -208,9 +207,9 @@ fn query_key(path: &Path) -> Result<[u8; 32], AppError> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |source| AppError::File { path: path.into(), source };
     match fs::read(path) {
-        Ok(bytes) => {
-            bytes.try_into().map_err(|_| failed(io::Error::other("a key has 32 bytes; remove the file to make a new one")))
-        }
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| failed(io::Error::other("a key has 32 bytes; remove the file to make a new one"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut key = [0; 32];
             let mut random = fs::File::open("/dev/urandom").map_err(failed)?;

@@ -27,7 +27,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done · 1 could not go on (the message s
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gate
-    #[command(after_help = "Examples:\n  sekisho run\n  sekisho run --observe\n  sekisho run --config /etc/sekisho/sekisho.toml\n  sekisho run --policy office.toml --listen 10.0.0.1:3128")]
+    #[command(
+        after_help = "Examples:\n  sekisho run\n  sekisho run --observe\n  sekisho run --config /etc/sekisho/sekisho.toml\n  sekisho run --policy office.toml --listen 10.0.0.1:3128"
+    )]
     Run(RunArguments),
     /// Compile a policy and show every problem in it
     #[command(after_help = "Example:\n  sekisho check office.toml")]
@@ -163,7 +165,9 @@ fn run(arguments: RunArguments) -> Result<(), CliError> {
     println!("policy     {name}, {rules} rules");
     match (observes, rules) {
         (true, _) => println!("mode       observe: everything passes; what would have been refused is on record"),
-        (false, 0) => println!("mode       enforce: nothing is allowed yet. `sekisho run --observe` lets everything\n           through and records what would have been refused"),
+        (false, 0) => println!(
+            "mode       enforce: nothing is allowed yet. `sekisho run --observe` lets everything\n           through and records what would have been refused"
+        ),
         (false, _) => println!("mode       enforce"),
     }
     ready.run()?;

@@ -49,9 +49,7 @@ pub enum Step<'b> {
 impl ChunkedReader {
     /// A reader at the first byte of a body.
     pub fn new() -> Self {
-        Self {
-            state: State::Size { digits: 0, size: 0 },
-        }
+        Self { state: State::Size { digits: 0, size: 0 } }
     }
 
     /// Reads on until there is data, an end, a fault, or no more input.
@@ -82,23 +80,14 @@ impl ChunkedReader {
             match &mut self.state {
                 State::Failed(fault) => return Err(*fault),
                 State::Done => {
-                    return Ok(Step::End {
-                        consumed: at,
-                        trailers: Fields::default(),
-                    });
+                    return Ok(Step::End { consumed: at, trailers: Fields::default() });
                 }
                 State::Trailer { section, scanned } => {
-                    let Some((end, trailers)) = read_trailers(section, scanned, &input[at..])?
-                    else {
-                        return Ok(Step::NeedMore {
-                            consumed: input.len(),
-                        });
+                    let Some((end, trailers)) = read_trailers(section, scanned, &input[at..])? else {
+                        return Ok(Step::NeedMore { consumed: input.len() });
                     };
                     self.state = State::Done;
-                    return Ok(Step::End {
-                        consumed: at + end,
-                        trailers,
-                    });
+                    return Ok(Step::End { consumed: at + end, trailers });
                 }
                 State::Data { left } if at < input.len() => {
                     let room = input.len() - at;
@@ -107,10 +96,7 @@ impl ChunkedReader {
                     if *left == 0 {
                         self.state = State::DataCr;
                     }
-                    return Ok(Step::Data {
-                        data: &input[at..at + len],
-                        consumed: at + len,
-                    });
+                    return Ok(Step::Data { data: &input[at..at + len], consumed: at + len });
                 }
                 framing => {
                     let Some(&byte) = input.get(at) else {
@@ -145,32 +131,20 @@ fn frame(state: &State, byte: u8) -> Result<State, Fault> {
             if *size >= 1 << 59 {
                 return Err(Fault::BadChunkSize);
             }
-            Ok(State::Size {
-                digits: digits + 1,
-                size: size << 4 | u64::from(digit),
-            })
+            Ok(State::Size { digits: digits + 1, size: size << 4 | u64::from(digit) })
         }
-        (State::SizeEnd { size: 0 }, b'\n') => Ok(State::Trailer {
-            section: BytesMut::new(),
-            scanned: 0,
-        }),
+        (State::SizeEnd { size: 0 }, b'\n') => Ok(State::Trailer { section: BytesMut::new(), scanned: 0 }),
         (State::SizeEnd { size }, b'\n') => Ok(State::Data { left: *size }),
         (State::SizeEnd { .. }, _) => Err(Fault::BareCr),
         (State::DataCr, b'\r') => Ok(State::DataLf),
         (State::DataLf, b'\n') => Ok(State::Size { digits: 0, size: 0 }),
         (State::DataCr | State::DataLf, _) => Err(Fault::BadChunkEnd),
-        (State::Data { .. } | State::Trailer { .. } | State::Done | State::Failed(_), _) => {
-            Err(Fault::BadChunkEnd)
-        }
+        (State::Data { .. } | State::Trailer { .. } | State::Done | State::Failed(_), _) => Err(Fault::BadChunkEnd),
     }
 }
 
 /// Reads on in the trailer section: how much of `input` belonged to it, and its fields.
-fn read_trailers(
-    section: &mut BytesMut,
-    scanned: &mut usize,
-    input: &[u8],
-) -> Result<Option<(usize, Fields)>, Fault> {
+fn read_trailers(section: &mut BytesMut, scanned: &mut usize, input: &[u8]) -> Result<Option<(usize, Fields)>, Fault> {
     if section.is_empty() && input.starts_with(b"\r\n") {
         return Ok(Some((2, Fields::default())));
     }
@@ -179,11 +153,7 @@ fn read_trailers(
     section.extend_from_slice(&input[..input.len().min(room)]);
     let found = find_end(Section::Trailer, section, 0, scanned, |_| Ok(()));
     let Some(end) = found.map_err(|_| Fault::BadTrailer)? else {
-        return if section.len() == TRAILER_BYTES_MAX {
-            Err(Fault::BadTrailer)
-        } else {
-            Ok(None)
-        };
+        return if section.len() == TRAILER_BYTES_MAX { Err(Fault::BadTrailer) } else { Ok(None) };
     };
     let bytes: Bytes = section.split_to(end).freeze();
     let fields = Fields::read(bytes, 0, TRAILER_FIELDS_MAX).map_err(|_| Fault::BadTrailer)?;
@@ -196,9 +166,7 @@ fn read_trailers(
 /// Fields that a recipient acts on before it has seen the body, so that one in a trailer means
 /// different things to readers that merge trailers and readers that do not (RFC 9110 section 6.5.1).
 fn is_forbidden_trailer(name: &str) -> bool {
-    FORBIDDEN_TRAILERS
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
+    FORBIDDEN_TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 const FORBIDDEN_TRAILERS: &[&str] = &[

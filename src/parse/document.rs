@@ -67,12 +67,8 @@ impl<'t> Document<'t> {
             let place = document.place(error.span().map_or(0, |span| span.start));
             document.problem(place, format!("not TOML: {}", error.message()), "mend the syntax here");
         }
-        let mut section = Section {
-            place: document.place(0),
-            document: &document,
-            table: root.get_ref(),
-            known: Vec::new(),
-        };
+        let mut section =
+            Section { place: document.place(0), document: &document, table: root.get_ref(), known: Vec::new() };
         let made = read(&mut section);
         section.finish();
         let mut problems = document.problems.into_inner();
@@ -170,12 +166,7 @@ impl<'d, 't> Section<'d, 't> {
         self.integer_in(key, value, &bounds)
     }
 
-    fn integer_in(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'t>>,
-        bounds: &RangeInclusive<u64>,
-    ) -> Option<u64> {
+    fn integer_in(&self, key: &str, value: &Spanned<DeValue<'t>>, bounds: &RangeInclusive<u64>) -> Option<u64> {
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong(key, value, "a whole number, without quotes");
             return None;
@@ -228,12 +219,9 @@ impl<'d, 't> Section<'d, 't> {
 
     fn section(&self, key: &str, value: &'d Spanned<DeValue<'t>>) -> Option<Section<'d, 't>> {
         match value.get_ref() {
-            DeValue::Table(table) => Some(Section {
-                document: self.document,
-                table,
-                place: self.place_of(value),
-                known: Vec::new(),
-            }),
+            DeValue::Table(table) => {
+                Some(Section { document: self.document, table, place: self.place_of(value), known: Vec::new() })
+            }
             _ => {
                 self.wrong(key, value, &format!("a table: [{key}]"));
                 None

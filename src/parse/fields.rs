@@ -54,9 +54,7 @@ impl Fields {
 
     /// Each field's name as sent and its value, in the order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.places
-            .iter()
-            .map(|field| (self.name(field), self.part(field.value)))
+        self.places.iter().map(|field| (self.name(field), self.part(field.value)))
     }
 
     /// The value of the first field of this name, in any letter case.
@@ -117,11 +115,7 @@ pub struct HopByHop<'f> {
 impl HopByHop<'_> {
     /// Whether a field of this name, in any letter case, stays behind.
     pub fn drops(&self, name: &str) -> bool {
-        is_hop_by_hop(name.as_bytes())
-            || self
-                .named
-                .iter()
-                .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+        is_hop_by_hop(name.as_bytes()) || self.named.iter().any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
 
@@ -159,16 +153,9 @@ fn is_hop_by_hop(name: &[u8]) -> bool {
 }
 
 fn is_end_to_end(option: &[u8]) -> bool {
-    [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "content-type",
-        "authorization",
-        "cookie",
-    ]
-    .iter()
-    .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+    ["host", "content-length", "transfer-encoding", "content-type", "authorization", "cookie"]
+        .iter()
+        .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// What kind of section is looked through, hence what its first line is.
@@ -241,10 +228,7 @@ fn first_line_fault(section: Section) -> Fault {
 
 fn line_start(bytes: &[u8], start: usize, before: usize) -> usize {
     let earlier = &bytes[start..before];
-    earlier
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(start, |newline| start + newline + 1)
+    earlier.iter().rposition(|&byte| byte == b'\n').map_or(start, |newline| start + newline + 1)
 }
 
 /// The next byte that is a control other than HTAB. Whole blocks first, which compiles to vector
@@ -255,35 +239,23 @@ fn next_control(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     let mut rest = bytes.get(from..)?;
     while let Some(block) = rest.first_chunk::<BLOCK>() {
-        if block
-            .iter()
-            .fold(false, |any, &byte| any | is_control(byte))
-        {
+        if block.iter().fold(false, |any, &byte| any | is_control(byte)) {
             break;
         }
         at += BLOCK;
         rest = &rest[BLOCK..];
     }
-    rest.iter()
-        .position(|&byte| is_control(byte))
-        .map(|found| at + found)
+    rest.iter().position(|&byte| is_control(byte)).map(|found| at + found)
 }
 
-fn places<'b>(
-    whole: &[u8],
-    section: &'b [u8],
-    slots: &mut [httparse::Header<'b>],
-) -> Result<Vec<FieldPlace>, Fault> {
+fn places<'b>(whole: &[u8], section: &'b [u8], slots: &mut [httparse::Header<'b>]) -> Result<Vec<FieldPlace>, Fault> {
     match httparse::parse_headers(section, slots) {
         // The two readers must agree on where the section ends.
         Ok(httparse::Status::Complete((end, headers))) if end == section.len() => {
             let mut places = Vec::with_capacity(headers.len());
             for header in headers {
                 let name = place(whole, header.name.as_bytes())?;
-                places.push(FieldPlace {
-                    name,
-                    value: place(whole, header.value)?,
-                });
+                places.push(FieldPlace { name, value: place(whole, header.value)? });
             }
             Ok(places)
         }
@@ -299,10 +271,7 @@ fn place(whole: &[u8], part: &[u8]) -> Result<Place, Fault> {
     }
     let at = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
     let narrow = |number: usize| u32::try_from(number).map_err(|_| Fault::HeadTooLong);
-    Ok(Place {
-        at: narrow(at)?,
-        len: narrow(part.len())?,
-    })
+    Ok(Place { at: narrow(at)?, len: narrow(part.len())? })
 }
 
 /// What is wrong with the first bad field name of a section that the field parser refused. Values

@@ -20,10 +20,7 @@ pub struct HeadLimits {
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        Self {
-            bytes_max: 64 * 1024,
-            fields_max: 128,
-        }
+        Self { bytes_max: 64 * 1024, fields_max: 128 }
     }
 }
 
@@ -95,13 +92,7 @@ pub fn take_request_head(
         return Ok(None);
     };
     let (method_len, target_len, version) = request_line(&head.line)?;
-    Ok(Some(RequestHead {
-        line: head.line,
-        method_len,
-        target_len,
-        version,
-        fields: head.fields,
-    }))
+    Ok(Some(RequestHead { line: head.line, method_len, target_len, version, fields: head.fields }))
 }
 
 /// Takes one response head off the front of `buffer`; otherwise as [`take_request_head`].
@@ -115,12 +106,7 @@ pub fn take_response_head(
         return Ok(None);
     };
     let (version, status) = status_line(&head.line)?;
-    Ok(Some(ResponseHead {
-        line: head.line,
-        status,
-        version,
-        fields: head.fields,
-    }))
+    Ok(Some(ResponseHead { line: head.line, status, version, fields: head.fields }))
 }
 
 struct TakenHead {
@@ -139,18 +125,11 @@ fn take_head(
     let bytes_max = limits.bytes_max.min(HEAD_BYTES_CEILING);
     let seen = &buffer[..buffer.len().min(bytes_max)];
     let Some(end) = find_end(section, seen, start, scanned, first_line)? else {
-        return if seen.len() == bytes_max {
-            Err(Fault::HeadTooLong)
-        } else {
-            Ok(None)
-        };
+        return if seen.len() == bytes_max { Err(Fault::HeadTooLong) } else { Ok(None) };
     };
     let head = buffer.split_to(end).freeze();
     *scanned = 0;
-    let line_len = head[start..]
-        .iter()
-        .position(|&byte| byte == b'\r')
-        .unwrap_or_default();
+    let line_len = head[start..].iter().position(|&byte| byte == b'\r').unwrap_or_default();
     let line = head.slice(start..start + line_len);
     let fields = Fields::read(head, start + line_len + 2, limits.fields_max)?;
     Ok(Some(TakenHead { line, fields }))
@@ -165,8 +144,7 @@ fn request_line(line: &[u8]) -> Result<(usize, usize, Version), Fault> {
         return Err(Fault::Http2Preface);
     }
     let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Fault::BadRequestLine);
     };
@@ -191,19 +169,13 @@ fn status_line(line: &[u8]) -> Result<(Version, u16), Fault> {
         return Err(Fault::BadStatusLine);
     }
     let version = version_of(version).ok_or(Fault::BadVersion)?;
-    let ([b' ', digits @ ..], None | Some(b' ')) = (rest.get(..4).unwrap_or_default(), rest.get(4))
-    else {
+    let ([b' ', digits @ ..], None | Some(b' ')) = (rest.get(..4).unwrap_or_default(), rest.get(4)) else {
         return Err(Fault::BadStatusLine);
     };
     if digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Fault::BadStatusLine);
     }
-    Ok((
-        version,
-        digits
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')),
-    ))
+    Ok((version, digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))))
 }
 
 fn version_of(bytes: &[u8]) -> Option<Version> {

@@ -35,11 +35,7 @@ impl Offer<'_> {
     pub(super) fn ja4(&self) -> Box<str> {
         let ciphers = sorted(without_grease(self.ciphers));
         let extensions = without_grease(self.extensions);
-        let server = if extensions.contains(&SERVER_NAME) {
-            'd'
-        } else {
-            'i'
-        };
+        let server = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
         let head = format!(
             "t{}{server}{:02}{:02}{}",
             version_digits(self.version),
@@ -50,21 +46,13 @@ impl Offer<'_> {
 
         // Both are in the head already, and leaving them out keeps the last part the same for one
         // program whether it goes to a name or an address.
-        let hashed: Vec<u16> = extensions
-            .into_iter()
-            .filter(|kind| ![SERVER_NAME, ALPN].contains(kind))
-            .collect();
+        let hashed: Vec<u16> = extensions.into_iter().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)).collect();
         let mut tail = hex_list(&sorted(hashed));
         let signatures = hex_list(&without_grease(self.signature_algorithms));
         if !signatures.is_empty() {
             tail = format!("{tail}_{signatures}");
         }
-        format!(
-            "{head}_{}_{}",
-            short_hash(&hex_list(&ciphers)),
-            short_hash(&tail)
-        )
-        .into()
+        format!("{head}_{}_{}", short_hash(&hex_list(&ciphers)), short_hash(&tail)).into()
     }
 
     /// `hash(ciphers)_hash(signature algorithms)_hash(groups)`: what one program's hellos have in
@@ -90,11 +78,7 @@ pub(super) fn is_grease(value: u16) -> bool {
 }
 
 fn without_grease(values: &[u16]) -> Vec<u16> {
-    values
-        .iter()
-        .copied()
-        .filter(|value| !is_grease(*value))
-        .collect()
+    values.iter().copied().filter(|value| !is_grease(*value)).collect()
 }
 
 fn sorted(mut values: Vec<u16>) -> Vec<u16> {
@@ -120,8 +104,7 @@ fn version_digits(version: u16) -> &'static str {
 /// First and last character of the first protocol name; of its hexadecimal form when either end is
 /// not an ASCII letter or digit.
 fn alpn_ends(name: Option<&[u8]>) -> String {
-    let (Some(&first), Some(&last)) = (name.and_then(<[u8]>::first), name.and_then(<[u8]>::last))
-    else {
+    let (Some(&first), Some(&last)) = (name.and_then(<[u8]>::first), name.and_then(<[u8]>::last)) else {
         return "00".to_owned();
     };
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
@@ -131,22 +114,14 @@ fn alpn_ends(name: Option<&[u8]>) -> String {
 }
 
 fn hex_list(values: &[u16]) -> String {
-    values
-        .iter()
-        .map(|value| format!("{value:04x}"))
-        .collect::<Vec<_>>()
-        .join(",")
+    values.iter().map(|value| format!("{value:04x}")).collect::<Vec<_>>().join(",")
 }
 
 fn short_hash(text: &str) -> String {
     if text.is_empty() {
         return EMPTY_HASH.to_owned();
     }
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

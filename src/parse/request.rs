@@ -83,12 +83,7 @@ pub fn understand_inner(head: RequestHead, tunnel: &Target) -> Result<Request, F
     let body = request_body(&head)?;
     check_upgrade(&head)?;
     let path = Path::parse(head.target()).ok_or(Fault::BadTarget)?;
-    let target = Target {
-        scheme: Scheme::Http,
-        host: tunnel.host.clone(),
-        port: tunnel.port,
-        path: Some(path),
-    };
+    let target = Target { scheme: Scheme::Http, host: tunnel.host.clone(), port: tunnel.port, path: Some(path) };
     check_host(&head, &target)?;
     Ok(Request { head, form: Form::Absolute(target), body })
 }

@@ -23,13 +23,7 @@ pub enum Sniffed {
 /// skip them), in either case and not only well-known methods: a lenient server would serve
 /// those, so they go to our strict head parser instead of passing as something unknown.
 pub fn sniff(bytes: &[u8]) -> Option<Sniffed> {
-    const TLS: &[&[u8]] = &[
-        b"\x16\x03\0",
-        b"\x16\x03\x01",
-        b"\x16\x03\x02",
-        b"\x16\x03\x03",
-        b"\x16\x03\x04",
-    ];
+    const TLS: &[&[u8]] = &[b"\x16\x03\0", b"\x16\x03\x01", b"\x16\x03\x02", b"\x16\x03\x03", b"\x16\x03\x04"];
     const SSH: &[u8] = b"SSH-";
 
     if TLS.iter().any(|header| bytes.starts_with(header)) {
@@ -56,16 +50,11 @@ pub fn sniff(bytes: &[u8]) -> Option<Sniffed> {
 /// [`Sniffed::Http`]; with fewer bytes the answer may still be a premature no.
 pub fn is_connect(bytes: &[u8]) -> bool {
     // Case is ignored because lenient proxies ignore it (RFC 9110 section 9.1 does not).
-    after_empty_lines(bytes)
-        .split_first_chunk::<8>()
-        .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"CONNECT "))
+    after_empty_lines(bytes).split_first_chunk::<8>().is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"CONNECT "))
 }
 
 fn after_empty_lines(bytes: &[u8]) -> &[u8] {
-    let empty = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
+    let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     &bytes[empty..]
 }
 
@@ -99,11 +88,7 @@ mod tests {
             (b"BASELINE-CONTROL /x HTTP/1.1", 16, Sniffed::Other),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 4, Sniffed::Http),
             (b"\r\nGET / HTTP/1.1", 6, Sniffed::Http),
-            (
-                b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1",
-                16,
-                Sniffed::Other,
-            ),
+            (b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1", 16, Sniffed::Other),
             (b" GET / HTTP/1.1", 1, Sniffed::Other),
             (b"GET\t/ HTTP/1.1", 4, Sniffed::Other),
             (b"GET\r\n", 4, Sniffed::Other),
@@ -116,34 +101,17 @@ mod tests {
             let padded = [*bytes, &[b'x'; SNIFF_BYTES_MAX]].concat();
             for length in 0..padded.len() {
                 let answer = (length >= *needed).then_some(*expected);
-                assert_eq!(
-                    sniff(&padded[..length]),
-                    answer,
-                    "{length} of {}",
-                    bytes.escape_ascii()
-                );
+                assert_eq!(sniff(&padded[..length]), answer, "{length} of {}", bytes.escape_ascii());
             }
         }
     }
 
     #[test]
     fn nested_connect_is_told_from_its_neighbours() {
-        for yes in [
-            "CONNECT a:1 HTTP/1.1",
-            "connect a:1",
-            "\r\nCONNECT a:1",
-            "CONNECT ",
-        ] {
+        for yes in ["CONNECT a:1 HTTP/1.1", "connect a:1", "\r\nCONNECT a:1", "CONNECT "] {
             assert!(is_connect(yes.as_bytes()), "{yes:?}");
         }
-        for no in [
-            "",
-            "CONNECT",
-            "CONNECTED a:1",
-            "CONNECT\n",
-            " CONNECT a:1",
-            "GET /CONNECT ",
-        ] {
+        for no in ["", "CONNECT", "CONNECTED a:1", "CONNECT\n", " CONNECT a:1", "GET /CONNECT "] {
             assert!(!is_connect(no.as_bytes()), "{no:?}");
         }
     }

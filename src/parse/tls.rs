@@ -37,10 +37,7 @@ pub struct HelloLimits {
 
 impl Default for HelloLimits {
     fn default() -> Self {
-        Self {
-            bytes_max: 32 * 1024,
-            records_max: 4096,
-        }
+        Self { bytes_max: 32 * 1024, records_max: 4096 }
     }
 }
 
@@ -117,19 +114,10 @@ fn parse(body: &[u8]) -> Result<Hello, HelloFault> {
         return Err(HelloFault::Malformed("compression methods"));
     }
     // A hello before TLS 1.3 may end here (RFC 5246 section 7.4.1.2).
-    let extensions = if reader.rest.is_empty() {
-        Extensions::default()
-    } else {
-        Extensions::read(&mut reader)?
-    };
+    let extensions = if reader.rest.is_empty() { Extensions::default() } else { Extensions::read(&mut reader)? };
     reader.end("bytes after the extensions")?;
 
-    let version = extensions
-        .versions
-        .iter()
-        .copied()
-        .filter(|version| !is_grease(*version))
-        .max();
+    let version = extensions.versions.iter().copied().filter(|version| !is_grease(*version)).max();
     let version = version.unwrap_or(legacy_version);
     let offer = Offer {
         version,
@@ -142,9 +130,7 @@ fn parse(body: &[u8]) -> Result<Hello, HelloFault> {
     Ok(Hello {
         ja4: offer.ja4(),
         stable_key: offer.stable_key(),
-        ech: extensions
-            .kinds
-            .contains(&extension::ENCRYPTED_CLIENT_HELLO),
+        ech: extensions.kinds.contains(&extension::ENCRYPTED_CLIENT_HELLO),
         version: version.into(),
         sni: extensions.sni,
         alpn: extensions.alpn,
@@ -164,14 +150,10 @@ struct Extensions {
 impl Extensions {
     fn read(reader: &mut Reader<'_>) -> Result<Self, HelloFault> {
         let mut found = Self::default();
-        let mut list = Reader {
-            rest: reader.list_u16("extensions")?,
-        };
+        let mut list = Reader { rest: reader.list_u16("extensions")? };
         while !list.rest.is_empty() {
             let kind = list.u16("extension type")?;
-            let mut data = Reader {
-                rest: list.list_u16("extension length")?,
-            };
+            let mut data = Reader { rest: list.list_u16("extension length")? };
             found.kinds.push(kind);
             match kind {
                 extension::SERVER_NAME => found.sni = Some(server_name(&mut data)?),
@@ -206,33 +188,20 @@ impl Extensions {
 /// RFC 6066 section 3. Only `host_name` was ever defined, and one of each type is allowed, so more
 /// than one entry, or another type, is refused rather than searched for a name.
 fn server_name(data: &mut Reader<'_>) -> Result<Box<str>, HelloFault> {
-    let mut list = Reader {
-        rest: data.list_u16("server name")?,
-    };
+    let mut list = Reader { rest: data.list_u16("server name")? };
     data.end("server name")?;
     let kind = list.take(1, "server name")?;
     let name = list.list_u16("server name")?;
     let printable = name.iter().all(u8::is_ascii_graphic);
-    if kind != [0]
-        || !list.rest.is_empty()
-        || name.is_empty()
-        || name.len() > HOST_NAME_BYTES_MAX
-        || !printable
-    {
+    if kind != [0] || !list.rest.is_empty() || name.is_empty() || name.len() > HOST_NAME_BYTES_MAX || !printable {
         return Err(HelloFault::BadSni);
     }
-    Ok(name
-        .iter()
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect::<String>()
-        .into())
+    Ok(name.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect::<String>().into())
 }
 
 /// RFC 7301 section 3.1: a list of at least one name, none of them empty.
 fn protocol_names(data: &mut Reader<'_>) -> Result<Vec<Box<[u8]>>, HelloFault> {
-    let mut list = Reader {
-        rest: data.list_u16("alpn")?,
-    };
+    let mut list = Reader { rest: data.list_u16("alpn")? };
     data.end("alpn")?;
     let mut names = Vec::new();
     while !list.rest.is_empty() {
@@ -264,19 +233,13 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], HelloFault> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or(HelloFault::Malformed(what))?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(HelloFault::Malformed(what))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn u16(&mut self, what: &'static str) -> Result<u16, HelloFault> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(HelloFault::Malformed(what))?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(HelloFault::Malformed(what))?;
         self.rest = rest;
         Ok(u16::from_be_bytes(*taken))
     }
@@ -295,11 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     fn end(&self, what: &'static str) -> Result<(), HelloFault> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(HelloFault::Malformed(what))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(HelloFault::Malformed(what)) }
     }
 }
 

@@ -45,11 +45,8 @@ pub(super) struct Program {
     pub(super) ja4: Vec<Box<str>>,
 }
 
-const WORDS: [(&str, VerdictKind); 3] = [
-    ("allow", VerdictKind::Allow),
-    ("challenge", VerdictKind::Challenge),
-    ("deny", VerdictKind::Deny),
-];
+const WORDS: [(&str, VerdictKind); 3] =
+    [("allow", VerdictKind::Allow), ("challenge", VerdictKind::Challenge), ("deny", VerdictKind::Deny)];
 
 /// A rule matches at most this many hours of tunnel; beyond it a limit is no limit.
 const MINUTES_MAX: u64 = 7 * 24 * 60;
@@ -137,11 +134,7 @@ fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
             );
         }
         section.finish();
-        let group = ClientGroup {
-            name: name.value.as_str().into(),
-            addresses: addresses.into(),
-            users: users.into(),
-        };
+        let group = ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into() };
         groups.insert(name.value, group);
     }
     groups
@@ -220,8 +213,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let ports = section
         .integers("ports", 1..=65535)
         .map(|ports| ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect());
-    let methods =
-        section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
+    let methods = section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
     let programs = section.strings("programs").map(|names| program_groups(section, &names, groups));
     let verdict = section.word("verdict", &WORDS);
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);

@@ -33,8 +33,7 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
         return finish(policy, facts, VerdictKind::Deny, reason, None);
     }
     let opened = port_is_default(facts);
-    let (code, kind) =
-        if opened { (Code::NoRule, policy.unknown) } else { (Code::PortNotOpened, VerdictKind::Deny) };
+    let (code, kind) = if opened { (Code::NoRule, policy.unknown) } else { (Code::PortNotOpened, VerdictKind::Deny) };
     finish(policy, facts, kind, Reason { code, rule: None }, None)
 }
 
@@ -46,13 +45,7 @@ enum Match {
     Waits(Need),
 }
 
-fn finish(
-    policy: &Policy,
-    facts: &Facts<'_>,
-    kind: VerdictKind,
-    reason: Reason,
-    rule: Option<&Rule>,
-) -> Outcome {
+fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
     let terms = rule.map_or_else(unruled_terms, |rule| rule.terms.clone());
     let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
@@ -75,12 +68,7 @@ fn relaxed(mut terms: PermitTerms, observe: bool) -> PermitTerms {
 }
 
 fn unruled_terms() -> PermitTerms {
-    PermitTerms {
-        opened: Arc::from([]),
-        limits: TunnelLimits::default(),
-        any_protocol: false,
-        any_sni: false,
-    }
+    PermitTerms { opened: Arc::from([]), limits: TunnelLimits::default(), any_protocol: false, any_sni: false }
 }
 
 /// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request.
@@ -173,9 +161,11 @@ fn judge_clients(groups: &[ClientGroup], facts: &Facts<'_>) -> Match {
 fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Match {
     let mut waits = false;
     for program in programs {
-        if !program.user_agent.as_deref().is_none_or(|glob| {
-            facts.program.user_agent.is_some_and(|agent| matches_glob(glob.as_bytes(), agent))
-        }) {
+        if !program
+            .user_agent
+            .as_deref()
+            .is_none_or(|glob| facts.program.user_agent.is_some_and(|agent| matches_glob(glob.as_bytes(), agent)))
+        {
             continue;
         }
         if program.ja4.is_empty() {

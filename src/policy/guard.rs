@@ -92,19 +92,13 @@ pub fn judge_address(
     };
     let inside = || inside.iter().flatten().copied();
 
-    let is_own = own.include(target)
-        || inside().any(|found| own.include(SocketAddr::new(found.embedded.into(), port)));
+    let is_own = own.include(target) || inside().any(|found| own.include(SocketAddr::new(found.embedded.into(), port)));
     if is_own {
         return Err(AddressRefused::Own { address: target });
     }
 
     let refused = |range: Range, disguise| {
-        Err(AddressRefused::Special {
-            address,
-            range: range.prefix,
-            name: range.name,
-            disguise,
-        })
+        Err(AddressRefused::Special { address, range: range.prefix, name: range.name, disguise })
     };
     for found in inside() {
         if let Some(range) = closed(found.embedded.into(), opened) {
@@ -134,9 +128,7 @@ fn closed(address: IpAddr, opened: &[IpNet]) -> Option<Range> {
 fn special(address: IpAddr) -> Option<Range> {
     match address {
         IpAddr::V4(address) => special_v4(address),
-        IpAddr::V6(address) => {
-            special_v6(address).or_else(|| is_isatap(address).then_some(ranges::ISATAP))
-        }
+        IpAddr::V6(address) => special_v6(address).or_else(|| is_isatap(address).then_some(ranges::ISATAP)),
     }
 }
 
@@ -155,15 +147,11 @@ impl OwnEndpoints {
             (bound, listener.port())
         });
         if address.is_loopback() {
-            return listeners.any(|(bound, port)| {
-                port == target.port() && (bound == address || bound.is_unspecified())
-            });
+            return listeners
+                .any(|(bound, port)| port == target.port() && (bound == address || bound.is_unspecified()));
         }
         listeners.any(|(bound, _)| bound == address)
-            || self
-                .interfaces
-                .iter()
-                .any(|interface| interface.to_canonical() == address)
+            || self.interfaces.iter().any(|interface| interface.to_canonical() == address)
     }
 }
 

@@ -49,8 +49,8 @@ pub async fn serve(gate: &Gate, stream: TcpStream, address: SocketAddr) {
                 forward::serve(gate, &mut io, &client, &request.head, &target, request.body).await
             }
             Form::Origin(_) => {
-                let keep = keep_alive(request.head.version, &request.head.fields)
-                    && request.body == crate::parse::Body::None;
+                let keep =
+                    keep_alive(request.head.version, &request.head.fields) && request.body == crate::parse::Body::None;
                 write(&mut io.stream, &site::welcome(keep), gate.limits.body_timeout).await;
                 if keep { Then::Continue } else { Then::Close }
             }

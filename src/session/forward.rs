@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::facts::{Client, Stage, Target};
 use crate::parse::{
-    Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, RequestHead, ResponseHead, Step, Version,
-    encode_chunk_head, encode_last_chunk, hop_by_hop, keep_alive, response_body, take_response_head,
+    Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, RequestHead, ResponseHead, Step, Version, encode_chunk_head,
+    encode_last_chunk, hop_by_hop, keep_alive, response_body, take_response_head,
 };
 use crate::policy::{Outcome, Verdict};
 
@@ -73,14 +73,7 @@ pub(super) async fn serve(
         }
     };
     account.dialled(&connected);
-    let mut exchange = Exchange {
-        limit: gate.limits.body_timeout,
-        gate,
-        keep,
-        head,
-        down: 0,
-        sent_head: false,
-    };
+    let mut exchange = Exchange { limit: gate.limits.body_timeout, gate, keep, head, down: 0, sent_head: false };
     let mut up = 0;
     let end = exchange.run(io, &mut connected.stream, &outgoing, (body, &mut up), &mut account).await;
     let (down, sent) = (exchange.down, exchange.sent_head);
@@ -169,9 +162,13 @@ fn put_via(out: &mut BytesMut, gate: &Gate, version: Version) {
 
 /// How an exchange ended well.
 enum End {
-    Answered { keep: bool },
+    Answered {
+        keep: bool,
+    },
     /// The origin switched protocols; these bytes it sent behind its head.
-    Upgraded { origin_bytes: BytesMut },
+    Upgraded {
+        origin_bytes: BytesMut,
+    },
 }
 
 /// How it ended badly, and by whom.
@@ -257,10 +254,8 @@ impl Exchange<'_> {
             self.send(client, &out).await?;
             return Ok(End::Upgraded { origin_bytes: buffer });
         }
-        let body = response_body(self.head.method(), &response).map_err(|fault| Failure {
-            by: "origin",
-            why: Why { status: 502, ..Why::of_fault(fault) },
-        })?;
+        let body = response_body(self.head.method(), &response)
+            .map_err(|fault| Failure { by: "origin", why: Why { status: 502, ..Why::of_fault(fault) } })?;
         let chunked = matches!(body, Body::Chunked | Body::UntilClose) && self.head.version == Version::Http11;
         let keep = self.keep && (chunked || matches!(body, Body::None | Body::Length(_)));
         self.keep = keep;

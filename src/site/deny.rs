@@ -21,7 +21,7 @@ pub struct Refusal<'a> {
 /// or English by `Accept-Language`, with the reason in `Proxy-Status` (RFC 9209) too.
 pub fn refusal(refusal: &Refusal<'_>, fields: Option<&Fields>, keep_alive: bool) -> Vec<u8> {
     let accepts_html = fields.is_some_and(|fields| field_contains(fields, "accept", "text/html"));
-    let japanese = fields.is_some_and(|fields| prefers_japanese(fields));
+    let japanese = fields.is_some_and(prefers_japanese);
     let words = if japanese { &JAPANESE } else { &ENGLISH };
     let body = if accepts_html { html(refusal, words) } else { text(refusal, words) };
     let kind = if accepts_html { "text/html" } else { "text/plain" };
@@ -166,9 +166,9 @@ fn escape(text: &str) -> String {
 }
 
 fn field_contains(fields: &Fields, name: &str, part: &str) -> bool {
-    fields.get_all(name).any(|value| {
-        value.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
-    })
+    fields
+        .get_all(name)
+        .any(|value| value.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes())))
 }
 
 /// Whether Japanese is asked for before English; the order is taken for the preference.

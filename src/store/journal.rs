@@ -195,11 +195,7 @@ impl JournalHandle {
 
 fn make_private(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| io_error(path, source))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| io_error(path, source))
 }
 
 struct OpenSegment {

@@ -74,13 +74,14 @@ fn last_whole_line(path: &Path) -> Result<(Chain, u64), OpenError> {
     let mut verifier: Option<Verifier> = None;
     let mut whole = 0;
     while let Some(line) = lines.next()? {
-        let mut reader = match verifier.take() {
-            Some(reader) => reader,
-            None => Verifier::new(before_segment(line).ok_or_else(|| OpenError::Broken {
-                segment: path.into(),
-                source: Break::NotARecord { after: 0 },
-            })?),
-        };
+        let mut reader =
+            match verifier.take() {
+                Some(reader) => reader,
+                None => Verifier::new(before_segment(line).ok_or_else(|| OpenError::Broken {
+                    segment: path.into(),
+                    source: Break::NotARecord { after: 0 },
+                })?),
+            };
         reader.line(line).map_err(|source| OpenError::Broken { segment: path.into(), source })?;
         whole += line.len() as u64 + 1;
         verifier = Some(reader);

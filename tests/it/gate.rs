@@ -10,15 +10,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running gate; it is ended when this is dropped.
-pub struct Gate {
+pub(crate) struct Gate {
     child: Child,
-    pub address: SocketAddr,
-    pub directory: TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) directory: TempDir,
 }
 
 impl Gate {
     /// Starts a gate with this policy on a port of the kernel's choice.
-    pub fn start(policy: &str) -> Self {
+    pub(crate) fn start(policy: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("policy.toml");
         std::fs::write(&file, policy).unwrap();
@@ -38,12 +38,12 @@ impl Gate {
         Self { child, address, directory }
     }
 
-    pub fn data_dir(&self) -> std::path::PathBuf {
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
         self.directory.path().join("data")
     }
 
     /// Sends bytes on a connection of their own and reads until the gate closes it.
-    pub fn send(&self, bytes: &[u8]) -> String {
+    pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(bytes).unwrap();
@@ -54,7 +54,7 @@ impl Gate {
     }
 
     /// Ends the gate by a signal and waits for it.
-    pub fn end(&mut self, signal: &str) -> Option<i32> {
+    pub(crate) fn end(&mut self, signal: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
         Command::new("kill").args([signal, &pid]).status().unwrap();
         self.child.wait().unwrap().code()
@@ -69,7 +69,7 @@ impl Drop for Gate {
 }
 
 /// Every record of a data directory's journal, parsed.
-pub fn records(data_dir: &Path) -> Vec<serde_json::Value> {
+pub(crate) fn records(data_dir: &Path) -> Vec<serde_json::Value> {
     let mut paths: Vec<_> =
         std::fs::read_dir(data_dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -78,13 +78,13 @@ pub fn records(data_dir: &Path) -> Vec<serde_json::Value> {
 }
 
 /// An origin that answers every request with its own head, and remembers what it was sent.
-pub struct Origin {
-    pub address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Origin {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -99,12 +99,12 @@ impl Origin {
     }
 
     /// Heads and bodies, as they arrived.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
     /// A policy that lets out to this origin alone.
-    pub fn policy(&self) -> String {
+    pub(crate) fn policy(&self) -> String {
         format!(
             "[[rule]]\nname = \"origin\"\nhosts = [\"127.0.0.1\"]\nports = [{}]\nprivate = [\"127.0.0.0/8\"]\n\
              protocol = \"any\"\nverdict = \"allow\"\n",
@@ -194,7 +194,8 @@ fn what_the_origin_saw_before_a_kill_is_on_record_after_it() {
     let port = origin.address.port();
     for n in 0..40 {
         let answer = gate.send(
-            format!("GET http://127.0.0.1:{port}/n{n} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").as_bytes(),
+            format!("GET http://127.0.0.1:{port}/n{n} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
         );
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }

@@ -10,7 +10,10 @@ fn ambiguous_requests_are_refused_by_name_and_never_reach_the_origin() {
     let at = origin.address;
     let head = format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\n");
     let cases: Vec<(String, &str)> = vec![
-        (format!("{head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "content_length_and_transfer_encoding"),
+        (
+            format!("{head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            "content_length_and_transfer_encoding",
+        ),
         (format!("{head}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"), "several_content_lengths"),
         (format!("{head}Content-Length: +3\r\n\r\nabc"), "bad_content_length"),
         (format!("{head}Transfer-Encoding: xchunked\r\n\r\n"), "bad_transfer_encoding"),

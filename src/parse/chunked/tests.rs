@@ -33,9 +33,7 @@ fn read_in(pieces: &[&[u8]]) -> Outcome {
             }
         }
     }
-    reader
-        .finish()
-        .map(|()| unreachable!("no end was reported"))
+    reader.finish().map(|()| unreachable!("no end was reported"))
 }
 
 fn read(input: &[u8]) -> Outcome {
@@ -49,23 +47,14 @@ fn refused(input: &[u8], fault: Fault) {
 
 #[track_caller]
 fn accepted(input: &[u8], body: &[u8]) {
-    assert_eq!(
-        read(input).map(|read| read.0),
-        Ok(body.to_vec()),
-        "{}",
-        input.escape_ascii()
-    );
+    assert_eq!(read(input).map(|read| read.0), Ok(body.to_vec()), "{}", input.escape_ascii());
 }
 
 #[test]
 fn a_body_is_read_to_its_end_and_no_further() {
-    let (body, trailers, rest) =
-        read(b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1 \r\nx-b:\r\n\r\nGET /").unwrap();
+    let (body, trailers, rest) = read(b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1 \r\nx-b:\r\n\r\nGET /").unwrap();
     assert_eq!(body, b"abc0123456789");
-    assert_eq!(
-        trailers,
-        [("X-Sum".into(), b"1".to_vec()), ("x-b".into(), vec![])]
-    );
+    assert_eq!(trailers, [("X-Sum".into(), b"1".to_vec()), ("x-b".into(), vec![])]);
     assert_eq!(rest, b"GET /");
     accepted(b"0\r\n\r\n", b"");
 }
@@ -122,13 +111,7 @@ fn lines_and_data_end_with_cr_lf_and_nothing_else() {
     refused(b"1\ra\r\n", Fault::BareCr);
     refused(b"5\r\r;ABCD\r\n", Fault::BareCr);
     refused(b"1\r0\n", Fault::BareCr);
-    for input in [
-        &b"1\r\na\n0\r\n\r\n"[..],
-        b"1\r\nab\r\n",
-        b"1\r\na\r0",
-        b"1\r\na0\r\n\r\n",
-        b"1\r\na\r\r\n",
-    ] {
+    for input in [&b"1\r\na\n0\r\n\r\n"[..], b"1\r\nab\r\n", b"1\r\na\r0", b"1\r\na0\r\n\r\n", b"1\r\na\r\r\n"] {
         refused(input, Fault::BadChunkEnd);
     }
     accepted(b"1\r\na\r\n0\r\n\r\n", b"a");
@@ -161,20 +144,14 @@ fn a_trailer_section_is_bounded() {
     let bytes = |len: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(len - 7));
     accepted(bytes(TRAILER_BYTES_MAX).as_bytes(), b"");
     refused(bytes(TRAILER_BYTES_MAX + 1).as_bytes(), Fault::BadTrailer);
-    refused(
-        &[b"0\r\nA: ", &[b'b'; TRAILER_BYTES_MAX][..]].concat(),
-        Fault::BadTrailer,
-    );
+    refused(&[b"0\r\nA: ", &[b'b'; TRAILER_BYTES_MAX][..]].concat(), Fault::BadTrailer);
 }
 
 #[test]
 fn a_trailer_that_changes_how_the_message_is_read_is_refused() {
     for name in FORBIDDEN_TRAILERS {
         for name in [name.to_string(), name.to_lowercase(), name.to_uppercase()] {
-            refused(
-                format!("0\r\n{name}: x\r\n\r\n").as_bytes(),
-                Fault::ForbiddenTrailer,
-            );
+            refused(format!("0\r\n{name}: x\r\n\r\n").as_bytes(), Fault::ForbiddenTrailer);
         }
         accepted(format!("0\r\n{name}x: x\r\n\r\n").as_bytes(), b"");
     }
@@ -202,12 +179,7 @@ fn arrival_in_any_three_pieces_or_byte_by_byte_gives_the_same_result() {
         for one in 0..=sample.len() {
             for two in one..=sample.len() {
                 let pieces = [&sample[..one], &sample[one..two], &sample[two..]];
-                assert_eq!(
-                    read_in(&pieces),
-                    whole,
-                    "{} {one} {two}",
-                    sample.escape_ascii()
-                );
+                assert_eq!(read_in(&pieces), whole, "{} {one} {two}", sample.escape_ascii());
             }
         }
     }
@@ -224,14 +196,8 @@ fn a_body_cut_short_is_too_short() {
 #[test]
 fn behind_the_end_nothing_more_is_consumed() {
     let mut reader = ChunkedReader::new();
-    assert!(matches!(
-        reader.step(b"0\r\n\r\nGET"),
-        Ok(Step::End { consumed: 5, .. })
-    ));
-    assert!(matches!(
-        reader.step(b"GET"),
-        Ok(Step::End { consumed: 0, .. })
-    ));
+    assert!(matches!(reader.step(b"0\r\n\r\nGET"), Ok(Step::End { consumed: 5, .. })));
+    assert!(matches!(reader.step(b"GET"), Ok(Step::End { consumed: 0, .. })));
 }
 
 #[test]

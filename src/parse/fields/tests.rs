@@ -8,10 +8,7 @@ fn fields(lines: &str) -> Fields {
 fn names_are_looked_up_in_any_letter_case() {
     let fields = fields("Set-Cookie: a\r\nHost: h\r\nset-cookie: b\r\nSet-Cookie2: c\r\n");
     assert_eq!(fields.get("SET-COOKIE"), Some(&b"a"[..]));
-    assert_eq!(
-        fields.get_all("set-cookie").collect::<Vec<_>>(),
-        [b"a", b"b"]
-    );
+    assert_eq!(fields.get_all("set-cookie").collect::<Vec<_>>(), [b"a", b"b"]);
     assert_eq!(fields.count("Set-Cookie"), 2);
     assert_eq!(fields.get("Cookie"), None);
     assert_eq!(fields.count("Cookie"), 0);
@@ -41,21 +38,11 @@ fn the_fixed_hop_by_hop_fields_are_dropped_and_their_neighbours_kept() {
         "Proxy-Authentication-Info",
         "HTTP2-Settings",
     ] {
-        assert!(
-            hops.drops(name) && hops.drops(&name.to_lowercase()),
-            "{name}"
-        );
+        assert!(hops.drops(name) && hops.drops(&name.to_lowercase()), "{name}");
         assert!(!hops.drops(&format!("X-{name}")), "{name}");
         assert!(!hops.drops(&format!("{name}s")), "{name}");
     }
-    for name in [
-        "Host",
-        "Authorization",
-        "Content-Length",
-        "Trailer",
-        "Via",
-        "",
-    ] {
+    for name in ["Host", "Authorization", "Content-Length", "Trailer", "Via", ""] {
         assert!(!hops.drops(name), "{name}");
     }
 }
@@ -70,26 +57,12 @@ fn fields_that_connection_names_are_dropped() {
 
 #[test]
 fn connection_may_not_name_what_a_request_is_judged_by() {
-    for name in [
-        "Host",
-        "Content-Length",
-        "transfer-encoding",
-        "CONTENT-TYPE",
-        "Authorization",
-        "Cookie",
-    ] {
+    for name in ["Host", "Content-Length", "transfer-encoding", "CONTENT-TYPE", "Authorization", "Cookie"] {
         let fields = fields(&format!("Connection: keep-alive, {name}\r\n"));
-        assert_eq!(
-            hop_by_hop(&fields).err(),
-            Some(Fault::BadConnectionOption),
-            "{name}"
-        );
+        assert_eq!(hop_by_hop(&fields).err(), Some(Fault::BadConnectionOption), "{name}");
     }
     for name in ["X-Host", "Cookie2", "close", "TE", "Upgrade"] {
-        assert!(
-            hop_by_hop(&fields(&format!("Connection: {name}\r\n"))).is_ok(),
-            "{name}"
-        );
+        assert!(hop_by_hop(&fields(&format!("Connection: {name}\r\n"))).is_ok(), "{name}");
     }
 }
 
@@ -97,11 +70,7 @@ fn connection_may_not_name_what_a_request_is_judged_by() {
 fn connection_options_are_tokens() {
     for option in ["a b", "\"close\"", "close;x", "a\u{e9}"] {
         let fields = fields(&format!("Connection: {option}\r\n"));
-        assert_eq!(
-            hop_by_hop(&fields).err(),
-            Some(Fault::BadConnectionOption),
-            "{option}"
-        );
+        assert_eq!(hop_by_hop(&fields).err(), Some(Fault::BadConnectionOption), "{option}");
     }
 }
 

@@ -15,12 +15,7 @@ fn shown_request(outcome: Result<Option<RequestHead>, Fault>) -> Result<Option<S
     outcome.map(|head| {
         head.map(|head| {
             let fields: Vec<_> = head.fields.iter().collect();
-            format!(
-                "{} {:?} {:?} {fields:?}",
-                head.method(),
-                head.target(),
-                head.version
-            )
+            format!("{} {:?} {:?} {fields:?}", head.method(), head.target(), head.version)
         })
     })
 }
@@ -29,24 +24,14 @@ fn shown_response(outcome: Result<Option<ResponseHead>, Fault>) -> Result<Option
     outcome.map(|head| {
         head.map(|head| {
             let fields: Vec<_> = head.fields.iter().collect();
-            format!(
-                "{} {:?} {:?} {fields:?}",
-                head.status,
-                head.reason(),
-                head.version
-            )
+            format!("{} {:?} {:?} {fields:?}", head.status, head.reason(), head.version)
         })
     })
 }
 
 #[track_caller]
 fn refused(input: &[u8], fault: Fault) {
-    assert_eq!(
-        request(input).err(),
-        Some(fault),
-        "{}",
-        input.escape_ascii()
-    );
+    assert_eq!(request(input).err(), Some(fault), "{}", input.escape_ascii());
 }
 
 #[track_caller]
@@ -59,19 +44,13 @@ fn accepted(input: &[u8]) -> RequestHead {
 
 #[track_caller]
 fn response_refused(input: &[u8], fault: Fault) {
-    assert_eq!(
-        response(input).err(),
-        Some(fault),
-        "{}",
-        input.escape_ascii()
-    );
+    assert_eq!(response(input).err(), Some(fault), "{}", input.escape_ascii());
 }
 
 #[test]
 fn a_request_keeps_order_and_letter_case_and_leaves_the_body() {
-    let mut buffer = BytesMut::from(
-        &b"POST http://a/x?y HTTP/1.1\r\nhOsT: a\r\nX-B:\t 1 \t\r\nx-a:\r\nX-b: 2\r\n\r\nbody"[..],
-    );
+    let mut buffer =
+        BytesMut::from(&b"POST http://a/x?y HTTP/1.1\r\nhOsT: a\r\nX-B:\t 1 \t\r\nx-a:\r\nX-b: 2\r\n\r\nbody"[..]);
     let mut scanned = 0;
     let head = take_request_head(&mut buffer, &HeadLimits::default(), &mut scanned);
     let head = head.unwrap().unwrap();
@@ -88,9 +67,7 @@ fn a_request_keeps_order_and_letter_case_and_leaves_the_body() {
 #[test]
 fn a_response_is_read_with_its_reason() {
     let mut buffer = BytesMut::from(&b"HTTP/1.0 404 Not \xe9 Found\r\nA: b\r\n\r\nrest"[..]);
-    let head = take_response_head(&mut buffer, &HeadLimits::default(), &mut 0)
-        .unwrap()
-        .unwrap();
+    let head = take_response_head(&mut buffer, &HeadLimits::default(), &mut 0).unwrap().unwrap();
     assert_eq!((head.status, head.version), (404, Version::Http10));
     assert_eq!(head.reason(), b"Not \xe9 Found");
     assert_eq!(head.fields.get("a"), Some(&b"b"[..]));
@@ -113,18 +90,10 @@ fn heads_that_follow_one_another_are_taken_one_by_one() {
 fn a_fault_in_the_second_head_shows_however_far_the_first_was_scanned() {
     let (mut buffer, mut scanned) = (BytesMut::from(&b"GET /long HTTP/1.1\r\nA: b\r\n"[..]), 0);
     let limits = HeadLimits::default();
-    assert!(
-        take_request_head(&mut buffer, &limits, &mut scanned)
-            .unwrap()
-            .is_none()
-    );
+    assert!(take_request_head(&mut buffer, &limits, &mut scanned).unwrap().is_none());
     assert!(scanned > 0);
     buffer.extend_from_slice(b"\r\nGET / HTTP/1.1\nA: b\r\n\r\n");
-    assert!(
-        take_request_head(&mut buffer, &limits, &mut scanned)
-            .unwrap()
-            .is_some()
-    );
+    assert!(take_request_head(&mut buffer, &limits, &mut scanned).unwrap().is_some());
     assert_eq!(scanned, 0);
     let outcome = take_request_head(&mut buffer, &limits, &mut scanned);
     assert_eq!(outcome.err(), Some(Fault::BareLf));
@@ -184,10 +153,7 @@ fn a_field_name_is_a_token_right_before_its_colon() {
     refused(b"GET / HTTP/1.1\r\nA b\r\n\r\n", Fault::BadFieldName);
     refused(b"GET / HTTP/1.1\r\n: b\r\n\r\n", Fault::BadFieldName);
     refused(b"GET / HTTP/1.1\r\nA\r\n\r\n", Fault::BadFieldName);
-    refused(
-        b"GET / HTTP/1.1\r\nOk: 1\r\nTransfer-\r\nEncoding: b\r\n\r\n",
-        Fault::BadFieldName,
-    );
+    refused(b"GET / HTTP/1.1\r\nOk: 1\r\nTransfer-\r\nEncoding: b\r\n\r\n", Fault::BadFieldName);
     refused(b"GET / HTTP/1.1\r\nA\x85: b\r\n\r\n", Fault::BadFieldName);
     refused(b"GET / HTTP/1.1\r\nA\x01: b\r\n\r\n", Fault::BadFieldName);
 }
@@ -199,11 +165,7 @@ fn every_byte_of_a_name_and_of_a_value_is_judged_by_the_grammar() {
             continue;
         }
         let name = [b"GET / HTTP/1.1\r\nA", &[byte][..], b"b: c\r\n\r\n"].concat();
-        assert_eq!(
-            request(&name).is_ok(),
-            is_token(&[byte]),
-            "name {byte:#04x}"
-        );
+        assert_eq!(request(&name).is_ok(), is_token(&[byte]), "name {byte:#04x}");
         let value = [b"GET / HTTP/1.1\r\nA: b", &[byte][..], b"c\r\n\r\n"].concat();
         let expected = match byte {
             0 => Some(Fault::Nul),
@@ -252,10 +214,7 @@ fn a_request_line_has_three_parts_and_two_spaces() {
 #[test]
 fn a_method_is_a_token_of_at_most_32_bytes() {
     accepted(format!("{} / HTTP/1.1\r\n\r\n", "A".repeat(32)).as_bytes());
-    refused(
-        format!("{} / HTTP/1.1\r\n\r\n", "A".repeat(33)).as_bytes(),
-        Fault::BadMethod,
-    );
+    refused(format!("{} / HTTP/1.1\r\n\r\n", "A".repeat(33)).as_bytes(), Fault::BadMethod);
     accepted(b"M-SEARCH * HTTP/1.1\r\n\r\n");
     refused(b"G(T / HTTP/1.1\r\n\r\n", Fault::BadMethod);
     refused(b"G\xc3T / HTTP/1.1\r\n\r\n", Fault::BadMethod);
@@ -265,20 +224,8 @@ fn a_method_is_a_token_of_at_most_32_bytes() {
 fn a_version_is_exactly_one_of_two() {
     assert_eq!(accepted(b"GET / HTTP/1.1\r\n\r\n").version, Version::Http11);
     assert_eq!(accepted(b"GET / HTTP/1.0\r\n\r\n").version, Version::Http10);
-    for version in [
-        "HTTP/1.32",
-        "HTTP/1.2",
-        "HTTP/1",
-        "HTTP/2.0",
-        "http/1.1",
-        "HTTP/01.1",
-        "HTTP/1.10",
-        "x",
-    ] {
-        refused(
-            format!("GET / {version}\r\n\r\n").as_bytes(),
-            Fault::BadVersion,
-        );
+    for version in ["HTTP/1.32", "HTTP/1.2", "HTTP/1", "HTTP/2.0", "http/1.1", "HTTP/01.1", "HTTP/1.10", "x"] {
+        refused(format!("GET / {version}\r\n\r\n").as_bytes(), Fault::BadVersion);
     }
 }
 
@@ -291,10 +238,7 @@ fn an_http2_preface_is_named_and_its_neighbours_are_not() {
 
 #[test]
 fn one_empty_line_before_a_request_is_passed_over_and_two_are_not() {
-    assert_eq!(
-        accepted(b"\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n").target(),
-        b"/"
-    );
+    assert_eq!(accepted(b"\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n").target(), b"/");
     refused(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", Fault::LeadingEmptyLine);
     refused(b"\nGET / HTTP/1.1\r\n\r\n", Fault::BareLf);
     refused(b"\r\n\nGET / HTTP/1.1\r\n\r\n", Fault::BareLf);
@@ -304,18 +248,8 @@ fn one_empty_line_before_a_request_is_passed_over_and_two_are_not() {
 
 #[test]
 fn a_status_line_is_version_and_three_digits() {
-    for line in [
-        "HTTP/1.1 200 OK",
-        "HTTP/1.1 200 ",
-        "HTTP/1.1 200",
-        "HTTP/1.0 999 a\tb",
-    ] {
-        assert!(
-            response(format!("{line}\r\n\r\n").as_bytes())
-                .unwrap()
-                .is_some(),
-            "{line}"
-        );
+    for line in ["HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 200", "HTTP/1.0 999 a\tb"] {
+        assert!(response(format!("{line}\r\n\r\n").as_bytes()).unwrap().is_some(), "{line}");
     }
     for line in [
         "HTTP/1.1 20 OK",
@@ -338,36 +272,22 @@ fn a_status_line_is_version_and_three_digits() {
 #[test]
 fn a_head_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     let head = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
-    let limits = |bytes_max| HeadLimits {
-        bytes_max,
-        fields_max: 128,
-    };
+    let limits = |bytes_max| HeadLimits { bytes_max, fields_max: 128 };
     let take = |limits| take_request_head(&mut BytesMut::from(&head[..]), &limits, &mut 0);
     assert!(take(limits(head.len())).unwrap().is_some());
     for bytes_max in 0..head.len() {
-        assert_eq!(
-            take(limits(bytes_max)).err(),
-            Some(Fault::HeadTooLong),
-            "{bytes_max}"
-        );
+        assert_eq!(take(limits(bytes_max)).err(), Some(Fault::HeadTooLong), "{bytes_max}");
     }
 }
 
 #[test]
 fn an_endless_head_is_refused_when_it_reaches_the_limit() {
-    let limits = HeadLimits {
-        bytes_max: 100,
-        fields_max: 128,
-    };
+    let limits = HeadLimits { bytes_max: 100, fields_max: 128 };
     let mut buffer = BytesMut::from(&b"GET /"[..]);
     let mut scanned = 0;
     while buffer.len() < 99 {
         buffer.extend_from_slice(b"a");
-        assert!(
-            take_request_head(&mut buffer, &limits, &mut scanned)
-                .unwrap()
-                .is_none()
-        );
+        assert!(take_request_head(&mut buffer, &limits, &mut scanned).unwrap().is_none());
     }
     buffer.extend_from_slice(b"a");
     let outcome = take_request_head(&mut buffer, &limits, &mut scanned);
@@ -378,20 +298,13 @@ fn an_endless_head_is_refused_when_it_reaches_the_limit() {
 fn as_many_fields_as_the_limit_pass_and_one_more_does_not() {
     for fields_max in [0, 1, 31, 32, 33, 128, 256, 1000] {
         let most = fields_max.min(crate::parse::fields::FIELDS_CEILING);
-        let limits = HeadLimits {
-            bytes_max: 64 * 1024,
-            fields_max,
-        };
+        let limits = HeadLimits { bytes_max: 64 * 1024, fields_max };
         let take = |count: usize| {
             let head = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
             take_request_head(&mut BytesMut::from(head.as_bytes()), &limits, &mut 0)
         };
         assert_eq!(take(most).unwrap().unwrap().fields.len(), most);
-        assert_eq!(
-            take(most + 1).err(),
-            Some(Fault::TooManyFields),
-            "{fields_max}"
-        );
+        assert_eq!(take(most + 1).err(), Some(Fault::TooManyFields), "{fields_max}");
     }
 }
 
@@ -423,11 +336,7 @@ fn arrival_in_any_two_pieces_or_byte_by_byte_gives_the_same_result() {
         let splits = (0..=sample.len()).map(|at| vec![&sample[..at], &sample[at..]]);
         for pieces in splits.chain([sample.chunks(1).collect()]) {
             assert_eq!(shown_request(request_in(&pieces)), whole_request, "{shown}");
-            assert_eq!(
-                shown_response(response_in(&pieces)),
-                whole_response,
-                "{shown}"
-            );
+            assert_eq!(shown_response(response_in(&pieces)), whole_response, "{shown}");
         }
     }
 }

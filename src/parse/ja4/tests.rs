@@ -5,16 +5,14 @@ fn worked_example() -> Offer<'static> {
     Offer {
         version: 0x0304,
         ciphers: &[
-            0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013,
-            0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+            0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c,
+            0x009d, 0x002f, 0x0035,
         ],
         extensions: &[
-            0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023,
-            0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0xdada,
+            0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b,
+            0xff01, 0x000b, 0x000a, 0x0015, 0xdada,
         ],
-        signature_algorithms: &[
-            0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
-        ],
+        signature_algorithms: &[0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
         groups: &[0x2a2a, 0x001d, 0x0017, 0x0018],
         alpn_first: Some(b"h2"),
     }
@@ -22,19 +20,14 @@ fn worked_example() -> Offer<'static> {
 
 #[test]
 fn worked_example_of_the_specification_agrees() {
-    assert_eq!(
-        &*worked_example().ja4(),
-        "t13d1516h2_8daaf6152771_e5627efa2ab1"
-    );
+    assert_eq!(&*worked_example().ja4(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
 }
 
 #[test]
 fn grease_changes_neither_fingerprint_wherever_it_stands() {
     let plain = worked_example();
     let greased = Offer {
-        signature_algorithms: &[
-            0x5a5a, 0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0xfafa,
-        ],
+        signature_algorithms: &[0x5a5a, 0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0xfafa],
         groups: &[0x001d, 0x0017, 0x0018],
         ciphers: &plain.ciphers[1..],
         ..worked_example()
@@ -48,28 +41,16 @@ fn order_counts_for_signature_algorithms_and_groups_but_not_for_ciphers() {
     let plain = worked_example();
     let mut ciphers = plain.ciphers.to_vec();
     ciphers.reverse();
-    let shuffled = Offer {
-        ciphers: &ciphers,
-        ..worked_example()
-    };
+    let shuffled = Offer { ciphers: &ciphers, ..worked_example() };
     assert_eq!(shuffled.ja4(), plain.ja4());
     assert_eq!(shuffled.stable_key(), plain.stable_key());
 
-    let groups = Offer {
-        groups: &[0x0018, 0x0017, 0x001d],
-        ..worked_example()
-    };
+    let groups = Offer { groups: &[0x0018, 0x0017, 0x001d], ..worked_example() };
     assert_eq!(groups.ja4(), plain.ja4());
     assert_ne!(groups.stable_key(), plain.stable_key());
 
-    let signatures = Offer {
-        signature_algorithms: &[0x0804, 0x0403],
-        ..worked_example()
-    };
-    let reversed = Offer {
-        signature_algorithms: &[0x0403, 0x0804],
-        ..worked_example()
-    };
+    let signatures = Offer { signature_algorithms: &[0x0804, 0x0403], ..worked_example() };
+    let reversed = Offer { signature_algorithms: &[0x0403, 0x0804], ..worked_example() };
     assert_ne!(signatures.ja4(), reversed.ja4());
     assert_ne!(signatures.stable_key(), reversed.stable_key());
 }
@@ -85,18 +66,12 @@ fn absent_lists_are_twelve_zeros() {
         alpn_first: None,
     };
     assert_eq!(&*offer.ja4(), "t12d000200_000000000000_000000000000");
-    assert_eq!(
-        &*offer.stable_key(),
-        "000000000000_000000000000_000000000000"
-    );
+    assert_eq!(&*offer.stable_key(), "000000000000_000000000000_000000000000");
 }
 
 #[test]
 fn no_signature_algorithms_leave_no_underscore() {
-    let offer = Offer {
-        signature_algorithms: &[],
-        ..worked_example()
-    };
+    let offer = Offer { signature_algorithms: &[], ..worked_example() };
     let hash = short_hash("0005,000a,000b,000d,0012,0015,0017,001b,0023,002b,002d,0033,4469,ff01");
     assert!(offer.ja4().ends_with(&hash));
 }
@@ -104,11 +79,7 @@ fn no_signature_algorithms_leave_no_underscore() {
 #[test]
 fn counts_stop_at_ninety_nine() {
     let many: Vec<u16> = (0x1000..0x1000 + 150).collect();
-    let offer = Offer {
-        ciphers: &many,
-        extensions: &many,
-        ..worked_example()
-    };
+    let offer = Offer { ciphers: &many, extensions: &many, ..worked_example() };
     assert!(offer.ja4().starts_with("t13i9999h2_"), "{}", offer.ja4());
 }
 

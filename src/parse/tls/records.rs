@@ -13,10 +13,7 @@ const RECORD_PAYLOAD_BYTES_MAX: usize = 1 << 14;
 pub(super) const MESSAGE_HEADER_BYTES: usize = 4;
 
 /// The body of the ClientHello, put together from its records; `None` while it is short.
-pub(super) fn client_hello<'a>(
-    bytes: &'a [u8],
-    limits: &HelloLimits,
-) -> Result<Option<Cow<'a, [u8]>>, HelloFault> {
+pub(super) fn client_hello<'a>(bytes: &'a [u8], limits: &HelloLimits) -> Result<Option<Cow<'a, [u8]>>, HelloFault> {
     let mut header = Vec::with_capacity(MESSAGE_HEADER_BYTES);
     let (mut at, mut gathered, mut records) = (0, 0, 0);
     loop {
@@ -57,9 +54,7 @@ pub(super) fn client_hello<'a>(
         }
     }
     if records == 1 {
-        return Ok(Some(Cow::Borrowed(
-            &bytes[RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES..at],
-        )));
+        return Ok(Some(Cow::Borrowed(&bytes[RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES..at])));
     }
     let body = unframed(&bytes[..at], gathered).split_off(MESSAGE_HEADER_BYTES);
     Ok(Some(Cow::Owned(body)))
@@ -76,18 +71,10 @@ fn record_length(bytes: &[u8], first: bool) -> Result<Option<usize>, HelloFault>
         Some(_) if first => return Err(HelloFault::NotTls),
         Some(_) => return Err(HelloFault::NotHandshake),
     }
-    if bytes.get(1).is_some_and(|major| *major != 3) || bytes.get(2).is_some_and(|minor| *minor > 4)
-    {
-        return Err(if first {
-            HelloFault::NotTls
-        } else {
-            HelloFault::Malformed("record version")
-        });
+    if bytes.get(1).is_some_and(|major| *major != 3) || bytes.get(2).is_some_and(|minor| *minor > 4) {
+        return Err(if first { HelloFault::NotTls } else { HelloFault::Malformed("record version") });
     }
-    let Some(&[high, low]) = bytes
-        .get(3..RECORD_HEADER_BYTES)
-        .and_then(<[u8]>::first_chunk)
-    else {
+    let Some(&[high, low]) = bytes.get(3..RECORD_HEADER_BYTES).and_then(<[u8]>::first_chunk) else {
         return Ok(None);
     };
     match usize::from(u16::from_be_bytes([high, low])) {

@@ -2,10 +2,7 @@ use super::records::{CLIENT_HELLO, MESSAGE_HEADER_BYTES, RECORD_HEADER_BYTES};
 use super::*;
 use crate::facts::TlsVersion;
 
-const LIMITS: HelloLimits = HelloLimits {
-    bytes_max: 32 * 1024,
-    records_max: 4096,
-};
+const LIMITS: HelloLimits = HelloLimits { bytes_max: 32 * 1024, records_max: 4096 };
 
 /// A recorded hello, its server name, ALPN, JA4 and stable key.
 struct Sample {
@@ -62,19 +59,12 @@ impl Sample {
     fn bytes(&self) -> Vec<u8> {
         let digits = self.hex.trim().as_bytes();
         let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
-        digits
-            .chunks(2)
-            .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-            .collect()
+        digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
     }
 }
 
 fn sample(name: &str) -> Vec<u8> {
-    SAMPLES
-        .iter()
-        .find(|sample| sample.name == name)
-        .unwrap()
-        .bytes()
+    SAMPLES.iter().find(|sample| sample.name == name).unwrap().bytes()
 }
 
 fn whole(bytes: &[u8]) -> Hello {
@@ -86,10 +76,7 @@ fn whole(bytes: &[u8]) -> Hello {
 
 /// The same handshake bytes in records of `payload_bytes`.
 fn reframed(bytes: &[u8], payload_bytes: usize) -> Vec<u8> {
-    bytes[RECORD_HEADER_BYTES..]
-        .chunks(payload_bytes)
-        .flat_map(record)
-        .collect()
+    bytes[RECORD_HEADER_BYTES..].chunks(payload_bytes).flat_map(record).collect()
 }
 
 fn record(payload: &[u8]) -> Vec<u8> {
@@ -102,11 +89,7 @@ fn with_u8_length(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn with_u16_length(bytes: &[u8]) -> Vec<u8> {
-    [
-        &u16::try_from(bytes.len()).unwrap().to_be_bytes()[..],
-        bytes,
-    ]
-    .concat()
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
 fn message_of(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -137,13 +120,9 @@ impl Build {
     }
 
     fn with(extensions: &[(u16, Vec<u8>)]) -> Self {
-        let bytes = extensions
-            .iter()
-            .flat_map(|(kind, data)| [&kind.to_be_bytes()[..], &with_u16_length(data)].concat());
-        Self {
-            extensions: Some(bytes.collect()),
-            ..Self::new()
-        }
+        let bytes =
+            extensions.iter().flat_map(|(kind, data)| [&kind.to_be_bytes()[..], &with_u16_length(data)].concat());
+        Self { extensions: Some(bytes.collect()), ..Self::new() }
     }
 
     fn body(&self) -> Vec<u8> {
@@ -153,11 +132,7 @@ impl Build {
             &with_u8_length(&self.session_id),
             &with_u16_length(&self.ciphers),
             &with_u8_length(&self.compression),
-            &self
-                .extensions
-                .as_deref()
-                .map(with_u16_length)
-                .unwrap_or_default(),
+            &self.extensions.as_deref().map(with_u16_length).unwrap_or_default(),
             &self.trailing,
         ]
         .concat()
@@ -203,43 +178,24 @@ fn only_browsers_and_their_imitator_send_ech() {
 
 #[test]
 fn version_is_the_highest_offered_and_never_grease() {
-    let offered = |list: &[u8]| {
-        whole(&Build::with(&[(extension::SUPPORTED_VERSIONS, with_u8_length(list))]).bytes())
-            .version
-    };
+    let offered =
+        |list: &[u8]| whole(&Build::with(&[(extension::SUPPORTED_VERSIONS, with_u8_length(list))]).bytes()).version;
     assert_eq!(whole(&sample("chromium")).version, TlsVersion::Tls13);
-    assert_eq!(
-        whole(&sample("firefox-background")).version,
-        TlsVersion::Tls12
-    );
+    assert_eq!(whole(&sample("firefox-background")).version, TlsVersion::Tls12);
     assert_eq!(offered(&[3, 2, 3, 3, 3, 1]), TlsVersion::Tls12);
     assert_eq!(offered(&[0xfa, 0xfa, 3, 4]), TlsVersion::Tls13);
     assert_eq!(offered(&[0x7f, 0x1c, 3, 3]), TlsVersion::Other(0x7f1c));
-    assert_eq!(
-        offered(&[0xfa, 0xfa]),
-        TlsVersion::Tls12,
-        "falls back to the legacy version"
-    );
+    assert_eq!(offered(&[0xfa, 0xfa]), TlsVersion::Tls12, "falls back to the legacy version");
 }
 
 #[test]
 fn hello_without_extensions_is_whole() {
-    let old = Build {
-        version: 0x0301,
-        ..Build::new()
-    };
+    let old = Build { version: 0x0301, ..Build::new() };
     let hello = whole(&old.bytes());
     assert_eq!(hello.version, TlsVersion::Tls10);
     assert_eq!(&hello.ja4[..10], "t10i010000");
     assert_eq!((hello.sni, hello.ech), (None, false));
-    assert!(
-        Build {
-            extensions: Some(Vec::new()),
-            ..Build::new()
-        }
-        .read()
-        .is_ok()
-    );
+    assert!(Build { extensions: Some(Vec::new()), ..Build::new() }.read().is_ok());
 }
 
 #[test]
@@ -261,12 +217,7 @@ fn framing_does_not_change_the_hello() {
         let bytes = sample.bytes();
         let expected = whole(&bytes);
         for payload_bytes in [1, 2, 3, 5, 64, 1000] {
-            assert_eq!(
-                whole(&reframed(&bytes, payload_bytes)),
-                expected,
-                "{}",
-                sample.name
-            );
+            assert_eq!(whole(&reframed(&bytes, payload_bytes)), expected, "{}", sample.name);
         }
     }
     // A cut at every place, the four bytes of the message header included.
@@ -274,11 +225,7 @@ fn framing_does_not_change_the_hello() {
     let message = &bytes[RECORD_HEADER_BYTES..];
     for cut in 1..message.len() {
         let (left, right) = message.split_at(cut);
-        assert_eq!(
-            whole(&[record(left), record(right)].concat()),
-            whole(&bytes),
-            "{cut}"
-        );
+        assert_eq!(whole(&[record(left), record(right)].concat()), whole(&bytes), "{cut}");
     }
 }
 
@@ -300,41 +247,17 @@ fn other_protocols_and_messages_are_named() {
         ("minor version", vec![22, 3, 5], HelloFault::NotTls),
         ("alert", vec![21], HelloFault::NotHandshake),
         ("application data", vec![23, 3, 3], HelloFault::NotHandshake),
-        (
-            "server hello",
-            record(&message_of(2, &body)),
-            HelloFault::NotClientHello,
-        ),
-        (
-            "one byte of a hello request",
-            vec![22, 3, 1, 0, 4, 0],
-            HelloFault::NotClientHello,
-        ),
-        (
-            "alert between two records",
-            [record(&[1, 0, 0, 60]), vec![21]].concat(),
-            HelloFault::NotHandshake,
-        ),
-        (
-            "http between two records",
-            [record(&[1, 0, 0, 60]), b"GET".to_vec()].concat(),
-            HelloFault::NotHandshake,
-        ),
+        ("server hello", record(&message_of(2, &body)), HelloFault::NotClientHello),
+        ("one byte of a hello request", vec![22, 3, 1, 0, 4, 0], HelloFault::NotClientHello),
+        ("alert between two records", [record(&[1, 0, 0, 60]), vec![21]].concat(), HelloFault::NotHandshake),
+        ("http between two records", [record(&[1, 0, 0, 60]), b"GET".to_vec()].concat(), HelloFault::NotHandshake),
         (
             "changed record version",
             [record(&[1, 0, 0, 60]), vec![22, 2]].concat(),
             HelloFault::Malformed("record version"),
         ),
-        (
-            "empty record",
-            vec![22, 3, 1, 0, 0],
-            HelloFault::Malformed("empty record"),
-        ),
-        (
-            "record over 2^14",
-            vec![22, 3, 1, 0x40, 1],
-            HelloFault::Malformed("record length"),
-        ),
+        ("empty record", vec![22, 3, 1, 0, 0], HelloFault::Malformed("empty record")),
+        ("record over 2^14", vec![22, 3, 1, 0x40, 1], HelloFault::Malformed("record length")),
     ];
     for (case, bytes, fault) in cases {
         assert_eq!(read_hello(bytes, &LIMITS), Err(*fault), "{case}");
@@ -347,92 +270,25 @@ fn lengths_that_disagree_are_malformed() {
     let extension = |kind, data: &[u8]| Build::with(&[(kind, data.to_vec())]).read();
     let new = Build::new;
 
-    assert_eq!(
-        Build {
-            version: 0x0200,
-            ..new()
-        }
-        .read(),
-        malformed("version")
-    );
-    assert_eq!(
-        Build {
-            session_id: vec![0; 33],
-            ..new()
-        }
-        .read(),
-        malformed("session id")
-    );
-    assert!(
-        Build {
-            session_id: vec![0; 32],
-            ..new()
-        }
-        .read()
-        .is_ok()
-    );
-    assert_eq!(
-        Build {
-            ciphers: vec![],
-            ..new()
-        }
-        .read(),
-        malformed("cipher suites")
-    );
-    assert_eq!(
-        Build {
-            ciphers: vec![1, 2, 3],
-            ..new()
-        }
-        .read(),
-        malformed("cipher suites")
-    );
-    assert_eq!(
-        Build {
-            compression: vec![],
-            ..new()
-        }
-        .read(),
-        malformed("compression methods")
-    );
-    assert_eq!(
-        Build {
-            trailing: vec![0],
-            ..new()
-        }
-        .read(),
-        malformed("extensions")
-    );
-    let trailing = Build {
-        extensions: Some(vec![]),
-        trailing: vec![0],
-        ..new()
-    };
+    assert_eq!(Build { version: 0x0200, ..new() }.read(), malformed("version"));
+    assert_eq!(Build { session_id: vec![0; 33], ..new() }.read(), malformed("session id"));
+    assert!(Build { session_id: vec![0; 32], ..new() }.read().is_ok());
+    assert_eq!(Build { ciphers: vec![], ..new() }.read(), malformed("cipher suites"));
+    assert_eq!(Build { ciphers: vec![1, 2, 3], ..new() }.read(), malformed("cipher suites"));
+    assert_eq!(Build { compression: vec![], ..new() }.read(), malformed("compression methods"));
+    assert_eq!(Build { trailing: vec![0], ..new() }.read(), malformed("extensions"));
+    let trailing = Build { extensions: Some(vec![]), trailing: vec![0], ..new() };
     assert_eq!(trailing.read(), malformed("bytes after the extensions"));
-    let short = Build {
-        extensions: Some(vec![0, 5, 0]),
-        ..new()
-    };
+    let short = Build { extensions: Some(vec![0, 5, 0]), ..new() };
     assert_eq!(short.read(), malformed("extension length"));
-    let beyond = Build {
-        extensions: Some(vec![0, 5, 0, 1]),
-        ..new()
-    };
+    let beyond = Build { extensions: Some(vec![0, 5, 0, 1]), ..new() };
     assert_eq!(beyond.read(), malformed("extension length"));
 
-    for (kind, what) in [
-        (extension::SUPPORTED_GROUPS, "groups"),
-        (extension::SIGNATURE_ALGORITHMS, "signature algorithms"),
-    ] {
+    for (kind, what) in
+        [(extension::SUPPORTED_GROUPS, "groups"), (extension::SIGNATURE_ALGORITHMS, "signature algorithms")]
+    {
         assert!(extension(kind, &[0, 2, 4, 3]).is_ok());
-        for data in [
-            &[][..],
-            &[0],
-            &[0, 0],
-            &[0, 1, 4],
-            &[0, 3, 4, 3],
-            &[0, 2, 4, 3, 0],
-        ] {
+        for data in [&[][..], &[0], &[0, 0], &[0, 1, 4], &[0, 3, 4, 3], &[0, 2, 4, 3, 0]] {
             assert_eq!(extension(kind, data), malformed(what), "{data:?}");
         }
     }
@@ -441,18 +297,8 @@ fn lengths_that_disagree_are_malformed() {
         assert_eq!(read, malformed("supported versions"), "{data:?}");
     }
     assert!(extension(extension::ALPN, &[0, 3, 2, b'h', b'2']).is_ok());
-    for data in [
-        &[][..],
-        &[0, 0],
-        &[0, 1, 0],
-        &[0, 3, 3, b'h', b'2'],
-        &[0, 2, 1, b'h', 0],
-    ] {
-        assert_eq!(
-            extension(extension::ALPN, data),
-            malformed("alpn"),
-            "{data:?}"
-        );
+    for data in [&[][..], &[0, 0], &[0, 1, 0], &[0, 3, 3, b'h', b'2'], &[0, 2, 1, b'h', 0]] {
+        assert_eq!(extension(extension::ALPN, data), malformed("alpn"), "{data:?}");
     }
 }
 
@@ -462,32 +308,16 @@ fn bytes_after_the_hello_in_its_record_are_malformed_before_they_arrive() {
     let message = message_of(CLIENT_HELLO, &Build::new().body());
     let bytes = record(&[&message[..], &[0]].concat());
     assert_eq!(read_hello(&bytes, &LIMITS), fault);
-    assert_eq!(
-        read_hello(
-            &bytes[..RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES],
-            &LIMITS
-        ),
-        fault
-    );
+    assert_eq!(read_hello(&bytes[..RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES], &LIMITS), fault);
 }
 
 #[test]
 fn repeated_extensions_are_malformed() {
-    let twice = [
-        sni_extension(b"allowed.test"),
-        (5, vec![]),
-        sni_extension(b"other.test"),
-    ];
-    assert_eq!(
-        Build::with(&twice).read(),
-        Err(HelloFault::Malformed("duplicate extension"))
-    );
+    let twice = [sni_extension(b"allowed.test"), (5, vec![]), sni_extension(b"other.test")];
+    assert_eq!(Build::with(&twice).read(), Err(HelloFault::Malformed("duplicate extension")));
     assert!(Build::with(&twice[..2]).read().is_ok());
     let grease = [(0x1a1a, vec![]), (0x2a2a, vec![0])];
-    assert!(
-        Build::with(&grease).read().is_ok(),
-        "different GREASE is not a repetition"
-    );
+    assert!(Build::with(&grease).read().is_ok(), "different GREASE is not a repetition");
 }
 
 #[test]
@@ -505,92 +335,43 @@ fn server_name_is_one_printable_name_in_lower_case() {
         }
     }
 
-    for name in [
-        &b""[..],
-        b"a test",
-        b"a\0.test",
-        b"a.test\r\n",
-        b"b\xc3\xbccher.test",
-        &[b'a'; 255],
-    ] {
-        assert_eq!(
-            read(&sni_entry(0, name)),
-            Err(HelloFault::BadSni),
-            "{}",
-            name.escape_ascii()
-        );
+    for name in [&b""[..], b"a test", b"a\0.test", b"a.test\r\n", b"b\xc3\xbccher.test", &[b'a'; 255]] {
+        assert_eq!(read(&sni_entry(0, name)), Err(HelloFault::BadSni), "{}", name.escape_ascii());
     }
     let two = [sni_entry(0, b"a.test"), sni_entry(0, b"b.test")].concat();
     assert_eq!(read(&two), Err(HelloFault::BadSni));
     assert_eq!(read(&sni_entry(1, b"a.test")), Err(HelloFault::BadSni));
     assert_eq!(read(&[]), Err(HelloFault::Malformed("server name")));
-    assert_eq!(
-        read(&[0, 0, 9, b'a']),
-        Err(HelloFault::Malformed("server name"))
-    );
+    assert_eq!(read(&[0, 0, 9, b'a']), Err(HelloFault::Malformed("server name")));
     let outside = [with_u16_length(&sni_entry(0, b"a.test")), vec![0]].concat();
-    assert_eq!(
-        Build::with(&[(extension::SERVER_NAME, outside)]).read(),
-        Err(HelloFault::Malformed("server name"))
-    );
+    assert_eq!(Build::with(&[(extension::SERVER_NAME, outside)]).read(), Err(HelloFault::Malformed("server name")));
 }
 
 #[test]
 fn limits_hold_to_the_byte_and_the_record() {
     let bytes = sample("go");
-    let limited = |bytes: &[u8], bytes_max, records_max| {
-        read_hello(
-            bytes,
-            &HelloLimits {
-                bytes_max,
-                records_max,
-            },
-        )
-    };
-    assert!(matches!(
-        limited(&bytes, bytes.len(), 1),
-        Ok(HelloRead::Hello(_))
-    ));
-    assert_eq!(
-        limited(&bytes, bytes.len() - 1, 1),
-        Err(HelloFault::TooLong)
-    );
+    let limited = |bytes: &[u8], bytes_max, records_max| read_hello(bytes, &HelloLimits { bytes_max, records_max });
+    assert!(matches!(limited(&bytes, bytes.len(), 1), Ok(HelloRead::Hello(_))));
+    assert_eq!(limited(&bytes, bytes.len() - 1, 1), Err(HelloFault::TooLong));
     let early = limited(&bytes[..RECORD_HEADER_BYTES], bytes.len() - 1, 1);
-    assert_eq!(
-        early,
-        Err(HelloFault::TooLong),
-        "said from the record header alone"
-    );
+    assert_eq!(early, Err(HelloFault::TooLong), "said from the record header alone");
     assert_eq!(limited(&bytes, usize::MAX, 0), Err(HelloFault::TooLong));
     assert_eq!(limited(&[], 0, 1), Err(HelloFault::TooLong));
 
     let pieces = reframed(&bytes, 100);
-    assert!(matches!(
-        limited(&pieces, pieces.len(), 3),
-        Ok(HelloRead::Hello(_))
-    ));
-    assert_eq!(
-        limited(&pieces, pieces.len() - 1, 3),
-        Err(HelloFault::TooLong)
-    );
+    assert!(matches!(limited(&pieces, pieces.len(), 3), Ok(HelloRead::Hello(_))));
+    assert_eq!(limited(&pieces, pieces.len() - 1, 3), Err(HelloFault::TooLong));
     assert_eq!(limited(&pieces, pieces.len(), 2), Err(HelloFault::TooLong));
 
     let huge = record(&[1, 0xff, 0xff, 0xff]);
-    assert_eq!(
-        read_hello(&huge, &LIMITS),
-        Err(HelloFault::TooLong),
-        "announced, never sent"
-    );
+    assert_eq!(read_hello(&huge, &LIMITS), Err(HelloFault::TooLong), "announced, never sent");
 }
 
 #[test]
 fn incomplete_means_there_is_room_left() {
     let bytes = reframed(&sample("chromium"), 1);
     for bytes_max in 0..bytes.len() {
-        let limits = HelloLimits {
-            bytes_max,
-            ..LIMITS
-        };
+        let limits = HelloLimits { bytes_max, ..LIMITS };
         let filled = read_hello(&bytes[..bytes_max], &limits);
         assert_eq!(filled, Err(HelloFault::TooLong), "{bytes_max}");
     }
@@ -628,11 +409,7 @@ fn fault_names_are_snake_case_and_distinct() {
     ];
     let names: std::collections::BTreeSet<_> = faults.iter().map(HelloFault::name).collect();
     assert_eq!(names.len(), faults.len());
-    assert!(
-        names
-            .iter()
-            .all(|name| name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase()))
-    );
+    assert!(names.iter().all(|name| name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())));
 }
 
 proptest::proptest! {

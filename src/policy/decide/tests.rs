@@ -133,7 +133,9 @@ fn names_that_mean_this_machine_are_never_a_target() {
 #[test]
 fn a_client_outside_the_group_does_not_match() {
     let text = |net: &str| {
-        format!("[clients]\nc = {{ addresses = [\"{net}\"] }}\n[[rule]]\nname=\"r\"\nclients=[\"c\"]\nverdict=\"allow\"\n")
+        format!(
+            "[clients]\nc = {{ addresses = [\"{net}\"] }}\n[[rule]]\nname=\"r\"\nclients=[\"c\"]\nverdict=\"allow\"\n"
+        )
     };
     assert_eq!(judge(&policy(&text("10.20.0.0/16")), "a.example:443"), "allow rule r");
     assert_eq!(judge(&policy(&text("10.21.0.0/16")), "a.example:443"), "deny no_rule -");

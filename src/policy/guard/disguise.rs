@@ -66,17 +66,11 @@ pub(super) fn disguises(address: Ipv6Addr, opened_length: Option<u8>) -> [Option
         [0x2001, 0, ..] => {
             let client = Ipv4Addr::from_bits(!(bits as u32));
             let server = Ipv4Addr::from_bits((bits >> 64) as u32);
-            (
-                found(DisguiseKind::TeredoClient, client),
-                found(DisguiseKind::TeredoServer, server),
-            )
+            (found(DisguiseKind::TeredoClient, client), found(DisguiseKind::TeredoServer, server))
         }
         _ => (None, None),
     };
-    let third = is_isatap(address).then_some(Disguise {
-        kind: DisguiseKind::Isatap,
-        embedded: tail,
-    });
+    let third = is_isatap(address).then_some(Disguise { kind: DisguiseKind::Isatap, embedded: tail });
     [first, second, third]
 }
 
@@ -93,23 +87,14 @@ fn local_use_nat64(bits: u128, length: Option<u8>) -> (Ipv4Addr, Option<Ipv4Addr
     // Octet 8 is skipped, so the IPv4 address is split around bits 64 to 71.
     let low_64 = bits as u64;
     let (inner, suffix) = match length {
-        Some(48) => (
-            ((bits >> 64) as u32) << 16 | (low_64 >> 40) as u16 as u32,
-            low_64 << 24,
-        ),
-        Some(56) => (
-            ((bits >> 64) as u32) << 24 | (low_64 >> 32) as u32 & 0x00ff_ffff,
-            low_64 << 32,
-        ),
+        Some(48) => (((bits >> 64) as u32) << 16 | (low_64 >> 40) as u16 as u32, low_64 << 24),
+        Some(56) => (((bits >> 64) as u32) << 24 | (low_64 >> 32) as u32 & 0x00ff_ffff, low_64 << 32),
         Some(64) => ((low_64 >> 24) as u32, low_64 << 40),
         _ => return (Ipv4Addr::from_bits(tail), None),
     };
     let octet_8 = low_64 >> 56;
     let tidy = octet_8 == 0 && suffix == 0;
-    (
-        Ipv4Addr::from_bits(inner),
-        (!tidy).then_some(Ipv4Addr::from_bits(tail)),
-    )
+    (Ipv4Addr::from_bits(inner), (!tidy).then_some(Ipv4Addr::from_bits(tail)))
 }
 
 impl fmt::Display for Disguise {

@@ -23,18 +23,14 @@ pub(super) struct Range {
 /// The special-purpose range that holds `address`.
 pub(super) fn special_v4(address: Ipv4Addr) -> Option<Range> {
     let bits = address.to_bits();
-    let row = IPV4
-        .iter()
-        .find(|row| (bits ^ row.bits.to_bits()) & mask_v4(row.length) == 0)?;
+    let row = IPV4.iter().find(|row| (bits ^ row.bits.to_bits()) & mask_v4(row.length) == 0)?;
     Some(row.range)
 }
 
 /// The special-purpose range that holds `address`; whatever lies outside global unicast (2000::/3) is in one.
 pub(super) fn special_v6(address: Ipv6Addr) -> Option<Range> {
     let bits = address.to_bits();
-    let row = IPV6
-        .iter()
-        .find(|row| (bits ^ row.bits.to_bits()) & mask_v6(row.length) == 0);
+    let row = IPV6.iter().find(|row| (bits ^ row.bits.to_bits()) & mask_v6(row.length) == 0);
     match row {
         Some(row) => Some(row.range),
         None if bits >> 125 == 0b001 => None,
@@ -43,18 +39,10 @@ pub(super) fn special_v6(address: Ipv6Addr) -> Option<Range> {
 }
 
 /// Where an address lies that only its interface identifier makes special.
-pub(super) const ISATAP: Range = Range {
-    prefix: "interface identifier ::5efe:0:0",
-    name: "ISATAP",
-    sealed: false,
-};
+pub(super) const ISATAP: Range = Range { prefix: "interface identifier ::5efe:0:0", name: "ISATAP", sealed: false };
 
 /// IANA has delegated global unicast from 2000::/3 alone (RFC 4291 §2.4, RFC 3587 §3).
-const NOT_GLOBAL_UNICAST: Range = Range {
-    prefix: "outside 2000::/3",
-    name: "Reserved by IETF",
-    sealed: false,
-};
+const NOT_GLOBAL_UNICAST: Range = Range { prefix: "outside 2000::/3", name: "Reserved by IETF", sealed: false };
 
 /// A row of a table: the leading `length` bits of `bits`, and what they mean.
 pub(super) struct Row<A> {
@@ -72,29 +60,13 @@ const fn mask_v6(length: u32) -> u128 {
 }
 
 const fn open<A: Copy>(bits: A, length: u32, prefix: &'static str, name: &'static str) -> Row<A> {
-    let range = Range {
-        prefix,
-        name,
-        sealed: false,
-    };
-    Row {
-        bits,
-        length,
-        range,
-    }
+    let range = Range { prefix, name, sealed: false };
+    Row { bits, length, range }
 }
 
 const fn shut<A: Copy>(bits: A, length: u32, prefix: &'static str, name: &'static str) -> Row<A> {
-    let range = Range {
-        prefix,
-        name,
-        sealed: true,
-    };
-    Row {
-        bits,
-        length,
-        range,
-    }
+    let range = Range { prefix, name, sealed: true };
+    Row { bits, length, range }
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {
@@ -103,9 +75,7 @@ const fn v4(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {
 
 /// The routing half and the interface half of an address.
 const fn v6(head: [u16; 4], tail: [u16; 4]) -> Ipv6Addr {
-    Ipv6Addr::new(
-        head[0], head[1], head[2], head[3], tail[0], tail[1], tail[2], tail[3],
-    )
+    Ipv6Addr::new(head[0], head[1], head[2], head[3], tail[0], tail[1], tail[2], tail[3])
 }
 
 const NONE: [u16; 4] = [0; 4];
