@@ -82,6 +82,11 @@ impl Policy {
         self.observe
     }
 
+    /// What becomes of a target that no rule names.
+    pub fn unknown(&self) -> VerdictKind {
+        self.unknown
+    }
+
     /// The first 64 bits of the BLAKE3 hash of the text, in hexadecimal: the policy's version.
     pub fn hash(&self) -> &str {
         &self.hash

@@ -1,0 +1,114 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use super::output::Format;
+
+/// Exit codes stand at the end of every help page, examples before them.
+macro_rules! notes {
+    ($($example:literal),+) => {
+        concat!(
+            "Examples:\n", $("  ", $example, "\n",)+
+            "\nExit codes:\n  0  done\n  1  could not go on; the message says why\n  \
+             2  a file or the command line is wrong\n  3  the journal does not verify"
+        )
+    };
+}
+
+/// Sekisho (関所): the only way out of a network. Lets out what the policy allows, records every attempt.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sekisho",
+    version,
+    after_help = notes!(
+        "sekisho run                       start a gate that allows nothing yet",
+        "sekisho check policy.toml         show every problem of a policy",
+        "sekisho verify                    prove that no record was altered"
+    )
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gate
+    #[command(after_help = notes!(
+        "sekisho run",
+        "sekisho run --observe",
+        "sekisho run --config /etc/sekisho/sekisho.toml",
+        "sekisho run --policy office.toml --listen 10.0.0.1:3128"
+    ))]
+    Run(RunArguments),
+    /// Compile a policy, or a config and the policy it names, and show every problem
+    #[command(after_help = notes!(
+        "sekisho check policy.toml",
+        "sekisho check --config /etc/sekisho/sekisho.toml",
+        "sekisho check --format json policy.toml | jq '.problems[]'"
+    ))]
+    Check(CheckArguments),
+    /// Check the hash chain of a journal and name the first record that was altered, removed or moved
+    #[command(after_help = notes!(
+        "sekisho verify",
+        "sekisho verify /var/lib/sekisho",
+        "sekisho verify --format json /var/lib/sekisho | jq .ok"
+    ))]
+    Verify {
+        /// The data directory [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = notes!(
+        "sekisho completions bash > /etc/bash_completion.d/sekisho",
+        "sekisho completions zsh > ~/.zfunc/_sekisho"
+    ))]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// The config file [default: none is needed]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// The policy file [default: the config's, else the built-in one, which allows nothing]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) policy: Option<PathBuf>,
+    /// Where to listen; may be given several times [default: the config's, else 127.0.0.1:3128]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Vec<SocketAddr>,
+    /// Where evidence is kept [default: the config's, else /var/lib/sekisho for root, else below your home]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Let everything but special-purpose addresses pass, and record what would have been refused
+    #[arg(long)]
+    pub(super) observe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    #[command(flatten)]
+    pub(super) files: CheckedFiles,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct CheckedFiles {
+    /// The policy file [default: the one the config names]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) policy: Option<PathBuf>,
+    /// A config file to check too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+}

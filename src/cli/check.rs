@@ -1,0 +1,72 @@
+use serde::Serialize;
+
+use super::arguments::{CheckArguments, CheckedFiles};
+use super::error::CliError;
+use super::files::{NamedPolicy, read_config, read_policy};
+use super::output::{Rows, report};
+
+/// What was found right.
+#[derive(Serialize)]
+struct Checked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<String>,
+    policy: String,
+    version: String,
+    mode: &'static str,
+    unknown: &'static str,
+    rules: usize,
+}
+
+/// Checks a policy, a config, or both, and shows all problems of both at once.
+pub(super) fn check(arguments: &CheckArguments) -> Result<(), CliError> {
+    report(arguments.format, check_files(&arguments.files), rows)
+}
+
+fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
+    let config = files.config.as_deref().map(read_config).transpose();
+    let named = match &config {
+        Ok(Some(config)) => config.policy.clone(),
+        Ok(None) | Err(_) => None,
+    };
+    let path = files.policy.clone().or(named);
+    if let Err(error) = config {
+        // Which policy a broken config names is not known; one that was given beside it is checked too.
+        return Err(together(error, path.map(|path| read_policy(Some(&path)))));
+    }
+    let NamedPolicy { policy, file, .. } = read_policy(path.as_deref())?;
+    Ok(Checked {
+        config: files.config.as_ref().map(|path| path.display().to_string()),
+        policy: file,
+        version: policy.hash().to_owned(),
+        mode: if policy.observes() { "observe" } else { "enforce" },
+        unknown: policy.unknown().as_str(),
+        rules: policy.rules(),
+    })
+}
+
+/// All problems of two files, where both have some.
+fn together(first: CliError, second: Option<Result<NamedPolicy, CliError>>) -> CliError {
+    match (first, second) {
+        (CliError::Problems(mut all), Some(Err(CliError::Problems(more)))) => {
+            all.extend(more);
+            CliError::Problems(all)
+        }
+        (first, _) => first,
+    }
+}
+
+fn rows(checked: &Checked) -> Rows {
+    let mut rows = Vec::new();
+    if let Some(config) = &checked.config {
+        rows.push(("config", config.clone()));
+    }
+    rows.extend([
+        ("policy", checked.policy.clone()),
+        ("version", checked.version.clone()),
+        ("mode", checked.mode.to_owned()),
+        ("unknown", checked.unknown.to_owned()),
+        ("rules", checked.rules.to_string()),
+        ("result", "no problem found".to_owned()),
+    ]);
+    rows
+}

@@ -1,0 +1,133 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::app::AppError;
+use crate::parse::Problem;
+use crate::store::OpenError;
+
+/// What went wrong, for whom, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("cannot read the {role} file {}: {source}", .path.display())]
+    Read { role: Role, path: PathBuf, source: io::Error },
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// There is nothing that could verify.
+    #[error("there are no records in {}", .0.display())]
+    NoRecords(PathBuf),
+    #[error(transparent)]
+    Verify(OpenError),
+    /// `init` found files it would have had to overwrite; nothing was written.
+    #[error("already there: {}; nothing was written", names(.0))]
+    Exists(Vec<PathBuf>),
+    #[error("cannot write {}: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{path:?} cannot stand in a systemd unit: it is no plain UTF-8 text")]
+    NotForUnit { path: PathBuf },
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Config,
+    Policy,
+}
+
+impl CliError {
+    /// The exit code, as `--help` documents it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Read { .. } | CliError::Problems(_) | CliError::NoRecords(_) => 2,
+            CliError::App(_)
+            | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
+            | CliError::Exists(_)
+            | CliError::Write { .. }
+            | CliError::NotForUnit { .. }
+            | CliError::Output(_) => 1,
+            CliError::Verify(OpenError::Broken { .. }) => 3,
+        }
+    }
+
+    /// What to do about it, where that is not in the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CliError::Read { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "mind the spelling",
+                io::ErrorKind::PermissionDenied => "the user who runs this must be able to read the file",
+                io::ErrorKind::InvalidData => "save the file as UTF-8 text",
+                _ => "name a file of TOML text",
+            }),
+            CliError::Problems(_) => None,
+            CliError::App(error) => app_hint(error),
+            CliError::NoRecords(_) => Some(
+                "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
+            ),
+            CliError::Verify(OpenError::Broken { .. }) => {
+                Some("leave the directory as it is, and compare it with copies kept elsewhere")
+            }
+            CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_)) => {
+                Some("run it as the gate's user or as root: a journal is readable to its owner alone")
+            }
+            CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
+            CliError::Write { .. } => Some("give a directory that you may write to"),
+            CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
+            CliError::Output(_) => None,
+        }
+    }
+}
+
+fn app_hint(error: &AppError) -> Option<&'static str> {
+    match error {
+        AppError::Bind(bind) => Some(match bind.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program listens there (`ss -ltnp` names it); stop it, or choose another address with --listen"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address (`ip address` shows what it has); choose another with --listen"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another with --listen"
+            }
+            _ => "choose another address with --listen",
+        }),
+        AppError::Journal(OpenError::Locked(_)) => Some("stop the other gate, or give this one its own --data-dir"),
+        AppError::Journal(OpenError::Io { .. }) => Some("give a directory that this user may write to with --data-dir"),
+        AppError::Journal(OpenError::Broken { .. }) => Some(
+            "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
+        ),
+        AppError::Resolver(_) => Some("name DNS servers in the config: [dns] servers = [\"192.0.2.53:53\"]"),
+        AppError::File { .. } | AppError::Runtime(_) => None,
+        AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    let mut text = match problems.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    for problem in problems {
+        text.push('\n');
+        text.push_str(&problem.to_string());
+    }
+    text
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    names.join(", ")
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Config => "config",
+            Role::Policy => "policy",
+        })
+    }
+}

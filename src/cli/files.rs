@@ -1,0 +1,59 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::policy::Policy;
+
+use super::error::{CliError, Role};
+
+/// The policy compiled in: it allows nothing.
+const BUILT_IN: &str = include_str!("../../policy/default.toml");
+/// The file that problems and reasons show for it.
+const BUILT_IN_NAME: &str = "policy/default.toml";
+
+/// A policy and the name of its file.
+pub(super) struct NamedPolicy {
+    pub(super) policy: Policy,
+    pub(super) file: String,
+    pub(super) built_in: bool,
+}
+
+/// Reads a config. Relative paths in it mean files beside it, whatever directory the gate is started in.
+pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
+    let mut config =
+        Config::read(&path.display().to_string(), &read(Role::Config, path)?).map_err(CliError::Problems)?;
+    let beside = |found: PathBuf| path.parent().map_or_else(|| found.clone(), |directory| directory.join(&found));
+    config.policy = config.policy.map(beside);
+    config.data_dir = config.data_dir.map(beside);
+    Ok(config)
+}
+
+/// Reads and compiles a policy; without a path, the built-in one.
+pub(super) fn read_policy(path: Option<&Path>) -> Result<NamedPolicy, CliError> {
+    let (file, text) = match path {
+        Some(path) => (path.display().to_string(), read(Role::Policy, path)?),
+        None => (BUILT_IN_NAME.to_owned(), BUILT_IN.to_owned()),
+    };
+    let policy = Policy::compile(&file, &text).map_err(CliError::Problems)?;
+    Ok(NamedPolicy { policy, file, built_in: path.is_none() })
+}
+
+fn read(role: Role, path: &Path) -> Result<String, CliError> {
+    fs::read_to_string(path).map_err(|source| CliError::Read { role, path: path.into(), source })
+}
+
+/// Where evidence is kept when neither config nor command line says: systemd's state directory, else
+/// `/var/lib/sekisho` for root, else below the user's state home.
+pub(super) fn default_data_dir() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(directory) = variable("STATE_DIRECTORY") {
+        return directory;
+    }
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/sekisho".into();
+    }
+    variable("XDG_STATE_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("sekisho")
+}

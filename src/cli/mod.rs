@@ -1,0 +1,36 @@
+//! The command line: what a person types, and what they read back.
+//!
+//! In: arguments and the files they name, read whole or refused whole. Out: text for eyes or JSON for
+//! machines on standard output; an error with its hint and exit code for `main` to print. Each command
+//! is a file of this room; what it does is done by the rooms above.
+
+mod arguments;
+mod check;
+mod error;
+mod files;
+mod output;
+mod run;
+mod verify;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+
+pub use error::CliError;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// What went wrong; [`CliError::exit_code`] and [`CliError::hint`] belong to it.
+pub fn main() -> Result<(), CliError> {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Verify { data_dir, format } => verify::verify(data_dir, format),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}

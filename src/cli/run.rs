@@ -1,0 +1,75 @@
+use std::net::SocketAddr;
+
+use crate::app;
+use crate::config::Config;
+use crate::policy::{Policy, VerdictKind};
+
+use super::arguments::RunArguments;
+use super::error::CliError;
+use super::files::{NamedPolicy, default_data_dir, read_config, read_policy};
+use super::output::{Rows, print, table};
+
+/// Runs the gate until it is told to end.
+pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
+    let mut config = match &arguments.config {
+        Some(path) => read_config(path)?,
+        None => Config::default(),
+    };
+    if !arguments.listen.is_empty() {
+        config.listen = arguments.listen;
+    }
+    let path = arguments.policy.or_else(|| config.policy.clone());
+    let NamedPolicy { mut policy, file, built_in } = read_policy(path.as_deref())?;
+    if arguments.observe {
+        policy = policy.observing();
+    }
+    let data_dir = arguments.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir);
+    let journal = data_dir.join("journal");
+    let shown = if built_in { "built in".to_owned() } else { file.clone() };
+    let mut rows = vec![
+        ("records", journal.display().to_string()),
+        ("policy", format!("{shown} ({}, version {})", count_of_rules(&policy), policy.hash())),
+        ("mode", describe_mode(&policy).to_owned()),
+        ("stop", format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs())),
+    ];
+    let ready = app::prepare(config, data_dir, policy, file)?;
+    rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
+    welcome(&rows);
+    ready.run()?;
+    Ok(())
+}
+
+/// A gate whose standard output is closed still serves.
+fn welcome(rows: &Rows) {
+    let _ = print(&table(rows));
+}
+
+/// Scripts read the address: it is the second word of the line.
+fn describe_address(address: SocketAddr) -> String {
+    format!("{address}   set this as the proxy for HTTP and for HTTPS")
+}
+
+fn count_of_rules(policy: &Policy) -> String {
+    match policy.rules() {
+        1 => "1 rule".to_owned(),
+        count => format!("{count} rules"),
+    }
+}
+
+fn describe_mode(policy: &Policy) -> &'static str {
+    match (policy.observes(), policy.unknown(), policy.rules()) {
+        (true, _, _) => {
+            "observe: everything but special-purpose addresses passes,\n\
+             and what would have been refused is on record"
+        }
+        (false, VerdictKind::Allow, _) => {
+            "enforce, but the policy says unknown = \"allow\":\n\
+             what no rule names passes"
+        }
+        (false, VerdictKind::Deny | VerdictKind::Challenge, 0) => {
+            "enforce: nothing is allowed yet. \n\
+             `sekisho run --observe` lets everything through and records what would have been refused"
+        }
+        (false, VerdictKind::Deny | VerdictKind::Challenge, _) => "enforce: what no rule allows is refused",
+    }
+}
