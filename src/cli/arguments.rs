@@ -23,6 +23,7 @@ macro_rules! notes {
     version,
     after_help = notes!(
         "sekisho run                       start a gate that allows nothing yet",
+        "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy",
         "sekisho verify                    prove that no record was altered"
     )
@@ -42,6 +43,13 @@ pub(super) enum Command {
         "sekisho run --policy office.toml --listen 10.0.0.1:3128"
     ))]
     Run(RunArguments),
+    /// Write a config, a policy and a systemd unit to start from; existing files are never overwritten
+    #[command(after_help = notes!("sekisho init /etc/sekisho", "sekisho init demo"))]
+    Init {
+        /// Where to write them; made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
     /// Compile a policy, or a config and the policy it names, and show every problem
     #[command(after_help = notes!(
         "sekisho check policy.toml",

@@ -57,7 +57,7 @@ impl CliError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             CliError::Read { source, .. } => Some(match source.kind() {
-                io::ErrorKind::NotFound => "mind the spelling",
+                io::ErrorKind::NotFound => "mind the spelling, or write files to start from with `sekisho init DIR`",
                 io::ErrorKind::PermissionDenied => "the user who runs this must be able to read the file",
                 io::ErrorKind::InvalidData => "save the file as UTF-8 text",
                 _ => "name a file of TOML text",

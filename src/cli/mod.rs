@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod error;
 mod files;
+mod init;
 mod output;
 mod run;
 mod verify;
@@ -25,6 +26,7 @@ pub use error::CliError;
 pub fn main() -> Result<(), CliError> {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
         Command::Verify { data_dir, format } => verify::verify(data_dir, format),
         Command::Completions { shell } => {

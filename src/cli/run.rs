@@ -67,7 +67,7 @@ fn describe_mode(policy: &Policy) -> &'static str {
              what no rule names passes"
         }
         (false, VerdictKind::Deny | VerdictKind::Challenge, 0) => {
-            "enforce: nothing is allowed yet. \n\
+            "enforce: nothing is allowed yet. `sekisho init DIR` writes a policy to start from;\n\
              `sekisho run --observe` lets everything through and records what would have been refused"
         }
         (false, VerdictKind::Deny | VerdictKind::Challenge, _) => "enforce: what no rule allows is refused",
