@@ -1,5 +1,6 @@
 //! The gate as a whole, on real sockets and a real journal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
 mod gate;
 mod wire;
