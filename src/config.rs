@@ -7,30 +7,53 @@ use std::time::Duration;
 use crate::parse::{Document, Problem, Section};
 use crate::store::Durability;
 
-/// Everything that can be set.
+/// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where clients connect: IP addresses with ports, `[gate] listen`.
     pub listen: Vec<SocketAddr>,
+    /// The directory of the journal and the query key; made with mode 0700. Absent: the command line
+    /// chooses by who runs it.
     pub data_dir: Option<PathBuf>,
+    /// The policy file. Absent: the built-in policy, which allows nothing.
     pub policy: Option<PathBuf>,
+    /// What the gate calls itself in `Via` and in every segment: 1 to 64 letters, digits, `-`, `_`, `.`.
     pub name: String,
+    /// Where it stands; written into every segment.
     pub site: Option<String>,
+    /// A line at the end of every refusal page: whom to ask.
     pub contact: Option<String>,
+    /// Whether messages get a `Via` field (RFC 9110 §7.6.3).
     pub via: bool,
+    /// The name servers asked, IP addresses with ports; empty means those of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
+    /// For one question to one server, 1 to 60 s; it is asked twice at most.
     pub dns_timeout: Duration,
+    /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,
+    /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
     pub segment_bytes_max: u64,
+    /// Whether queries are recorded in clear; otherwise by length and keyed hash.
     pub keep_query: bool,
+    /// For all attempts to connect to one origin together, DNS not counted; 1 to 600 s.
     pub connect_timeout: Duration,
+    /// From the first byte of a request's head to its last; 1 to 600 s.
     pub head_timeout: Duration,
+    /// Between two requests of a client's connection; 1 s to a day.
     pub keep_alive_timeout: Duration,
+    /// Without a byte in either direction while an exchange is under way; 1 s to a day.
     pub body_timeout: Duration,
+    /// From the answer to CONNECT to a whole ClientHello; 1 to 600 s.
     pub hello_timeout: Duration,
+    /// A tunnel in which nothing moves ends after this; 1 s to 7 days. A rule may set its own.
     pub tunnel_idle: Duration,
+    /// A tunnel ends after this whatever moves; 1 s to 7 days. A rule may set its own.
     pub tunnel_lifetime: Duration,
+    /// What is open may go on for this long after SIGTERM; 1 s to an hour.
     pub drain_timeout: Duration,
+    /// Client connections at the same time, 1 to 1,000,000; one more is closed at once, unread.
     pub connections_max: u64,
+    /// The largest head of a request or response, 1 KiB to 1 MiB.
     pub head_bytes_max: u64,
 }
 
