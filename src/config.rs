@@ -27,7 +27,7 @@ pub struct Config {
     pub via: bool,
     /// The name servers asked, IP addresses with ports; empty means those of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
-    /// For one question to one server, 1 to 60 s; it is asked twice at most.
+    /// For one question to one server, 1 to 60 s.
     pub dns_timeout: Duration,
     /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,

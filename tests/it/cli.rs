@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::gate::records;
+
 /// What a command came back with.
 struct Answer {
     code: i32,
@@ -330,6 +332,19 @@ fn verify_reads_a_journal_that_is_whole() {
     let report: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!((answer.code, &report["ok"], &report["torn_bytes"]), (0, &json!(true), &json!(0)));
     assert!(report["records"].as_u64() >= Some(3) && report["chain"].as_str().unwrap().len() == 64, "{report}");
+}
+
+#[test]
+fn what_verify_printed_can_be_found_in_a_later_journal() {
+    let directory = directory(&[]);
+    start_and_end(directory.path(), &["--listen", "127.0.0.1:0", "--data-dir", "d"]);
+    let answer = sekisho(directory.path(), &["verify", "--format", "json", "d"]);
+    let report: Value = serde_json::from_str(&answer.out).unwrap();
+    start_and_end(directory.path(), &["--listen", "127.0.0.1:0", "--data-dir", "d"]);
+    let records = records(&directory.path().join("d"));
+    let kept = records.iter().find(|record| record["seq"] == report["records"]).unwrap();
+    assert_eq!(kept["h"].as_str(), report["chain"].as_str().unwrap().get(..16));
+    assert!(records.last().unwrap()["seq"].as_u64() > report["records"].as_u64(), "the journal went on");
 }
 
 #[test]

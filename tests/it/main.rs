@@ -3,4 +3,5 @@
 
 mod cli;
 mod gate;
+mod readme;
 mod wire;
