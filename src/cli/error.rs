@@ -25,6 +25,8 @@ pub enum CliError {
     Exists(Vec<PathBuf>),
     #[error("cannot write {}: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("cannot find out where this program lies, which the unit must say: {0}")]
+    Executable(io::Error),
     #[error("{path:?} cannot stand in a systemd unit: it is no plain UTF-8 text")]
     NotForUnit { path: PathBuf },
     #[error("cannot write to standard output: {0}")]
@@ -47,6 +49,7 @@ impl CliError {
             | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
             | CliError::Exists(_)
             | CliError::Write { .. }
+            | CliError::Executable(_)
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
             CliError::Verify(OpenError::Broken { .. }) => 3,
@@ -76,7 +79,7 @@ impl CliError {
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
-            CliError::Output(_) => None,
+            CliError::Executable(_) | CliError::Output(_) => None,
         }
     }
 }

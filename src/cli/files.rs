@@ -22,9 +22,10 @@ pub(super) struct NamedPolicy {
 pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     let mut config =
         Config::read(&path.display().to_string(), &read(Role::Config, path)?).map_err(CliError::Problems)?;
-    let beside = |found: PathBuf| path.parent().map_or_else(|| found.clone(), |directory| directory.join(&found));
-    config.policy = config.policy.map(beside);
-    config.data_dir = config.data_dir.map(beside);
+    let directory = path.parent().unwrap_or(Path::new(""));
+    for named in [&mut config.policy, &mut config.data_dir].into_iter().flatten() {
+        *named = directory.join(&named);
+    }
     Ok(config)
 }
 

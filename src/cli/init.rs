@@ -21,7 +21,7 @@ pub(super) fn init(directory: &Path) -> Result<(), CliError> {
     fs::create_dir_all(directory).map_err(failed(directory))?;
     let directory = directory.canonicalize().map_err(failed(directory))?;
     let [config, policy, unit] = ["sekisho.toml", "policy.toml", "sekisho.service"].map(|name| directory.join(name));
-    let executable = std::env::current_exe().map_err(failed(Path::new("the unit: where this program lies")))?;
+    let executable = std::env::current_exe().map_err(CliError::Executable)?;
     let unit_text = unit_text(&executable, &config, &unit)?;
 
     let files = [(&config, CONFIG), (&policy, POLICY), (&unit, unit_text.as_str())];
@@ -36,7 +36,7 @@ pub(super) fn init(directory: &Path) -> Result<(), CliError> {
     print(&describe(&executable, &config, &policy, &unit))
 }
 
-/// True for a dangling link too: writing would go through it.
+/// True for a dangling link too: somebody has put it there.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
-pub use error::CliError;
+pub use error::{CliError, Role};
 
 /// Runs what the command line asks for.
 ///

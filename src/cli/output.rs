@@ -111,6 +111,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
         | CliError::Exists(_)
         | CliError::Write { .. }
+        | CliError::Executable(_)
         | CliError::NotForUnit { .. }
         | CliError::Output(_) => vec![other()],
     }

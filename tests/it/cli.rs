@@ -180,6 +180,23 @@ result    no problem found
 }
 
 #[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let directory = directory(&[("good.toml", GOOD)]);
+    for arguments in [["check", "good.toml"], ["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+            .args(arguments)
+            .current_dir(directory.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    }
+}
+
+#[test]
 fn check_shows_all_problems_of_a_policy_at_once_with_place_and_fix() {
     let directory = directory(&[("bad.toml", BAD)]);
     let expected = "\
