@@ -11,6 +11,8 @@ use crate::store::Durability;
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: Vec<SocketAddr>,
+    /// Threads that serve, 1 to 256; 0 means one for each core this process may use.
+    pub workers: u16,
     pub data_dir: Option<PathBuf>,
     pub policy: Option<PathBuf>,
     pub name: String,
@@ -42,6 +44,7 @@ impl Default for Config {
         let seconds = Duration::from_secs;
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 3128))],
+            workers: 0,
             data_dir: None,
             policy: None,
             name: "sekisho".to_owned(),
@@ -99,6 +102,9 @@ impl Config {
     fn read_gate(&mut self, section: &mut Section<'_, '_>) {
         if let Some(listen) = addresses(section, "listen") {
             self.listen = listen;
+        }
+        if let Some(workers) = section.integer("workers", 1..=256) {
+            self.workers = u16::try_from(workers).unwrap_or_default();
         }
         self.data_dir = section.string("data_dir").map(|path| path.value.into());
         self.policy = section.string("policy").map(|path| path.value.into());
