@@ -12,6 +12,8 @@ use crate::store::Durability;
 pub struct Config {
     /// Where clients connect: IP addresses with ports, `[gate] listen`.
     pub listen: Vec<SocketAddr>,
+    /// Threads that serve, 1 to 256; 0 means one for each core this process may use.
+    pub workers: u16,
     /// The directory of the journal and the query key; made with mode 0700. Absent: the command line
     /// chooses by who runs it.
     pub data_dir: Option<PathBuf>,
@@ -52,6 +54,7 @@ pub struct Config {
     /// What is open may go on for this long after SIGTERM; 1 s to an hour.
     pub drain_timeout: Duration,
     /// Client connections at the same time, 1 to 1,000,000; one more is closed at once, unread.
+    /// Fewer where the system allows too few open files.
     pub connections_max: u64,
     /// The largest head of a request or response, 1 KiB to 1 MiB.
     pub head_bytes_max: u64,
@@ -65,6 +68,7 @@ impl Default for Config {
         let seconds = Duration::from_secs;
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 3128))],
+            workers: 0,
             data_dir: None,
             policy: None,
             name: "sekisho".to_owned(),
@@ -122,6 +126,9 @@ impl Config {
     fn read_gate(&mut self, section: &mut Section<'_, '_>) {
         if let Some(listen) = addresses(section, "listen") {
             self.listen = listen;
+        }
+        if let Some(workers) = section.integer("workers", 1..=256) {
+            self.workers = u16::try_from(workers).unwrap_or_default();
         }
         self.data_dir = section.string("data_dir").map(|path| path.value.into());
         self.policy = section.string("policy").map(|path| path.value.into());

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
 
 /// A listener that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -14,24 +15,92 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Waiting connections the kernel holds, at most.
+/// Waiting connections the kernel holds for each listener, at most.
 const BACKLOG: i32 = 4096;
 
-/// Binds one listener, non-blocking.
+/// One address, bound once for each worker: the kernel spreads connections over them.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address, with the port the kernel chose where none was asked for.
+    pub address: SocketAddr,
+    pub listeners: Vec<TcpListener>,
+}
+
+/// Binds an address for so many workers, non-blocking.
 ///
 /// # Errors
 /// The address is in use, not ours, or not permitted.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
+pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
+    let failed = |source| BindError { address, source };
+    // Bound alone first: sockets that share a port by SO_REUSEPORT would also share it with a gate
+    // that is already running, and take its connections away.
+    let probe = open(address, false).map_err(failed)?;
+    let bound = probe.local_addr().map_err(failed)?;
+    if workers <= 1 {
+        return Ok(Bound { address: bound, listeners: vec![probe] });
+    }
+    drop(probe);
+    let listeners = (0..workers).map(|_| open(bound, true)).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    Ok(Bound { address: bound, listeners })
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Accepts until `stop` resolves, then takes what the kernel has already queued, and closes the
+/// listener. Out of descriptors it waits a moment for some to be given back.
+pub async fn accept(
+    listener: tokio::net::TcpListener,
+    stop: impl Future<Output = ()>,
+    mut take: impl FnMut(TcpStream, SocketAddr),
+) {
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => take(stream, address),
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
         }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(TcpListener::from(socket))
     };
-    open().map_err(|source| BindError { address, source })
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = accepting => {}
+    }
+    // A connection that the kernel has completed is answered, not reset.
+    let queued = std::future::poll_fn(|context| {
+        while let std::task::Poll::Ready(Ok((stream, address))) = listener.poll_accept(context) {
+            take(stream, address);
+        }
+        std::task::Poll::Ready(())
+    });
+    queued.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_refused_though_workers_share_ports() {
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 3).unwrap();
+        assert_eq!(first.listeners.len(), 3);
+        assert_ne!(first.address.port(), 0);
+        for workers in [1, 2] {
+            let error = bind(first.address, workers).unwrap_err();
+            assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
 }

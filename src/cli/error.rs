@@ -104,7 +104,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
         ),
         AppError::Resolver(_) => Some("name DNS servers in the config: [dns] servers = [\"192.0.2.53:53\"]"),
-        AppError::File { .. } | AppError::Runtime(_) => None,
+        AppError::File { .. } | AppError::Runtime(_) | AppError::WorkerDied => None,
         AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
     }
 }

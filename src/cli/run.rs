@@ -30,10 +30,19 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
         ("records", journal.display().to_string()),
         ("policy", format!("{shown} ({}, version {})", count_of_rules(&policy), policy.hash())),
         ("mode", describe_mode(&policy).to_owned()),
-        ("stop", format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs())),
     ];
+    let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
+    let wanted = config.connections_max;
     let ready = app::prepare(config, data_dir, policy, file)?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
+    let most = ready.connections_max();
+    if most < wanted {
+        let text = format!(
+            "at most {most} connections, not {wanted}: raise the number of open files (LimitNOFILE, ulimit -n)"
+        );
+        rows.push(("clients", text));
+    }
+    rows.push(("stop", stop));
     welcome(&rows);
     ready.run()?;
     Ok(())

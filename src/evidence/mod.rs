@@ -10,10 +10,12 @@
 //!
 //! * `segment` opens a file: `prev` is the whole running hash so far, `gate` and `site` name the gate.
 //! * `batch` closes a group that was synced together: `chain` is the whole running hash before it.
-//! * `exchange` with `event` `open`, `close`, or `refused` (both at once); see [`Exchange`].
+//! * `exchange` with `event` `open`, `established` and `first_bytes` (tunnels only), `close`, or
+//!   `refused` (open and close at once); see [`Exchange`].
 //! * `progress` tells what a long tunnel has carried so far.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
-//!   `policy` that a policy came into force or was refused.
+//!   `policy` that a policy came into force or was refused; `own` what the gate connected to for
+//!   itself, counted.
 //! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
 //!
 //! Text from clients and origins is bounded and escaped: control characters, U+2028, U+2029 and
@@ -25,5 +27,5 @@ mod record;
 mod text;
 
 pub use chain::{Break, Chain, HASH_ZERO, Verifier};
-pub use record::{Admin, Batch, Event, Exchange, Gap, Policy, Progress, Record, SCHEMA, Segment, Target};
+pub use record::{Admin, Batch, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Target};
 pub use text::{Text, format_time, query_hash};

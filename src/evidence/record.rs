@@ -18,6 +18,7 @@ pub enum Record {
     Gap(Gap),
     Policy(Policy),
     Admin(Admin),
+    Own(Own),
 }
 
 /// Opens a segment file.
@@ -44,7 +45,11 @@ pub struct Batch {
 pub enum Event {
     /// Accepted before anything is forwarded.
     Open,
-    /// It ended; only what the opening record could not know, under the same `id`.
+    /// A tunnel stands: where it goes and, if the gate waited for them, what its first bytes were.
+    Established,
+    /// What the first bytes of a tunnel were that stood before the gate had seen any.
+    FirstBytes,
+    /// It ended; only what the records before it could not know, under the same `id`.
     Close,
     /// It never left: opened and closed in one record.
     Refused,
@@ -109,6 +114,9 @@ pub struct Exchange {
     pub answers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialled: Option<String>,
+    /// The connection to the origin had carried another exchange before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +130,10 @@ pub struct Exchange {
     pub dns_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
+    /// From the 200 of a tunnel to its whole ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello_us: Option<u64>,
+    /// From the beginning of the exchange to the origin's first byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,6 +199,16 @@ pub struct Admin {
     pub action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Text>,
+}
+
+/// Connections the gate made for itself since the record before this one.
+#[derive(Debug, Serialize)]
+pub struct Own {
+    /// What for, such as `dns`.
+    pub purpose: &'static str,
+    /// Where to: address and port.
+    pub address: String,
+    pub connections: u64,
 }
 
 #[derive(Serialize)]

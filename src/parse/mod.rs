@@ -24,5 +24,5 @@ pub use framing::{Body, expects_continue, keep_alive, request_body, response_bod
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
 pub use request::{Form, Request, understand, understand_inner};
 pub use sniff::{Sniffed, is_connect, sniff};
-pub use target::{parse_absolute, parse_authority, parse_connect};
+pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};
 pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};

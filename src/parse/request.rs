@@ -80,6 +80,9 @@ fn check_upgrade(head: &RequestHead) -> Result<(), Fault> {
 
 /// The request read inside a tunnel to port 80: origin-form, its Host equal to the CONNECT's host.
 pub fn understand_inner(head: RequestHead, tunnel: &Target) -> Result<Request, Fault> {
+    if head.method() == "CONNECT" {
+        return Err(Fault::BadTarget);
+    }
     let body = request_body(&head)?;
     check_upgrade(&head)?;
     let path = Path::parse(head.target()).ok_or(Fault::BadTarget)?;

@@ -60,6 +60,16 @@ pub fn parse_authority(authority: &[u8]) -> Result<(Host, Option<u16>), Fault> {
     }
 }
 
+/// The host of an `http` or `https` URL as a Referer field holds it, where it is one we can name.
+pub fn referer_host(referer: &[u8]) -> Option<Host> {
+    let rest = [b"https://".as_slice(), b"http://"].into_iter().find_map(|scheme| {
+        let (start, rest) = referer.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    parse_authority(rest.get(..end)?).ok().map(|(host, _)| host)
+}
+
 fn parse_port(digits: &[u8]) -> Result<u16, Fault> {
     let plain = !digits.is_empty()
         && digits.len() <= 5
@@ -74,6 +84,16 @@ fn parse_port(digits: &[u8]) -> Result<u16, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_a_referer_is_read_from_both_schemes_and_from_nothing_else() {
+        let host = |referer: &str| referer_host(referer.as_bytes()).map(|host| host.to_string());
+        assert_eq!(host("https://A.example:8443/x?y#z").as_deref(), Some("a.example"));
+        assert_eq!(host("http://a.example").as_deref(), Some("a.example"));
+        for no in ["a.example/x", "ftp://a.example/", "https://u@a.example/", "https:///x", "about:blank", ""] {
+            assert_eq!(host(no), None, "{no}");
+        }
+    }
 
     #[test]
     fn an_absolute_target_is_read_and_its_default_port_filled_in() {

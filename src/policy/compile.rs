@@ -253,7 +253,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         methods,
         programs,
         verdict,
-        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni },
+        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni, observed: false },
     })
 }
 

@@ -3,9 +3,7 @@ use std::sync::Arc;
 use crate::facts::{Facts, Host, Restraint, Scheme, Stage};
 
 use super::compile::{ClientGroup, Policy, Program, Rule};
-use super::decision::{
-    Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, TunnelLimits, Verdict, VerdictKind,
-};
+use super::decision::{Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, Verdict, VerdictKind};
 
 /// Judges one exchange: the guard first, then the rules in order, the first match wins, and what no
 /// rule names gets the policy's `unknown`. Pure and total; the same facts give the same outcome.
@@ -46,36 +44,28 @@ enum Match {
 }
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
-    let terms = rule.map_or_else(unruled_terms, |rule| rule.terms.clone());
+    let mut terms = rule.map_or_else(PermitTerms::default, |rule| rule.terms.clone());
+    terms.observed = policy.observe;
     let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
     if passes && needs_inner_request(facts, &terms) {
         return Outcome::Needs(Need::InnerRequest);
     }
     let verdict = match kind {
-        _ if passes => Verdict::Allow(Permit::new(facts.target, relaxed(terms, policy.observe))),
+        _ if passes => Verdict::Allow(Permit::new(facts.target, terms)),
         VerdictKind::Challenge => Verdict::Challenge,
         VerdictKind::Allow | VerdictKind::Deny => Verdict::Deny,
     };
     Outcome::Decided(Decision { verdict, would, handling: handling(facts), reason })
 }
 
-/// In observe mode nothing but addresses is enforced, so the tunnel's content is not either.
-fn relaxed(mut terms: PermitTerms, observe: bool) -> PermitTerms {
-    terms.any_protocol |= observe;
-    terms.any_sni |= observe;
-    terms
-}
-
-fn unruled_terms() -> PermitTerms {
-    PermitTerms { opened: Arc::from([]), limits: TunnelLimits::default(), any_protocol: false, any_sni: false }
-}
-
-/// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request.
+/// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request;
+/// where nothing but addresses is enforced, it passes as it is.
 fn needs_inner_request(facts: &Facts<'_>, terms: &PermitTerms) -> bool {
     facts.target.scheme == Scheme::Tunnel
         && facts.target.port == 80
         && !terms.any_protocol
+        && !terms.observed
         && matches!(facts.inner, Stage::NotYet)
 }
 

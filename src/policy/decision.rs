@@ -98,6 +98,7 @@ pub struct Permit {
     limits: TunnelLimits,
     any_protocol: bool,
     any_sni: bool,
+    observed: bool,
 }
 
 /// How long a tunnel may live. Absent means the gate's default.
@@ -116,6 +117,7 @@ impl Permit {
             limits: rule.limits,
             any_protocol: rule.any_protocol,
             any_sni: rule.any_sni,
+            observed: rule.observed,
         }
     }
 
@@ -145,15 +147,22 @@ impl Permit {
     pub fn any_sni(&self) -> bool {
         self.any_sni
     }
+
+    /// The policy only observes: what the tunnel carries against these terms is recorded, and passes.
+    pub fn observed(&self) -> bool {
+        self.observed
+    }
 }
 
-/// What a rule says of the exchanges it lets out.
-#[derive(Debug, Clone)]
+/// What a rule says of the exchanges it lets out; by default nothing beyond the permit itself.
+#[derive(Debug, Clone, Default)]
 pub(super) struct PermitTerms {
     pub(super) opened: Arc<[IpNet]>,
     pub(super) limits: TunnelLimits,
     pub(super) any_protocol: bool,
     pub(super) any_sni: bool,
+    /// The policy only observes: what the tunnel carries is recorded, not enforced.
+    pub(super) observed: bool,
 }
 
 impl Verdict {

@@ -1,34 +1,31 @@
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
-use crate::parse::{RequestHead, parse_absolute};
-use crate::policy::{Decision, Need, Outcome, Policy, Reason, VerdictKind, decide};
+use crate::parse::{RequestHead, referer_host};
+use crate::policy::{Decision, Outcome, Policy, Reason, VerdictKind, decide};
 use crate::store::JournalFull;
-use crate::upstream::{Connected, DialError};
+use crate::upstream::Connected;
 
 use super::gate::Gate;
+use super::why::Why;
 
-/// The account of one exchange: judged, opened in the journal, and closed there.
+/// The account of one exchange: judged, opened in the journal, and closed there. One that was opened
+/// and is dropped unclosed, because its connection's task ended, closes itself by that name.
 pub(super) struct Account<'g> {
     gate: &'g Gate,
     pub(super) id: ExchangeId,
     parent: Option<ExchangeId>,
     begun: Instant,
-    close: Exchange,
-}
-
-/// A refusal by its code, with what a person needs to act on it.
-#[derive(Debug)]
-pub(super) struct Why {
-    pub(super) status: u16,
-    pub(super) code: &'static str,
-    pub(super) detail: Option<String>,
+    opened: bool,
+    /// What the closing record will say; taken when it is written.
+    outcome: Option<Box<Exchange>>,
 }
 
 /// What is asked for, as far as it is known.
+#[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) client: &'a Client,
     pub(super) head: &'a RequestHead,
@@ -36,11 +33,31 @@ pub(super) struct Asked<'a> {
     pub(super) hello: Stage<&'a Hello>,
 }
 
+/// What is left of an account once its tunnel stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) id: ExchangeId,
+    pub(super) begun: Instant,
+    /// Bytes of the heads before the tunnel stood.
+    pub(super) up: u64,
+    pub(super) down: u64,
+}
+
+/// The end of an exchange: who ended it, how, and what went through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End<'a> {
+    /// `client`, `origin` or `gate`.
+    pub(super) by: &'static str,
+    pub(super) how: &'a str,
+    pub(super) up: u64,
+    pub(super) down: u64,
+}
+
 impl<'g> Account<'g> {
     pub(super) fn new(gate: &'g Gate, parent: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
-        let close = Exchange::new(Event::Close, id);
-        Self { gate, id, parent, begun: Instant::now(), close }
+        let outcome = Box::new(Exchange::new(Event::Close, id));
+        Self { gate, id, parent, begun: Instant::now(), opened: false, outcome: Some(outcome) }
     }
 
     /// Asks the policy.
@@ -65,18 +82,15 @@ impl<'g> Account<'g> {
         )
     }
 
-    fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Exchange {
-        let mut record = Exchange::new(event, self.id);
+    fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
+        let mut record = Box::new(Exchange::new(event, self.id));
         let fields = &asked.head.fields;
         record.parent = self.parent.map(|id| id.to_string());
-        self.describe_client(&mut record, policy, asked.client);
+        describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
         record.method = Some(asked.head.method().into());
         record.target = Some(self.describe_target(asked.target));
-        record.referer_host = fields
-            .get("referer")
-            .and_then(|referer| parse_absolute(referer).ok())
-            .map(|target| target.host.to_string().as_str().into());
+        record.referer_host = fields.get("referer").and_then(referer_host).map(|host| host.to_string().as_str().into());
         record.policy = Some(policy.hash().into());
         if let Stage::Known(hello) = asked.hello {
             describe_hello(&mut record, hello);
@@ -84,31 +98,23 @@ impl<'g> Account<'g> {
         record
     }
 
-    fn describe_client(&self, record: &mut Exchange, policy: &Policy, client: &Client) {
-        let address = client.address.ip().to_canonical();
-        record.client = Some(address.to_string());
-        record.client_port = Some(client.address.port());
-        record.user = client.user.as_deref().map(Text::from);
-        record.client_group = policy.group_of(address).as_deref().map(Text::from);
-    }
-
     fn describe_target(&self, target: &Target) -> evidence::Target {
         let query = target.path.as_ref().and_then(|path| path.query());
-        let keep = self.gate.keep_query;
+        let wording = &self.gate.wording;
         evidence::Target {
             scheme: target.scheme.as_str(),
             host: target.host.to_string().as_str().into(),
             port: target.port,
             path: target.path.as_ref().map(|path| path.path().into()),
             query_bytes: query.map(str::len),
-            query_hash: query.map(|query| query_hash(&self.gate.query_key, query)),
-            query: query.filter(|_| keep).map(Text::from),
+            query_hash: query.map(|query| query_hash(&wording.query_key, query)),
+            query: query.filter(|_| wording.keep_query).map(Text::from),
         }
     }
 
     /// Opens the exchange in the journal. Nothing may be forwarded before this returns `Ok`.
     pub(super) async fn open(
-        &self,
+        &mut self,
         policy: &Policy,
         asked: &Asked<'_>,
         decision: &Decision,
@@ -117,82 +123,185 @@ impl<'g> Account<'g> {
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
-        self.gate.journal.append(&Record::Exchange(Box::new(record)), clock::now()).await?;
+        self.gate.journal.append(&Record::Exchange(record), clock::now()).await?;
+        self.opened = true;
         self.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Opens a tunnel that the gate answers itself until its first request is read and judged.
+    pub(super) async fn open_for_request(&mut self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
+        let mut record = self.describe(Event::Open, policy, asked);
+        record.reason = Some("needs_inner_request".into());
+        self.gate.journal.append(&Record::Exchange(record), clock::now()).await?;
+        self.opened = true;
+        Ok(())
+    }
+
     /// Records an exchange that never left.
-    pub(super) fn refuse(
-        &self,
-        policy: &Policy,
-        asked: &Asked<'_>,
-        verdict: VerdictKind,
-        reason: Option<&Reason>,
-        why: &Why,
-    ) {
+    pub(super) fn refuse(mut self, policy: &Policy, asked: &Asked<'_>, refused: &Refused<'_>) {
         let mut record = self.describe(Event::Refused, policy, asked);
-        record.verdict = Some(verdict.as_str());
-        if let Some(reason) = reason {
+        record.verdict = Some(refused.verdict.as_str());
+        if let Some(reason) = refused.reason {
             describe_reason(&mut record, reason);
         }
-        self.note_refusal(record, why);
+        self.note_refusal(record, refused.why);
     }
 
     /// Records bytes that were no request.
-    pub(super) fn refuse_bytes(&self, policy: &Policy, client: &Client, why: &Why) {
-        let mut record = Exchange::new(Event::Refused, self.id);
-        self.describe_client(&mut record, policy, client);
+    pub(super) fn refuse_bytes(mut self, policy: &Policy, client: &Client, why: &Why) {
+        let mut record = Box::new(Exchange::new(Event::Refused, self.id));
+        record.parent = self.parent.map(|id| id.to_string());
+        describe_client(&mut record, policy, client);
         record.verdict = Some(VerdictKind::Deny.as_str());
         record.policy = Some(policy.hash().into());
         self.note_refusal(record, why);
     }
 
-    fn note_refusal(&self, mut record: Exchange, why: &Why) {
+    fn note_refusal(&mut self, mut record: Box<Exchange>, why: &Why) {
+        self.outcome = None;
         record.reason = Some(why.code.into());
         record.detail = why.detail.as_deref().map(Text::from);
         record.status = Some(why.status);
         self.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-        self.gate.journal.note(&Record::Exchange(Box::new(record)), clock::now());
+        self.gate.journal.note(&Record::Exchange(record), clock::now());
+    }
+
+    fn outcome(&mut self, change: impl FnOnce(&mut Exchange)) {
+        if let Some(outcome) = &mut self.outcome {
+            change(outcome);
+        }
     }
 
     pub(super) fn dialled(&mut self, connected: &Connected) {
-        self.close.answers = connected.answers.iter().map(ToString::to_string).collect();
-        self.close.dialled = Some(connected.dialled.to_string());
-        self.close.dns_us = Some(micros(connected.timings.dns));
-        self.close.connect_us = Some(micros(connected.timings.connect));
+        self.outcome(|record| {
+            record.answers = connected.answers.iter().map(ToString::to_string).collect();
+            record.dialled = Some(connected.dialled.to_string());
+            record.reused = connected.reused.then_some(true);
+            if !connected.reused {
+                record.dns_us = (!connected.answers.is_empty()).then(|| micros(connected.timings.dns));
+                record.connect_us = Some(micros(connected.timings.connect));
+            }
+        });
     }
 
-    pub(super) fn hello(&mut self, hello: &Hello) {
-        describe_hello(&mut self.close, hello);
+    pub(super) fn hello(&mut self, hello: &Hello, took: Duration) {
+        self.outcome(|record| {
+            record.carries = Some("tls");
+            record.hello_us = Some(micros(took));
+            describe_hello(record, hello);
+        });
     }
 
     pub(super) fn carries(&mut self, what: &'static str) {
-        self.close.carries = Some(what);
+        self.outcome(|record| record.carries = Some(what));
+    }
+
+    /// What would have been refused if the policy did not only observe.
+    pub(super) fn would_refuse(&mut self, why: &Why) {
+        self.outcome(|record| describe_would(record, why));
     }
 
     pub(super) fn answered(&mut self, status: u16, content_type: Option<&[u8]>) {
-        self.close.status = Some(status);
-        self.close.content_type = content_type.map(Text::new);
-        self.close.first_byte_us = Some(micros(self.begun.elapsed()));
+        let first_byte = micros(self.begun.elapsed());
+        self.outcome(|record| {
+            record.status = Some(status);
+            record.content_type = content_type.map(Text::new);
+            record.first_byte_us = Some(first_byte);
+        });
     }
 
-    /// Closes the exchange: who ended it, how, and what went through.
-    pub(super) fn close(mut self, by: &'static str, how: &str, up: u64, down: u64) {
-        self.close.closed_by = Some(by);
-        self.close.closed_how = Some(how.into());
-        self.close.bytes_up = Some(up);
-        self.close.bytes_down = Some(down);
-        self.close.total_us = Some(micros(self.begun.elapsed()));
-        self.gate.journal.note(&Record::Exchange(Box::new(self.close)), clock::now());
+    /// Why it went wrong after it was let out; the status is what the client was told, if anything.
+    pub(super) fn failed_with(&mut self, why: &Why, told: bool) {
+        self.outcome(|record| {
+            if told {
+                record.status = Some(why.status);
+            }
+            record.detail = why.detail.as_deref().map(Text::from);
+        });
+    }
+
+    /// Closes the exchange.
+    pub(super) fn close(mut self, end: End<'_>) {
+        self.write_close(end);
+    }
+
+    fn write_close(&mut self, end: End<'_>) {
+        let Some(mut record) = self.outcome.take() else { return };
+        describe_end(&mut record, self.begun, end);
+        self.gate.journal.note(&Record::Exchange(record), clock::now());
     }
 
     /// Closes an exchange that was let out and did not get there.
     pub(super) fn fail(mut self, by: &'static str, why: &Why) {
-        self.close.status = Some(why.status);
-        self.close.detail = why.detail.as_deref().map(Text::from);
-        self.close(by, why.code, 0, 0);
+        self.outcome(|record| {
+            record.status = Some(why.status);
+            record.detail = why.detail.as_deref().map(Text::from);
+        });
+        self.close(End { by, how: why.code, up: 0, down: 0 });
     }
+
+    /// Records that the tunnel stands, and keeps only what its end needs.
+    pub(super) fn established(mut self, up: u64, down: u64) -> Ending {
+        if let Some(mut record) = self.outcome.take() {
+            record.event = Some(Event::Established);
+            self.gate.journal.note(&Record::Exchange(record), clock::now());
+        }
+        Ending { id: self.id, begun: self.begun, up, down }
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if self.opened {
+            self.write_close(End { by: "gate", how: "abandoned", up: 0, down: 0 });
+        }
+    }
+}
+
+impl Ending {
+    /// Records what the first bytes of a standing tunnel were.
+    pub(super) fn first_bytes(&self, gate: &Gate, describe: impl FnOnce(&mut Exchange)) {
+        let mut record = Box::new(Exchange::new(Event::FirstBytes, self.id));
+        describe(&mut record);
+        gate.journal.note(&Record::Exchange(record), clock::now());
+    }
+
+    /// Closes the tunnel in the journal.
+    pub(super) fn close(&self, gate: &Gate, end: End<'_>, first_byte: Option<Duration>) {
+        let mut record = Box::new(Exchange::new(Event::Close, self.id));
+        record.first_byte_us = first_byte.map(micros);
+        let end = End { up: end.up + self.up, down: end.down + self.down, ..end };
+        describe_end(&mut record, self.begun, end);
+        gate.journal.note(&Record::Exchange(record), clock::now());
+    }
+}
+
+/// What a refusal record says beside the request.
+pub(super) struct Refused<'a> {
+    pub(super) verdict: VerdictKind,
+    pub(super) reason: Option<&'a Reason>,
+    pub(super) why: &'a Why,
+}
+
+impl<'a> Refused<'a> {
+    /// Refused by the gate itself, whatever the policy says.
+    pub(super) fn by_gate(why: &'a Why) -> Self {
+        Self { verdict: VerdictKind::Deny, reason: None, why }
+    }
+
+    /// Refused by a decision.
+    pub(super) fn by(decision: &'a Decision, why: &'a Why) -> Self {
+        Self { verdict: decision.verdict.kind(), reason: Some(&decision.reason), why }
+    }
+}
+
+fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
+    let address = client.address.ip().to_canonical();
+    record.client = Some(address.to_string());
+    record.client_port = Some(client.address.port());
+    record.user = client.user.as_deref().map(Text::from);
+    record.client_group = policy.group_of(address).as_deref().map(Text::from);
 }
 
 fn describe_reason(record: &mut Exchange, reason: &Reason) {
@@ -203,7 +312,7 @@ fn describe_reason(record: &mut Exchange, reason: &Reason) {
     }
 }
 
-fn describe_hello(record: &mut Exchange, hello: &Hello) {
+pub(super) fn describe_hello(record: &mut Exchange, hello: &Hello) {
     record.sni = hello.sni.as_deref().map(Text::from);
     record.alpn = hello.alpn.iter().take(8).map(|name| Text::new(name)).collect();
     record.ja4 = Some(hello.ja4.as_ref().into());
@@ -211,45 +320,20 @@ fn describe_hello(record: &mut Exchange, hello: &Hello) {
     record.ech = Some(hello.ech);
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+pub(super) fn describe_would(record: &mut Exchange, why: &Why) {
+    record.would = Some(VerdictKind::Deny.as_str());
+    record.reason = Some(why.code.into());
+    record.detail = why.detail.as_deref().map(Text::from);
 }
 
-impl Why {
-    pub(super) fn new(status: u16, code: &'static str) -> Self {
-        Self { status, code, detail: None }
-    }
+fn describe_end(record: &mut Exchange, begun: Instant, end: End<'_>) {
+    record.closed_by = Some(end.by);
+    record.closed_how = Some(end.how.into());
+    record.bytes_up = Some(end.up);
+    record.bytes_down = Some(end.down);
+    record.total_us = Some(micros(begun.elapsed()));
+}
 
-    /// A decision that lets nothing out.
-    pub(super) fn of_decision(decision: &Decision) -> Self {
-        if decision.verdict.kind() == VerdictKind::Challenge {
-            return Self::new(403, "challenge_unavailable").of_rule(&decision.reason);
-        }
-        Self::new(403, decision.reason.code.as_str()).of_rule(&decision.reason)
-    }
-
-    fn of_rule(mut self, reason: &Reason) -> Self {
-        self.detail = reason.rule.as_ref().map(ToString::to_string);
-        self
-    }
-
-    /// A fact that this gate cannot learn.
-    pub(super) fn of_need(need: Need) -> Self {
-        let code = match need {
-            Need::Hello => "hello_unavailable",
-            Need::InnerRequest => "inspection_unavailable",
-            Need::User => "authentication_unavailable",
-        };
-        Self::new(403, code)
-    }
-
-    pub(super) fn of_dial(error: &DialError) -> Self {
-        let (status, code) = match error {
-            DialError::Refused(_) => (403, "guard_address"),
-            DialError::Resolve(_) => (502, "dns_failed"),
-            DialError::Connect { .. } => (502, "connect_failed"),
-            DialError::Timeout(_) => (504, "connect_timeout"),
-        };
-        Self { status, code, detail: Some(error.to_string()) }
-    }
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

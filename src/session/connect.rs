@@ -1,225 +1,248 @@
-use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use std::time::Instant;
 
-use crate::facts::{Client, Hello, Host, Stage, Target};
-use crate::parse::{HelloRead, RequestHead, Sniffed, read_hello, sniff};
-use crate::policy::{Decision, Need, Outcome, Permit, Policy, Reason, Verdict, VerdictKind};
+use crate::facts::{Client, Stage, Target};
+use crate::parse::{Fault, Form, RequestHead, understand_inner};
+use crate::policy::{Decision, Need, Outcome, Policy, Verdict};
 
-use super::account::{Account, Asked, Why};
-use super::connection::{Io, answer, linger, write};
-use super::gate::{Counted, Gate};
-use super::relay;
+use super::account::{Account, Asked, End, Refused};
+use super::connection::{page, read_head, refuse, send_page};
+use super::forward;
+use super::gate::{Gate, Worker};
+use super::io::{Io, Next, write_all};
+use super::look::{ALERT_UNRECOGNIZED_NAME, Look, first_bytes};
+use super::rewrite::is_websocket;
+use super::tunnel::{Tunnelled, Watch};
+use super::why::Why;
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
-/// TLS alert 112, `unrecognized_name`, fatal: neither Chromium nor Firefox retries on it.
-const ALERT_UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
-/// Serves one CONNECT, to the end of its tunnel.
-pub(super) async fn serve(gate: &Gate, io: Io, client: Client, head: RequestHead, target: Target) {
-    let policy = gate.policy();
+/// Serves one CONNECT up to the moment its tunnel stands, or does not.
+pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &RequestHead, target: &Target) -> Next {
+    let gate = &*worker.gate;
+    let policy = gate.policy.now();
     let account = Account::new(gate, None);
-    let asked = Asked { client: &client, head: &head, target: &target, hello: Stage::NotYet };
+    let asked = Asked { client, head, target, hello: Stage::NotYet };
     if !io.buffer.is_empty() {
-        let why = Why::of_fault(crate::parse::Fault::BytesBehindConnect);
-        return refuse(gate, io, &account, &policy, &asked, VerdictKind::Deny, None, &why).await;
+        let why = Why::of_fault(Fault::BytesBehindConnect);
+        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
     }
     match account.judge(&policy, &asked) {
-        Outcome::Decided(decision) => decided(gate, io, account, &policy, &asked, decision).await,
-        Outcome::Needs(Need::Hello) => after_hello(gate, io, account, &policy, asked).await,
+        Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
+        Outcome::Needs(Need::Hello) => after_hello(worker, io, account, &policy, asked).await,
+        Outcome::Needs(Need::InnerRequest) if target.port == 80 => {
+            after_request(worker, io, account, &policy, &asked).await
+        }
         Outcome::Needs(need) => {
             let why = Why::of_need(need);
-            refuse(gate, io, &account, &policy, &asked, VerdictKind::Deny, None, &why).await;
+            refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await
         }
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "all of it is one refusal")]
-async fn refuse(
-    gate: &Gate,
-    mut io: Io,
-    account: &Account<'_>,
-    policy: &Policy,
-    asked: &Asked<'_>,
-    verdict: VerdictKind,
-    reason: Option<&Reason>,
-    why: &Why,
-) {
-    account.refuse(policy, asked, verdict, reason, why);
-    answer(gate, &mut io, account, why, &asked.target.host.to_string(), Some(asked.head), false).await;
-    linger(&mut io.stream).await;
 }
 
 /// The verdict is known at CONNECT: dial, then 200, then look at the first bytes.
 async fn decided(
-    gate: &Gate,
-    mut io: Io,
+    worker: &Worker,
+    io: &mut Io,
     mut account: Account<'_>,
     policy: &Policy,
     asked: &Asked<'_>,
     decision: Decision,
-) {
+) -> Next {
+    let gate = &*worker.gate;
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        let kind = decision.verdict.kind();
-        return refuse(gate, io, &account, policy, asked, kind, Some(&decision.reason), &why).await;
+        return refuse(gate, io, account, (policy, asked), &Refused::by(&decision, &why), false).await;
     }
-    let host = asked.target.host.to_string();
     if account.open(policy, asked, &decision).await.is_err() {
-        let why = Why::new(503, "evidence_unavailable");
-        answer(gate, &mut io, &account, &why, &host, Some(asked.head), false).await;
-        return linger(&mut io.stream).await;
+        return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
-    let Verdict::Allow(permit) = decision.verdict else { return };
-    let terms = Terms::of(gate, &permit);
-    let mut connected = match gate.dialler.dial(permit).await {
+    let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
+    let (watch, limits) = (Watch::of(&permit), permit.limits());
+    let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
         Err(error) => {
             let why = Why::of_dial(&error);
-            answer(gate, &mut io, &account, &why, &host, Some(asked.head), false).await;
+            let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), false);
             account.fail("gate", &why);
-            return linger(&mut io.stream).await;
+            return send_page(gate, io, &page, false).await;
         }
     };
     account.dialled(&connected);
-    if !write(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await {
-        return account.close("client", "write_failed", 0, 0);
+    if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
+        account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
+        return Next::Gone;
     }
-    let _counted = Counted::new(&gate.counters.tunnels);
-    if !terms.any_protocol {
-        match read_first(gate, &mut io).await {
-            Ok(hello) => {
-                account.carries("tls");
-                account.hello(&hello);
-                if !terms.any_sni && !sni_agrees(&hello, &asked.target.host) {
-                    let _ = write(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
-                    account.close("gate", "sni_mismatch", 0, 0);
-                    return linger(&mut io.stream).await;
-                }
+    let waits = watch.waits_for_hello();
+    if waits {
+        let begun = Instant::now();
+        let look = match first_bytes(gate, &mut io.stream, &mut io.buffer).await {
+            Ok(look) => look,
+            Err(why) => return end(account, &why),
+        };
+        account.carries(look.carries());
+        if let Look::Tls(hello) = &look {
+            account.hello(hello, begun.elapsed());
+        }
+        if let Err(why) = watch.judge(&look) {
+            if matches!(look, Look::Tls(_)) {
+                let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
             }
-            Err(why) => {
-                account.close("gate", why.code, 0, 0);
-                return linger(&mut io.stream).await;
-            }
+            return end(account, &why);
         }
     }
-    let early = std::mem::take(&mut io.buffer);
-    let carried = relay::run(&mut io.stream, &mut connected.stream, &early, &[], terms.limits).await;
-    account.close(carried.by, carried.how, carried.up, carried.down);
+    let ending = account.established(0, 0);
+    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, asked, limits);
+    tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
+    tunnelled.watch = (!waits).then(|| Box::new(watch));
+    Next::Tunnel(tunnelled)
+}
+
+/// Ends a tunnel that stood and may not go on.
+fn end(mut account: Account<'_>, why: &Why) -> Next {
+    account.failed_with(why, false);
+    let by = if why.code == "client_closed" { "client" } else { "gate" };
+    account.close(End { by, how: why.code, up: 0, down: 0 });
+    Next::Close
 }
 
 /// A rule waits for the ClientHello: 200 first, then the hello, then judge again, then dial. What is
 /// refused now ends with a TLS alert, since a CONNECT can be answered once only.
-async fn after_hello(gate: &Gate, mut io: Io, mut account: Account<'_>, policy: &Policy, asked: Asked<'_>) {
-    if !write(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await {
-        return account.refuse(policy, &asked, VerdictKind::Deny, None, &Why::new(403, "client_closed"));
+async fn after_hello(
+    worker: &Worker,
+    io: &mut Io,
+    mut account: Account<'_>,
+    policy: &Policy,
+    asked: Asked<'_>,
+) -> Next {
+    let gate = &*worker.gate;
+    let refused = |account: Account<'_>, asked: &Asked<'_>, why: &Why| {
+        account.refuse(policy, asked, &Refused::by_gate(why));
+    };
+    if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
+        refused(account, &asked, &Why::new(403, "client_closed"));
+        return Next::Gone;
     }
-    let hello = match read_first(gate, &mut io).await {
-        Ok(hello) => hello,
+    let begun = Instant::now();
+    let look = match first_bytes(gate, &mut io.stream, &mut io.buffer).await {
+        Ok(look) => look,
         Err(why) => {
-            account.refuse(policy, &asked, VerdictKind::Deny, None, &why);
-            return linger(&mut io.stream).await;
+            refused(account, &asked, &why);
+            return Next::Close;
         }
     };
-    let asked = Asked { hello: Stage::Known(&hello), ..asked };
+    let hello = match &look {
+        Look::Tls(hello) => Stage::Known(&**hello),
+        // It will never show one: rules that ask for a fingerprint do not match.
+        Look::BadTls(_) | Look::Http | Look::NestedConnect | Look::Ssh | Look::Other => Stage::Never,
+    };
+    let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need) => {
-            account.refuse(policy, &asked, VerdictKind::Deny, None, &Why::of_need(need));
-            return alert(gate, io).await;
+            refused(account, &asked, &Why::of_need(need));
+            return alert(gate, io, &look).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        account.refuse(policy, &asked, decision.verdict.kind(), Some(&decision.reason), &why);
-        return alert(gate, io).await;
+        account.refuse(policy, &asked, &Refused::by(&decision, &why));
+        return alert(gate, io, &look).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
-        return alert(gate, io).await;
+        refused(account, &asked, &Why::evidence());
+        return alert(gate, io, &look).await;
     }
-    let Verdict::Allow(permit) = decision.verdict else { return };
-    let terms = Terms::of(gate, &permit);
-    if !terms.any_sni && !sni_agrees(&hello, &asked.target.host) {
-        account.close("gate", "sni_mismatch", 0, 0);
-        return alert(gate, io).await;
+    let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
+    account.carries(look.carries());
+    match Watch::of(&permit).judge(&look) {
+        Ok(None) => {}
+        Ok(Some(would)) => account.would_refuse(&would),
+        Err(why) => {
+            end(account, &why);
+            return alert(gate, io, &look).await;
+        }
     }
-    let mut connected = match gate.dialler.dial(permit).await {
+    let limits = permit.limits();
+    let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
         Err(error) => {
             account.fail("gate", &Why::of_dial(&error));
-            return alert(gate, io).await;
+            return alert(gate, io, &look).await;
         }
     };
     account.dialled(&connected);
-    account.carries("tls");
-    let _counted = Counted::new(&gate.counters.tunnels);
-    let early = std::mem::take(&mut io.buffer);
-    let carried = relay::run(&mut io.stream, &mut connected.stream, &early, &[], terms.limits).await;
-    account.close(carried.by, carried.how, carried.up, carried.down);
-}
-
-async fn alert(gate: &Gate, mut io: Io) {
-    let _ = write(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
-    linger(&mut io.stream).await;
-}
-
-/// What the permit says of the tunnel, kept after the dial has spent it.
-struct Terms {
-    any_protocol: bool,
-    any_sni: bool,
-    limits: relay::Limits,
-}
-
-impl Terms {
-    fn of(gate: &Gate, permit: &Permit) -> Self {
-        let limits = permit.limits();
-        Self {
-            any_protocol: permit.any_protocol(),
-            any_sni: permit.any_sni(),
-            limits: relay::Limits {
-                idle: limits.idle.unwrap_or(gate.limits.tunnel_idle),
-                lifetime: limits.lifetime.unwrap_or(gate.limits.tunnel_lifetime),
-            },
-        }
+    if let Look::Tls(hello) = &look {
+        account.hello(hello, begun.elapsed());
     }
+    let ending = account.established(0, 0);
+    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, &asked, limits);
+    tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
+    Next::Tunnel(tunnelled)
 }
 
-/// Reads the client's first bytes to a whole ClientHello; they stay in the buffer.
-async fn read_first(gate: &Gate, io: &mut Io) -> Result<Hello, Why> {
-    let reading = async {
-        loop {
-            if let Some(hello) = first_bytes(gate, &io.buffer)? {
-                return Ok(hello);
-            }
-            io.buffer.reserve(2048);
-            match io.stream.read_buf(&mut io.buffer).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return Err(Why::new(403, "client_closed")),
-            }
+async fn alert(gate: &Gate, io: &mut Io, look: &Look) -> Next {
+    if matches!(look, Look::Tls(_) | Look::BadTls(_)) {
+        let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
+    }
+    Next::Close
+}
+
+/// A tunnel to port 80 may carry a WebSocket handshake and nothing else (what browsers do for
+/// `ws://`): 200 first, then the request in it, which is judged and recorded like a plain one.
+async fn after_request(
+    worker: &Worker,
+    io: &mut Io,
+    mut account: Account<'_>,
+    policy: &Policy,
+    asked: &Asked<'_>,
+) -> Next {
+    let gate = &*worker.gate;
+    if account.open_for_request(policy, asked).await.is_err() {
+        return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
+    }
+    if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
+        account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
+        return Next::Gone;
+    }
+    let outer = account.id;
+    let head = match read_head(gate, io).await {
+        Ok(Some(head)) => head,
+        Ok(None) => return end(account, &Why::new(403, "client_closed")),
+        Err(why) => return refuse_inner(gate, io, account, policy, asked.client, &why).await,
+    };
+    let request = match understand_inner(head, asked.target) {
+        Ok(request) => request,
+        Err(fault) => {
+            return refuse_inner(gate, io, account, policy, asked.client, &Why::of_fault(fault)).await;
         }
     };
-    timeout(gate.limits.hello_timeout, reading).await.unwrap_or(Err(Why::new(408, "hello_timeout")))
-}
-
-fn first_bytes(gate: &Gate, bytes: &BytesMut) -> Result<Option<Hello>, Why> {
-    match sniff(bytes) {
-        None => Ok(None),
-        Some(Sniffed::Tls) => match read_hello(bytes, &gate.limits.hello) {
-            Ok(HelloRead::Hello(hello)) => Ok(Some(hello)),
-            Ok(HelloRead::Incomplete) => Ok(None),
-            Err(fault) => Err(Why { status: 403, code: fault.name(), detail: Some(fault.to_string()) }),
-        },
-        Some(Sniffed::Http) if crate::parse::is_connect(bytes) => Err(Why::new(403, "nested_connect")),
-        Some(Sniffed::Http | Sniffed::Ssh | Sniffed::Other) => Err(Why::new(403, "not_tls")),
+    account.carries("http");
+    account.close(End { by: "gate", how: "inner_request", up: 0, down: 0 });
+    let Form::Absolute(target) = &request.form else { return Next::Close };
+    if !is_websocket(&request.head, request.body) {
+        let asked = Asked { head: &request.head, target, hello: Stage::Never, ..*asked };
+        let why = Why::new(403, "not_websocket");
+        let inner = Account::new(gate, Some(outer));
+        return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
+    }
+    match forward::serve(worker, io, asked.client, &request, target, Some(outer)).await {
+        // A second request would not be a handshake.
+        Next::Again => Next::Close,
+        next => next,
     }
 }
 
-/// The SNI must name the CONNECT's host. A tunnel to an address has no name to compare, and sends
-/// none (RFC 6066 §3).
-fn sni_agrees(hello: &Hello, host: &Host) -> bool {
-    match (&hello.sni, host) {
-        (Some(sni), host) => Host::parse(sni.as_bytes()).is_ok_and(|named| named == *host),
-        (None, Host::V4(_) | Host::V6(_)) => true,
-        (None, Host::Name(_)) => false,
-    }
+async fn refuse_inner(
+    gate: &Gate,
+    io: &mut Io,
+    account: Account<'_>,
+    policy: &Policy,
+    client: &Client,
+    why: &Why,
+) -> Next {
+    let inner = Account::new(gate, Some(account.id));
+    let page = page(gate, &inner, why, "-", None, false);
+    inner.refuse_bytes(policy, client, why);
+    account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
+    send_page(gate, io, &page, false).await
 }

@@ -1,87 +1,80 @@
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::facts::Client;
-use crate::parse::{Fault, Form, RequestHead, keep_alive, take_request_head, understand};
+use crate::parse::{Body, Form, RequestHead, keep_alive, take_request_head, understand};
+use crate::policy::Policy;
 use crate::site::{self, Refusal};
 
-use super::account::{Account, Why};
-use super::gate::{Counted, Gate};
+use super::account::{Account, Asked, Refused};
+use super::gate::{Counted, Gate, Worker};
+use super::io::{Io, Next, linger, write_all};
+use super::why::Why;
 use super::{connect, forward};
 
-/// A client's socket and the bytes read ahead of it.
-pub(super) struct Io {
-    pub(super) stream: TcpStream,
-    pub(super) buffer: BytesMut,
-}
-
-/// Whether the connection can take another request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
-    Continue,
-    Close,
-}
-
 /// Serves one client connection to its end.
-pub async fn serve(gate: &Gate, stream: TcpStream, address: SocketAddr) {
-    let _counted = Counted::new(&gate.counters.connections);
-    let client = Client { address, user: None };
+///
+/// An idle connection and a standing tunnel hold this small future alone; what an exchange needs
+/// while it is set up lives in a box that is given back.
+pub async fn serve(worker: Arc<Worker>, stream: TcpStream, address: SocketAddr) {
+    let _counted = Counted::new(&worker.gate.counters.connections);
     let _ = stream.set_nodelay(true);
-    let mut io = Io { stream, buffer: BytesMut::new() };
-    loop {
-        let head = match read_head(gate, &mut io).await {
-            Ok(Some(head)) => head,
-            Ok(None) => return,
-            Err(why) => return refuse_bytes(gate, &mut io, &client, why).await,
-        };
-        let request = match understand(head) {
-            Ok(request) => request,
-            Err(fault) => return refuse_bytes(gate, &mut io, &client, Why::of_fault(fault)).await,
-        };
-        let then = match request.form {
-            Form::Connect(target) => return connect::serve(gate, io, client, request.head, target).await,
-            Form::Absolute(target) => {
-                forward::serve(gate, &mut io, &client, &request.head, &target, request.body).await
+    let mut io = Io { stream, buffer: BytesMut::new(), pinned: None };
+    let tunnelled = loop {
+        if io.buffer.is_empty() {
+            // Nothing is held for an idle connection.
+            io.buffer = BytesMut::new();
+            match timeout(worker.gate.limits.keep_alive_timeout, io.stream.readable()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
             }
-            Form::Origin(_) => {
-                let keep =
-                    keep_alive(request.head.version, &request.head.fields) && request.body == crate::parse::Body::None;
-                write(&mut io.stream, &site::welcome(keep), gate.limits.body_timeout).await;
-                if keep { Then::Continue } else { Then::Close }
+        }
+        match Box::pin(exchange(&worker, &mut io, address)).await {
+            Next::Again => {}
+            Next::Close => return Box::pin(linger(&mut io.stream)).await,
+            Next::Gone => return,
+            Next::Tunnel(tunnelled) => break tunnelled,
+        }
+    };
+    tunnelled.carry(&worker, io.stream).await;
+}
+
+/// Reads one request and answers it.
+async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
+    let gate = &*worker.gate;
+    let _busy = Counted::new(&gate.counters.exchanges);
+    let client = Client { address, user: None };
+    let head = match read_head(gate, io).await {
+        Ok(Some(head)) => head,
+        Ok(None) => return Next::Gone,
+        Err(why) => return refuse_bytes(gate, io, &client, why).await,
+    };
+    let request = match understand(head) {
+        Ok(request) => request,
+        Err(fault) => return refuse_bytes(gate, io, &client, Why::of_fault(fault)).await,
+    };
+    match &request.form {
+        Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
+        Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, None).await,
+        Form::Origin(_) => {
+            let keep = keep_alive(request.head.version, &request.head.fields) && request.body == Body::None;
+            let page = site::welcome(keep);
+            match write_all(&mut io.stream, &page, gate.limits.body_timeout).await {
+                Ok(()) => Next::after(keep),
+                Err(()) => Next::Gone,
             }
-        };
-        if then == Then::Close {
-            return linger(&mut io.stream).await;
         }
     }
 }
 
-impl Why {
-    pub(super) fn of_fault(fault: Fault) -> Self {
-        let status = match fault {
-            Fault::HeadTooLong | Fault::TooManyFields => 431,
-            _ => 400,
-        };
-        Self { status, code: fault.name(), detail: Some(fault.to_string()) }
-    }
-}
-
-/// The next head, or `None` when the client has gone or kept silent between requests.
-async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<RequestHead>, Why> {
+/// The next head, or `None` when the client has gone.
+pub(super) async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<RequestHead>, Why> {
     let mut scanned = 0;
-    if io.buffer.is_empty() {
-        // Nothing is held for an idle connection.
-        io.buffer = BytesMut::new();
-        match timeout(gate.limits.keep_alive_timeout, io.stream.readable()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Ok(None),
-        }
-    }
     let reading = async {
         loop {
             match take_request_head(&mut io.buffer, &gate.limits.head, &mut scanned) {
@@ -99,55 +92,51 @@ async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<RequestHead>, Why>
     timeout(gate.limits.head_timeout, reading).await.unwrap_or(Err(Why::new(408, "head_timeout")))
 }
 
-async fn refuse_bytes(gate: &Gate, io: &mut Io, client: &Client, why: Why) {
+async fn refuse_bytes(gate: &Gate, io: &mut Io, client: &Client, why: Why) -> Next {
     let account = Account::new(gate, None);
-    account.refuse_bytes(&gate.policy(), client, &why);
-    answer(gate, io, &account, &why, "-", None, false).await;
-    linger(&mut io.stream).await;
+    let page = page(gate, &account, &why, "-", None, false);
+    account.refuse_bytes(&gate.policy.now(), client, &why);
+    send_page(gate, io, &page, false).await
 }
 
-/// Sends the page of a refusal.
-pub(super) async fn answer(
+/// Refuses an exchange: records it, and sends the page that says why.
+pub(super) async fn refuse(
     gate: &Gate,
     io: &mut Io,
+    account: Account<'_>,
+    (policy, asked): (&Policy, &Asked<'_>),
+    refused: &Refused<'_>,
+    keep: bool,
+) -> Next {
+    let page = page(gate, &account, refused.why, &asked.target.host.to_string(), Some(asked.head), keep);
+    account.refuse(policy, asked, refused);
+    send_page(gate, io, &page, keep).await
+}
+
+/// The page of a refusal.
+pub(super) fn page(
+    gate: &Gate,
     account: &Account<'_>,
     why: &Why,
     host: &str,
     head: Option<&RequestHead>,
     keep: bool,
-) {
+) -> Vec<u8> {
     let refusal = Refusal {
         status: why.status,
         host,
         reason: why.code,
         detail: why.detail.as_deref(),
         id: account.id,
-        contact: gate.contact.as_deref(),
+        contact: gate.wording.contact.as_deref(),
+        has_body: head.is_none_or(|head| head.method() != "HEAD"),
     };
-    let page = site::refusal(&refusal, head.map(|head| &head.fields), keep);
-    write(&mut io.stream, &page, gate.limits.body_timeout).await;
+    site::refusal(&refusal, head.map(|head| &head.fields), keep)
 }
 
-pub(super) async fn write(stream: &mut TcpStream, bytes: &[u8], limit: Duration) -> bool {
-    matches!(timeout(limit, stream.write_all(bytes)).await, Ok(Ok(())))
-}
-
-/// Ends a connection so that the client still reads our last answer: a close with unread bytes would
-/// send RST, which discards it (RFC 9112 §9.6). Drains at most 64 KiB for at most a second.
-pub(super) async fn linger(stream: &mut TcpStream) {
-    const DRAIN_BYTES_MAX: usize = 64 * 1024;
-    if stream.shutdown().await.is_err() {
-        return;
+pub(super) async fn send_page(gate: &Gate, io: &mut Io, page: &[u8], keep: bool) -> Next {
+    match write_all(&mut io.stream, page, gate.limits.body_timeout).await {
+        Ok(()) => Next::after(keep),
+        Err(()) => Next::Gone,
     }
-    let drain = async {
-        let mut scratch = [0; 1024];
-        let mut drained = 0;
-        while let Ok(count @ 1..) = stream.read(&mut scratch).await {
-            drained += count;
-            if drained >= DRAIN_BYTES_MAX {
-                break;
-            }
-        }
-    };
-    let _ = timeout(Duration::from_secs(1), drain).await;
 }

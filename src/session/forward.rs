@@ -1,231 +1,239 @@
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
-use crate::facts::{Client, Stage, Target};
+use crate::facts::{Client, ExchangeId, Stage, Target};
 use crate::parse::{
-    Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, RequestHead, ResponseHead, Step, Version, encode_chunk_head,
-    encode_last_chunk, hop_by_hop, keep_alive, response_body, take_response_head,
+    Body, Fields, Request, ResponseHead, Version, expects_continue, keep_alive, response_body, take_response_head,
 };
-use crate::policy::{Outcome, Verdict};
+use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
+use crate::upstream::{Connected, DialError};
 
-use super::account::{Account, Asked, Why};
-use super::connection::{Io, Then, answer};
-use super::gate::Gate;
-use super::relay;
+use super::account::{Account, Asked, End, Refused};
+use super::body::{Copying, Failure, Peer};
+use super::connection::{page, refuse, send_page};
+use super::gate::{Gate, Worker};
+use super::io::{Io, Next, write_all};
+use super::rewrite::{self, After, is_websocket};
+use super::tunnel::Tunnelled;
+use super::why::Why;
 
-/// Serves one plain HTTP request: judge, record, dial, send, answer.
+/// A request that cannot be sent twice goes only over connections that were used this recently:
+/// common servers keep an idle one for five seconds and more.
+const UNREPEATABLE_IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// Serves one plain HTTP request: judge, record, connect, send, answer.
 pub(super) async fn serve(
-    gate: &Gate,
+    worker: &Worker,
     io: &mut Io,
     client: &Client,
-    head: &RequestHead,
+    request: &Request,
     target: &Target,
-    body: Body,
-) -> Then {
-    let policy = gate.policy();
-    let mut account = Account::new(gate, None);
+    parent: Option<ExchangeId>,
+) -> Next {
+    let gate = &*worker.gate;
+    let head = &request.head;
+    let policy = gate.policy.now();
+    let mut account = Account::new(gate, parent);
     let asked = Asked { client, head, target, hello: Stage::Never };
-    let keep = keep_alive(head.version, &head.fields) && matches!(body, Body::None | Body::Length(0));
-    let host = target.host.to_string();
+    let outgoing = match prepare(gate, request, target) {
+        Ok(outgoing) => outgoing,
+        Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
+    };
+    // A body that nobody will read cannot be told from the next request.
+    let keep_refused = keep_alive(head.version, &head.fields) && matches!(request.body, Body::None | Body::Length(0));
     let decision = match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need) => {
             let why = Why::of_need(need);
-            account.refuse(&policy, &asked, crate::policy::VerdictKind::Deny, None, &why);
-            answer(gate, io, &account, &why, &host, Some(head), keep).await;
-            return then(keep);
-        }
-    };
-    let outgoing = match build_request(gate, head, target, body) {
-        Ok(outgoing) => outgoing,
-        Err(fault) => {
-            let why = Why::of_fault(fault);
-            account.refuse(&policy, &asked, crate::policy::VerdictKind::Deny, None, &why);
-            answer(gate, io, &account, &why, &host, Some(head), false).await;
-            return Then::Close;
+            return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), keep_refused).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        account.refuse(&policy, &asked, decision.verdict.kind(), Some(&decision.reason), &why);
-        answer(gate, io, &account, &why, &host, Some(head), keep).await;
-        return then(keep);
+        return refuse(gate, io, account, (&policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
     }
     if account.open(&policy, &asked, &decision).await.is_err() {
-        let why = Why::new(503, "evidence_unavailable");
-        answer(gate, io, &account, &why, &host, Some(head), false).await;
-        return Then::Close;
+        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
-    let Verdict::Allow(permit) = decision.verdict else { return Then::Close };
-    let mut connected = match gate.dialler.dial(permit).await {
+    let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
+    let limits = permit.limits();
+    let mut connected = match connect(worker, io, permit, is_repeatable(request)).await {
         Ok(connected) => connected,
-        Err(error) => {
-            let why = Why::of_dial(&error);
-            answer(gate, io, &account, &why, &host, Some(head), keep).await;
-            account.fail("gate", &why);
-            return then(keep);
-        }
+        Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
-    account.dialled(&connected);
-    let mut exchange = Exchange { limit: gate.limits.body_timeout, gate, keep, head, down: 0, sent_head: false };
-    let mut up = 0;
-    let end = exchange.run(io, &mut connected.stream, &outgoing, (body, &mut up), &mut account).await;
-    let (down, sent) = (exchange.down, exchange.sent_head);
-    match end {
-        Ok(End::Answered { keep }) => {
-            account.close("origin", "complete", up, down);
-            then(keep)
-        }
-        Ok(End::Upgraded { origin_bytes }) => {
-            let limits = relay::Limits { idle: gate.limits.tunnel_idle, lifetime: gate.limits.tunnel_lifetime };
-            let early = std::mem::take(&mut io.buffer);
-            let carried = relay::run(&mut io.stream, &mut connected.stream, &early, &origin_bytes, limits).await;
-            account.carries("websocket");
-            account.close(carried.by, carried.how, up + carried.up, down + carried.down);
-            Then::Close
-        }
-        Err(failure) => {
-            if !sent && failure.by != "client" {
-                answer(gate, io, &account, &failure.why, &host, Some(head), false).await;
-            }
-            account.close(failure.by, failure.why.code, up, down);
-            Then::Close
-        }
-    }
-}
-
-fn then(keep: bool) -> Then {
-    if keep { Then::Continue } else { Then::Close }
-}
-
-/// Rebuilds the request from the value that was judged: order and case of the client's fields kept,
-/// hop-by-hop fields left out, Host from the target.
-pub(super) fn build_request(gate: &Gate, head: &RequestHead, target: &Target, body: Body) -> Result<BytesMut, Fault> {
-    let hops = hop_by_hop(&head.fields)?;
-    let mut out = BytesMut::with_capacity(1024);
-    let path = target.path.as_ref().map_or("/", |path| path.as_str());
-    put(&mut out, &[head.method().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"]);
-    let mut host = target.host.to_string();
-    if target.port != 80 {
-        host = format!("{host}:{}", target.port);
-    }
-    if head.fields.get("host").is_none() {
-        put(&mut out, &[b"Host: ", host.as_bytes(), b"\r\n"]);
-    }
-    for (name, value) in head.fields.iter() {
-        if name.eq_ignore_ascii_case("host") {
-            put(&mut out, &[name.as_bytes(), b": ", host.as_bytes(), b"\r\n"]);
-        } else if !hops.drops(name) && !name.eq_ignore_ascii_case("content-length") {
-            put(&mut out, &[name.as_bytes(), b": ", value, b"\r\n"]);
-        }
-    }
-    match body {
-        Body::None | Body::UntilClose => {}
-        Body::Length(length) => put(&mut out, &[b"Content-Length: ", length.to_string().as_bytes(), b"\r\n"]),
-        Body::Chunked => put(&mut out, &[b"Transfer-Encoding: chunked\r\n"]),
-    }
-    put_via(&mut out, gate, head.version);
-    if is_websocket(&head.fields) {
-        put(&mut out, &[b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"]);
-    } else {
-        put(&mut out, &[b"Connection: close\r\n\r\n"]);
-    }
-    Ok(out)
-}
-
-fn is_websocket(fields: &Fields) -> bool {
-    let asked = fields.elements("connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    asked && fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
-}
-
-fn put(out: &mut BytesMut, parts: &[&[u8]]) {
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-}
-
-fn put_via(out: &mut BytesMut, gate: &Gate, version: Version) {
-    if let Some(name) = &gate.via {
-        let version = match version {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
+    let mut exchange = Exchange::new(gate, request);
+    let mut end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
+    if matches!(&end, Err(failure) if failure.by == "origin") && exchange.may_repeat(&connected) {
+        // The origin had closed the connection while it lay idle; nothing was answered on it.
+        connected = match again(worker, &account, &policy, &asked).await {
+            Some(Ok(connected)) => connected,
+            Some(Err(error)) => return fail_dial(gate, io, account, &error, &asked, false).await,
+            None => return Next::Gone,
         };
-        put(out, &[b"Via: ", version.as_bytes(), b" ", name.as_bytes(), b"\r\n"]);
+        end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
     }
+    account.dialled(&connected);
+    exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
+}
+
+/// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out.
+fn prepare(gate: &Gate, request: &Request, target: &Target) -> Result<BytesMut, Why> {
+    let head = &request.head;
+    expects_continue(head).map_err(Why::of_fault)?;
+    let upgrade = is_websocket(head, request.body);
+    rewrite::request(head, target, request.body, upgrade, gate.wording.via.as_deref()).map_err(Why::of_fault)
+}
+
+/// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2), and it can be.
+fn is_repeatable(request: &Request) -> bool {
+    let idempotent = matches!(request.head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+    idempotent && matches!(request.body, Body::None | Body::Length(0))
+}
+
+/// The client's own connection to the origin, an idle one, or a new one, in this order.
+async fn connect(worker: &Worker, io: &mut Io, permit: Permit, repeatable: bool) -> Result<Connected, DialError> {
+    let mut permit = permit;
+    if let Some(pinned) = io.pinned.take() {
+        match worker.dialler.go_on(permit, *pinned) {
+            Ok(connected) => return Ok(connected),
+            Err(unspent) => permit = unspent,
+        }
+    }
+    let idle_max = if repeatable { Duration::MAX } else { UNREPEATABLE_IDLE_MAX };
+    match worker.dialler.reuse(permit, idle_max) {
+        Ok(connected) => Ok(connected),
+        Err(permit) => worker.dialler.dial(permit).await,
+    }
+}
+
+/// Another permit, and a new connection for it.
+async fn again(
+    worker: &Worker,
+    account: &Account<'_>,
+    policy: &Policy,
+    asked: &Asked<'_>,
+) -> Option<Result<Connected, DialError>> {
+    let Outcome::Decided(decision) = account.judge(policy, asked) else { return None };
+    let Verdict::Allow(permit) = decision.verdict else { return None };
+    Some(worker.dialler.dial(permit).await)
+}
+
+async fn fail_dial(
+    gate: &Gate,
+    io: &mut Io,
+    account: Account<'_>,
+    error: &DialError,
+    asked: &Asked<'_>,
+    keep: bool,
+) -> Next {
+    let why = Why::of_dial(error);
+    let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), keep);
+    account.fail("gate", &why);
+    send_page(gate, io, &page, keep).await
 }
 
 /// How an exchange ended well.
-enum End {
-    Answered {
-        keep: bool,
-    },
+enum Ended {
+    Answered,
     /// The origin switched protocols; these bytes it sent behind its head.
     Upgraded {
-        origin_bytes: BytesMut,
+        early: BytesMut,
     },
-}
-
-/// How it ended badly, and by whom.
-struct Failure {
-    by: &'static str,
-    why: Why,
-}
-
-fn failure(by: &'static str, status: u16, code: &'static str) -> Failure {
-    Failure { by, why: Why::new(status, code) }
 }
 
 struct Exchange<'a> {
     gate: &'a Gate,
-    head: &'a RequestHead,
+    request: &'a Request,
     limit: Duration,
-    keep: bool,
+    up: u64,
     down: u64,
-    sent_head: bool,
+    /// Something came back from the origin.
+    heard: bool,
+    /// The final head has begun to leave for the client.
+    answering: bool,
+    uploaded: bool,
+    keep_client: bool,
+    keep_origin: bool,
+    /// Origin or client authenticates the connection instead of the request.
+    pinned: bool,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    fn new(gate: &'a Gate, request: &'a Request) -> Self {
+        let head = &request.head;
+        Self {
+            gate,
+            request,
+            limit: gate.limits.body_timeout,
+            up: 0,
+            down: 0,
+            heard: false,
+            answering: false,
+            uploaded: request.body == Body::None,
+            keep_client: keep_alive(head.version, &head.fields),
+            keep_origin: false,
+            pinned: authenticates_connection(&head.fields, "authorization"),
+        }
+    }
+
+    fn may_repeat(&self, connected: &Connected) -> bool {
+        connected.reused && !self.heard && is_repeatable(self.request)
+    }
+
     async fn run(
         &mut self,
         io: &mut Io,
         origin: &mut TcpStream,
         outgoing: &[u8],
-        (body, up): (Body, &mut u64),
         account: &mut Account<'_>,
-    ) -> Result<End, Failure> {
-        write_all(origin, outgoing, self.limit).await.map_err(|()| failure("origin", 502, "origin_closed"))?;
-        *up += outgoing.len() as u64;
+    ) -> Result<Ended, Failure> {
+        write_all(origin, outgoing, self.limit).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
+        let mut up = outgoing.len() as u64;
         let (mut client_read, mut client_write) = io.stream.split();
         let (mut origin_read, mut origin_write) = origin.split();
-        let limit = self.limit;
-        let upload = async {
-            let mut reader = BodyReader::new(&mut client_read, &mut io.buffer, body, limit);
-            reader.copy(&mut origin_write, body == Body::Chunked, up, "client", "origin").await
+        let body = self.request.body;
+        let end = if self.uploaded {
+            self.download(&mut origin_read, &mut client_write, account).await
+        } else {
+            let limit = self.limit;
+            let (mut uploading, mut uploaded) = (true, false);
+            let end = {
+                let upload = async {
+                    let chunked = body == Body::Chunked;
+                    let (from, to) = (Peer::Client, Peer::Origin);
+                    Copying { body, from, to, chunked, limit, count: &mut up }
+                        .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
+                        .await
+                };
+                let download = self.download(&mut origin_read, &mut client_write, account);
+                tokio::pin!(upload, download);
+                loop {
+                    tokio::select! {
+                        biased;
+                        // The origin may refuse a body that it does not want to read to its end: what
+                        // it says then is worth more than that it stopped reading.
+                        result = &mut download => break result,
+                        result = &mut upload, if uploading => {
+                            uploading = false;
+                            match result {
+                                Ok(()) => uploaded = true,
+                                Err(failure) if failure.by == "origin" => {}
+                                Err(failure) => break Err(failure),
+                            }
+                        }
+                    }
+                }
+            };
+            self.uploaded = uploaded;
+            end
         };
-        let download = self.download(&mut origin_read, &mut client_write, account);
-        tokio::pin!(upload, download);
-        let mut uploaded = false;
-        let end = loop {
-            tokio::select! {
-                biased;
-                result = &mut upload, if !uploaded => match result {
-                    Ok(()) => uploaded = true,
-                    Err(failed) => break Err(failed),
-                },
-                result = &mut download => break result,
-            }
-        };
-        match end {
-            // The origin answered before the request was whole: what is left of it has no reader.
-            Ok(End::Answered { .. }) if !uploaded => Ok(End::Answered { keep: false }),
-            end => end,
-        }
+        self.up += up;
+        end
     }
 
     async fn download(
@@ -233,212 +241,133 @@ impl Exchange<'_> {
         origin: &mut ReadHalf<'_>,
         client: &mut WriteHalf<'_>,
         account: &mut Account<'_>,
-    ) -> Result<End, Failure> {
-        let mut buffer = BytesMut::with_capacity(4096);
+    ) -> Result<Ended, Failure> {
+        let head = &self.request.head;
+        let via = self.gate.wording.via.as_deref();
+        let asked_upgrade = is_websocket(head, self.request.body);
+        let rebuild = |response: &ResponseHead, chunked, after| {
+            rewrite::response(response, chunked, after, head.version, via).map_err(|fault| Peer::Origin.fault(fault))
+        };
+        let mut buffer = BytesMut::with_capacity(8192);
         let response = loop {
             let response = self.response_head(origin, &mut buffer).await?;
-            if response.status == 101 && !is_websocket(&self.head.fields) {
-                return Err(failure("origin", 502, "unasked_upgrade"));
+            if response.status == 101 && !asked_upgrade {
+                return Err(Peer::Origin.failed("unasked_upgrade"));
             }
             if response.status >= 200 || response.status == 101 {
                 break response;
             }
-            if self.head.version == Version::Http11 {
-                let interim = self.build_response(&response, Body::None, false)?;
+            if head.version == Version::Http11 {
+                let interim = rebuild(&response, false, After::Interim)?;
                 self.send(client, &interim).await?;
             }
         };
         account.answered(response.status, response.fields.get("content-type"));
         if response.status == 101 {
-            let out = self.build_response(&response, Body::None, true)?;
+            let out = rebuild(&response, false, After::Upgrade)?;
+            self.answering = true;
             self.send(client, &out).await?;
-            return Ok(End::Upgraded { origin_bytes: buffer });
+            return Ok(Ended::Upgraded { early: buffer });
         }
-        let body = response_body(self.head.method(), &response)
-            .map_err(|fault| Failure { by: "origin", why: Why { status: 502, ..Why::of_fault(fault) } })?;
-        let chunked = matches!(body, Body::Chunked | Body::UntilClose) && self.head.version == Version::Http11;
-        let keep = self.keep && (chunked || matches!(body, Body::None | Body::Length(_)));
-        self.keep = keep;
-        let out = self.build_response(&response, body, false)?;
-        self.send(client, &out).await?;
-        self.sent_head = true;
-        let mut down = 0;
-        let mut reader = BodyReader::new(origin, &mut buffer, body, self.limit);
-        let copied = reader.copy(client, chunked, &mut down, "origin", "client").await;
-        self.down += down;
-        copied?;
-        Ok(End::Answered { keep })
+        let body = response_body(head.method(), &response).map_err(|fault| Peer::Origin.fault(fault))?;
+        let chunked = matches!(body, Body::Chunked | Body::UntilClose) && head.version == Version::Http11;
+        self.pinned |= authenticates_connection(&response.fields, "www-authenticate");
+        self.keep_origin = keep_alive(response.version, &response.fields) && body != Body::UntilClose;
+        self.keep_client &= chunked || matches!(body, Body::None | Body::Length(_));
+        let after = if self.keep_client { After::Keep } else { After::Close };
+        let out = rebuild(&response, chunked, after)?;
+        self.answering = true;
+        let (from, to) = (Peer::Origin, Peer::Client);
+        Copying { body, from, to, chunked, limit: self.limit, count: &mut self.down }
+            .run(origin, &mut buffer, client, out)
+            .await?;
+        // What stands behind the answer belongs to nobody.
+        self.keep_origin &= buffer.is_empty();
+        Ok(Ended::Answered)
     }
 
     async fn send(&mut self, client: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Failure> {
-        write_all(client, bytes, self.limit).await.map_err(|()| failure("client", 499, "client_closed"))?;
+        write_all(client, bytes, self.limit).await.map_err(|()| Peer::Client.failed("write_failed"))?;
         self.down += bytes.len() as u64;
         Ok(())
     }
 
-    async fn response_head(&self, origin: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> Result<ResponseHead, Failure> {
+    async fn response_head(
+        &mut self,
+        origin: &mut ReadHalf<'_>,
+        buffer: &mut BytesMut,
+    ) -> Result<ResponseHead, Failure> {
         let mut scanned = 0;
         loop {
             match take_response_head(buffer, &self.gate.limits.head, &mut scanned) {
                 Ok(Some(head)) => return Ok(head),
                 Ok(None) => {}
-                Err(fault) => {
-                    return Err(Failure { by: "origin", why: Why { status: 502, ..Why::of_fault(fault) } });
-                }
+                Err(fault) => return Err(Peer::Origin.fault(fault)),
             }
             buffer.reserve(4096);
             match timeout(self.limit, origin.read_buf(buffer)).await {
-                Ok(Ok(1..)) => {}
-                Ok(Ok(0)) => return Err(failure("origin", 502, "origin_closed")),
-                Ok(Err(_)) => return Err(failure("origin", 502, "origin_reset")),
-                Err(_) => return Err(failure("gate", 504, "origin_timeout")),
+                Ok(Ok(1..)) => self.heard = true,
+                Ok(Ok(0)) => return Err(Peer::Origin.failed("origin_closed")),
+                Ok(Err(_)) => return Err(Peer::Origin.failed("origin_reset")),
+                Err(_) => return Err(Failure { by: "origin", why: Why::new(504, "origin_timeout") }),
             }
         }
     }
 
-    fn build_response(&self, response: &ResponseHead, body: Body, upgrade: bool) -> Result<BytesMut, Failure> {
-        let hops = hop_by_hop(&response.fields)
-            .map_err(|fault| Failure { by: "origin", why: Why { status: 502, ..Why::of_fault(fault) } })?;
-        let mut out = BytesMut::with_capacity(1024);
-        let status = response.status.to_string();
-        put(&mut out, &[b"HTTP/1.1 ", status.as_bytes(), b" ", response.reason(), b"\r\n"]);
-        for (name, value) in response.fields.iter() {
-            if !hops.drops(name) {
-                put(&mut out, &[name.as_bytes(), b": ", value, b"\r\n"]);
-            }
-        }
-        put_via(&mut out, self.gate, response.version);
-        if response.status < 200 && !upgrade {
-            put(&mut out, &[b"\r\n"]);
-            return Ok(out);
-        }
-        let streamed = matches!(body, Body::Chunked | Body::UntilClose);
-        if streamed && self.head.version == Version::Http11 {
-            put(&mut out, &[b"Transfer-Encoding: chunked\r\n"]);
-        }
-        let connection: &[u8] = match (upgrade, self.keep) {
-            (true, _) => b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-            (false, true) => b"Connection: keep-alive\r\n\r\n",
-            (false, false) => b"Connection: close\r\n\r\n",
-        };
-        put(&mut out, &[connection]);
-        Ok(out)
-    }
-}
-
-async fn write_all(to: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8], limit: Duration) -> Result<(), ()> {
-    match timeout(limit, to.write_all(bytes)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(()),
-    }
-}
-
-/// Reads one body by its framing and copies it, re-framed, a buffer at a time.
-struct BodyReader<'r, 's> {
-    from: &'r mut ReadHalf<'s>,
-    buffer: &'r mut BytesMut,
-    body: Body,
-    limit: Duration,
-}
-
-impl<'r, 's> BodyReader<'r, 's> {
-    fn new(from: &'r mut ReadHalf<'s>, buffer: &'r mut BytesMut, body: Body, limit: Duration) -> Self {
-        Self { from, buffer, body, limit }
-    }
-
-    async fn copy(
-        &mut self,
-        to: &mut WriteHalf<'_>,
-        chunked: bool,
-        count: &mut u64,
-        from_name: &'static str,
-        to_name: &'static str,
-    ) -> Result<(), Failure> {
-        let mut left = match self.body {
-            Body::None => return Ok(()),
-            Body::Length(length) => length,
-            Body::Chunked | Body::UntilClose => u64::MAX,
-        };
-        let mut chunks = (self.body == Body::Chunked).then(ChunkedReader::new);
-        let mut out = BytesMut::new();
-        while left > 0 {
-            out.clear();
-            let mut end = None;
-            if let Some(reader) = &mut chunks {
-                end = decode(reader, self.buffer, &mut out, chunked)
-                    .map_err(|fault| Failure { by: from_name, why: Why { status: 502, ..Why::of_fault(fault) } })?;
-            } else {
-                let take = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                put_data(&mut out, &self.buffer.split_to(take), chunked);
-                left -= take as u64;
-            }
-            if let Some(trailers) = &end {
-                if chunked {
-                    encode_last_chunk(&mut out, trailers);
+    /// Closes the account, keeps what can be kept, and tells what becomes of the client.
+    async fn finish(
+        self,
+        worker: &Worker,
+        io: &mut Io,
+        mut account: Account<'_>,
+        connected: Connected,
+        end: Result<Ended, Failure>,
+        (asked, limits): (&Asked<'_>, TunnelLimits),
+    ) -> Next {
+        let (up, down) = (self.up, self.down);
+        match end {
+            Ok(Ended::Answered) => {
+                account.close(End { by: "origin", how: "complete", up, down });
+                let whole = self.uploaded;
+                if self.keep_origin && whole {
+                    if self.pinned {
+                        io.pinned = Some(Box::new(connected));
+                    } else {
+                        worker.dialler.keep(connected);
+                    }
                 }
-                left = 0;
+                Next::after(self.keep_client && whole)
             }
-            if !out.is_empty() {
-                write_all(to, &out, self.limit).await.map_err(|()| failure(to_name, 502, "write_failed"))?;
-                *count += out.len() as u64;
+            Ok(Ended::Upgraded { early }) => {
+                account.carries("websocket");
+                let ending = account.established(up, down);
+                let mut tunnelled = Tunnelled::new(self.gate, connected.stream, ending, asked, limits);
+                tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
+                tunnelled.early_down = early.to_vec();
+                Next::Tunnel(tunnelled)
             }
-            if left > 0 && !self.read_more(from_name).await? {
-                if self.body == Body::UntilClose {
-                    break;
+            Err(failure) => {
+                let answer = !self.answering && failure.why.code != "write_failed" && failure.why.code != "reset";
+                let page = answer.then(|| {
+                    let host = asked.target.host.to_string();
+                    page(self.gate, &account, &failure.why, &host, Some(asked.head), false)
+                });
+                account.failed_with(&failure.why, page.is_some());
+                account.close(End { by: failure.by, how: failure.why.code, up, down });
+                match page {
+                    Some(page) => send_page(self.gate, io, &page, false).await,
+                    // An answer that was cut short must not look whole.
+                    None => Next::Gone,
                 }
-                return Err(failure(from_name, 502, "body_too_short"));
             }
-        }
-        if self.body == Body::UntilClose && chunked {
-            write_all(to, b"0\r\n\r\n", self.limit).await.map_err(|()| failure(to_name, 502, "write_failed"))?;
-        }
-        Ok(())
-    }
-
-    /// False at the end of the stream.
-    async fn read_more(&mut self, name: &'static str) -> Result<bool, Failure> {
-        self.buffer.reserve(16 * 1024);
-        match timeout(self.limit, self.from.read_buf(self.buffer)).await {
-            Ok(Ok(0)) => Ok(false),
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(_)) => Err(failure(name, 502, "reset")),
-            Err(_) => Err(failure(name, 504, "body_timeout")),
         }
     }
 }
 
-fn put_data(out: &mut BytesMut, data: &[u8], chunked: bool) {
-    let Some(length) = NonZeroUsize::new(data.len()) else { return };
-    if chunked {
-        encode_chunk_head(out, length);
-    }
-    out.extend_from_slice(data);
-    if chunked {
-        out.extend_from_slice(CHUNK_DATA_END);
-    }
-}
-
-/// Decodes what has arrived; the trailers once the body has ended.
-fn decode(
-    reader: &mut ChunkedReader,
-    buffer: &mut BytesMut,
-    out: &mut BytesMut,
-    chunked: bool,
-) -> Result<Option<Fields>, Fault> {
-    loop {
-        match reader.step(buffer)? {
-            Step::Data { data, consumed } => {
-                put_data(out, data, chunked);
-                let _ = buffer.split_to(consumed);
-            }
-            Step::NeedMore { consumed } => {
-                let _ = buffer.split_to(consumed);
-                return Ok(None);
-            }
-            Step::End { consumed, trailers } => {
-                let _ = buffer.split_to(consumed);
-                return Ok(Some(trailers));
-            }
-        }
-    }
+/// NTLM and Negotiate vouch for the connection and all that follows on it (RFC 4559 §6).
+fn authenticates_connection(fields: &Fields, name: &str) -> bool {
+    fields.get_all(name).any(|value| {
+        let scheme = value.split(|b| *b == b' ' || *b == b',').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
 }

@@ -2,23 +2,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::clock;
+use crate::evidence::{Own, Record};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::Policy;
 use crate::store::JournalHandle;
-use crate::upstream::Dialler;
+use crate::upstream::{Dialler, OwnConnections};
+
+use super::tunnels::Tunnels;
 
 /// All that sessions share.
 pub struct Gate {
-    policy: RwLock<Arc<Policy>>,
+    pub policy: InForce,
     pub journal: JournalHandle,
-    pub dialler: Dialler,
     pub limits: Limits,
+    pub wording: Wording,
+    pub counters: Counters,
+}
+
+/// The policy in force; exchanged whole.
+#[derive(Debug)]
+pub struct InForce(RwLock<Arc<Policy>>);
+
+/// What the gate says of itself, and how much of a request it repeats.
+#[derive(Debug)]
+pub struct Wording {
+    /// The key under which queries are hashed.
     pub query_key: [u8; 32],
+    /// Queries are recorded in clear as well.
     pub keep_query: bool,
+    /// Whom the deny page names.
     pub contact: Option<String>,
     /// The pseudonym in `Via`; absent means that no Via is sent.
     pub via: Option<String>,
-    pub counters: Counters,
 }
 
 /// Bounds on what a peer may take or keep.
@@ -41,39 +57,73 @@ pub struct Limits {
 /// What `status` shows.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Client connections now open.
     pub connections: AtomicU64,
+    /// Client connections closed unread because too many were open.
+    pub overflows: AtomicU64,
+    /// Exchanges now being set up or answered.
+    pub exchanges: AtomicU64,
+    /// Tunnels now open.
     pub tunnels: AtomicU64,
+    /// Exchanges let out since the start.
     pub allowed: AtomicU64,
+    /// Exchanges refused since the start.
     pub refused: AtomicU64,
 }
 
-impl Gate {
-    #[expect(clippy::too_many_arguments, reason = "called once, by the assembly")]
-    pub fn new(
-        policy: Policy,
-        journal: JournalHandle,
-        dialler: Dialler,
-        limits: Limits,
-        query_key: [u8; 32],
-        keep_query: bool,
-        contact: Option<String>,
-        via: Option<String>,
-    ) -> Self {
-        let policy = RwLock::new(Arc::new(policy));
-        Self { policy, journal, dialler, limits, query_key, keep_query, contact, via, counters: Counters::default() }
+/// One thread's share of the gate: its own connections to origins and its own tunnels.
+pub struct Worker {
+    pub gate: Arc<Gate>,
+    pub(super) dialler: Dialler,
+    pub(super) tunnels: Tunnels,
+    own: OwnConnections,
+}
+
+impl InForce {
+    pub fn new(policy: Policy) -> Self {
+        Self(RwLock::new(Arc::new(policy)))
     }
 
     /// The policy in force now.
-    pub fn policy(&self) -> Arc<Policy> {
-        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn now(&self) -> Arc<Policy> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another policy in force. Exchanges already judged keep theirs.
+    pub fn swap(&self, policy: Policy) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+}
+
+impl Worker {
+    pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
+        Self { gate, dialler, tunnels: Tunnels::new(), own }
+    }
+
+    /// What falls due with time: limits of tunnels and their progress records, idle connections to
+    /// origins, the record of the gate's own connections. Called about once a second.
+    pub fn sweep(&self) {
+        self.dialler.sweep();
+        for progress in self.tunnels.sweep() {
+            self.gate.journal.note(&Record::Progress(progress), clock::now());
+        }
+        for (purpose, address, connections) in self.own.take() {
+            let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };
+            self.gate.journal.note(&Record::Own(own), clock::now());
+        }
+    }
+
+    /// Ends every tunnel of this worker; their tasks still write their records.
+    pub fn cut_tunnels(&self) {
+        self.tunnels.cut_all();
     }
 }
 
 /// Counts something for as long as it lives.
-pub(super) struct Counted<'a>(&'a AtomicU64);
+pub struct Counted<'a>(&'a AtomicU64);
 
 impl<'a> Counted<'a> {
-    pub(super) fn new(counter: &'a AtomicU64) -> Self {
+    pub fn new(counter: &'a AtomicU64) -> Self {
         counter.fetch_add(1, Ordering::Relaxed);
         Self(counter)
     }

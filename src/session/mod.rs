@@ -1,15 +1,23 @@
 //! The life of a client's connection: heads are read, judged, recorded and answered.
 //!
 //! The page to read is `serve` in `connection.rs`; it calls the rooms in order. In: an accepted
-//! socket and the [`Gate`]. Out: bytes on sockets and records in the journal. It never decides
-//! whether an exchange may leave: `policy` does.
+//! socket and the [`Worker`] it came to. Out: bytes on sockets and records in the journal. It never
+//! decides whether an exchange may leave: `policy` does.
 
 mod account;
+mod body;
 mod connect;
 mod connection;
 mod forward;
 mod gate;
+mod io;
+mod look;
+mod pipe;
 mod relay;
+mod rewrite;
+mod tunnel;
+mod tunnels;
+mod why;
 
 pub use connection::serve;
-pub use gate::{Counters, Gate, Limits};
+pub use gate::{Counted, Counters, Gate, InForce, Limits, Wording, Worker};

@@ -1,93 +1,259 @@
-use std::time::Duration;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a tunnel may live, and how long it may be silent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) idle: Duration,
-    pub(super) lifetime: Duration,
-}
+use super::pipe::Pipe;
+use super::tunnels::{Cut, Tunnel};
 
-/// What a tunnel carried and how it ended.
-#[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) up: u64,
-    pub(super) down: u64,
+/// How a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// `client`, `origin` or `gate`.
     pub(super) by: &'static str,
     pub(super) how: &'static str,
 }
 
-/// Carries bytes both ways until both sides have ended, one fails, or a limit is reached. `early_up`
-/// and `early_down` were read before and go first.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// What comes in at once in a bulk transfer; with less the pipe is not worth its two calls.
+const LARGE_BYTES: usize = 16 * 1024;
+/// After this many turns of one direction another task gets its turn.
+const TURNS_MAX: usize = 16;
+
+thread_local! {
+    /// One buffer for all tunnels of a thread: a tunnel holds none while nothing flows.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// Carries bytes both ways until both sides have ended, one fails, or the tunnel is cut. What was
+/// read before, towards the origin and towards the client, goes first.
 pub(super) async fn run(
     client: &mut TcpStream,
     origin: &mut TcpStream,
-    early_up: &[u8],
-    early_down: &[u8],
-    limits: Limits,
-) -> Carried {
-    let deadline = Instant::now() + limits.lifetime;
+    early: (Vec<u8>, Vec<u8>),
+    tunnel: &Tunnel,
+) -> Ended {
     let (mut client_read, mut client_write) = client.split();
     let (mut origin_read, mut origin_write) = origin.split();
-    let (mut up, mut down) = (0, 0);
-    let ended = {
-        let upward = pump(&mut client_read, &mut origin_write, early_up, &mut up, limits.idle);
-        let downward = pump(&mut origin_read, &mut client_write, early_down, &mut down, limits.idle);
-        tokio::pin!(upward, downward);
-        let mut first = None;
-        loop {
-            tokio::select! {
-                end = &mut upward, if first != Some("client") => match (end, first) {
-                    (Ok(()), None) => first = Some("client"),
-                    (Ok(()), Some(by)) => break (by, "closed"),
-                    (Err(how), _) => break (blame("client", "origin", how), how),
-                },
-                end = &mut downward, if first != Some("origin") => match (end, first) {
-                    (Ok(()), None) => first = Some("origin"),
-                    (Ok(()), Some(by)) => break (by, "closed"),
-                    (Err(how), _) => break (blame("origin", "client", how), how),
-                },
-                () = sleep_until(deadline) => break ("gate", "lifetime_limit"),
+    let (mut up, mut down) = (Way::new(early.0), Way::new(early.1));
+    let mut first = None;
+    poll_fn(|context| {
+        if let Some(cut) = tunnel.poll_cut(context) {
+            return Poll::Ready(cut.into());
+        }
+        let mut moved = 0;
+        let up_polled = up.poll(context, &mut client_read, &mut origin_write, &mut moved);
+        tunnel.moved_up(moved);
+        moved = 0;
+        let down_polled = down.poll(context, &mut origin_read, &mut client_write, &mut moved);
+        tunnel.moved_down(moved);
+        for (polled, reader, writer) in [(up_polled, "client", "origin"), (down_polled, "origin", "client")] {
+            match polled {
+                Polled::Failed(Failed::Read) => return Poll::Ready(Ended { by: reader, how: "reset" }),
+                Polled::Failed(Failed::Write) => return Poll::Ready(Ended { by: writer, how: "reset" }),
+                Polled::Done => first = first.or(Some(reader)),
+                Polled::Pending => {}
             }
         }
-    };
-    Carried { up, down, by: ended.0, how: ended.1 }
-}
-
-fn blame(reader: &'static str, writer: &'static str, how: &'static str) -> &'static str {
-    match how {
-        "read_failed" => reader,
-        "write_failed" => writer,
-        _ => "gate",
-    }
-}
-
-async fn pump(
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
-    early: &[u8],
-    count: &mut u64,
-    idle: Duration,
-) -> Result<(), &'static str> {
-    if !early.is_empty() {
-        to.write_all(early).await.map_err(|_| "write_failed")?;
-        *count += early.len() as u64;
-    }
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let read = timeout(idle, from.read(&mut buffer)).await.map_err(|_| "idle_limit")?;
-        let length = read.map_err(|_| "read_failed")?;
-        if length == 0 {
-            let _ = to.shutdown().await;
-            return Ok(());
+        match (up.done(), down.done(), first) {
+            (true, true, Some(by)) => Poll::Ready(Ended { by, how: "closed" }),
+            _ => Poll::Pending,
         }
-        let part = buffer.get(..length).unwrap_or_default();
-        let written = timeout(idle, to.write_all(part)).await.map_err(|_| "idle_limit")?;
-        written.map_err(|_| "write_failed")?;
-        *count += length as u64;
+    })
+    .await
+}
+
+impl From<Cut> for Ended {
+    fn from(cut: Cut) -> Self {
+        let how = match cut {
+            Cut::Idle => "idle_limit",
+            Cut::Lifetime => "lifetime_limit",
+            Cut::Drained => "gate_stopped",
+        };
+        Self { by: "gate", how }
     }
+}
+
+/// One direction of a tunnel.
+#[derive(Debug)]
+enum Way {
+    /// Nothing is held. `bulk`: the last read filled the buffer, so the next goes by splice(2).
+    Open {
+        bulk: bool,
+    },
+    /// Bytes that the writer could not take yet.
+    Held {
+        bytes: Box<[u8]>,
+        sent: usize,
+    },
+    /// Bytes in a pipe between the sockets; `filled` came in at once.
+    Piped {
+        pipe: Pipe,
+        filled: usize,
+    },
+    Done,
+}
+
+enum Polled {
+    Pending,
+    Done,
+    Failed(Failed),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Failed {
+    Read,
+    Write,
+}
+
+impl Way {
+    fn new(early: Vec<u8>) -> Self {
+        if early.is_empty() {
+            Self::Open { bulk: false }
+        } else {
+            Self::Held { bytes: early.into_boxed_slice(), sent: 0 }
+        }
+    }
+
+    fn done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        moved: &mut u64,
+    ) -> Polled {
+        for _ in 0..TURNS_MAX {
+            let turned = match self {
+                Self::Done => return Polled::Done,
+                Self::Held { .. } | Self::Piped { .. } => self.write(context, to, moved),
+                Self::Open { bulk: true } => self.splice(context, from),
+                Self::Open { bulk: false } => self.copy(context, from, to, moved),
+            };
+            match turned {
+                Poll::Pending => return Polled::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failed)) => return Polled::Failed(failed),
+            }
+        }
+        context.waker().wake_by_ref();
+        Polled::Pending
+    }
+
+    /// Reads into the thread's buffer and writes from it at once; keeps only what the writer left.
+    fn copy(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        moved: &mut u64,
+    ) -> Poll<Result<(), Failed>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(from).poll_read(context, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failed::Read)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let read = buffer.filled();
+            if read.is_empty() {
+                return Poll::Ready(self.end(to));
+            }
+            let sent = match to.try_write(read) {
+                Ok(sent) => sent,
+                Err(error) if would_block(&error) => 0,
+                Err(_) => return Poll::Ready(Err(Failed::Write)),
+            };
+            *moved += sent as u64;
+            *self = match read.get(sent..) {
+                Some(rest) if !rest.is_empty() => Self::Held { bytes: rest.into(), sent: 0 },
+                _ => Self::Open { bulk: read.len() == SCRATCH_BYTES },
+            };
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Moves bytes from the socket into a pipe, without copying them.
+    fn splice(&mut self, context: &mut Context<'_>, from: &ReadHalf<'_>) -> Poll<Result<(), Failed>> {
+        if from.as_ref().poll_read_ready(context).is_pending() {
+            return Poll::Pending;
+        }
+        let Ok(mut pipe) = Pipe::take() else {
+            *self = Self::Open { bulk: false };
+            return Poll::Ready(Ok(()));
+        };
+        match pipe.fill(from.as_ref(), usize::MAX) {
+            // The end of the stream is read, and passed on, by `copy`.
+            Ok(0) => {
+                pipe.give_back();
+                *self = Self::Open { bulk: false };
+            }
+            Ok(filled) => *self = Self::Piped { pipe, filled },
+            Err(error) => {
+                pipe.give_back();
+                return retry(&error, Failed::Read);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&mut self, context: &mut Context<'_>, to: &WriteHalf<'_>, moved: &mut u64) -> Poll<Result<(), Failed>> {
+        if to.as_ref().poll_write_ready(context).is_pending() {
+            return Poll::Pending;
+        }
+        match self {
+            Self::Held { bytes, sent } => match to.try_write(bytes.get(*sent..).unwrap_or_default()) {
+                Ok(count) => {
+                    *moved += count as u64;
+                    *sent += count;
+                    if *sent == bytes.len() {
+                        let bulk = bytes.len() >= SCRATCH_BYTES / 2;
+                        *self = Self::Open { bulk };
+                    }
+                }
+                Err(error) => return retry(&error, Failed::Write),
+            },
+            Self::Piped { pipe, filled } => match pipe.drain(to.as_ref()) {
+                Ok(count) => {
+                    *moved += count;
+                    if pipe.is_empty() {
+                        let bulk = *filled >= LARGE_BYTES;
+                        if let Self::Piped { pipe, .. } = std::mem::replace(self, Self::Open { bulk }) {
+                            pipe.give_back();
+                        }
+                    }
+                }
+                Err(error) => return retry(&error, Failed::Write),
+            },
+            Self::Open { .. } | Self::Done => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes the end of the stream on: the other side may still have something to say.
+    fn end(&mut self, to: &WriteHalf<'_>) -> Result<(), Failed> {
+        *self = Self::Done;
+        match socket2::SockRef::from(to.as_ref()).shutdown(Shutdown::Write) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+            Err(_) => Err(Failed::Write),
+        }
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+fn retry(error: &io::Error, failed: Failed) -> Poll<Result<(), Failed>> {
+    Poll::Ready(if would_block(error) { Ok(()) } else { Err(failed) })
 }

@@ -15,6 +15,8 @@ pub struct Refusal<'a> {
     pub id: ExchangeId,
     /// The contact line of the config.
     pub contact: Option<&'a str>,
+    /// The answer to a HEAD has none, and says how long it would be.
+    pub has_body: bool,
 }
 
 /// The response to a refused request: HTML for browsers, plain text for others by `Accept`, Japanese
@@ -109,6 +111,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
         400 => "Bad Request",
         403 => "Forbidden",
         408 => "Request Timeout",
+        417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -133,6 +136,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
         body.len(),
         refusal.reason,
         refusal.id,
+        body = if refusal.has_body { body } else { "" },
     )
     .into_bytes()
 }
@@ -199,6 +203,7 @@ mod tests {
                 detail: Some("a\"b'&"),
                 id: ExchangeId(1),
                 contact: None,
+                has_body: true,
             },
             &ENGLISH,
         );

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -10,23 +10,31 @@ use tokio::net::TcpStream;
 use crate::facts::Host;
 use crate::policy::{AddressRefused, CheckedAddress, OwnEndpoints, Permit, judge_address};
 
+use super::pool::{Idle, Pool, is_quiet};
 use super::resolve::{ResolveError, Resolver};
 
-/// Dials origins for permits.
-#[derive(Clone)]
+/// Gets connections to origins for permits: new ones, or ones that an earlier exchange left.
 pub struct Dialler {
     resolver: Resolver,
     own: Arc<OwnEndpoints>,
     connect_timeout: Duration,
+    pool: Mutex<Pool>,
 }
 
 /// A connection to an origin, and how it came about.
 #[derive(Debug)]
 pub struct Connected {
     pub stream: TcpStream,
+    /// The host and port of the permit it was dialled for; nothing else is asked of it.
+    host: Host,
+    port: u16,
     pub dialled: SocketAddr,
+    /// Every address DNS gave; empty for an address literal and for a connection used before.
     pub answers: Vec<IpAddr>,
     pub timings: Timings,
+    /// An exchange before this one has used it.
+    pub reused: bool,
+    born: Instant,
 }
 
 /// How long the parts of a dial took.
@@ -54,7 +62,62 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 impl Dialler {
     pub fn new(resolver: Resolver, own: Arc<OwnEndpoints>, connect_timeout: Duration) -> Self {
-        Self { resolver, own, connect_timeout }
+        Self { resolver, own, connect_timeout, pool: Mutex::default() }
+    }
+
+    /// Spends a permit on a connection that an earlier exchange left for the same host and port, if
+    /// its address is still allowed by this permit and the origin has kept it open. `idle_max` bounds
+    /// how long it may have lain there.
+    ///
+    /// # Errors
+    /// The permit comes back when there is no such connection.
+    pub fn reuse(&self, permit: Permit, idle_max: Duration) -> Result<Connected, Permit> {
+        loop {
+            let Some(idle) = self.pool().take(permit.host(), permit.port()) else { return Err(permit) };
+            if idle.since.elapsed() < idle_max && self.still_good(&permit, &idle.stream, idle.dialled) {
+                return Ok(Connected {
+                    stream: idle.stream,
+                    host: permit.host().clone(),
+                    port: permit.port(),
+                    dialled: idle.dialled,
+                    answers: Vec::new(),
+                    timings: Timings::default(),
+                    reused: true,
+                    born: idle.born,
+                });
+            }
+        }
+    }
+
+    /// Spends a permit on the connection at hand, which must be to its host and port.
+    ///
+    /// # Errors
+    /// The permit comes back, and the connection is closed, when it does not fit or is not alive.
+    pub fn go_on(&self, permit: Permit, connected: Connected) -> Result<Connected, Permit> {
+        let same = connected.host == *permit.host() && connected.port == permit.port();
+        if same && self.still_good(&permit, &connected.stream, connected.dialled) {
+            return Ok(Connected { reused: true, answers: Vec::new(), timings: Timings::default(), ..connected });
+        }
+        Err(permit)
+    }
+
+    fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
+        judge_address(dialled.ip(), permit.port(), permit.opened(), &self.own).is_ok() && is_quiet(stream)
+    }
+
+    /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port.
+    pub fn keep(&self, connected: Connected) {
+        let Connected { stream, host, port, dialled, born, .. } = connected;
+        self.pool().put(host, port, Idle { stream, dialled, born, since: Instant::now() });
+    }
+
+    /// Closes connections that nobody came for. Called about once a second.
+    pub fn sweep(&self) {
+        self.pool().sweep(Instant::now());
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Spends a permit: resolves its host, judges every address, and connects to the first that
@@ -78,7 +141,19 @@ impl Dialler {
             .await
             .map_err(|_| DialError::Timeout(self.connect_timeout))??;
         let _ = stream.set_nodelay(true);
-        Ok(Connected { stream, dialled, answers, timings: Timings { dns, connect: begin.elapsed() } })
+        let timings = Timings { dns, connect: begin.elapsed() };
+        let answers = if matches!(permit.host(), Host::Name(_)) { answers } else { Vec::new() };
+        let host = permit.host().clone();
+        Ok(Connected {
+            stream,
+            host,
+            port: permit.port(),
+            dialled,
+            answers,
+            timings,
+            reused: false,
+            born: Instant::now(),
+        })
     }
 
     fn judge_all(&self, permit: &Permit, answers: &[IpAddr]) -> Result<Vec<CheckedAddress>, DialError> {
@@ -102,6 +177,9 @@ type Attempt = Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr), DialE
 
 /// Happy eyeballs (RFC 8305): attempts begin one after another, the first connection wins.
 async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, SocketAddr), DialError> {
+    if let [only] = addresses.as_slice() {
+        return connect(*only).await;
+    }
     let mut waiting = addresses.into_iter();
     let mut running: Vec<Attempt> = Vec::new();
     let mut last_error = DialError::Resolve(ResolveError::NoAddress);

@@ -4,7 +4,10 @@
 //! or the failure by its name. It never decides whether an exchange may leave.
 
 mod dial;
+mod own;
+mod pool;
 mod resolve;
 
 pub use dial::{Connected, DialError, Dialler, Timings};
+pub use own::{OwnConnections, Purpose};
 pub use resolve::{ResolveError, Resolver};

@@ -1,18 +1,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
 use crate::facts::Name;
+
+use super::own::{DnsSockets, OwnConnections};
 
 /// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts
 /// file, cached by its TTL within a bound.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: TokioResolver,
+    inner: HickoryResolver<DnsSockets>,
 }
 
 /// Why a name has no address.
@@ -32,11 +33,12 @@ const CACHE_ENTRIES_MAX: u64 = 16_384;
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 impl Resolver {
-    /// A resolver that asks `servers`, or the system's where there are none.
+    /// A resolver that asks `servers`, or the system's where there are none; its connections are
+    /// counted in `own`.
     ///
     /// # Errors
     /// [`ResolveError::Setup`] when the system's configuration cannot be read.
-    pub fn new(servers: &[SocketAddr], timeout: Duration) -> Result<Self, ResolveError> {
+    pub fn new(servers: &[SocketAddr], timeout: Duration, own: OwnConnections) -> Result<Self, ResolveError> {
         let setup = |error: hickory_resolver::net::NetError| ResolveError::Setup(error.to_string());
         let config = if servers.is_empty() {
             let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(setup)?;
@@ -51,7 +53,7 @@ impl Resolver {
             });
             ResolverConfig::from_parts(None, Vec::new(), servers.collect())
         };
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder = HickoryResolver::builder_with_config(config, DnsSockets::new(own));
         let options = builder.options_mut();
         options.use_hosts_file = ResolveHosts::Never;
         options.cache_size = CACHE_ENTRIES_MAX;

@@ -1,8 +1,8 @@
 //! What a person types and what they read back: help, reports, errors with their fix, exit codes.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -49,7 +49,7 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
     directory
 }
 
-/// Starts a gate, reads its start-up message, waits until it serves, ends it by SIGTERM.
+/// Starts a gate, reads its start-up message, ends it by SIGTERM.
 fn start_and_end<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
         .arg("run")
@@ -63,10 +63,6 @@ fn start_and_end<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> String {
     while !message.contains("\nstop ") {
         assert_ne!(out.read_line(&mut message).unwrap(), 0, "the gate ended early: {message}");
     }
-    let mut stream = TcpStream::connect(message.split_whitespace().nth(1).unwrap()).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n").unwrap();
-    stream.read_to_end(&mut Vec::new()).unwrap();
-    drop(stream);
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     out.read_to_string(&mut message).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -293,7 +289,9 @@ fn the_start_up_message_tells_what_a_person_needs_next() {
     let directory = directory(&[("good.toml", GOOD), ("open.toml", "[policy]\nunknown = \"allow\"\n")]);
     let start = |arguments: &[&str]| {
         let all = [["--listen", "127.0.0.1:0", "--data-dir", "d"].as_slice(), arguments].concat();
-        start_and_end(directory.path(), &all)
+        let message = start_and_end(directory.path(), &all);
+        // Only where few files may be open.
+        message.split_inclusive('\n').filter(|line| !line.starts_with("clients ")).collect::<String>()
     };
     let message = start(&[]);
     let address = message.split_whitespace().nth(1).unwrap();

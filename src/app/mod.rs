@@ -1,0 +1,274 @@
+//! Assembles the gate and runs it: bind, open the journal, serve on every core, drain.
+//!
+//! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
+//! nothing of an exchange.
+
+mod control;
+mod status;
+mod system;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock;
+use crate::config::Config;
+use crate::evidence::{self, Record};
+use crate::listen::{self, BindError, Bound};
+use crate::parse::{HeadLimits, HelloLimits};
+use crate::policy::{OwnEndpoints, Policy};
+use crate::session::{Counters, Gate, InForce, Limits, Wording};
+use crate::store::{Journal, JournalConfig, OpenError};
+use crate::upstream::ResolveError;
+
+use status::Reporter;
+
+pub use control::{ask_status, socket_path};
+pub use status::{Connections, Exchanges, JournalStatus, PolicyStatus, Status};
+
+/// Why the gate cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    #[error(transparent)]
+    Resolver(#[from] ResolveError),
+    #[error("cannot use {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("the runtime cannot start: {0}")]
+    Runtime(io::Error),
+    #[error("the journal accepts no records")]
+    Evidence,
+    #[error("a worker thread died")]
+    WorkerDied,
+}
+
+/// A gate that is bound and has its journal open, but serves nothing yet.
+pub struct Ready {
+    bound: Vec<Bound>,
+    control: UnixListener,
+    journal: Journal,
+    policy: Policy,
+    policy_file: String,
+    config: Config,
+    data_dir: PathBuf,
+    query_key: [u8; 32],
+    workers: usize,
+    connections_max: u64,
+    runtime: Runtime,
+    end: End,
+}
+
+/// What tells the gate to end. Caught from [`prepare`] on, so that no signal comes too early.
+struct End {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What every worker needs to know of the config.
+struct Plan {
+    own: Arc<OwnEndpoints>,
+    dns_servers: Vec<SocketAddr>,
+    dns_timeout: Duration,
+    connect_timeout: Duration,
+    drain_timeout: Duration,
+    connections_max: u64,
+}
+
+/// Descriptors that are not a client's or an origin's: listeners, journal, DNS, pipes.
+const DESCRIPTORS_SPARE: u64 = 200;
+
+/// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
+///
+/// # Errors
+/// What could not be had, with its address or path.
+pub fn prepare(config: Config, data_dir: PathBuf, policy: Policy, policy_file: String) -> Result<Ready, AppError> {
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => usize::from(workers),
+    };
+    let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<_, _>>()?;
+    let journal = Journal::open(JournalConfig {
+        data_dir: data_dir.clone(),
+        durability: config.durability,
+        gate: config.name.clone(),
+        site: config.site.clone(),
+        segment_bytes_max: config.segment_bytes_max,
+    })?;
+    let query_key = system::query_key(&data_dir.join("query.key"))?;
+    let control = control::bind(&data_dir)?;
+    // Each connection may need a second descriptor, towards its origin.
+    let room = system::raise_open_files().saturating_sub(DESCRIPTORS_SPARE) / 2;
+    let connections_max = config.connections_max.min(room.max(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
+    let entered = runtime.enter();
+    let caught = |kind| signal(kind).map_err(AppError::Runtime);
+    let end = End { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? };
+    drop(entered);
+    Ok(Ready {
+        bound,
+        control,
+        journal,
+        policy,
+        policy_file,
+        config,
+        data_dir,
+        query_key,
+        workers,
+        connections_max,
+        runtime,
+        end,
+    })
+}
+
+impl Ready {
+    /// Where the proxy listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.address).collect()
+    }
+
+    /// How many clients may be connected: what the config says, or less where the system allows
+    /// fewer open files.
+    pub fn connections_max(&self) -> u64 {
+        self.connections_max
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains: no new connections, a deadline for open ones, and
+    /// a closing record.
+    ///
+    /// # Errors
+    /// A runtime or the resolver cannot be set up, or the journal takes no records.
+    pub fn run(self) -> Result<(), AppError> {
+        let addresses = self.addresses();
+        let plan = Plan {
+            own: Arc::new(OwnEndpoints { listeners: addresses.clone(), interfaces: system::interface_addresses() }),
+            dns_servers: self.config.dns_servers.clone(),
+            dns_timeout: self.config.dns_timeout,
+            connect_timeout: self.config.connect_timeout,
+            drain_timeout: self.config.drain_timeout,
+            connections_max: self.connections_max,
+        };
+        let in_force = Record::Policy(evidence::Policy {
+            action: "in_force",
+            file: self.policy_file.as_str().into(),
+            hash: self.policy.hash().into(),
+            rules: self.policy.rules(),
+            mode: if self.policy.observes() { "observe" } else { "enforce" },
+        });
+        let since = clock::now();
+        let gate = Arc::new(gate(&self.config, self.policy, &self.journal, self.query_key));
+        let reporter = Arc::new(Reporter {
+            gate: gate.clone(),
+            name: self.config.name.clone(),
+            since,
+            addresses,
+            workers: self.workers,
+            policy_file: self.policy_file,
+            connections_max: self.connections_max,
+            journal_directory: self.data_dir.join("journal").display().to_string(),
+        });
+        let shares = shares(self.bound, self.workers);
+        let control = self.control;
+        let result = (self.runtime.block_on(gate.journal.append(&in_force, since)).map_err(|_| AppError::Evidence))
+            .and_then(|()| serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter)));
+        let _ = std::fs::remove_file(socket_path(&self.data_dir));
+        self.journal.close();
+        result
+    }
+}
+
+/// The listeners of each worker: one of every address.
+fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
+    let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (share, listener) in shares.iter_mut().zip(bound.listeners) {
+            share.push(listener);
+        }
+    }
+    shares
+}
+
+fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32]) -> Gate {
+    let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
+    Gate {
+        policy: InForce::new(policy),
+        journal: journal.handle(),
+        limits: Limits {
+            head: HeadLimits { bytes_max, ..HeadLimits::default() },
+            hello: HelloLimits::default(),
+            head_timeout: config.head_timeout,
+            keep_alive_timeout: config.keep_alive_timeout,
+            body_timeout: config.body_timeout,
+            hello_timeout: config.hello_timeout,
+            tunnel_idle: config.tunnel_idle,
+            tunnel_lifetime: config.tunnel_lifetime,
+        },
+        wording: Wording {
+            query_key,
+            keep_query: config.keep_query,
+            contact: config.contact.clone(),
+            via: config.via.then(|| config.name.clone()),
+        },
+        counters: Counters::default(),
+    }
+}
+
+/// Waits to be told to end, and answers what a person asks meanwhile.
+async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>) {
+    tokio::select! {
+        _ = end.terminate.recv() => {}
+        _ = end.interrupt.recv() => {}
+        () = control::serve(control, reporter) => {}
+    }
+}
+
+/// Runs the workers, each on a thread, until `end` resolves or one of them could not go on.
+fn serve(
+    plan: &Plan,
+    gate: &Arc<Gate>,
+    shares: Vec<Vec<TcpListener>>,
+    runtime: &Runtime,
+    end: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let (stop, stopped) = watch::channel(false);
+    let (ended, mut any_ended) = mpsc::channel::<()>(1);
+    std::thread::scope(|scope| {
+        let mut threads = Vec::with_capacity(shares.len());
+        for (index, listeners) in shares.into_iter().enumerate() {
+            let (gate, stopped, ended) = (gate.clone(), stopped.clone(), ended.clone());
+            let work = move || {
+                let result = worker::run(plan, gate, listeners, stopped);
+                let _ = ended.try_send(());
+                result
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            match thread.spawn_scoped(scope, work) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    let _ = stop.send(true);
+                    return Err(AppError::Runtime(error));
+                }
+            }
+        }
+        runtime.block_on(async {
+            tokio::select! {
+                () = end => {}
+                // The gate does not run on with fewer.
+                _ = any_ended.recv() => {}
+            }
+        });
+        let _ = stop.send(true);
+        let results = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(AppError::WorkerDied)));
+        results.fold(Ok(()), Result::and)
+    })
+}

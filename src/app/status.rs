@@ -1,0 +1,114 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::evidence::format_time;
+use crate::facts::Timestamp;
+use crate::session::Gate;
+
+/// How the running gate is doing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub gate: String,
+    pub pid: u32,
+    /// When it started, UTC.
+    pub since: String,
+    pub up_seconds: u64,
+    pub listening: Vec<String>,
+    pub workers: usize,
+    pub policy: PolicyStatus,
+    pub connections: Connections,
+    pub exchanges: Exchanges,
+    pub journal: JournalStatus,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    pub file: String,
+    pub hash: String,
+    pub rules: usize,
+    /// `enforce` or `observe`.
+    pub mode: String,
+}
+
+/// What is open now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connections {
+    pub open: u64,
+    pub most: u64,
+    pub tunnels: u64,
+    /// Closed unread since the start, because `most` were open.
+    pub overflows: u64,
+}
+
+/// What was judged since the start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Exchanges {
+    pub allowed: u64,
+    pub refused: u64,
+}
+
+/// How evidence is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JournalStatus {
+    pub directory: String,
+    pub records: u64,
+    /// Records that could not be taken since the start; each refused an exchange or lost its end.
+    pub refused: u64,
+    /// The last failure of the disk, while it lasts.
+    pub last_error: Option<String>,
+}
+
+/// Knows where every figure of [`Status`] is.
+pub(super) struct Reporter {
+    pub(super) gate: Arc<Gate>,
+    pub(super) name: String,
+    pub(super) since: Timestamp,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) workers: usize,
+    pub(super) policy_file: String,
+    pub(super) connections_max: u64,
+    pub(super) journal_directory: String,
+}
+
+impl Reporter {
+    pub(super) fn report(&self) -> Status {
+        let policy = self.gate.policy.now();
+        let health = self.gate.journal.health();
+        let counters = &self.gate.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            gate: self.name.clone(),
+            pid: std::process::id(),
+            since: format_time(self.since),
+            up_seconds: clock::now().0.saturating_sub(self.since.0) / 1_000_000,
+            listening: self.addresses.iter().map(ToString::to_string).collect(),
+            workers: self.workers,
+            policy: PolicyStatus {
+                file: self.policy_file.clone(),
+                hash: policy.hash().to_owned(),
+                rules: policy.rules(),
+                mode: if policy.observes() { "observe" } else { "enforce" }.to_owned(),
+            },
+            connections: Connections {
+                open: read(&counters.connections),
+                most: self.connections_max,
+                tunnels: read(&counters.tunnels),
+                overflows: read(&counters.overflows),
+            },
+            exchanges: Exchanges { allowed: read(&counters.allowed), refused: read(&counters.refused) },
+            journal: JournalStatus {
+                directory: self.journal_directory.clone(),
+                records: health.records,
+                refused: health.refused,
+                last_error: health.last_error,
+            },
+        }
+    }
+}

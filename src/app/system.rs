@@ -1,0 +1,51 @@
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::AppError;
+
+/// Every address of this machine's interfaces but loopback: none is ever a target.
+pub(super) fn interface_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    interfaces
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        .filter(|address| !address.is_loopback())
+        .collect()
+}
+
+/// The key under which queries are hashed: made once, kept in the data directory, mode 0600.
+pub(super) fn query_key(path: &Path) -> Result<[u8; 32], AppError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |source| AppError::File { path: path.into(), source };
+    match fs::read(path) {
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| failed(io::Error::other("a key has 32 bytes; remove the file to make a new one"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            let mut random = fs::File::open("/dev/urandom").map_err(failed)?;
+            io::Read::read_exact(&mut random, &mut key).map_err(failed)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(key)
+        }
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// Raises the number of open files to what the system allows us, and says what that is.
+pub(super) fn raise_open_files() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}

@@ -1,0 +1,102 @@
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use crate::listen;
+use crate::session::{self, Gate, Worker};
+use crate::upstream::{Dialler, OwnConnections, Resolver};
+
+use super::{AppError, Plan};
+
+/// How often what falls due with time is looked at; limits of tunnels are this exact.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long cut tunnels may take to write their records.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+
+/// Runs one worker on this thread: a runtime of its own, its own listeners, its own connections to
+/// origins. Returns when it has drained.
+pub(super) fn run(
+    plan: &Plan,
+    gate: Arc<Gate>,
+    listeners: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
+    runtime.block_on(serve(plan, gate, listeners, stop))
+}
+
+async fn serve(
+    plan: &Plan,
+    gate: Arc<Gate>,
+    listeners: Vec<TcpListener>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), AppError> {
+    let own = OwnConnections::default();
+    let resolver = Resolver::new(&plan.dns_servers, plan.dns_timeout, own.clone())?;
+    let dialler = Dialler::new(resolver, plan.own.clone(), plan.connect_timeout);
+    let worker = Arc::new(Worker::new(gate, dialler, own));
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Runtime)?;
+        tasks.spawn(accept(worker.clone(), listener, stop.clone(), plan.connections_max));
+    }
+    let sweeping = tokio::spawn(sweep(worker.clone()));
+    let _ = stop.wait_for(|stop| *stop).await;
+    while tasks.join_next().await.is_some() {}
+    drain(&worker, plan.drain_timeout).await;
+    sweeping.abort();
+    worker.sweep();
+    Ok(())
+}
+
+async fn accept(
+    worker: Arc<Worker>,
+    listener: tokio::net::TcpListener,
+    mut stop: watch::Receiver<bool>,
+    connections_max: u64,
+) {
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    listen::accept(listener, stopped, |stream, address| {
+        let counters = &worker.gate.counters;
+        if counters.connections.load(Ordering::Relaxed) >= connections_max {
+            counters.overflows.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        tokio::spawn(session::serve(worker.clone(), stream, address));
+    })
+    .await;
+}
+
+async fn sweep(worker: Arc<Worker>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.sweep();
+    }
+}
+
+/// Lets what has begun come to its end; what has not by the deadline is cut, and records that.
+async fn drain(worker: &Worker, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    if timeout_at(deadline, quiet(worker, true)).await.is_err() {
+        worker.cut_tunnels();
+        let _ = timeout_at(Instant::now() + LAST_RECORDS, quiet(worker, false)).await;
+    }
+}
+
+async fn quiet(worker: &Worker, exchanges_too: bool) {
+    let counters = &worker.gate.counters;
+    while counters.tunnels.load(Ordering::Relaxed) > 0
+        || (exchanges_too && counters.exchanges.load(Ordering::Relaxed) > 0)
+    {
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,121 @@
+//! Rebuilds heads from the values that were judged: order and case of the fields kept, hop-by-hop
+//! fields left out, framing written anew (RFC 9110 §7.6, RFC 9112 §6).
+
+use bytes::BytesMut;
+
+use crate::facts::Target;
+use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop};
+
+/// The request as it goes to the origin; Host is the judged target's.
+pub(super) fn request(
+    head: &RequestHead,
+    target: &Target,
+    body: Body,
+    upgrade: bool,
+    via: Option<&str>,
+) -> Result<BytesMut, Fault> {
+    let hops = hop_by_hop(&head.fields)?;
+    let mut out = BytesMut::with_capacity(1024);
+    let path = target.path.as_ref().map_or("/", |path| path.as_str());
+    put(&mut out, &[head.method().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"]);
+    let mut host = target.host.to_string();
+    if target.port != 80 {
+        host = format!("{host}:{}", target.port);
+    }
+    if head.fields.get("host").is_none() {
+        put(&mut out, &[b"Host: ", host.as_bytes(), b"\r\n"]);
+    }
+    for (name, value) in head.fields.iter() {
+        if name.eq_ignore_ascii_case("host") {
+            put(&mut out, &[name.as_bytes(), b": ", host.as_bytes(), b"\r\n"]);
+        } else if name.eq_ignore_ascii_case("content-length")
+            || hops.drops(name)
+            || (name.eq_ignore_ascii_case("expect") && head.version == Version::Http10)
+        {
+            // A length is written below; what an HTTP/1.0 client expects is ignored (RFC 9110 §10.1.1).
+        } else {
+            put(&mut out, &[name.as_bytes(), b": ", value, b"\r\n"]);
+        }
+    }
+    match body {
+        Body::None | Body::UntilClose => {}
+        Body::Length(length) => put(&mut out, &[b"Content-Length: ", length.to_string().as_bytes(), b"\r\n"]),
+        Body::Chunked => put(&mut out, &[b"Transfer-Encoding: chunked\r\n"]),
+    }
+    put_via(&mut out, via, head.version);
+    put(&mut out, &[if upgrade { b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" } else { b"\r\n".as_slice() }]);
+    Ok(out)
+}
+
+/// What the head of a response says of the client's connection behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// An interim response: the final one is still to come.
+    Interim,
+    /// The connection carries a WebSocket.
+    Upgrade,
+    Keep,
+    Close,
+}
+
+/// The response as it goes to a client of this version.
+pub(super) fn response(
+    head: &ResponseHead,
+    chunked: bool,
+    after: After,
+    client: Version,
+    via: Option<&str>,
+) -> Result<BytesMut, Fault> {
+    let hops = hop_by_hop(&head.fields)?;
+    let mut out = BytesMut::with_capacity(1024);
+    let digits = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or_default();
+    let status = [digits(head.status / 100), digits(head.status / 10), digits(head.status)];
+    put(&mut out, &[b"HTTP/1.1 ", &status, b" ", head.reason(), b"\r\n"]);
+    for (name, value) in head.fields.iter() {
+        if !hops.drops(name) {
+            put(&mut out, &[name.as_bytes(), b": ", value, b"\r\n"]);
+        }
+    }
+    put_via(&mut out, via, head.version);
+    if chunked {
+        put(&mut out, &[b"Transfer-Encoding: chunked\r\n"]);
+    }
+    let connection: &[u8] = match after {
+        After::Interim => b"\r\n",
+        After::Upgrade => b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        After::Keep if client == Version::Http10 => b"Connection: keep-alive\r\n\r\n",
+        After::Keep => b"\r\n",
+        After::Close => b"Connection: close\r\n\r\n",
+    };
+    put(&mut out, &[connection]);
+    Ok(out)
+}
+
+/// A WebSocket handshake (RFC 6455 §4.1), the one upgrade that is passed on.
+pub(super) fn is_websocket(head: &RequestHead, body: Body) -> bool {
+    head.method() == "GET"
+        && head.version == Version::Http11
+        && body == Body::None
+        && asks_upgrade(&head.fields)
+        && head.fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+}
+
+fn asks_upgrade(fields: &Fields) -> bool {
+    fields.elements("connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+}
+
+fn put(out: &mut BytesMut, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+fn put_via(out: &mut BytesMut, via: Option<&str>, version: Version) {
+    if let Some(name) = via {
+        let version: &[u8] = match version {
+            Version::Http10 => b"1.0 ",
+            Version::Http11 => b"1.1 ",
+        };
+        put(out, &[b"Via: ", version, name.as_bytes(), b"\r\n"]);
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::evidence::{Progress, Text};
+use crate::facts::ExchangeId;
+
+/// The live tunnels of one worker: who, where to, how much, and a handle to cut each. Bounded by the
+/// connections the gate accepts.
+#[derive(Debug)]
+pub(super) struct Tunnels {
+    open: Mutex<HashMap<ExchangeId, Arc<Tunnel>>>,
+    epoch: Instant,
+    /// Seconds since `epoch`, moved on by [`Tunnels::sweep`]: a coarse clock for activity.
+    second: Arc<AtomicU32>,
+}
+
+/// One live tunnel.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    id: ExchangeId,
+    client: SocketAddr,
+    host: Box<str>,
+    port: u16,
+    begun: u32,
+    idle: u32,
+    lifetime: u32,
+    active: AtomicU32,
+    reported: AtomicU32,
+    up: AtomicU64,
+    down: AtomicU64,
+    /// When the first byte came from the origin.
+    first_byte: OnceLock<Instant>,
+    cut: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+    second: Arc<AtomicU32>,
+}
+
+/// Why the gate ends a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    Idle = 1,
+    Lifetime = 2,
+    Drained = 3,
+}
+
+/// What a tunnel is, when it is entered.
+pub(super) struct Entry {
+    pub(super) id: ExchangeId,
+    pub(super) client: SocketAddr,
+    pub(super) host: Box<str>,
+    pub(super) port: u16,
+    pub(super) idle: Duration,
+    pub(super) lifetime: Duration,
+}
+
+/// A tunnel this old leaves progress records, one each time this long.
+const PROGRESS_SECONDS: u32 = 60;
+
+impl Tunnels {
+    pub(super) fn new() -> Self {
+        Self { open: Mutex::default(), epoch: Instant::now(), second: Arc::default() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<ExchangeId, Arc<Tunnel>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a tunnel; [`Tunnels::leave`] takes it out.
+    pub(super) fn enter(&self, entry: Entry) -> Arc<Tunnel> {
+        let now = self.second.load(Ordering::Relaxed);
+        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        let tunnel = Arc::new(Tunnel {
+            id: entry.id,
+            client: entry.client,
+            host: entry.host,
+            port: entry.port,
+            begun: now,
+            idle: seconds(entry.idle),
+            lifetime: seconds(entry.lifetime),
+            active: AtomicU32::new(now),
+            reported: AtomicU32::new(now),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            first_byte: OnceLock::new(),
+            cut: AtomicU8::new(0),
+            waker: Mutex::new(None),
+            second: self.second.clone(),
+        });
+        self.open().insert(entry.id, tunnel.clone());
+        tunnel
+    }
+
+    pub(super) fn leave(&self, tunnel: &Tunnel) {
+        let mut open = self.open();
+        open.remove(&tunnel.id);
+        // A burst of tunnels gives its room back.
+        if open.len() < open.capacity() / 8 {
+            let keep = open.len() * 2;
+            open.shrink_to(keep);
+        }
+    }
+
+    /// Moves the coarse clock on, cuts what is past a limit, and tells of what has grown old.
+    pub(super) fn sweep(&self) -> Vec<Progress> {
+        let now = u32::try_from(self.epoch.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.second.store(now, Ordering::Relaxed);
+        let mut progress = Vec::new();
+        let mut past = Vec::new();
+        for tunnel in self.open().values() {
+            let age = now.saturating_sub(tunnel.begun);
+            if age >= tunnel.lifetime {
+                past.push((tunnel.clone(), Cut::Lifetime));
+            } else if now.saturating_sub(tunnel.active.load(Ordering::Relaxed)) >= tunnel.idle {
+                past.push((tunnel.clone(), Cut::Idle));
+            } else if now.saturating_sub(tunnel.reported.load(Ordering::Relaxed)) >= PROGRESS_SECONDS {
+                tunnel.reported.store(now, Ordering::Relaxed);
+                progress.push(tunnel.progress(age));
+            }
+        }
+        for (tunnel, cut) in past {
+            tunnel.cut(cut);
+        }
+        progress
+    }
+
+    /// Cuts every tunnel.
+    pub(super) fn cut_all(&self) {
+        let all: Vec<_> = self.open().values().cloned().collect();
+        for tunnel in all {
+            tunnel.cut(Cut::Drained);
+        }
+    }
+}
+
+impl Tunnel {
+    /// From `begun` to the origin's first byte.
+    pub(super) fn first_byte(&self, begun: Instant) -> Option<Duration> {
+        self.first_byte.get().map(|at| at.saturating_duration_since(begun))
+    }
+
+    /// Bytes so far, up and down.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn moved_up(&self, count: u64) {
+        if count > 0 {
+            self.up.fetch_add(count, Ordering::Relaxed);
+            self.touch();
+        }
+    }
+
+    pub(super) fn moved_down(&self, count: u64) {
+        if count > 0 {
+            if self.down.fetch_add(count, Ordering::Relaxed) == 0 {
+                let _ = self.first_byte.set(Instant::now());
+            }
+            self.touch();
+        }
+    }
+
+    fn touch(&self) {
+        self.active.store(self.second.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Ends the tunnel from outside of its task.
+    pub(super) fn cut(&self, cut: Cut) {
+        self.cut.store(cut as u8, Ordering::Release);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether the tunnel was cut; if not, its task is woken when it is.
+    pub(super) fn poll_cut(&self, context: &Context<'_>) -> Option<Cut> {
+        if self.cut.load(Ordering::Acquire) == 0 {
+            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+        }
+        match self.cut.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Cut::Idle),
+            2 => Some(Cut::Lifetime),
+            _ => Some(Cut::Drained),
+        }
+    }
+
+    fn progress(&self, age: u32) -> Progress {
+        let (up, down) = self.bytes();
+        Progress {
+            id: self.id.to_string(),
+            client: self.client.ip().to_canonical().to_string(),
+            host: Text::from(&*self.host),
+            port: self.port,
+            age_s: u64::from(age),
+            bytes_up: up,
+            bytes_down: down,
+        }
+    }
+}

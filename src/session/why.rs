@@ -1,0 +1,73 @@
+//! Every refusal of the session by its code, and the one place that chooses its HTTP status.
+
+use crate::parse::Fault;
+use crate::policy::{Decision, Need, Reason, VerdictKind};
+use crate::upstream::DialError;
+
+/// A refusal by its code, with what a person needs to act on it.
+#[derive(Debug)]
+pub(super) struct Why {
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    pub(super) detail: Option<String>,
+}
+
+impl Why {
+    pub(super) fn new(status: u16, code: &'static str) -> Self {
+        Self { status, code, detail: None }
+    }
+
+    /// Bytes from the client that could be read in two ways, or in none.
+    pub(super) fn of_fault(fault: Fault) -> Self {
+        let status = match fault {
+            Fault::HeadTooLong | Fault::TooManyFields => 431,
+            Fault::BadExpect => 417,
+            _ => 400,
+        };
+        Self { status, code: fault.name(), detail: Some(fault.to_string()) }
+    }
+
+    /// The same from an origin.
+    pub(super) fn of_origin_fault(fault: Fault) -> Self {
+        Self { status: 502, ..Self::of_fault(fault) }
+    }
+
+    /// A decision that lets nothing out.
+    pub(super) fn of_decision(decision: &Decision) -> Self {
+        let code = match decision.verdict.kind() {
+            VerdictKind::Challenge => "challenge_unavailable",
+            VerdictKind::Allow | VerdictKind::Deny => decision.reason.code.as_str(),
+        };
+        Self::new(403, code).of_rule(&decision.reason)
+    }
+
+    fn of_rule(mut self, reason: &Reason) -> Self {
+        self.detail = reason.rule.as_ref().map(ToString::to_string);
+        self
+    }
+
+    /// A fact that this gate cannot learn.
+    pub(super) fn of_need(need: Need) -> Self {
+        let code = match need {
+            Need::Hello => "hello_unavailable",
+            Need::InnerRequest => "inspection_unavailable",
+            Need::User => "authentication_unavailable",
+        };
+        Self::new(403, code)
+    }
+
+    /// The journal takes no records.
+    pub(super) fn evidence() -> Self {
+        Self::new(503, "evidence_unavailable")
+    }
+
+    pub(super) fn of_dial(error: &DialError) -> Self {
+        let (status, code) = match error {
+            DialError::Refused(_) => (403, "guard_address"),
+            DialError::Resolve(_) => (502, "dns_failed"),
+            DialError::Connect { .. } => (502, "connect_failed"),
+            DialError::Timeout(_) => (504, "connect_timeout"),
+        };
+        Self { status, code, detail: Some(error.to_string()) }
+    }
+}
