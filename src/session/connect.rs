@@ -9,7 +9,7 @@ use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
 use super::io::{Io, Next, write_all};
-use super::look::{ALERT_UNRECOGNIZED_NAME, Look, first_bytes};
+use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes};
 use super::rewrite::is_websocket;
 use super::tunnel::{Tunnelled, Watch};
 use super::why::Why;
@@ -75,7 +75,7 @@ async fn decided(
     let waits = watch.waits_for_hello();
     if waits {
         let begun = Instant::now();
-        let look = match first_bytes(gate, &mut io.stream, &mut io.buffer).await {
+        let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
             Ok(look) => look,
             Err(why) => return end(account, &why),
         };
@@ -123,7 +123,7 @@ async fn after_hello(
         return Next::Gone;
     }
     let begun = Instant::now();
-    let look = match first_bytes(gate, &mut io.stream, &mut io.buffer).await {
+    let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
         Ok(look) => look,
         Err(why) => {
             refused(account, &asked, &why);

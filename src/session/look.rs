@@ -38,16 +38,34 @@ impl Look {
     }
 }
 
+/// What a client that has said too little to be recognised is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until it is plain what it speaks.
+    Any,
+    /// Only while it may become TLS or a nested CONNECT: any protocol may pass, and the origin may be
+    /// waiting for these few bytes.
+    WhatIsHeld,
+}
+
 /// Reads until it is plain what the client speaks, for TLS to a whole ClientHello; what was read
 /// stays in the buffer, whose growth the hello's limits bound.
 ///
 /// # Errors
 /// The client closed, or said too little in the time a hello may take.
-pub(super) async fn first_bytes(gate: &Gate, stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Look, Why> {
+pub(super) async fn first_bytes(
+    gate: &Gate,
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    patience: Patience,
+) -> Result<Look, Why> {
     let reading = async {
         loop {
             if let Some(look) = look_at(gate, buffer) {
                 return Ok(look);
+            }
+            if patience == Patience::WhatIsHeld && !buffer.is_empty() && !may_be_held(buffer) {
+                return Ok(Look::Other);
             }
             buffer.reserve(2048);
             match stream.read_buf(buffer).await {
@@ -71,6 +89,15 @@ fn look_at(gate: &Gate, bytes: &BytesMut) -> Option<Look> {
         Sniffed::Ssh => Some(Look::Ssh),
         Sniffed::Other => Some(Look::Other),
     }
+}
+
+/// Whether these first bytes may go on as a TLS handshake record or as a CONNECT.
+fn may_be_held(bytes: &[u8]) -> bool {
+    let prefix_of = |whole: &[u8]| {
+        let length = bytes.len().min(whole.len());
+        bytes.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(whole.get(..length).unwrap_or_default()))
+    };
+    prefix_of(b"\x16\x03") || prefix_of(b"CONNECT ") || matches!(bytes.first(), Some(b'\r' | b'\n'))
 }
 
 /// The SNI must name the CONNECT's host. A tunnel to an address has no name to compare, and sends

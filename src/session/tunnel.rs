@@ -11,7 +11,7 @@ use crate::policy::{Permit, TunnelLimits};
 use super::account::{Asked, End, Ending, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
-use super::look::{ALERT_UNRECOGNIZED_NAME, Look, first_bytes, sni_agrees};
+use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes, sni_agrees};
 use super::relay::{self, Ended};
 use super::tunnels::{Entry, Tunnel};
 use super::why::Why;
@@ -122,7 +122,7 @@ impl Tunnelled {
         let gate = &*worker.gate;
         let begun = Instant::now();
         let mut buffer = BytesMut::from(self.early_up.as_slice());
-        let looked = first_bytes(gate, client, &mut buffer).await;
+        let looked = first_bytes(gate, client, &mut buffer, Patience::WhatIsHeld).await;
         self.early_up = buffer.to_vec();
         // Whoever says less than a hello in that time says something that is not held to one.
         let Ok(look) = looked else { return None };
