@@ -47,6 +47,8 @@ const INTRANET: &str = "intranet.supplier.example";
 const MIRROR: &str = "gate.supplier.example";
 const COMMAND_SERVER: &str = "update.c2.example";
 const UNKNOWN: &str = "unknown.example";
+/// Every page of the web server has a picture from here.
+const TRACKER: &str = "tracker.example";
 /// Asked for by the client itself, before the wall stands.
 const CONTROL: &str = "control.example";
 
@@ -94,6 +96,7 @@ impl Lab {
                 (MIRROR, GATE_OUTSIDE),
                 (COMMAND_SERVER, WEB),
                 (UNKNOWN, WEB),
+                (TRACKER, WEB),
                 (CONTROL, WEB),
             ],
         );
@@ -245,14 +248,21 @@ fn a_browser_reaches_what_is_allowed_and_nothing_else_and_all_of_it_is_on_record
     assert_eq!(record["status"], 403);
     assert_page_says(&denied, record, &["known command servers", &policy_line("known command servers"), "lang=\"en\""]);
 
+    let picture = evidence.of_page(TRACKER, "/dot.png");
+    assert_eq!(picture.events, ["refused"], "an allowed page brings in nothing that is not");
+    assert_eq!((&picture["reason"], &picture["referer_host"]), (&"no_rule".into(), &PORTAL.into()));
+
     // Chromium shows a page of its own for a refused CONNECT, and tries again by itself.
     assert_eq!(denied_tunnel.error.as_deref(), Some("ERR_TUNNEL_CONNECTION_FAILED"));
-    let tunnels = evidence.of_host(UNKNOWN);
-    assert!(!tunnels.is_empty());
-    for record in tunnels {
-        assert_eq!(record.events, ["refused"]);
-        assert_eq!((&record["method"], &record["reason"]), (&"CONNECT".into(), &"no_rule".into()));
-        assert_eq!(record["client"], CLIENT);
+    for host in [UNKNOWN, TRACKER] {
+        let is_tunnel = |record: &&Exchange| record["method"] == "CONNECT";
+        let tunnels: Vec<_> = evidence.of_host(host).into_iter().filter(is_tunnel).collect();
+        assert!(!tunnels.is_empty(), "{host}");
+        for record in tunnels {
+            assert_eq!(record.events, ["refused"], "{record:?}");
+            assert_eq!((&record["reason"], &record["port"]), (&"no_rule".into(), &443.into()), "{record:?}");
+            assert_eq!((&record["client"], &record["status"]), (&CLIENT.into(), &403.into()), "{record:?}");
+        }
     }
 
     for (host, page, detail) in [(INTRANET, private, "10.0.0.0/8"), (MIRROR, mirror, "the gate itself")] {

@@ -74,7 +74,7 @@ http {
         listen 443 ssl http2;
         ssl_certificate web.crt;
         ssl_certificate_key web.key;
-        location / { return 200 "<!doctype html><title>origin</title><p>This is $host over $scheme.</p>"; }
+        location / { return 200 "<!doctype html><title>origin</title><p>This is $host over $scheme.</p><img src=//tracker.example/dot.png>"; }
     }
 }
 "#;

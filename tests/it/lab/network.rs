@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -67,14 +68,16 @@ pub(super) struct Network {
     prefix: String,
 }
 
+const PREFIX: &str = "sekisho-lab-";
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 impl Network {
     /// Three machines, cabled and addressed, with forwarding on and no wall.
     pub(super) fn make() -> Self {
+        sweep();
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         // Named before anything is made, so that a failure half-way is cleaned up too.
-        let network = Self { prefix: format!("sekisho-{}-{number}", std::process::id()) };
+        let network = Self { prefix: format!("{PREFIX}{}-{number}", std::process::id()) };
         for machine in [Machine::Client, Machine::Gateway, Machine::Internet] {
             run(Command::new("ip").args(["netns", "add", &network.name(machine)]));
             network.inside(machine, || without_ipv6().unwrap());
@@ -150,6 +153,19 @@ impl Network {
             number.parse().unwrap()
         };
         Counters { web: packets("web"), dns: packets("dns"), gateway: packets("gateway") }
+    }
+}
+
+/// Ends what a run that was killed has left: namespaces named by a process that is no more.
+fn sweep() {
+    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let mut parts = rest.split('-');
+        let (Some(pid), Some(number)) = (parts.next(), parts.next()) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            drop(Network { prefix: format!("{PREFIX}{pid}-{number}") });
+        }
     }
 }
 
