@@ -230,30 +230,46 @@ fn a_browser_reaches_what_is_allowed_and_nothing_else_and_all_of_it_is_on_record
     }
     let denied = browser.visit(&format!("http://{COMMAND_SERVER}/beacon"));
     let denied_tunnel = browser.visit(&format!("https://{UNKNOWN}/"));
+    // Chromium shows a page of its own for a refused CONNECT.
+    assert_eq!(denied_tunnel.error.as_deref(), Some("ERR_TUNNEL_CONNECTION_FAILED"));
     let private = browser.visit_in("ja", &format!("http://{INTRANET}/"));
     let mirror = browser.visit_in("ja", &format!("http://{MIRROR}/"));
     let direct = browser.visit_without_gate(&format!("http://{PORTAL}/direct"), WEB);
     assert_eq!(direct.error.as_deref(), Some("ERR_CONNECTION_REFUSED"));
 
-    // The private host and the gate itself are there to be reached: it is the guard that refuses them.
+    // The private host is there to be reached: it is the guard that refuses it.
     lab.network.inside(Machine::Gateway, || connect(&format!("{PRIVATE}:80"))).unwrap();
 
     let evidence = lab.finish();
+    assert_denied_by_rule(&evidence, &denied);
+    assert_denied_unnamed(&evidence);
+    assert_refused_by_guard(&evidence, INTRANET, &private, "10.0.0.0/8");
+    assert_refused_by_guard(&evidence, MIRROR, &mirror, "the gate itself");
+    assert_allowed(&evidence);
+    assert_eq!(evidence.asked_for(), [MIRROR, INTRANET, PORTAL], "no name that is denied was asked for");
+    assert!(evidence.requests().all(|[_, _, host, ..]| host == PORTAL));
+    assert!(evidence.requests().any(|request| request[0] == "https" && request[4] == "/orders"));
+    evidence.assert_no_passage_without_record();
+    assert!(evidence.counters.web > 0, "the browser that went without the gate ran into the wall");
+}
 
+fn assert_denied_by_rule(evidence: &Evidence, page: &Visit) {
     let record = evidence.of_page(COMMAND_SERVER, "/beacon");
     assert_eq!(record.events, ["refused"]);
     assert_eq!(record["reason"], "rule");
     assert_eq!(record["rule"], "known command servers");
     assert_eq!(record["client"], CLIENT);
     assert_eq!(record["status"], 403);
-    assert_page_says(&denied, record, &["known command servers", &policy_line("known command servers"), "lang=\"en\""]);
+    assert_page_says(page, record, &["known command servers", &policy_line("known command servers"), "lang=\"en\""]);
+}
 
+/// What an allowed page brings in, and tunnels.
+fn assert_denied_unnamed(evidence: &Evidence) {
     let picture = evidence.of_page(TRACKER, "/dot.png");
     assert_eq!(picture.events, ["refused"], "an allowed page brings in nothing that is not");
     assert_eq!((&picture["reason"], &picture["referer_host"]), (&"no_rule".into(), &PORTAL.into()));
 
-    // Chromium shows a page of its own for a refused CONNECT, and tries again by itself.
-    assert_eq!(denied_tunnel.error.as_deref(), Some("ERR_TUNNEL_CONNECTION_FAILED"));
+    // Several of each: a browser tries again by itself.
     for host in [UNKNOWN, TRACKER] {
         let is_tunnel = |record: &&Exchange| record["method"] == "CONNECT";
         let tunnels: Vec<_> = evidence.of_host(host).into_iter().filter(is_tunnel).collect();
@@ -264,15 +280,17 @@ fn a_browser_reaches_what_is_allowed_and_nothing_else_and_all_of_it_is_on_record
             assert_eq!((&record["client"], &record["status"]), (&CLIENT.into(), &403.into()), "{record:?}");
         }
     }
+}
 
-    for (host, page, detail) in [(INTRANET, private, "10.0.0.0/8"), (MIRROR, mirror, "the gate itself")] {
-        let record = evidence.of_page(host, "/");
-        assert!(record.is_refused_for("guard_address"), "{record:?}");
-        assert!(record["detail"].as_str().unwrap().contains(detail), "{record:?}");
-        assert_eq!((&record["dialled"], &record["status"]), (&Value::Null, &403.into()), "{record:?}");
-        assert_page_says(&page, record, &["guard_address", detail, "lang=\"ja\""]);
-    }
+fn assert_refused_by_guard(evidence: &Evidence, host: &str, page: &Visit, detail: &str) {
+    let record = evidence.of_page(host, "/");
+    assert!(record.is_refused_for("guard_address"), "{record:?}");
+    assert!(record["detail"].as_str().unwrap().contains(detail), "{record:?}");
+    assert_eq!((&record["dialled"], &record["status"]), (&Value::Null, &403.into()), "{record:?}");
+    assert_page_says(page, record, &["guard_address", detail, "lang=\"ja\""]);
+}
 
+fn assert_allowed(evidence: &Evidence) {
     let visit = evidence.of_page(PORTAL, "/orders");
     assert_eq!(visit.events, ["open", "close"]);
     assert_eq!((&visit["rule"], &visit["status"]), (&"suppliers".into(), &200.into()), "{visit:?}");
@@ -284,12 +302,6 @@ fn a_browser_reaches_what_is_allowed_and_nothing_else_and_all_of_it_is_on_record
     assert_eq!((&tunnel["sni"], &tunnel["alpn"]), (&PORTAL.into(), &["h2", "http/1.1"][..].into()), "{tunnel:?}");
     assert!(tunnel["ja4"].as_str().is_some_and(|ja4| ja4.starts_with("t13d")), "{tunnel:?}");
     assert_eq!(tunnel["dialled"], format!("{WEB}:443"));
-
-    assert_eq!(evidence.asked_for(), [MIRROR, INTRANET, PORTAL], "no name that is denied was asked for");
-    assert!(evidence.requests().all(|[_, _, host, ..]| host == PORTAL));
-    assert!(evidence.requests().any(|request| request[0] == "https" && request[4] == "/orders"));
-    evidence.assert_no_passage_without_record();
-    assert!(evidence.counters.web > 0, "the browser that went without the gate ran into the wall");
 }
 
 /// The page of a refusal names its exchange, whom to ask, and what else a person needs.

@@ -93,26 +93,40 @@ impl Evidence {
         for request in self.requests() {
             let [scheme, sender, host, _, path, _] = request;
             assert_eq!(sender, GATE_OUTSIDE, "{request:?}");
-            let opened = self.of_host(host).into_iter().any(|exchange| {
-                let is_it = match scheme {
-                    "https" => exchange["method"] == "CONNECT",
-                    _ => exchange["path"] == path,
-                };
-                is_it && exchange.events.first().is_some_and(|event| event == "open")
-            });
-            assert!(opened, "the origin saw {request:?}, of which there is no record");
+            let is_it = |exchange: &&Exchange| match scheme {
+                "https" => exchange["method"] == "CONNECT",
+                _ => exchange["path"] == path,
+            };
+            let records = self.of_host(host).into_iter().filter(is_it);
+            let opened = records.filter(|exchange| exchange.events.first().is_some_and(|event| event == "open"));
+            // A tunnel carries many requests, everything else one.
+            let seen = match scheme {
+                "https" => 1,
+                _ => self.requests().filter(|other| *other == request).count(),
+            };
+            assert!(opened.count() >= seen, "the origin saw {request:?}, of which there is no record");
         }
     }
 
     pub(super) fn print(&self) {
+        const SHOWN: [&str; 12] = [
+            "method",
+            "host",
+            "port",
+            "path",
+            "reason",
+            "rule",
+            "status",
+            "sni",
+            "alpn",
+            "ja4",
+            "closed_how",
+            "detail",
+        ];
         for exchange in &self.exchanges {
-            let field = |name: &str| match &exchange[name] {
-                Value::Null => "-".to_owned(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let words = ["id", "method", "host", "port", "path", "reason", "rule", "closed_how", "detail"].map(field);
-            println!("recorded   {} {}", exchange.events.join("+"), words.join(" "));
+            let known = SHOWN.iter().filter(|name| !exchange[**name].is_null());
+            let fields: Vec<String> = known.map(|name| format!("{name}={}", exchange[*name])).collect();
+            println!("recorded   {} {} {}", exchange.id(), exchange.events.join("+"), fields.join(" "));
         }
         self.queries.iter().for_each(|query| println!("DNS        query[{query}"));
         self.requests.iter().for_each(|request| println!("origin     {request}"));
