@@ -3,5 +3,6 @@
 
 mod cli;
 mod gate;
+mod lab;
 mod readme;
 mod wire;
