@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -31,42 +30,53 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
 
-/// Carries bytes both ways until both sides have ended, one fails, or the tunnel is cut. What was
-/// read before, towards the origin and towards the client, goes first.
-pub(super) async fn run(
-    client: &mut TcpStream,
-    origin: &mut TcpStream,
-    early: (Vec<u8>, Vec<u8>),
-    tunnel: &Tunnel,
-) -> Ended {
-    let (mut client_read, mut client_write) = client.split();
-    let (mut origin_read, mut origin_write) = origin.split();
-    let (mut up, mut down) = (Way::new(early.0), Way::new(early.1));
-    let mut first = None;
-    poll_fn(|context| {
+/// Both sockets of a tunnel, and what is under way between them.
+pub(super) struct Relay {
+    pub(super) client: TcpStream,
+    pub(super) origin: TcpStream,
+    up: Way,
+    down: Way,
+    /// Who ended its stream first.
+    first: Option<&'static str>,
+}
+
+impl Relay {
+    /// What was read before, towards the origin and towards the client, goes first.
+    pub(super) fn new(client: TcpStream, origin: TcpStream, early_up: Vec<u8>, early_down: Vec<u8>) -> Self {
+        Self { client, origin, up: Way::new(early_up), down: Way::new(early_down), first: None }
+    }
+
+    /// Bytes of the client that were read elsewhere, before [`Relay::poll`] was first called.
+    pub(super) fn send_up(&mut self, bytes: Vec<u8>) {
+        self.up = Way::new(bytes);
+    }
+
+    /// Carries bytes both ways; ready when both sides have ended, one fails, or the tunnel is cut.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, tunnel: &Tunnel) -> Poll<Ended> {
         if let Some(cut) = tunnel.poll_cut(context) {
             return Poll::Ready(cut.into());
         }
+        let (mut client_read, mut client_write) = self.client.split();
+        let (mut origin_read, mut origin_write) = self.origin.split();
         let mut moved = 0;
-        let up_polled = up.poll(context, &mut client_read, &mut origin_write, &mut moved);
+        let up_polled = self.up.poll(context, &mut client_read, &mut origin_write, &mut moved);
         tunnel.moved_up(moved);
         moved = 0;
-        let down_polled = down.poll(context, &mut origin_read, &mut client_write, &mut moved);
+        let down_polled = self.down.poll(context, &mut origin_read, &mut client_write, &mut moved);
         tunnel.moved_down(moved);
         for (polled, reader, writer) in [(up_polled, "client", "origin"), (down_polled, "origin", "client")] {
             match polled {
                 Polled::Failed(Failed::Read) => return Poll::Ready(Ended { by: reader, how: "reset" }),
                 Polled::Failed(Failed::Write) => return Poll::Ready(Ended { by: writer, how: "reset" }),
-                Polled::Done => first = first.or(Some(reader)),
+                Polled::Done => self.first = self.first.or(Some(reader)),
                 Polled::Pending => {}
             }
         }
-        match (up.done(), down.done(), first) {
+        match (self.up.done(), self.down.done(), self.first) {
             (true, true, Some(by)) => Poll::Ready(Ended { by, how: "closed" }),
             _ => Poll::Pending,
         }
-    })
-    .await
+    }
 }
 
 impl From<Cut> for Ended {

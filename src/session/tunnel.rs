@@ -12,7 +12,7 @@ use super::account::{Asked, End, Ending, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes, sni_agrees};
-use super::relay::{self, Ended};
+use super::relay::{Ended, Relay};
 use super::tunnels::{Entry, Tunnel};
 use super::why::Why;
 
@@ -20,8 +20,7 @@ use super::why::Why;
 pub(super) struct Tunnelled {
     origin: TcpStream,
     ending: Ending,
-    /// Taken when the tunnel is entered among the live ones.
-    entry: Option<Box<Entry>>,
+    entry: Entry,
     /// Bytes already read that go to the origin first.
     pub(super) early_up: Vec<u8>,
     /// Bytes already read that go to the client first.
@@ -88,74 +87,75 @@ impl Tunnelled {
             idle: limits.idle.unwrap_or(gate.limits.tunnel_idle),
             lifetime: limits.lifetime.unwrap_or(gate.limits.tunnel_lifetime),
         };
-        Self { origin, ending, entry: Some(Box::new(entry)), early_up: Vec::new(), early_down: Vec::new(), watch: None }
+        Self { origin, ending, entry, early_up: Vec::new(), early_down: Vec::new(), watch: None }
     }
 
     /// Carries bytes both ways to the tunnel's end, and records it.
-    pub(super) async fn carry(mut self, worker: &Worker, mut client: TcpStream) {
-        let Some(entry) = self.entry.take() else { return };
-        let tunnel = worker.tunnels.enter(*entry);
-        let _counted = Counted::new(&worker.gate.counters.tunnels);
-        let ended = match self.watch.take() {
-            None => None,
-            Some(watch) => match speaks_first(&client, &self.origin, &tunnel).await {
-                Ok(Speaks::Origin) => None,
-                Ok(Speaks::Client) => Box::pin(self.look(worker, &mut client, *watch)).await,
-                Err(ended) => Some(ended),
-            },
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                let early = (std::mem::take(&mut self.early_up), std::mem::take(&mut self.early_down));
-                relay::run(&mut client, &mut self.origin, early, &tunnel).await
+    // Not an `async fn`: its arguments would be held a second time beside what is made of them.
+    pub(super) fn carry(self, worker: &Worker, client: TcpStream) -> impl Future<Output = ()> {
+        let Self { origin, ending, entry, early_up, early_down, watch } = self;
+        let tunnel = worker.tunnels.enter(entry);
+        let mut relay = Relay::new(client, origin, early_up, early_down);
+        async move {
+            let _counted = Counted::new(&worker.gate.counters.tunnels);
+            let mut ended = None;
+            if let Some(watch) = watch {
+                match speaks_first(&relay, &tunnel).await {
+                    Ok(Speaks::Origin) => {}
+                    Ok(Speaks::Client) => ended = Box::pin(look(worker, &mut relay, &ending, *watch)).await,
+                    Err(cut) => ended = Some(cut),
+                }
             }
-        };
-        worker.tunnels.leave(&tunnel);
-        let (up, down) = tunnel.bytes();
-        let first_byte = tunnel.first_byte(self.ending.begun);
-        self.ending.close(&worker.gate, End { by: ended.by, how: ended.how, up, down }, first_byte);
-    }
-
-    /// Looks at the client's first bytes, records what they are, and ends the tunnel if they may not be.
-    async fn look(&mut self, worker: &Worker, client: &mut TcpStream, watch: Watch) -> Option<Ended> {
-        let gate = &*worker.gate;
-        let begun = Instant::now();
-        let mut buffer = BytesMut::from(self.early_up.as_slice());
-        let looked = first_bytes(gate, client, &mut buffer, Patience::WhatIsHeld).await;
-        self.early_up = buffer.to_vec();
-        // Whoever says less than a hello in that time says something that is not held to one.
-        let Ok(look) = looked else { return None };
-        let judged = watch.judge(&look);
-        self.ending.first_bytes(gate, |record| {
-            record.carries = Some(look.carries());
-            if let Look::Tls(hello) = &look {
-                describe_hello(record, hello);
-                record.hello_us = u64::try_from(begun.elapsed().as_micros()).ok();
-            }
-            if let Ok(Some(would)) = &judged {
-                describe_would(record, would);
-            }
-        });
-        let why = judged.err()?;
-        if matches!(look, Look::Tls(_)) {
-            let _ = write_all(client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
+            let ended = match ended {
+                Some(ended) => ended,
+                None => poll_fn(|context| relay.poll(context, &tunnel)).await,
+            };
+            worker.tunnels.leave(&tunnel);
+            let (up, down) = tunnel.bytes();
+            let first_byte = tunnel.first_byte(ending.begun);
+            ending.close(&worker.gate, End { by: ended.by, how: ended.how, up, down }, first_byte);
         }
-        linger(client).await;
-        Some(Ended { by: "gate", how: why.code })
     }
 }
 
+/// Looks at the client's first bytes, records what they are, and ends the tunnel if they may not be.
+async fn look(worker: &Worker, relay: &mut Relay, ending: &Ending, watch: Watch) -> Option<Ended> {
+    let gate = &*worker.gate;
+    let begun = Instant::now();
+    let mut buffer = BytesMut::new();
+    let looked = first_bytes(gate, &mut relay.client, &mut buffer, Patience::WhatIsHeld).await;
+    relay.send_up(buffer.to_vec());
+    // Whoever says less than a hello in that time says something that is not held to one.
+    let Ok(look) = looked else { return None };
+    let judged = watch.judge(&look);
+    ending.first_bytes(gate, |record| {
+        record.carries = Some(look.carries());
+        if let Look::Tls(hello) = &look {
+            describe_hello(record, hello);
+            record.hello_us = u64::try_from(begun.elapsed().as_micros()).ok();
+        }
+        if let Ok(Some(would)) = &judged {
+            describe_would(record, would);
+        }
+    });
+    let why = judged.err()?;
+    if matches!(look, Look::Tls(_)) {
+        let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
+    }
+    linger(&mut relay.client).await;
+    Some(Ended { by: "gate", how: why.code })
+}
+
 /// Waits, holding nothing, until one side has something to say or the tunnel is cut.
-async fn speaks_first(client: &TcpStream, origin: &TcpStream, tunnel: &Tunnel) -> Result<Speaks, Ended> {
+async fn speaks_first(relay: &Relay, tunnel: &Tunnel) -> Result<Speaks, Ended> {
     poll_fn(|context| {
         if let Some(cut) = tunnel.poll_cut(context) {
             return Poll::Ready(Err(cut.into()));
         }
-        if client.poll_read_ready(context).is_ready() {
+        if relay.client.poll_read_ready(context).is_ready() {
             return Poll::Ready(Ok(Speaks::Client));
         }
-        if origin.poll_read_ready(context).is_ready() {
+        if relay.origin.poll_read_ready(context).is_ready() {
             return Poll::Ready(Ok(Speaks::Origin));
         }
         Poll::Pending
