@@ -1,8 +1,18 @@
 //! The gate as a whole, on real sockets and a real journal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod cli;
 mod gate;
+mod name_server;
+mod origin;
+mod peer;
+
+mod cli;
 mod lab;
 mod readme;
+mod walk;
 mod wire;
+mod wire_answers;
+mod wire_bodies;
+mod wire_heads;
+mod wire_hosts;
+mod wire_neighbours;
