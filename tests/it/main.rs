@@ -7,8 +7,16 @@ mod origin;
 mod peer;
 
 mod cli;
+mod forward;
+mod forward_bodies;
+mod forward_upgrade;
 mod lab;
 mod readme;
+mod tunnel;
+mod tunnel_ends;
+mod tunnel_hello;
+mod tunnel_lab;
+mod tunnel_port80;
 mod walk;
 mod wire;
 mod wire_answers;

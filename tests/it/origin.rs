@@ -71,8 +71,25 @@ impl Origin {
         Self { address, log: kept }
     }
 
-    /// The echoing origin of [`Origin::start`] on `listener`.
-    pub(crate) fn echoing_on(listener: TcpListener) -> Self {
+    /// An origin that sends back every byte, and ends when the other side does.
+    pub(crate) fn echo() -> Self {
+        Self::echo_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+    }
+
+    /// The same on a listener of the caller's.
+    pub(crate) fn echo_on(listener: TcpListener) -> Self {
+        Self::on(listener, |mut peer, _| {
+            loop {
+                let bytes = peer.some();
+                if bytes.is_empty() || peer.try_send(&bytes).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// The origin of [`Origin::start`] on `listener`.
+    pub(crate) fn start_on(listener: TcpListener) -> Self {
         let answer = |request: &Message| {
             format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
         };

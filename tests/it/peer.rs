@@ -132,6 +132,14 @@ impl Peer {
         self.held.drain(..count).collect()
     }
 
+    /// What has come or comes next; nothing at the end of the stream.
+    pub(crate) fn some(&mut self) -> Vec<u8> {
+        if self.held.is_empty() {
+            self.fill();
+        }
+        std::mem::take(&mut self.held)
+    }
+
     /// Everything up to the end of the stream, and how it ended.
     pub(crate) fn rest(&mut self) -> (Vec<u8>, End) {
         loop {
