@@ -7,9 +7,12 @@ mod origin;
 mod peer;
 
 mod cli;
+mod evidence;
+mod evidence_lost;
 mod forward;
 mod forward_bodies;
 mod forward_upgrade;
+mod guard;
 mod lab;
 mod readme;
 mod tunnel;

@@ -12,11 +12,14 @@ pub(crate) struct Origin {
     log: Log,
 }
 
+/// The bytes of one connection.
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
 /// What an origin was sent.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     requests: Arc<Mutex<Vec<Message>>>,
-    connections: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    connections: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Log {
@@ -62,7 +65,7 @@ impl Origin {
         let serve = Arc::new(serve);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let bytes = Arc::new(Mutex::new(Vec::new()));
+                let bytes = Bytes::default();
                 log.connections.lock().unwrap().push(bytes.clone());
                 let (log, serve) = (log.clone(), serve.clone());
                 std::thread::spawn(move || serve(Peer::new(stream, Some(bytes)), &log));

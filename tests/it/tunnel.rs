@@ -138,8 +138,12 @@ fn the_record_says_what_a_refused_tunnel_carried() {
 #[test]
 fn a_rule_may_open_its_tunnel_to_any_protocol_and_the_record_says_which() {
     let mut lab = Lab::new("protocol = \"any\"");
-    let cases: [(&[u8], &str); 4] =
-        [(b"SSH-2.0-OpenSSH_9.2\r\n", "ssh"), (b"GET / HTTP/1.1\r\n\r\n", "http"), (b"\0\x01\x02\x03", "other"), (b"\x05", "other")];
+    let cases: [(&[u8], &str); 4] = [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "ssh"),
+        (b"GET / HTTP/1.1\r\n\r\n", "http"),
+        (b"\0\x01\x02\x03", "other"),
+        (b"\x05", "other"),
+    ];
     for (bytes, _) in cases {
         let mut client = lab.open("a.test");
         client.send(bytes);

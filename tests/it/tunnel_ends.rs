@@ -106,7 +106,7 @@ fn a_tunnel_that_nobody_reads_waits_and_is_not_held_in_memory() {
             peer.send([b'a'; 1 << 16]);
             let _ = sender.send(sent + 1);
         }
-        let _ = peer.finish();
+        peer.finish();
         peer.rest();
     });
     let lab = Lab::with(origin, ANY, "");

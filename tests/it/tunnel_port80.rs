@@ -21,7 +21,8 @@ fn lab(rule: &str) -> Lab {
     let origin = Origin::on(listener_of_its_own(80), |mut peer, log| {
         let Some(request) = peer.head() else { return };
         log.note(&request);
-        let _ = peer.try_send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
+        let _ =
+            peer.try_send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
         let bytes = peer.some();
         let _ = peer.try_send(bytes.to_ascii_uppercase());
         peer.rest();
@@ -63,7 +64,10 @@ fn a_websocket_handshake_passes_and_is_an_exchange_inside_the_connects() {
     let records = lab.gate.records();
     let inner = |record: &&Value| record["event"] == "open" && record["path"] == "/chat";
     let inner = records.iter().find(inner).unwrap_or_else(|| panic!("{records:#?}"));
-    assert_eq!((&inner["scheme"], &inner["method"], &inner["host"]), (&"http".into(), &"GET".into(), &"ws.test".into()));
+    assert_eq!(
+        (&inner["scheme"], &inner["method"], &inner["host"]),
+        (&"http".into(), &"GET".into(), &"ws.test".into())
+    );
     assert_eq!((&inner["rule"], &inner["port"]), (&"sockets".into(), &80.into()));
     let parent = &inner["parent"];
     assert!(parent.is_string() && *parent != inner["id"], "{inner}");
@@ -96,14 +100,21 @@ fn everything_else_inside_is_refused_and_the_origin_sees_nothing() {
         let mut client = lab.open("ws.test:80");
         client.send(bytes);
         let (answer, _) = client.rest();
-        assert!(!answer.starts_with(b"HTTP/1.1 101") && !answer.starts_with(b"HTTP/1.1 200"), "{}", bytes.escape_ascii());
+        assert!(
+            !answer.starts_with(b"HTTP/1.1 101") && !answer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            bytes.escape_ascii()
+        );
     }
     assert_eq!(lab.origin.bytes().concat(), b"", "no byte reached the origin");
     let records = lab.gate.records();
     let refused = |record: &&Value| record["event"] == "refused" || record["closed_by"] == "gate";
     assert!(records.iter().filter(refused).count() >= cases.len(), "each is on record: {records:#?}");
     for reason in ["host_mismatch", "h2c_upgrade", "nested_connect"] {
-        assert!(records.iter().any(|record| record["reason"] == reason || record["closed_how"] == reason), "{reason}: {records:#?}");
+        assert!(
+            records.iter().any(|record| record["reason"] == reason || record["closed_how"] == reason),
+            "{reason}: {records:#?}"
+        );
     }
 }
 
