@@ -139,6 +139,11 @@ impl Gate {
         self.records().into_iter().filter(|record| record["event"] == event).collect()
     }
 
+    /// Drains the gate and gives every exchange that was let out, in order of opening.
+    pub(crate) fn exchanges(&mut self) -> Vec<Value> {
+        exchanges(&self.records())
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -170,6 +175,21 @@ pub(crate) fn segments(data_dir: &Path) -> Vec<PathBuf> {
 pub(crate) fn records(data_dir: &Path) -> Vec<Value> {
     let text: String = segments(data_dir).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// All that is on record of each exchange that was let out, in order of opening: the fields of its
+/// records, of which each tells what those before it could not know.
+pub(crate) fn exchanges(records: &[Value]) -> Vec<Value> {
+    let mut whole = Vec::new();
+    for open in records.iter().filter(|record| record["event"] == "open") {
+        let mut fields = serde_json::Map::new();
+        for record in records.iter().filter(|record| record["id"] == open["id"]) {
+            fields.extend(record.as_object().unwrap().clone());
+        }
+        assert_eq!(fields["event"], "close", "the last record of an exchange closes it: {fields:#?}");
+        whole.push(Value::Object(fields));
+    }
+    whole
 }
 
 /// The one record of this event with this exchange id.

@@ -1,6 +1,6 @@
 //! CONNECT judged by what is known before the tunnel, and tunnels judged by their first bytes.
 
-use crate::gate::{Gate, event_of};
+use crate::gate::{Gate, exchanges};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::End;
@@ -23,7 +23,7 @@ fn a_hello_passes_however_it_is_cut_and_the_record_tells_it() {
         }
     }
     assert_eq!(lab.origin.bytes(), sent);
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     assert_eq!(closes.len(), sent.len());
     for close in closes {
         assert_eq!((&close["sni"], &close["ja4"], &close["ech"]), (&"a.test".into(), &CURL.into(), &false.into()));
@@ -48,7 +48,7 @@ fn every_recorded_client_gets_through_to_the_name_it_asks_for() {
         client.send(&bytes);
         assert_eq!(client.take(bytes.len()), bytes, "{name}");
     }
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     assert!(closes.iter().all(|close| close["ja4"].is_string() && close["tls_key"].is_string()), "{closes:#?}");
 }
 
@@ -68,7 +68,7 @@ fn a_server_name_that_is_not_the_hosts_ends_the_tunnel_before_a_byte_is_sent() {
         assert_eq!(client.rest(), (ALERT.to_vec(), End::Closed), "{name} to {host}");
     }
     assert_eq!(lab.seen(), b"");
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     assert_eq!(closes.len(), cases.len());
     for close in closes {
         assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"sni_mismatch".into()), "{close}");
@@ -88,7 +88,7 @@ fn a_rule_may_relax_the_server_name() {
     let mut client = lab.open("a.test");
     client.send("SSH-2.0-OpenSSH_9.2\r\n");
     assert_eq!(client.rest().0, b"", "what is not TLS is still closed");
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     assert_eq!(closes[0]["sni"], "update.googleapis.com");
     assert_eq!(closes[3]["closed_how"], "not_tls");
 }
@@ -115,7 +115,7 @@ fn what_is_not_tls_is_closed_by_the_name_of_its_reason() {
         client.rest();
     }
     assert_eq!(lab.seen(), b"", "no byte reached the origin");
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     let reasons: Vec<_> = closes.iter().map(|close| close["closed_how"].as_str().unwrap()).collect();
     assert_eq!(reasons, NOT_TLS.map(|(_, reason, _)| reason));
     assert!(closes.iter().all(|close| close["closed_by"] == "gate"), "{closes:#?}");
@@ -130,7 +130,7 @@ fn the_record_says_what_a_refused_tunnel_carried() {
         client.send(bytes);
         client.rest();
     }
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     let carries: Vec<_> = closes.iter().map(|close| close["carries"].as_str().unwrap_or_default()).collect();
     assert_eq!(carries, known.iter().map(|(_, carries)| *carries).collect::<Vec<_>>());
 }
@@ -149,7 +149,7 @@ fn a_rule_may_open_its_tunnel_to_any_protocol_and_the_record_says_which() {
         client.send(bytes);
         assert_eq!(client.take(bytes.len()), bytes);
     }
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     let carries: Vec<_> = closes.iter().map(|close| close["carries"].as_str().unwrap_or_default()).collect();
     assert_eq!(carries, cases.map(|(_, carries)| carries));
 }
@@ -173,7 +173,7 @@ fn a_second_proxy_behind_the_gate_is_denied_also_where_any_protocol_is_open() {
         assert_eq!(client.rest().0, b"", "{bytes:?}");
     }
     assert_eq!(lab.seen(), b"");
-    let closes = lab.gate.events("close");
+    let closes = lab.gate.exchanges();
     assert!(closes.iter().all(|close| close["closed_how"] == "nested_connect"), "{closes:#?}");
 }
 
@@ -219,8 +219,7 @@ fn a_port_that_no_rule_opens_is_refused_before_dns_and_443_is_open() {
     let refused: Vec<_> = records.iter().filter(|record| record["event"] == "refused").collect();
     assert!(refused.len() == 5 && refused.iter().all(|record| record["reason"] == "port_not_opened"), "{refused:#?}");
     assert!(refused.iter().all(|record| record["rule"] == "a"), "the rule that came nearest is named: {refused:#?}");
-    let open = records.iter().find(|record| record["event"] == "open").unwrap();
-    assert_eq!(event_of(&records, "close", &open["id"])["dialled"], origin.address.to_string().as_str());
+    assert_eq!(exchanges(&records)[0]["dialled"], origin.address.to_string().as_str());
 }
 
 #[test]

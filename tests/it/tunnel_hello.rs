@@ -1,5 +1,7 @@
 //! Rules that wait for the hello: 200 first, then the hello, then the verdict, and only then a dial.
 
+use serde_json::Value;
+
 use crate::gate::Gate;
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
@@ -114,21 +116,42 @@ fn a_dial_that_fails_after_the_hello_ends_with_an_alert() {
     assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"connect_failed".into()), "{close}");
 }
 
-#[test]
-fn what_is_not_tls_is_refused_without_a_dial_by_the_name_of_its_reason() {
-    let mut lab = for_curl("");
-    let cases: [(&[u8], &str); 3] = [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not_tls"),
-        (b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "not_tls"),
-        (b"CONNECT b.test:443 HTTP/1.1\r\n\r\n", "nested_connect"),
-    ];
-    for (bytes, _) in cases {
-        let mut client = lab.open("a.test");
-        client.send(bytes);
-        client.rest();
-    }
+/// First bytes that show no hello, what they are, and what the refusal is called.
+const NO_HELLO: [(&[u8], &str, &str); 3] = [
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "ssh", "no_rule"),
+    (b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "http", "no_rule"),
+    (b"\0\x01\x02\x03", "other", "no_rule"),
+];
+
+fn refused_without_hello(lab: &mut Lab, bytes: &[u8]) -> Value {
+    let mut client = lab.open("a.test");
+    client.send(bytes);
+    assert_eq!(client.rest().0, b"", "an alert means nothing to what is not TLS");
+    drop(client);
+    let mut refused = lab.gate.events("refused");
+    assert_eq!(refused.len(), 1, "{refused:#?}");
     assert_eq!((lab.origin.connections(), lab.names.asked().len()), (0, 0));
-    let refused = lab.gate.events("refused");
-    let reasons: Vec<_> = refused.iter().map(|record| record["reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, cases.map(|(_, reason)| reason));
+    refused.remove(0)
+}
+
+#[test]
+fn what_shows_no_hello_matches_no_rule_that_asks_for_one_and_nothing_is_dialled() {
+    for (bytes, _, reason) in NO_HELLO {
+        let record = refused_without_hello(&mut for_curl(""), bytes);
+        assert_eq!((&record["reason"], &record["verdict"]), (&reason.into(), &"deny".into()), "{record}");
+    }
+}
+
+#[test]
+fn the_refusal_of_what_shows_no_hello_says_what_it_was() {
+    for (bytes, carries, _) in NO_HELLO {
+        let record = refused_without_hello(&mut for_curl(""), bytes);
+        assert_eq!(record["carries"], carries, "{record}");
+    }
+}
+
+#[test]
+fn a_second_proxy_is_named_also_where_a_rule_waited_for_the_hello() {
+    let record = refused_without_hello(&mut for_curl(""), b"CONNECT b.test:443 HTTP/1.1\r\n\r\n");
+    assert_eq!(record["reason"], "nested_connect", "{record}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::gate::{Gate, event_of};
+use crate::gate::{Gate, exchanges};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::Peer;
@@ -72,7 +72,8 @@ fn a_websocket_handshake_passes_and_is_an_exchange_inside_the_connects() {
     let parent = &inner["parent"];
     assert!(parent.is_string() && *parent != inner["id"], "{inner}");
     assert!(records.iter().any(|record| record["id"] == *parent && record["method"] == "CONNECT"), "{records:#?}");
-    let close = event_of(&records, "close", &inner["id"]);
+    let whole = exchanges(&records);
+    let close = whole.iter().find(|exchange| exchange["id"] == inner["id"]).unwrap();
     assert_eq!((&close["carries"], &close["status"]), (&"websocket".into(), &101.into()), "{close}");
     assert!(close["bytes_up"].as_u64() > Some(3) && close["bytes_down"].as_u64() > Some(8), "{close}");
     assert!(!serde_json::to_string(&records).unwrap().contains("token"), "the query is not kept");
@@ -110,12 +111,21 @@ fn everything_else_inside_is_refused_and_the_origin_sees_nothing() {
     let records = lab.gate.records();
     let refused = |record: &&Value| record["event"] == "refused" || record["closed_by"] == "gate";
     assert!(records.iter().filter(refused).count() >= cases.len(), "each is on record: {records:#?}");
-    for reason in ["host_mismatch", "h2c_upgrade", "nested_connect"] {
-        assert!(
-            records.iter().any(|record| record["reason"] == reason || record["closed_how"] == reason),
-            "{reason}: {records:#?}"
-        );
+    for reason in ["host_mismatch", "h2c_upgrade", "not_websocket"] {
+        assert!(records.iter().any(|record| record["reason"] == reason), "{reason}: {records:#?}");
     }
+}
+
+#[test]
+fn a_second_proxy_inside_is_refused_by_that_name() {
+    let mut lab = lab("");
+    let mut client = lab.open("ws.test:80");
+    client.send("CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n");
+    assert!(!client.rest().0.starts_with(b"HTTP/1.1 200"));
+    drop(client);
+    let records = lab.gate.records();
+    let named = |record: &Value| record["reason"] == "nested_connect" || record["closed_how"] == "nested_connect";
+    assert!(records.iter().any(named), "{records:#?}");
 }
 
 #[test]
