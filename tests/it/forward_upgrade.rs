@@ -1,6 +1,6 @@
-//! Upgrades of plain requests, and connections to origins that serve more than one.
+//! Upgrades of plain requests.
 
-use crate::gate::{Gate, event_of};
+use crate::gate::Gate;
 use crate::origin::Origin;
 
 const ASK: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -70,66 +70,5 @@ fn other_upgrades_are_not_passed_on() {
         assert_eq!(client.answer().status(), 200, "{lines:?}");
         let seen = origin.requests().pop().unwrap();
         assert_eq!(seen.field("upgrade"), None, "{lines:?}: {}", seen.head);
-    }
-}
-
-#[test]
-fn a_connection_to_an_origin_serves_request_after_request_each_judged_and_recorded() {
-    let origin = Origin::start();
-    let mut gate = Gate::start(&origin.policy());
-    let mut client = gate.client();
-    for _ in 0..4 {
-        client.send(request(&origin, ""));
-        assert_eq!(client.answer().status(), 200);
-    }
-    drop(client);
-    assert_eq!(origin.connections(), 1, "the connection was kept for the next request");
-    let records = gate.records();
-    let opened: Vec<_> = records.iter().filter(|record| record["event"] == "open").collect();
-    assert_eq!(opened.len(), 4);
-    let dialled = origin.address.to_string();
-    for open in opened {
-        assert_eq!(event_of(&records, "close", &open["id"])["dialled"], dialled.as_str());
-    }
-}
-
-#[test]
-fn a_kept_connection_that_the_origin_has_closed_costs_no_request() {
-    let origin = Origin::serving(|mut peer, log| {
-        if let Some(request) = peer.request() {
-            log.note(&request);
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        }
-    });
-    let gate = Gate::start(&origin.policy());
-    let mut client = gate.client();
-    for round in 0..20 {
-        client.send(request(&origin, ""));
-        assert_eq!(client.answer().text(), "ok", "{round}");
-    }
-    assert_eq!(origin.requests().len(), 20, "and none was sent twice");
-}
-
-#[test]
-fn a_connection_is_not_kept_where_its_answer_says_close_or_leaves_bytes_behind() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
-        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n\r\n",
-    ] {
-        let origin = Origin::serving(move |mut peer, log| {
-            while let Some(request) = peer.request() {
-                log.note(&request);
-                peer.send(answer);
-            }
-        });
-        let gate = Gate::start(&origin.policy());
-        let mut client = gate.client();
-        for _ in 0..3 {
-            client.send(request(&origin, ""));
-            assert_eq!(client.answer().text(), "ok", "{answer:?}");
-        }
-        assert_eq!(origin.connections(), 3, "{answer:?}");
     }
 }

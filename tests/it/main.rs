@@ -11,6 +11,7 @@ mod evidence;
 mod evidence_lost;
 mod forward;
 mod forward_bodies;
+mod forward_pool;
 mod forward_upgrade;
 mod guard;
 mod lab;

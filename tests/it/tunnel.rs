@@ -1,5 +1,7 @@
 //! CONNECT judged by what is known before the tunnel, and tunnels judged by their first bytes.
 
+use serde_json::Value;
+
 use crate::gate::{Gate, exchanges};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
@@ -175,6 +177,27 @@ fn a_second_proxy_behind_the_gate_is_denied_also_where_any_protocol_is_open() {
     assert_eq!(lab.seen(), b"");
     let closes = lab.gate.exchanges();
     assert!(closes.iter().all(|close| close["closed_how"] == "nested_connect"), "{closes:#?}");
+}
+
+#[test]
+fn observe_mode_lets_a_tunnel_go_on_and_records_what_would_have_ended_it() {
+    let origin = Origin::echo();
+    let names = NameServer::pointing_to(origin.address.ip());
+    let policy = format!("[policy]\nmode = \"observe\"\n{}", origin.rule_for("*.test", ""));
+    let mut lab = Lab { gate: Gate::configured(&policy, &names.config()), origin, names };
+    let cases =
+        [(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), "not_tls"), (hello("chromium"), "sni_mismatch"), (hello("curl"), "")];
+    for (bytes, _) in &cases {
+        let mut client = lab.open("a.test");
+        client.send(bytes);
+        assert_eq!(client.take(bytes.len()), *bytes);
+    }
+    let exchanges = lab.gate.exchanges();
+    for (exchange, (_, reason)) in exchanges.iter().zip(&cases) {
+        let (would, reason) = if reason.is_empty() { (Value::Null, "rule") } else { ("deny".into(), *reason) };
+        assert_eq!((&exchange["would"], &exchange["reason"]), (&would, &reason.into()), "{exchange}");
+        assert_eq!(exchange["closed_by"], "client", "{exchange}");
+    }
 }
 
 #[test]
