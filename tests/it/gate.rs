@@ -1,13 +1,19 @@
-//! A gate run as a process of its own, and an origin that remembers what it was sent.
+//! A gate run as a process of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::peer::Peer;
+
+/// How long a gate may take to say where it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running gate; it is ended when this is dropped.
 pub(crate) struct Gate {
@@ -16,48 +22,137 @@ pub(crate) struct Gate {
     pub(crate) directory: TempDir,
 }
 
+/// What a gate is started with.
+#[derive(Default)]
+pub(crate) struct Start<'a> {
+    pub(crate) policy: &'a str,
+    /// The text of a config file.
+    pub(crate) config: &'a str,
+    /// Where to listen, if not on a loopback port of the kernel's choice.
+    pub(crate) listen: Option<SocketAddr>,
+    /// A data directory of another gate.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What a shell does before it becomes the gate.
+    pub(crate) before: &'a str,
+}
+
+impl Start<'_> {
+    fn command(&self, directory: &Path) -> Command {
+        let policy = directory.join("policy.toml");
+        std::fs::write(&policy, self.policy).unwrap();
+        let config = directory.join("sekisho.toml");
+        std::fs::write(&config, self.config).unwrap();
+        let listen = self.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)])
+            .args([env!("CARGO_BIN_EXE_sekisho"), "run", "--listen", &listen, "--policy"])
+            .arg(&policy)
+            .arg("--config")
+            .arg(&config)
+            .arg("--data-dir")
+            .arg(self.data_dir.clone().unwrap_or_else(|| directory.join("data")))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a gate that must come up.
+    pub(crate) fn gate(&self) -> Gate {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = self.command(directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let address = proxy_address(child.stdout.take().unwrap());
+        Gate { child, address, directory }
+    }
+
+    /// Runs a gate that must not come up, to its end.
+    pub(crate) fn output(&self) -> Output {
+        let directory = tempfile::tempdir().unwrap();
+        self.command(directory.path()).output().unwrap()
+    }
+}
+
+/// The address in the line that begins with `proxy`; what follows it is read and thrown away.
+fn proxy_address(out: ChildStdout) -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if let Some(rest) = line.strip_prefix("proxy ") {
+                let _ = sender.send(rest.split_whitespace().next().unwrap().parse().unwrap());
+            }
+        }
+    });
+    receiver.recv_timeout(START_TIMEOUT).expect("the gate says where it listens")
+}
+
 impl Gate {
     /// Starts a gate with this policy on a port of the kernel's choice.
     pub(crate) fn start(policy: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("policy.toml");
-        std::fs::write(&file, policy).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
-            .args(["run", "--listen", "127.0.0.1:0", "--policy"])
-            .arg(&file)
-            .arg("--data-dir")
-            .arg(directory.path().join("data"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let address = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-        Self { child, address, directory }
+        Start { policy, ..Start::default() }.gate()
     }
 
-    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+    /// Starts a gate with this policy and this config file.
+    pub(crate) fn configured(policy: &str, config: &str) -> Self {
+        Start { policy, config, ..Start::default() }.gate()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// A connection to the gate.
+    pub(crate) fn client(&self) -> Peer {
+        Peer::connect(self.address)
     }
 
     /// Sends bytes on a connection of their own and reads until the gate closes it.
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut client = self.client();
+        let _ = client.try_send(bytes);
+        client.finish();
+        String::from_utf8_lossy(&client.rest().0).into_owned()
     }
 
     /// Ends the gate by a signal and waits for it.
     pub(crate) fn end(&mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         Command::new("kill").args([signal, &pid]).status().unwrap();
+    }
+
+    /// The exit code; `None` when a signal ended it.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Drains the gate, which must end well, and reads its journal.
+    pub(crate) fn records(&mut self) -> Vec<Value> {
+        assert_eq!(self.end("-TERM"), Some(0), "a drained gate ends with 0");
+        records(&self.data_dir())
+    }
+
+    /// Drains the gate and gives the records of exchanges that have this event.
+    pub(crate) fn events(&mut self, event: &str) -> Vec<Value> {
+        self.records().into_iter().filter(|record| record["event"] == event).collect()
+    }
+
+    /// Drains the gate and gives every exchange that was let out, in order of opening.
+    pub(crate) fn exchanges(&mut self) -> Vec<Value> {
+        exchanges(&self.records())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory that the gate has ever held, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
 
@@ -68,143 +163,39 @@ impl Drop for Gate {
     }
 }
 
-/// Every record of a data directory's journal, parsed.
-pub(crate) fn records(data_dir: &Path) -> Vec<serde_json::Value> {
+/// The segments of a data directory's journal, oldest first.
+pub(crate) fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         std::fs::read_dir(data_dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let text: String = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    paths
+}
+
+/// Every record of a data directory's journal, parsed.
+pub(crate) fn records(data_dir: &Path) -> Vec<Value> {
+    let text: String = segments(data_dir).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// An origin that answers every request with its own head, and remembers what it was sent.
-pub(crate) struct Origin {
-    pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-impl Origin {
-    pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let log = log.clone();
-                std::thread::spawn(move || answer(stream, &log));
-            }
-        });
-        Self { address, seen }
-    }
-
-    /// Heads and bodies, as they arrived.
-    pub(crate) fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// A policy that lets out to this origin alone.
-    pub(crate) fn policy(&self) -> String {
-        format!(
-            "[[rule]]\nname = \"origin\"\nhosts = [\"127.0.0.1\"]\nports = [{}]\nprivate = [\"127.0.0.0/8\"]\n\
-             protocol = \"any\"\nverdict = \"allow\"\n",
-            self.address.port()
-        )
-    }
-}
-
-fn answer(stream: TcpStream, log: &Mutex<Vec<String>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut head = String::new();
-    while let Ok(1..) = reader.read_line(&mut head) {
-        if head.ends_with("\r\n\r\n") {
-            break;
+/// All that is on record of each exchange that was let out, in order of opening: the fields of its
+/// records, of which each tells what those before it could not know.
+pub(crate) fn exchanges(records: &[Value]) -> Vec<Value> {
+    let mut whole = Vec::new();
+    for open in records.iter().filter(|record| record["event"] == "open") {
+        let mut fields = serde_json::Map::new();
+        for record in records.iter().filter(|record| record["id"] == open["id"]) {
+            fields.extend(record.as_object().unwrap().clone());
         }
+        assert_eq!(fields["event"], "close", "the last record of an exchange closes it: {fields:#?}");
+        whole.push(Value::Object(fields));
     }
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned))
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0);
-    let mut body = vec![0; length];
-    let _ = reader.read_exact(&mut body);
-    log.lock().unwrap().push(format!("{head}{}", String::from_utf8_lossy(&body)));
-    let mut stream = stream;
-    let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
+    whole
 }
 
-#[test]
-fn an_allowed_request_is_forwarded_and_recorded_and_another_is_refused() {
-    let origin = Origin::start();
-    let mut gate = Gate::start(&origin.policy());
-    let port = origin.address.port();
-    let answer = gate.send(
-        format!("GET http://127.0.0.1:{port}/a?secret=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nProxy-Connection: keep-alive\r\nX-a: 1\r\nConnection: close\r\n\r\n").as_bytes(),
-    );
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    let seen = origin.seen();
-    assert_eq!(seen.len(), 1);
-    assert!(seen[0].starts_with("GET /a?secret=1 HTTP/1.1\r\nHost: 127.0.0.1"), "{seen:?}");
-    assert!(seen[0].contains("X-a: 1\r\n") && seen[0].contains("Via: 1.1 sekisho\r\n"), "{seen:?}");
-    assert!(!seen[0].to_ascii_lowercase().contains("proxy-connection"), "{seen:?}");
-    let refused = gate.send(b"GET http://b.example/ HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n");
-    assert!(refused.starts_with("HTTP/1.1 403 ") && refused.contains("no_rule"), "{refused}");
-    assert_eq!(gate.end("-TERM"), Some(0));
-
-    let records = records(&gate.data_dir());
-    let events: Vec<_> = records.iter().filter_map(|record| record["event"].as_str()).collect();
-    assert_eq!(events, ["open", "close", "refused"]);
-    assert_eq!(records.last().unwrap()["action"], "journal_closed");
-    let all = serde_json::to_string(&records).unwrap();
-    assert!(!all.contains("secret"), "queries are not kept: {all}");
-    let report = sekisho::store::verify(&gate.data_dir()).unwrap();
-    assert_eq!(report.records, records.len() as u64);
-}
-
-#[test]
-fn a_tunnel_carries_bytes_both_ways_and_a_refused_one_dials_nothing() {
-    let origin = Origin::start();
-    let mut gate = Gate::start(&origin.policy());
-    let mut stream = TcpStream::connect(gate.address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "CONNECT {} HTTP/1.1\r\nHost: {}\r\n\r\n", origin.address, origin.address).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    assert_eq!(line, "HTTP/1.1 200 Connection established\r\n");
-    reader.read_line(&mut line).unwrap();
-    write!(stream, "GET /inside HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    reader.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("GET /inside"), "{answer}");
-    drop((stream, reader));
-    let refused = gate.send(b"CONNECT b.example:443 HTTP/1.1\r\nHost: b.example:443\r\n\r\n");
-    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
-    assert!(refused.contains("Proxy-Status: sekisho; error=http_request_denied"), "{refused}");
-    assert_eq!(gate.end("-TERM"), Some(0));
-    let records = records(&gate.data_dir());
-    assert!(records.iter().any(|record| record["event"] == "close" && record["bytes_down"].as_u64() > Some(20)));
-    assert_eq!(origin.seen().len(), 1);
-}
-
-#[test]
-fn what_the_origin_saw_before_a_kill_is_on_record_after_it() {
-    let origin = Origin::start();
-    let mut gate = Gate::start(&origin.policy());
-    let port = origin.address.port();
-    for n in 0..40 {
-        let answer = gate.send(
-            format!("GET http://127.0.0.1:{port}/n{n} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")
-                .as_bytes(),
-        );
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-    gate.end("-KILL");
-    let records = records(&gate.data_dir());
-    for head in origin.seen() {
-        let path = head.split(' ').nth(1).unwrap().to_owned();
-        let opened = records.iter().any(|record| record["event"] == "open" && record["path"] == path.as_str());
-        assert!(opened, "{path} was seen by the origin and has no record");
-    }
-    sekisho::store::verify(&gate.data_dir()).unwrap();
+/// The one record of this event with this exchange id.
+pub(crate) fn event_of<'r>(records: &'r [Value], event: &str, id: &Value) -> &'r Value {
+    let mut found = records.iter().filter(|record| record["event"] == event && record["id"] == *id);
+    let record = found.next().unwrap_or_else(|| panic!("no {event} of {id} in {records:#?}"));
+    assert!(found.next().is_none(), "several {event} of {id}");
+    record
 }

@@ -1,8 +1,30 @@
 //! The gate as a whole, on real sockets and a real journal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod cli;
 mod gate;
+mod name_server;
+mod origin;
+mod peer;
+
+mod cli;
+mod evidence;
+mod evidence_lost;
+mod forward;
+mod forward_bodies;
+mod forward_pool;
+mod forward_upgrade;
+mod guard;
 mod lab;
 mod readme;
+mod tunnel;
+mod tunnel_ends;
+mod tunnel_hello;
+mod tunnel_lab;
+mod tunnel_port80;
+mod walk;
 mod wire;
+mod wire_answers;
+mod wire_bodies;
+mod wire_heads;
+mod wire_hosts;
+mod wire_neighbours;

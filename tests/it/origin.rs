@@ -1,0 +1,172 @@
+//! An origin that remembers every byte it was sent, and answers as the test wants.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::peer::{Message, Peer};
+
+/// A listening origin; it lives as long as the test process.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    log: Log,
+}
+
+/// The bytes of one connection.
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
+/// What an origin was sent.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
+    requests: Arc<Mutex<Vec<Message>>>,
+    connections: Arc<Mutex<Vec<Bytes>>>,
+}
+
+impl Log {
+    /// Remembers a request that was read whole.
+    pub(crate) fn note(&self, request: &Message) {
+        if request.whole {
+            self.requests.lock().unwrap().push(request.clone());
+        }
+    }
+}
+
+impl Origin {
+    /// An origin that answers every request with the request's own head.
+    pub(crate) fn start() -> Self {
+        Self::answering(|request| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
+        })
+    }
+
+    /// An origin that answers every request with these bytes.
+    pub(crate) fn saying(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::answering(move |_| answer.clone())
+    }
+
+    /// An origin that answers with what `answer` makes of each request, keeps the connection as long
+    /// as the other side does, and closes where its own answer says `Connection: close`.
+    pub(crate) fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&Message) -> A + Send + Sync + 'static) -> Self {
+        Self::serving(move |peer, log| serve(peer, log, &answer))
+    }
+
+    /// An origin each of whose connections is served by `serve`, on a loopback port of the kernel's
+    /// choice.
+    pub(crate) fn serving(serve: impl Fn(Peer, &Log) + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), serve)
+    }
+
+    /// The same on a listener of the caller's.
+    pub(crate) fn on(listener: TcpListener, serve: impl Fn(Peer, &Log) + Send + Sync + 'static) -> Self {
+        let address = listener.local_addr().unwrap();
+        let log = Log::default();
+        let kept = log.clone();
+        let serve = Arc::new(serve);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let bytes = Bytes::default();
+                log.connections.lock().unwrap().push(bytes.clone());
+                let (log, serve) = (log.clone(), serve.clone());
+                std::thread::spawn(move || serve(Peer::new(stream, Some(bytes)), &log));
+            }
+        });
+        Self { address, log: kept }
+    }
+
+    /// An origin that sends back every byte, and ends when the other side does.
+    pub(crate) fn echo() -> Self {
+        Self::echo_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+    }
+
+    /// The same on a listener of the caller's.
+    pub(crate) fn echo_on(listener: TcpListener) -> Self {
+        Self::on(listener, |mut peer, _| {
+            loop {
+                let bytes = peer.some();
+                if bytes.is_empty() || peer.try_send(&bytes).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// The origin of [`Origin::start`] on `listener`.
+    pub(crate) fn start_on(listener: TcpListener) -> Self {
+        let answer = |request: &Message| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
+        };
+        Self::on(listener, move |peer, log| serve(peer, log, &answer))
+    }
+
+    /// Whole requests, in the order in which they were complete: heads and decoded bodies.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.requests().iter().map(|request| format!("{}{}", request.head, request.text())).collect()
+    }
+
+    /// Whole requests, in the order in which they were complete.
+    pub(crate) fn requests(&self) -> Vec<Message> {
+        self.log.requests.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.log.connections.lock().unwrap().len()
+    }
+
+    /// Every byte received, by connection.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        self.log.connections.lock().unwrap().iter().map(|bytes| bytes.lock().unwrap().clone()).collect()
+    }
+
+    /// A policy that lets out to this origin alone, whatever the protocol.
+    pub(crate) fn policy(&self) -> String {
+        self.rule("protocol = \"any\"")
+    }
+
+    /// A rule that lets out to this origin's address, with more keys.
+    pub(crate) fn rule(&self, more: &str) -> String {
+        self.rule_for(&self.address.ip().to_string(), more)
+    }
+
+    /// A rule that lets out to `host` on this origin's port, with more keys.
+    pub(crate) fn rule_for(&self, host: &str, more: &str) -> String {
+        let port = self.address.port();
+        format!(
+            "[[rule]]\nname = \"origin\"\nhosts = [\"{host}\"]\nports = [{port}]\nprivate = [\"127.0.0.0/8\"]\n\
+             verdict = \"allow\"\n{more}\n"
+        )
+    }
+}
+
+fn serve<A: Into<Vec<u8>>>(mut peer: Peer, log: &Log, answer: &impl Fn(&Message) -> A) {
+    while let Some(request) = peer.request() {
+        log.note(&request);
+        if !request.whole {
+            return;
+        }
+        let bytes: Vec<u8> = answer(&request).into();
+        let said = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        if peer.try_send(&bytes).is_err() || request.closes() || said.contains("connection: close\r\n") {
+            return;
+        }
+    }
+}
+
+/// A listener on a loopback address that no other test uses, so that a port which the rules name can
+/// be had. Ports below 1024 need root, or `net.ipv4.ip_unprivileged_port_start` below them.
+pub(crate) fn listener_of_its_own(port: u16) -> TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let process = std::process::id();
+        let [_, high, middle, low] = (process.wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
+        let address = Ipv4Addr::new(127, 64 | high & 63, middle, low.clamp(2, 254));
+        match TcpListener::bind((address, port)) {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                panic!("port {port} cannot be bound ({error}): run as root, or lower ip_unprivileged_port_start")
+            }
+        }
+    }
+}
