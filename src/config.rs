@@ -125,6 +125,10 @@ impl Config {
 
     fn read_gate(&mut self, section: &mut Section<'_, '_>) {
         if let Some(listen) = addresses(section, "listen") {
+            if listen.is_empty() {
+                let place = section.place().clone();
+                section.problem(&place, "`listen` names no address", "name at least one, or leave the key out");
+            }
             self.listen = listen;
         }
         if let Some(workers) = section.integer("workers", 1..=256) {
@@ -189,7 +193,8 @@ fn seconds(section: &mut Section<'_, '_>, key: &'static str, most: u64, into: &m
 
 fn addresses(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<SocketAddr>> {
     let texts = section.strings(key)?;
-    let mut addresses = Vec::with_capacity(texts.len());
+    let count = texts.len();
+    let mut addresses = Vec::with_capacity(count);
     for text in texts {
         match text.value.parse() {
             Ok(address) => addresses.push(address),
@@ -200,5 +205,5 @@ fn addresses(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<Soc
             ),
         }
     }
-    Some(addresses)
+    (addresses.len() == count).then_some(addresses)
 }

@@ -9,7 +9,7 @@ mod system;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub enum AppError {
     Resolver(#[from] ResolveError),
     #[error("cannot use {path}: {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("cannot read this machine's own addresses: {0}")]
+    Interfaces(io::Error),
     #[error("the runtime cannot start: {0}")]
     Runtime(io::Error),
     #[error("the journal accepts no records")]
@@ -63,6 +65,7 @@ pub struct Ready {
     config: Config,
     data_dir: PathBuf,
     query_key: [u8; 32],
+    interfaces: Vec<IpAddr>,
     workers: usize,
     connections_max: u64,
     runtime: Runtime,
@@ -124,6 +127,7 @@ pub fn prepare(config: Config, data_dir: PathBuf, policy: Policy, policy_file: S
         config,
         data_dir,
         query_key,
+        interfaces: system::interface_addresses()?,
         workers,
         connections_max,
         runtime,
@@ -151,7 +155,7 @@ impl Ready {
     pub fn run(self) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
-            own: Arc::new(OwnEndpoints { listeners: addresses.clone(), interfaces: system::interface_addresses() }),
+            own: Arc::new(OwnEndpoints { listeners: addresses.clone(), interfaces: self.interfaces }),
             dns_servers: self.config.dns_servers.clone(),
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,

@@ -58,8 +58,9 @@ pub struct Exchanges {
 pub struct JournalStatus {
     pub directory: String,
     pub records: u64,
-    /// Records that could not be taken since the start; each refused an exchange or lost its end.
-    pub refused: u64,
+    /// Records that could not be taken since the start: exchanges denied for want of evidence, and
+    /// ends of exchanges. A gap record tells of them.
+    pub lost: u64,
     /// The last failure of the disk, while it lasts.
     pub last_error: Option<String>,
 }
@@ -106,7 +107,7 @@ impl Reporter {
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),
                 records: health.records,
-                refused: health.refused,
+                lost: health.lost,
                 last_error: health.last_error,
             },
         }

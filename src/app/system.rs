@@ -8,16 +8,20 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::AppError;
 
 /// Every address of this machine's interfaces but loopback: none is ever a target.
-pub(super) fn interface_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    interfaces
+///
+/// # Errors
+/// The system does not tell: then the gate would not know itself as a target.
+pub(super) fn interface_addresses() -> Result<Vec<IpAddr>, AppError> {
+    let interfaces = nix::ifaddrs::getifaddrs().map_err(|error| AppError::Interfaces(error.into()))?;
+    let addresses = interfaces
         .filter_map(|interface| interface.address)
         .filter_map(|address| {
             let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
             v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
         })
         .filter(|address| !address.is_loopback())
-        .collect()
+        .collect();
+    Ok(addresses)
 }
 
 /// The key under which queries are hashed: made once, kept in the data directory, mode 0600.

@@ -46,11 +46,15 @@ async fn serve(
         tasks.spawn(accept(worker.clone(), listener, stop.clone(), plan.connections_max));
     }
     let sweeping = tokio::spawn(sweep(worker.clone()));
+    let carrier = worker.clone();
+    let carrying = tokio::spawn(async move { carrier.carry_records().await });
     let _ = stop.wait_for(|stop| *stop).await;
     while tasks.join_next().await.is_some() {}
     drain(&worker, plan.drain_timeout).await;
     sweeping.abort();
+    carrying.abort();
     worker.sweep();
+    let _ = timeout_at(Instant::now() + LAST_RECORDS, worker.carry_last_records()).await;
     Ok(())
 }
 

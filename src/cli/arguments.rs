@@ -25,6 +25,7 @@ macro_rules! notes {
         "sekisho run                       start a gate that allows nothing yet",
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy",
+        "sekisho status                    ask the running gate how it is doing",
         "sekisho verify                    prove that no record was altered"
     )
 )]
@@ -57,6 +58,20 @@ pub(super) enum Command {
         "sekisho check --format json policy.toml | jq '.problems[]'"
     ))]
     Check(CheckArguments),
+    /// Ask the running gate how it is doing
+    #[command(after_help = notes!(
+        "sekisho status",
+        "sekisho status /var/lib/sekisho",
+        "sekisho status --format json | jq .connections"
+    ))]
+    Status {
+        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Check the hash chain of a journal and name the first record that was altered, removed or moved
     #[command(after_help = notes!(
         "sekisho verify",

@@ -18,6 +18,8 @@ pub enum CliError {
     /// There is nothing that could verify.
     #[error("there are no records in {}", .0.display())]
     NoRecords(PathBuf),
+    #[error("no gate answers in {}: {source}", .data_dir.display())]
+    NotAnswering { data_dir: PathBuf, source: io::Error },
     #[error(transparent)]
     Verify(OpenError),
     /// `init` found files it would have had to overwrite; nothing was written.
@@ -46,6 +48,7 @@ impl CliError {
         match self {
             CliError::Read { .. } | CliError::Problems(_) | CliError::NoRecords(_) => 2,
             CliError::App(_)
+            | CliError::NotAnswering { .. }
             | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
             | CliError::Exists(_)
             | CliError::Write { .. }
@@ -66,6 +69,10 @@ impl CliError {
                 _ => "name a file of TOML text",
             }),
             CliError::Problems(_) => None,
+            CliError::NotAnswering { source, .. } => Some(match source.kind() {
+                io::ErrorKind::PermissionDenied => "ask as the gate's user or as root",
+                _ => "start one with `sekisho run`, or name the data directory that it prints",
+            }),
             CliError::App(error) => app_hint(error),
             CliError::NoRecords(_) => Some(
                 "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
@@ -104,6 +111,9 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
         ),
         AppError::Resolver(_) => Some("name DNS servers in the config: [dns] servers = [\"192.0.2.53:53\"]"),
+        AppError::Interfaces(_) => {
+            Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
+        }
         AppError::File { .. } | AppError::Runtime(_) | AppError::WorkerDied => None,
         AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
     }

@@ -11,6 +11,7 @@ mod files;
 mod init;
 mod output;
 mod run;
+mod status;
 mod verify;
 
 use clap::{CommandFactory, Parser};
@@ -29,6 +30,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
         Command::Verify { data_dir, format } => verify::verify(data_dir, format),
+        Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut script);

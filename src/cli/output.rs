@@ -109,6 +109,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         CliError::App(_)
         | CliError::NoRecords(_)
         | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
+        | CliError::NotAnswering { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }
         | CliError::Executable(_)

@@ -112,6 +112,9 @@ pub struct Exchange {
     /// Every address the name resolved to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<String>,
+    /// Those of them that the guard refused, where others were left to dial.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers_refused: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialled: Option<String>,
     /// The connection to the origin had carried another exchange before.

@@ -110,6 +110,11 @@ impl<'d, 't> Section<'d, 't> {
         self.document.problem(place.clone(), what.into(), fix);
     }
 
+    /// Whether the key stands in the table, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     fn take(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
         self.known.push(key);
         self.table.get(key)

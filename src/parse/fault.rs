@@ -45,7 +45,7 @@ faults! {
     // Framing.
     ContentLengthAndTransferEncoding "content_length_and_transfer_encoding" "both Content-Length and Transfer-Encoding"
     SeveralContentLengths "several_content_lengths" "more than one Content-Length in a request"
-    BadContentLength "bad_content_length" "a Content-Length that is not 1 to 19 digits, or that the message cannot have"
+    BadContentLength "bad_content_length" "a Content-Length that is not digits below 2^63, or that the message cannot have"
     BadTransferEncoding "bad_transfer_encoding" "a Transfer-Encoding that is not exactly one field saying chunked, or that the message cannot have"
     TransferEncodingInHttp10 "transfer_encoding_in_http10" "Transfer-Encoding in an HTTP/1.0 message"
     SeveralLengths "several_lengths" "more than one Content-Length in a response"

@@ -1,6 +1,7 @@
 //! Where a body ends (RFC 9112 section 6), whether the connection outlives the message (section
 //! 9.3), and whether the client waits for a go-ahead (RFC 9110 section 10.1.1).
 
+use super::chunked::{ChunkedReader, Step};
 use super::fault::Fault;
 use super::fields::Fields;
 use super::head::{RequestHead, ResponseHead, Version};
@@ -46,6 +47,22 @@ pub fn response_body(request_method: &str, head: &ResponseHead) -> Result<Body, 
         _ if request_method == "HEAD" => Ok(Body::None),
         (_, Some(body)) => Ok(body),
         (_, None) => Ok(Body::UntilClose),
+    }
+}
+
+/// Looks at what has arrived behind a head: the fault that the body has already, if any. Nothing is
+/// taken, and a body that is not whole yet is no fault.
+pub fn check_ahead(body: Body, arrived: &[u8]) -> Result<(), Fault> {
+    if body != Body::Chunked {
+        return Ok(());
+    }
+    let mut reader = ChunkedReader::new();
+    let mut at = 0;
+    loop {
+        match reader.step(arrived.get(at..).unwrap_or_default())? {
+            Step::Data { consumed, .. } => at += consumed,
+            Step::NeedMore { .. } | Step::End { .. } => return Ok(()),
+        }
     }
 }
 
@@ -99,12 +116,13 @@ fn announced(version: Version, fields: &Fields, several: Fault) -> Result<Option
     }
 }
 
-/// 19 digits always fit a `u64`, so no reader of this value can overflow where we do not.
+/// Below 2^63, as readers that hold lengths in a signed number go astray from there on.
 fn content_length(value: &[u8]) -> Result<u64, Fault> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(Fault::BadContentLength);
     }
-    Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+    let length = value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    if length >= 1 << 63 { Err(Fault::BadContentLength) } else { Ok(length) }
 }
 
 #[cfg(test)]

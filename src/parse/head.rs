@@ -155,10 +155,23 @@ fn request_line(line: &[u8]) -> Result<(usize, usize, Version), Fault> {
         return Err(Fault::BadMethod);
     }
     if !target.iter().all(u8::is_ascii_graphic) {
-        return Err(Fault::BadTarget);
+        let in_host = authority_part(target).iter().any(|byte| !byte.is_ascii());
+        return Err(if in_host { Fault::NonAsciiHost } else { Fault::BadTarget });
     }
     let version = version_of(version).ok_or(Fault::BadVersion)?;
     Ok((method.len(), target.len(), version))
+}
+
+/// Where a target that is refused anyway would have its host: behind `://`, or all of what CONNECT is
+/// given.
+fn authority_part(target: &[u8]) -> &[u8] {
+    let rest = match target.windows(3).position(|window| window == b"://") {
+        Some(at) => &target[at + 3..],
+        None if target.starts_with(b"/") => return &[],
+        None => target,
+    };
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    &rest[..end]
 }
 
 /// The space before an empty reason may be missing: many servers leave it out, and nothing else

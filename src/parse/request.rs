@@ -35,15 +35,24 @@ pub fn understand(head: RequestHead) -> Result<Request, Fault> {
     } else if head.target().first() == Some(&b'/') {
         require_host(&head)?;
         Form::Origin(Path::parse(head.target()).ok_or(Fault::BadTarget)?)
-    } else if head.target() == b"*" {
+    } else if head.target() == b"*" && head.method() == "OPTIONS" {
         require_host(&head)?;
         Form::Origin(Path::asterisk())
     } else {
-        let target = parse_absolute(head.target())?;
+        let mut target = parse_absolute(head.target())?;
         check_host(&head, &target)?;
+        if head.method() == "OPTIONS" && names_whole_server(head.target()) {
+            target.path = Some(Path::asterisk());
+        }
         Form::Absolute(target)
     };
     Ok(Request { head, form, body })
+}
+
+/// An absolute-form target without path and query: to OPTIONS it means the server as a whole, and goes
+/// on as `*` (RFC 9112 §3.2.4).
+fn names_whole_server(target: &[u8]) -> bool {
+    !target.get(7..).unwrap_or_default().iter().any(|b| matches!(b, b'/' | b'?'))
 }
 
 fn require_host(head: &RequestHead) -> Result<Option<&[u8]>, Fault> {

@@ -149,8 +149,17 @@ fn read_hosts(root: &mut Section<'_, '_>) -> HashMap<String, HostSet> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("hosts") {
         let mut set = HostSet::default();
-        for pattern in section.strings("names").unwrap_or_default() {
-            add_host(&section, &mut set, &pattern);
+        let patterns = section.strings("names").unwrap_or_default();
+        for pattern in &patterns {
+            add_host(&section, &mut set, pattern);
+        }
+        if patterns.is_empty() {
+            let place = section.place().clone();
+            section.problem(
+                &place,
+                format!("host group `{}` holds no host: a rule with it never matches", name.value),
+                "give it `names`",
+            );
         }
         section.finish();
         groups.insert(name.value, set);
@@ -220,7 +229,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         .map(|ports| ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect());
     let methods = section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
     let programs = section.strings("programs").map(|names| program_groups(section, &names, groups));
-    let verdict = section.word("verdict", &WORDS);
+    let (verdict, has_verdict) = (section.word("verdict", &WORDS), section.has("verdict"));
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
     let opened = prefixes(section, "private").unwrap_or_default();
@@ -238,6 +247,10 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         return None;
     };
     let Some(verdict) = verdict else {
+        if has_verdict {
+            // A word that is none was named already.
+            return None;
+        }
         section.problem(
             &place,
             format!("rule `{}` has no verdict", name.value),

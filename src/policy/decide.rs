@@ -12,7 +12,7 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
         return Outcome::Decided(refused(facts, Code::Isolated, None));
     }
     if is_forbidden_name(&facts.target.host) {
-        return finish(policy, facts, VerdictKind::Deny, Reason { code: Code::GuardName, rule: None }, None);
+        return Outcome::Decided(refused(facts, Code::GuardName, None));
     }
     let mut near = None;
     for rule in &policy.rules {

@@ -7,15 +7,15 @@ use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme,
 use crate::parse::{RequestHead, referer_host};
 use crate::policy::{Decision, Outcome, Policy, Reason, VerdictKind, decide};
 use crate::store::JournalFull;
-use crate::upstream::Connected;
+use crate::upstream::{Connected, DialError, DialFailed};
 
-use super::gate::Gate;
+use super::gate::Worker;
 use super::why::Why;
 
 /// The account of one exchange: judged, opened in the journal, and closed there. One that was opened
 /// and is dropped unclosed, because its connection's task ended, closes itself by that name.
 pub(super) struct Account<'g> {
-    gate: &'g Gate,
+    worker: &'g Worker,
     pub(super) id: ExchangeId,
     parent: Option<ExchangeId>,
     begun: Instant,
@@ -54,10 +54,10 @@ pub(super) struct End<'a> {
 }
 
 impl<'g> Account<'g> {
-    pub(super) fn new(gate: &'g Gate, parent: Option<ExchangeId>) -> Self {
+    pub(super) fn new(worker: &'g Worker, parent: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
         let outcome = Box::new(Exchange::new(Event::Close, id));
-        Self { gate, id, parent, begun: Instant::now(), opened: false, outcome: Some(outcome) }
+        Self { worker, id, parent, begun: Instant::now(), opened: false, outcome: Some(outcome) }
     }
 
     /// Asks the policy.
@@ -100,7 +100,7 @@ impl<'g> Account<'g> {
 
     fn describe_target(&self, target: &Target) -> evidence::Target {
         let query = target.path.as_ref().and_then(|path| path.query());
-        let wording = &self.gate.wording;
+        let wording = &self.worker.gate.wording;
         evidence::Target {
             scheme: target.scheme.as_str(),
             host: target.host.to_string().as_str().into(),
@@ -123,9 +123,9 @@ impl<'g> Account<'g> {
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
-        self.gate.journal.append(&Record::Exchange(record), clock::now()).await?;
+        self.worker.journal.append(&Record::Exchange(record), clock::now()).await?;
         self.opened = true;
-        self.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
+        self.worker.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -133,38 +133,40 @@ impl<'g> Account<'g> {
     pub(super) async fn open_for_request(&mut self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
         let mut record = self.describe(Event::Open, policy, asked);
         record.reason = Some("needs_inner_request".into());
-        self.gate.journal.append(&Record::Exchange(record), clock::now()).await?;
+        self.worker.journal.append(&Record::Exchange(record), clock::now()).await?;
         self.opened = true;
         Ok(())
     }
 
-    /// Records an exchange that never left.
-    pub(super) fn refuse(mut self, policy: &Policy, asked: &Asked<'_>, refused: &Refused<'_>) {
+    /// Records an exchange that never left. The record is in the journal when this returns, or the
+    /// loss of it is counted.
+    pub(super) async fn refuse(mut self, policy: &Policy, asked: &Asked<'_>, refused: &Refused<'_>) {
         let mut record = self.describe(Event::Refused, policy, asked);
         record.verdict = Some(refused.verdict.as_str());
         if let Some(reason) = refused.reason {
             describe_reason(&mut record, reason);
         }
-        self.note_refusal(record, refused.why);
+        self.record_refusal(record, refused.why).await;
     }
 
     /// Records bytes that were no request.
-    pub(super) fn refuse_bytes(mut self, policy: &Policy, client: &Client, why: &Why) {
+    pub(super) async fn refuse_bytes(mut self, policy: &Policy, client: &Client, why: &Why) {
         let mut record = Box::new(Exchange::new(Event::Refused, self.id));
         record.parent = self.parent.map(|id| id.to_string());
         describe_client(&mut record, policy, client);
         record.verdict = Some(VerdictKind::Deny.as_str());
         record.policy = Some(policy.hash().into());
-        self.note_refusal(record, why);
+        self.record_refusal(record, why).await;
     }
 
-    fn note_refusal(&mut self, mut record: Box<Exchange>, why: &Why) {
-        self.outcome = None;
+    async fn record_refusal(&mut self, mut record: Box<Exchange>, why: &Why) {
+        record.carries = self.outcome.take().and_then(|outcome| outcome.carries);
         record.reason = Some(why.code.into());
         record.detail = why.detail.as_deref().map(Text::from);
         record.status = Some(why.status);
-        self.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-        self.gate.journal.note(&Record::Exchange(record), clock::now());
+        self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+        // Nothing passes either way; a record that was not accepted is counted as lost.
+        let _ = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
     }
 
     fn outcome(&mut self, change: impl FnOnce(&mut Exchange)) {
@@ -176,6 +178,7 @@ impl<'g> Account<'g> {
     pub(super) fn dialled(&mut self, connected: &Connected) {
         self.outcome(|record| {
             record.answers = connected.answers.iter().map(ToString::to_string).collect();
+            record.answers_refused = connected.refused.iter().map(ToString::to_string).collect();
             record.dialled = Some(connected.dialled.to_string());
             record.reused = connected.reused.then_some(true);
             if !connected.reused {
@@ -229,23 +232,34 @@ impl<'g> Account<'g> {
     fn write_close(&mut self, end: End<'_>) {
         let Some(mut record) = self.outcome.take() else { return };
         describe_end(&mut record, self.begun, end);
-        self.gate.journal.note(&Record::Exchange(record), clock::now());
+        self.worker.journal.note(&Record::Exchange(record), clock::now());
     }
 
-    /// Closes an exchange that was let out and did not get there.
-    pub(super) fn fail(mut self, by: &'static str, why: &Why) {
+    /// Closes an exchange that was let out and did not get there. What the guard refused is a denial,
+    /// though the rule had allowed the name.
+    pub(super) fn fail(mut self, failed: &DialFailed, why: &Why) {
+        let denied = matches!(failed.error, DialError::Refused(_));
         self.outcome(|record| {
+            record.answers = failed.answers.iter().map(ToString::to_string).collect();
+            record.dns_us = (!failed.answers.is_empty()).then(|| micros(failed.dns));
             record.status = Some(why.status);
             record.detail = why.detail.as_deref().map(Text::from);
+            if denied {
+                record.verdict = Some(VerdictKind::Deny.as_str());
+                record.reason = Some(why.code.into());
+            }
         });
-        self.close(End { by, how: why.code, up: 0, down: 0 });
+        if denied {
+            self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        self.close(End { by: "gate", how: why.code, up: 0, down: 0 });
     }
 
     /// Records that the tunnel stands, and keeps only what its end needs.
     pub(super) fn established(mut self, up: u64, down: u64) -> Ending {
         if let Some(mut record) = self.outcome.take() {
             record.event = Some(Event::Established);
-            self.gate.journal.note(&Record::Exchange(record), clock::now());
+            self.worker.journal.note(&Record::Exchange(record), clock::now());
         }
         Ending { id: self.id, begun: self.begun, up, down }
     }
@@ -261,19 +275,19 @@ impl Drop for Account<'_> {
 
 impl Ending {
     /// Records what the first bytes of a standing tunnel were.
-    pub(super) fn first_bytes(&self, gate: &Gate, describe: impl FnOnce(&mut Exchange)) {
+    pub(super) fn first_bytes(&self, worker: &Worker, describe: impl FnOnce(&mut Exchange)) {
         let mut record = Box::new(Exchange::new(Event::FirstBytes, self.id));
         describe(&mut record);
-        gate.journal.note(&Record::Exchange(record), clock::now());
+        worker.journal.note(&Record::Exchange(record), clock::now());
     }
 
     /// Closes the tunnel in the journal.
-    pub(super) fn close(&self, gate: &Gate, end: End<'_>, first_byte: Option<Duration>) {
+    pub(super) fn close(&self, worker: &Worker, end: End<'_>, first_byte: Option<Duration>) {
         let mut record = Box::new(Exchange::new(Event::Close, self.id));
         record.first_byte_us = first_byte.map(micros);
         let end = End { up: end.up + self.up, down: end.down + self.down, ..end };
         describe_end(&mut record, self.begun, end);
-        gate.journal.note(&Record::Exchange(record), clock::now());
+        worker.journal.note(&Record::Exchange(record), clock::now());
     }
 }
 

@@ -20,7 +20,7 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &RequestHead, target: &Target) -> Next {
     let gate = &*worker.gate;
     let policy = gate.policy.now();
-    let account = Account::new(gate, None);
+    let account = Account::new(worker, None);
     let asked = Asked { client, head, target, hello: Stage::NotYet };
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
@@ -61,9 +61,9 @@ async fn decided(
     let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
         Err(error) => {
-            let why = Why::of_dial(&error);
+            let why = Why::of_dial(&error.error);
             let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), false);
-            account.fail("gate", &why);
+            account.fail(&error, &why);
             return send_page(gate, io, &page, false).await;
         }
     };
@@ -115,21 +115,23 @@ async fn after_hello(
     asked: Asked<'_>,
 ) -> Next {
     let gate = &*worker.gate;
-    let refused = |account: Account<'_>, asked: &Asked<'_>, why: &Why| {
-        account.refuse(policy, asked, &Refused::by_gate(why));
-    };
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
-        refused(account, &asked, &Why::new(403, "client_closed"));
+        account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
         return Next::Gone;
     }
     let begun = Instant::now();
     let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
         Ok(look) => look,
         Err(why) => {
-            refused(account, &asked, &why);
+            account.refuse(policy, &asked, &Refused::by_gate(&why)).await;
             return Next::Close;
         }
     };
+    account.carries(look.carries());
+    if matches!(look, Look::NestedConnect) && !policy.observes() {
+        account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "nested_connect"))).await;
+        return Next::Close;
+    }
     let hello = match &look {
         Look::Tls(hello) => Stage::Known(&**hello),
         // It will never show one: rules that ask for a fingerprint do not match.
@@ -139,21 +141,20 @@ async fn after_hello(
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need) => {
-            refused(account, &asked, &Why::of_need(need));
+            account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(need))).await;
             return alert(gate, io, &look).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        account.refuse(policy, &asked, &Refused::by(&decision, &why));
+        account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
         return alert(gate, io, &look).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
-        refused(account, &asked, &Why::evidence());
+        account.refuse(policy, &asked, &Refused::by_gate(&Why::evidence())).await;
         return alert(gate, io, &look).await;
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
-    account.carries(look.carries());
     match Watch::of(&permit).judge(&look) {
         Ok(None) => {}
         Ok(Some(would)) => account.would_refuse(&would),
@@ -166,7 +167,7 @@ async fn after_hello(
     let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
         Err(error) => {
-            account.fail("gate", &Why::of_dial(&error));
+            account.fail(&error, &Why::of_dial(&error.error));
             return alert(gate, io, &look).await;
         }
     };
@@ -208,12 +209,16 @@ async fn after_request(
     let head = match read_head(gate, io).await {
         Ok(Some(head)) => head,
         Ok(None) => return end(account, &Why::new(403, "client_closed")),
-        Err(why) => return refuse_inner(gate, io, account, policy, asked.client, &why).await,
+        Err(why) => return refuse_inner(worker, io, account, policy, asked.client, &why).await,
     };
+    if head.method() == "CONNECT" {
+        let why = Why::new(403, "nested_connect");
+        return refuse_inner(worker, io, account, policy, asked.client, &why).await;
+    }
     let request = match understand_inner(head, asked.target) {
         Ok(request) => request,
         Err(fault) => {
-            return refuse_inner(gate, io, account, policy, asked.client, &Why::of_fault(fault)).await;
+            return refuse_inner(worker, io, account, policy, asked.client, &Why::of_fault(fault)).await;
         }
     };
     account.carries("http");
@@ -222,7 +227,7 @@ async fn after_request(
     if !is_websocket(&request.head, request.body) {
         let asked = Asked { head: &request.head, target, hello: Stage::Never, ..*asked };
         let why = Why::new(403, "not_websocket");
-        let inner = Account::new(gate, Some(outer));
+        let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
     match forward::serve(worker, io, asked.client, &request, target, Some(outer)).await {
@@ -233,16 +238,17 @@ async fn after_request(
 }
 
 async fn refuse_inner(
-    gate: &Gate,
+    worker: &Worker,
     io: &mut Io,
     account: Account<'_>,
     policy: &Policy,
     client: &Client,
     why: &Why,
 ) -> Next {
-    let inner = Account::new(gate, Some(account.id));
+    let gate = &*worker.gate;
+    let inner = Account::new(worker, Some(account.id));
     let page = page(gate, &inner, why, "-", None, false);
-    inner.refuse_bytes(policy, client, why);
+    inner.refuse_bytes(policy, client, why).await;
     account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
     send_page(gate, io, &page, false).await
 }

@@ -29,7 +29,6 @@ pub async fn serve(worker: Arc<Worker>, stream: TcpStream, address: SocketAddr) 
 
 /// Serves requests until the connection ends, or carries a tunnel.
 async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<impl Future<Output = ()>> {
-    let _ = stream.set_nodelay(true);
     let mut io = Io { stream, buffer: BytesMut::new(), pinned: None };
     loop {
         if io.buffer.is_empty() {
@@ -60,11 +59,11 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
     let head = match read_head(gate, io).await {
         Ok(Some(head)) => head,
         Ok(None) => return Next::Gone,
-        Err(why) => return refuse_bytes(gate, io, &client, why).await,
+        Err(why) => return refuse_bytes(worker, io, &client, why).await,
     };
     let request = match understand(head) {
         Ok(request) => request,
-        Err(fault) => return refuse_bytes(gate, io, &client, Why::of_fault(fault)).await,
+        Err(fault) => return refuse_bytes(worker, io, &client, Why::of_fault(fault)).await,
     };
     match &request.form {
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
@@ -100,10 +99,11 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<Request
     timeout(gate.limits.head_timeout, reading).await.unwrap_or(Err(Why::new(408, "head_timeout")))
 }
 
-async fn refuse_bytes(gate: &Gate, io: &mut Io, client: &Client, why: Why) -> Next {
-    let account = Account::new(gate, None);
+async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, why: Why) -> Next {
+    let gate = &*worker.gate;
+    let account = Account::new(worker, None);
     let page = page(gate, &account, &why, "-", None, false);
-    account.refuse_bytes(&gate.policy.now(), client, &why);
+    account.refuse_bytes(&gate.policy.now(), client, &why).await;
     send_page(gate, io, &page, false).await
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn refuse(
     keep: bool,
 ) -> Next {
     let page = page(gate, &account, refused.why, &asked.target.host.to_string(), Some(asked.head), keep);
-    account.refuse(policy, asked, refused);
+    account.refuse(policy, asked, refused).await;
     send_page(gate, io, &page, keep).await
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,10 +10,11 @@ use tokio::time::timeout;
 
 use crate::facts::{Client, ExchangeId, Stage, Target};
 use crate::parse::{
-    Body, Fields, Request, ResponseHead, Version, expects_continue, keep_alive, response_body, take_response_head,
+    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, response_body,
+    take_response_head,
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
-use crate::upstream::{Connected, DialError};
+use crate::upstream::{Connected, DialFailed};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
@@ -38,9 +41,9 @@ pub(super) async fn serve(
     let gate = &*worker.gate;
     let head = &request.head;
     let policy = gate.policy.now();
-    let mut account = Account::new(gate, parent);
+    let mut account = Account::new(worker, parent);
     let asked = Asked { client, head, target, hello: Stage::Never };
-    let outgoing = match prepare(gate, request, target) {
+    let outgoing = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
     };
@@ -82,9 +85,10 @@ pub(super) async fn serve(
 }
 
 /// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out.
-fn prepare(gate: &Gate, request: &Request, target: &Target) -> Result<BytesMut, Why> {
+fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<BytesMut, Why> {
     let head = &request.head;
     expects_continue(head).map_err(Why::of_fault)?;
+    check_ahead(request.body, arrived).map_err(Why::of_fault)?;
     let upgrade = is_websocket(head, request.body);
     rewrite::request(head, target, request.body, upgrade, gate.wording.via.as_deref()).map_err(Why::of_fault)
 }
@@ -96,7 +100,7 @@ fn is_repeatable(request: &Request) -> bool {
 }
 
 /// The client's own connection to the origin, an idle one, or a new one, in this order.
-async fn connect(worker: &Worker, io: &mut Io, permit: Permit, repeatable: bool) -> Result<Connected, DialError> {
+async fn connect(worker: &Worker, io: &mut Io, permit: Permit, repeatable: bool) -> Result<Connected, DialFailed> {
     let mut permit = permit;
     if let Some(pinned) = io.pinned.take() {
         match worker.dialler.go_on(permit, *pinned) {
@@ -117,7 +121,7 @@ async fn again(
     account: &Account<'_>,
     policy: &Policy,
     asked: &Asked<'_>,
-) -> Option<Result<Connected, DialError>> {
+) -> Option<Result<Connected, DialFailed>> {
     let Outcome::Decided(decision) = account.judge(policy, asked) else { return None };
     let Verdict::Allow(permit) = decision.verdict else { return None };
     Some(worker.dialler.dial(permit).await)
@@ -127,13 +131,13 @@ async fn fail_dial(
     gate: &Gate,
     io: &mut Io,
     account: Account<'_>,
-    error: &DialError,
+    error: &DialFailed,
     asked: &Asked<'_>,
     keep: bool,
 ) -> Next {
-    let why = Why::of_dial(error);
+    let why = Why::of_dial(&error.error);
     let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), keep);
-    account.fail("gate", &why);
+    account.fail(error, &why);
     send_page(gate, io, &page, keep).await
 }
 
@@ -156,7 +160,8 @@ struct Exchange<'a> {
     heard: bool,
     /// The final head has begun to leave for the client.
     answering: bool,
-    uploaded: bool,
+    /// The request's body has gone to the origin whole.
+    sent_body: Arc<AtomicBool>,
     keep_client: bool,
     keep_origin: bool,
     /// Origin or client authenticates the connection instead of the request.
@@ -174,9 +179,9 @@ impl<'a> Exchange<'a> {
             down: 0,
             heard: false,
             answering: false,
-            uploaded: request.body == Body::None,
             keep_client: keep_alive(head.version, &head.fields),
             keep_origin: false,
+            sent_body: Arc::new(AtomicBool::new(request.body == Body::None)),
             pinned: authenticates_connection(&head.fields, "authorization"),
         }
     }
@@ -196,41 +201,39 @@ impl<'a> Exchange<'a> {
         let mut up = outgoing.len() as u64;
         let (mut client_read, mut client_write) = io.stream.split();
         let (mut origin_read, mut origin_write) = origin.split();
-        let body = self.request.body;
-        let end = if self.uploaded {
+        let (body, limit) = (self.request.body, self.limit);
+        let sent_body = self.sent_body.clone();
+        let end = if sent_body.load(Ordering::Relaxed) {
             self.download(&mut origin_read, &mut client_write, account).await
         } else {
-            let limit = self.limit;
-            let (mut uploading, mut uploaded) = (true, false);
-            let end = {
-                let upload = async {
-                    let chunked = body == Body::Chunked;
-                    let (from, to) = (Peer::Client, Peer::Origin);
-                    Copying { body, from, to, chunked, limit, count: &mut up }
-                        .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
-                        .await
-                };
-                let download = self.download(&mut origin_read, &mut client_write, account);
-                tokio::pin!(upload, download);
-                loop {
-                    tokio::select! {
-                        biased;
-                        // The origin may refuse a body that it does not want to read to its end: what
-                        // it says then is worth more than that it stopped reading.
-                        result = &mut download => break result,
-                        result = &mut upload, if uploading => {
-                            uploading = false;
-                            match result {
-                                Ok(()) => uploaded = true,
-                                Err(failure) if failure.by == "origin" => {}
-                                Err(failure) => break Err(failure),
-                            }
+            let upload = async {
+                let (from, to, chunked) = (Peer::Client, Peer::Origin, body == Body::Chunked);
+                let copied = Copying { body, from, to, chunked, limit, count: &mut up }
+                    .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
+                    .await;
+                sent_body.store(copied.is_ok(), Ordering::Relaxed);
+                copied
+            };
+            let download = self.download(&mut origin_read, &mut client_write, account);
+            tokio::pin!(upload, download);
+            let mut uploading = true;
+            loop {
+                tokio::select! {
+                    biased;
+                    // The upload first, so that an answer behind it finds it at its end.
+                    result = &mut upload, if uploading => {
+                        uploading = false;
+                        match result {
+                            Ok(()) => {}
+                            // The origin may refuse a body that it does not want to read to its end:
+                            // what it says then is worth more than that it stopped reading.
+                            Err(failure) if failure.by == "origin" => {}
+                            Err(failure) => break Err(failure),
                         }
                     }
+                    result = &mut download => break result,
                 }
-            };
-            self.uploaded = uploaded;
-            end
+            }
         };
         self.up += up;
         end
@@ -274,6 +277,8 @@ impl<'a> Exchange<'a> {
         self.pinned |= authenticates_connection(&response.fields, "www-authenticate");
         self.keep_origin = keep_alive(response.version, &response.fields) && body != Body::UntilClose;
         self.keep_client &= chunked || matches!(body, Body::None | Body::Length(_));
+        // What is left of the request has no reader behind this answer.
+        self.keep_client &= self.sent_body.load(Ordering::Relaxed);
         let after = if self.keep_client { After::Keep } else { After::Close };
         let out = rebuild(&response, chunked, after)?;
         self.answering = true;
@@ -328,7 +333,7 @@ impl<'a> Exchange<'a> {
         match end {
             Ok(Ended::Answered) => {
                 account.close(End { by: "origin", how: "complete", up, down });
-                let whole = self.uploaded;
+                let whole = self.sent_body.load(Ordering::Relaxed);
                 if self.keep_origin && whole {
                     if self.pinned {
                         io.pinned = Some(Box::new(connected));

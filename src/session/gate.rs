@@ -6,7 +6,7 @@ use crate::clock;
 use crate::evidence::{Own, Record};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::Policy;
-use crate::store::JournalHandle;
+use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections};
 
 use super::tunnels::Tunnels;
@@ -74,6 +74,7 @@ pub struct Counters {
 /// One thread's share of the gate: its own connections to origins and its own tunnels.
 pub struct Worker {
     pub gate: Arc<Gate>,
+    pub(super) journal: Desk,
     pub(super) dialler: Dialler,
     pub(super) tunnels: Tunnels,
     own: OwnConnections,
@@ -97,7 +98,18 @@ impl InForce {
 
 impl Worker {
     pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
-        Self { gate, dialler, tunnels: Tunnels::new(), own }
+        let journal = Desk::new(gate.journal.clone());
+        Self { gate, journal, dialler, tunnels: Tunnels::new(), own }
+    }
+
+    /// Carries this worker's records to the journal, for as long as it is polled.
+    pub async fn carry_records(&self) {
+        self.journal.run().await;
+    }
+
+    /// Carries what is left of them.
+    pub async fn carry_last_records(&self) {
+        self.journal.carry().await;
     }
 
     /// What falls due with time: limits of tunnels and their progress records, idle connections to
@@ -105,11 +117,11 @@ impl Worker {
     pub fn sweep(&self) {
         self.dialler.sweep();
         for progress in self.tunnels.sweep() {
-            self.gate.journal.note(&Record::Progress(progress), clock::now());
+            self.journal.note(&Record::Progress(progress), clock::now());
         }
         for (purpose, address, connections) in self.own.take() {
             let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };
-            self.gate.journal.note(&Record::Own(own), clock::now());
+            self.journal.note(&Record::Own(own), clock::now());
         }
     }
 

@@ -59,10 +59,12 @@ impl Relay {
         let (mut client_read, mut client_write) = self.client.split();
         let (mut origin_read, mut origin_write) = self.origin.split();
         let mut moved = 0;
-        let up_polled = self.up.poll(context, &mut client_read, &mut origin_write, &mut moved);
+        let last = self.down.done();
+        let up_polled = self.up.poll(context, &mut client_read, &mut origin_write, last, &mut moved);
         tunnel.moved_up(moved);
         moved = 0;
-        let down_polled = self.down.poll(context, &mut origin_read, &mut client_write, &mut moved);
+        let last = self.up.done();
+        let down_polled = self.down.poll(context, &mut origin_read, &mut client_write, last, &mut moved);
         tunnel.moved_down(moved);
         for (polled, reader, writer) in [(up_polled, "client", "origin"), (down_polled, "origin", "client")] {
             match polled {
@@ -140,6 +142,7 @@ impl Way {
         context: &mut Context<'_>,
         from: &mut ReadHalf<'_>,
         to: &mut WriteHalf<'_>,
+        last: bool,
         moved: &mut u64,
     ) -> Polled {
         for _ in 0..TURNS_MAX {
@@ -147,7 +150,7 @@ impl Way {
                 Self::Done => return Polled::Done,
                 Self::Held { .. } | Self::Piped { .. } => self.write(context, to, moved),
                 Self::Open { bulk: true } => self.splice(context, from),
-                Self::Open { bulk: false } => self.copy(context, from, to, moved),
+                Self::Open { bulk: false } => self.copy(context, from, to, last, moved),
             };
             match turned {
                 Poll::Pending => return Polled::Pending,
@@ -165,6 +168,7 @@ impl Way {
         context: &mut Context<'_>,
         from: &mut ReadHalf<'_>,
         to: &mut WriteHalf<'_>,
+        last: bool,
         moved: &mut u64,
     ) -> Poll<Result<(), Failed>> {
         SCRATCH.with_borrow_mut(|scratch| {
@@ -176,7 +180,10 @@ impl Way {
             }
             let read = buffer.filled();
             if read.is_empty() {
-                return Poll::Ready(self.end(to));
+                // The other way has ended: both sockets are closed next, which says as much.
+                let ended = if last { Ok(()) } else { end(to) };
+                *self = Self::Done;
+                return Poll::Ready(ended);
             }
             let sent = match to.try_write(read) {
                 Ok(sent) => sent,
@@ -248,15 +255,14 @@ impl Way {
         }
         Poll::Ready(Ok(()))
     }
+}
 
-    /// Passes the end of the stream on: the other side may still have something to say.
-    fn end(&mut self, to: &WriteHalf<'_>) -> Result<(), Failed> {
-        *self = Self::Done;
-        match socket2::SockRef::from(to.as_ref()).shutdown(Shutdown::Write) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
-            Err(_) => Err(Failed::Write),
-        }
+/// Passes the end of a stream on: the other side may still have something to say.
+fn end(to: &WriteHalf<'_>) -> Result<(), Failed> {
+    match socket2::SockRef::from(to.as_ref()).shutdown(Shutdown::Write) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+        Err(_) => Err(Failed::Write),
     }
 }
 

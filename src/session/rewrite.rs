@@ -28,19 +28,20 @@ pub(super) fn request(
     for (name, value) in head.fields.iter() {
         if name.eq_ignore_ascii_case("host") {
             put(&mut out, &[name.as_bytes(), b": ", host.as_bytes(), b"\r\n"]);
-        } else if name.eq_ignore_ascii_case("content-length")
-            || hops.drops(name)
-            || (name.eq_ignore_ascii_case("expect") && head.version == Version::Http10)
-        {
-            // A length is written below; what an HTTP/1.0 client expects is ignored (RFC 9110 §10.1.1).
+        } else if name.eq_ignore_ascii_case("content-length") {
+            // As it was understood, where it stood.
+            if let Body::Length(length) = body {
+                put(&mut out, &[name.as_bytes(), b": ", length.to_string().as_bytes(), b"\r\n"]);
+            }
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            if body == Body::Chunked {
+                put(&mut out, &[name.as_bytes(), b": chunked\r\n"]);
+            }
+        } else if hops.drops(name) || (name.eq_ignore_ascii_case("expect") && head.version == Version::Http10) {
+            // What an HTTP/1.0 client expects is ignored (RFC 9110 §10.1.1).
         } else {
             put(&mut out, &[name.as_bytes(), b": ", value, b"\r\n"]);
         }
-    }
-    match body {
-        Body::None | Body::UntilClose => {}
-        Body::Length(length) => put(&mut out, &[b"Content-Length: ", length.to_string().as_bytes(), b"\r\n"]),
-        Body::Chunked => put(&mut out, &[b"Transfer-Encoding: chunked\r\n"]),
     }
     put_via(&mut out, via, head.version);
     put(&mut out, &[if upgrade { b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" } else { b"\r\n".as_slice() }]);

@@ -113,7 +113,7 @@ impl Tunnelled {
             worker.tunnels.leave(&tunnel);
             let (up, down) = tunnel.bytes();
             let first_byte = tunnel.first_byte(ending.begun);
-            ending.close(&worker.gate, End { by: ended.by, how: ended.how, up, down }, first_byte);
+            ending.close(worker, End { by: ended.by, how: ended.how, up, down }, first_byte);
         }
     }
 }
@@ -128,7 +128,7 @@ async fn look(worker: &Worker, relay: &mut Relay, ending: &Ending, watch: Watch)
     // Whoever says less than a hello in that time says something that is not held to one.
     let Ok(look) = looked else { return None };
     let judged = watch.judge(&look);
-    ending.first_bytes(gate, |record| {
+    ending.first_bytes(worker, |record| {
         record.carries = Some(look.carries());
         if let Look::Tls(hello) = &look {
             describe_hello(record, hello);

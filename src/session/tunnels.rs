@@ -114,7 +114,7 @@ impl Tunnels {
             let age = now.saturating_sub(tunnel.begun);
             if age >= tunnel.lifetime {
                 past.push((tunnel.clone(), Cut::Lifetime));
-            } else if now.saturating_sub(tunnel.active.load(Ordering::Relaxed)) >= tunnel.idle {
+            } else if now.saturating_sub(tunnel.active.load(Ordering::Relaxed)) > tunnel.idle {
                 past.push((tunnel.clone(), Cut::Idle));
             } else if now.saturating_sub(tunnel.reported.load(Ordering::Relaxed)) >= PROGRESS_SECONDS {
                 tunnel.reported.store(now, Ordering::Relaxed);

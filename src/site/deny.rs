@@ -3,6 +3,8 @@ use std::fmt::Write;
 use crate::facts::ExchangeId;
 use crate::parse::Fields;
 
+use super::words::{ENGLISH, JAPANESE, Words};
+
 /// What a refused client is told.
 #[derive(Debug)]
 pub struct Refusal<'a> {
@@ -43,38 +45,12 @@ pub fn welcome(keep_alive: bool) -> Vec<u8> {
     .into_bytes()
 }
 
-struct Words {
-    language: &'static str,
-    title: &'static str,
-    host: &'static str,
-    reason: &'static str,
-    id: &'static str,
-    ask: &'static str,
-}
-
-const ENGLISH: Words = Words {
-    language: "en",
-    title: "This request was stopped at the gate",
-    host: "Host",
-    reason: "Reason",
-    id: "Exchange",
-    ask: "If you need this site, tell your administrator the exchange above.",
-};
-
-const JAPANESE: Words = Words {
-    language: "ja",
-    title: "この通信は関所で止められました",
-    host: "接続先",
-    reason: "理由",
-    id: "交換番号",
-    ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
-};
-
 fn html(refusal: &Refusal<'_>, words: &Words) -> String {
+    let sentence = words.sentence(refusal.reason);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"{}\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
-         <main>\n<h1>{}</h1>\n<dl>\n",
+         <main>\n<h1>{}</h1>\n<p>{sentence}</p>\n<dl>\n",
         words.language, words.title, words.title
     );
     let detail = refusal.detail.map_or_else(String::new, |detail| format!(": {detail}"));
@@ -95,7 +71,9 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
 }
 
 fn text(refusal: &Refusal<'_>, words: &Words) -> String {
-    let mut page = format!("{}\n{}: {}\n{}: {}", words.title, words.host, refusal.host, words.reason, refusal.reason);
+    let sentence = words.sentence(refusal.reason);
+    let mut page =
+        format!("{}\n{sentence}\n{}: {}\n{}: {}", words.title, words.host, refusal.host, words.reason, refusal.reason);
     if let Some(detail) = refusal.detail {
         let _ = write!(page, ": {}", single_line(detail));
     }

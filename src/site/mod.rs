@@ -4,5 +4,6 @@
 //! strict Content-Security-Policy. Pure in effect: nothing is read or written here.
 
 mod deny;
+mod words;
 
 pub use deny::{Refusal, refusal, welcome};

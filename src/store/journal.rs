@@ -13,11 +13,13 @@ use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Text, format_ti
 use crate::facts::Timestamp;
 
 use super::segment::{self, OpenError, io_error};
+use super::syncer::Syncer;
 
 /// When a record counts as accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// When `write()` has returned: survives the end of the process. Synced within 20 ms.
+    /// When `write()` has returned: survives the end of the process. Syncing begins within 20 ms, or
+    /// when the sync before has ended; at most 8,192 records are written ahead of it.
     Batch,
     /// When `fsync` has returned: survives the end of power.
     Strict,
@@ -44,24 +46,31 @@ pub struct JournalFull;
 #[derive(Debug, Clone, Default)]
 pub struct JournalHealth {
     pub records: u64,
-    pub refused: u64,
+    /// Records that were not accepted.
+    pub lost: u64,
     pub last_error: Option<String>,
 }
 
-/// Records waiting to be written, at most; beyond it records are refused.
-const QUEUE_RECORDS_MAX: usize = 8192;
+/// Records waiting on one worker's desk, at most; beyond it records are refused. The journal's own
+/// inbox holds twice as many.
+pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
 /// A group is synced when it holds this many records, or after this long.
 const BATCH_RECORDS_MAX: u64 = 1024;
 const BATCH_DELAY: Duration = Duration::from_millis(20);
+/// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
+const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX;
 
-struct Entry {
-    members: Vec<u8>,
-    accepted: Option<oneshot::Sender<bool>>,
+/// Records that are written, or not, together.
+struct Group {
+    records: Vec<Vec<u8>>,
+    accepted: oneshot::Sender<bool>,
 }
 
 #[derive(Default)]
 struct Inbox {
-    entries: Vec<Entry>,
+    groups: Vec<Group>,
+    /// Records in `groups`.
+    waiting: usize,
     ended: bool,
     health: JournalHealth,
 }
@@ -98,6 +107,13 @@ impl Journal {
             .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
         let found = segment::recover(&directory)?;
         let shared = Arc::new(Shared { inbox: Mutex::default(), arrived: Condvar::new() });
+        let bell = shared.clone();
+        let syncer = Syncer::start(move || {
+            // Taken so that the bell does not ring between a look and the wait behind it.
+            drop(bell.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+            bell.arrived.notify_one();
+        })
+        .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
         let mut writer = Writer {
             shared: shared.clone(),
             config,
@@ -108,6 +124,8 @@ impl Journal {
             unsynced: 0,
             first_unsynced: None,
             scratch: Vec::new(),
+            lost_told: 0,
+            syncer,
         };
         if found.torn_bytes > 0 {
             let gap = Record::Gap(Gap {
@@ -154,14 +172,33 @@ impl JournalHandle {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, entry: Entry) -> Result<(), JournalFull> {
+    /// Hands a record in and waits until it is accepted.
+    ///
+    /// # Errors
+    /// [`JournalFull`]: it was not, and nothing may be forwarded.
+    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+        self.append_group(vec![record.encode(now)]).await
+    }
+
+    /// The same for several, encoded already: all are accepted, or none.
+    pub(super) async fn append_group(&self, records: Vec<Vec<u8>>) -> Result<(), JournalFull> {
+        let (accepted, receiver) = oneshot::channel();
+        self.submit(Group { records, accepted })?;
+        match receiver.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(JournalFull),
+        }
+    }
+
+    fn submit(&self, group: Group) -> Result<(), JournalFull> {
         let mut inbox = self.inbox();
-        if inbox.ended || inbox.entries.len() >= QUEUE_RECORDS_MAX {
-            inbox.health.refused += 1;
+        if inbox.ended || inbox.waiting + group.records.len() > 2 * QUEUE_RECORDS_MAX {
+            inbox.health.lost += group.records.len() as u64;
             return Err(JournalFull);
         }
-        inbox.entries.push(entry);
-        let first = inbox.entries.len() == 1;
+        inbox.waiting += group.records.len();
+        inbox.groups.push(group);
+        let first = inbox.groups.len() == 1;
         drop(inbox);
         if first {
             self.shared.arrived.notify_one();
@@ -169,22 +206,9 @@ impl JournalHandle {
         Ok(())
     }
 
-    /// Hands a record in and waits until it is accepted.
-    ///
-    /// # Errors
-    /// [`JournalFull`]: it was not, and nothing may be forwarded.
-    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
-        let (sender, receiver) = oneshot::channel();
-        self.submit(Entry { members: record.encode(now), accepted: Some(sender) })?;
-        match receiver.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(JournalFull),
-        }
-    }
-
-    /// Hands in a record that nothing waits for: the end of an exchange. A refused one is counted.
-    pub fn note(&self, record: &Record, now: Timestamp) {
-        let _ = self.submit(Entry { members: record.encode(now), accepted: None });
+    /// Counts records that found no room before they came here.
+    pub(super) fn lose(&self, records: u64) {
+        self.inbox().health.lost += records;
     }
 
     /// How the journal is doing.
@@ -215,67 +239,108 @@ struct Writer {
     unsynced: u64,
     first_unsynced: Option<Instant>,
     scratch: Vec<u8>,
+    /// So many lost records a gap record has told of.
+    lost_told: u64,
+    syncer: Syncer,
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
-            let (entries, ended) = self.wait();
-            if !entries.is_empty() {
-                self.write_group(entries);
+            let (groups, ended) = self.wait();
+            if !groups.is_empty() {
+                self.write_groups(groups);
             }
-            let due = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
-            if (due || self.unsynced >= BATCH_RECORDS_MAX) && self.config.durability == Durability::Batch {
-                self.sync_batch();
+            if let Some(error) = self.syncer.take_failure() {
+                self.fail(&error);
+                self.tell_gap("sync_failed", &error.to_string());
+            }
+            if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
+                self.begin_sync();
             }
             if ended {
-                let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
-                if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
-                    self.fail(&error);
-                }
-                return;
+                return self.close();
             }
         }
     }
 
-    /// Waits for records, the end, or the moment at which the open batch must be synced.
-    fn wait(&self) -> (Vec<Entry>, bool) {
+    fn due(&self) -> bool {
+        let old = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
+        old || self.unsynced >= BATCH_RECORDS_MAX
+    }
+
+    fn close(mut self) {
+        self.tell_losses();
+        let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
+        if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
+            self.fail(&error);
+        }
+    }
+
+    /// Waits for records, the end, or the moment at which a sync can and must begin.
+    fn wait(&self) -> (Vec<Group>, bool) {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        while inbox.entries.is_empty() && !inbox.ended {
-            match self.first_unsynced {
-                None => {
-                    inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(since) => {
-                    let left = BATCH_DELAY.saturating_sub(since.elapsed());
-                    if left.is_zero() {
-                        break;
-                    }
-                    let waited = self.shared.arrived.wait_timeout(inbox, left);
-                    inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
+        loop {
+            let stalled = self.unsynced >= AHEAD_RECORDS_MAX && self.syncer.busy();
+            if inbox.ended || (!inbox.groups.is_empty() && !stalled) {
+                break;
             }
+            // Strict syncs with each group; otherwise a sync under way rings the bell when it has ended.
+            let limit = match self.first_unsynced {
+                Some(since) if self.config.durability == Durability::Batch && !self.syncer.busy() => {
+                    Some(BATCH_DELAY.saturating_sub(since.elapsed()))
+                }
+                Some(_) | None => None,
+            };
+            let arrived = &self.shared.arrived;
+            inbox = match limit {
+                Some(Duration::ZERO) => break,
+                Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
+                None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+            };
         }
-        (std::mem::take(&mut inbox.entries), inbox.ended)
+        inbox.waiting = 0;
+        (std::mem::take(&mut inbox.groups), inbox.ended)
     }
 
-    fn write_group(&mut self, entries: Vec<Entry>) {
-        let written = self.try_write(entries.iter().map(|entry| entry.members.as_slice()));
+    fn write_groups(&mut self, groups: Vec<Group>) {
+        let records = || groups.iter().flat_map(|group| &group.records);
+        let count = records().count() as u64;
+        self.tell_losses();
+        let written = self.try_write(records().map(Vec::as_slice));
         let done = match (written, self.config.durability) {
             (Ok(()), Durability::Strict) => self.sync_with_batch_line(),
             (written, _) => written,
         };
         let accepted = done.is_ok();
         match done {
-            Ok(()) => self.health(|health| health.records += entries.len() as u64),
+            Ok(()) => self.health(|health| {
+                health.records += count;
+                health.last_error = None;
+            }),
             Err(error) => {
                 self.fail(&error);
-                self.health(|health| health.refused += entries.len() as u64);
+                self.health(|health| health.lost += count);
             }
         }
-        for sender in entries.into_iter().filter_map(|entry| entry.accepted) {
-            let _ = sender.send(accepted);
+        for group in groups {
+            let _ = group.accepted.send(accepted);
         }
+    }
+
+    /// Says in the journal how many records it did not get, as soon as it can be said.
+    fn tell_losses(&mut self) {
+        let mut lost = 0;
+        self.health(|health| lost = health.lost);
+        let untold = lost - self.lost_told;
+        if untold > 0 && self.tell_gap("records_lost", &format!("{untold} records were not accepted")) {
+            self.lost_told = lost;
+        }
+    }
+
+    fn tell_gap(&mut self, cause: &'static str, detail: &str) -> bool {
+        let gap = Record::Gap(Gap { cause, detail: detail.into(), bytes: None });
+        self.write_own(&gap).is_ok()
     }
 
     /// Writes lines whole or not at all: what a failed write left behind is cut off again.
@@ -338,11 +403,23 @@ impl Writer {
         Ok(())
     }
 
-    fn sync_batch(&mut self) {
-        if let Err(error) = self.sync_with_batch_line() {
-            self.fail(&error);
-            // Tried again with the next batch, not in a tight loop.
-            self.first_unsynced = Some(Instant::now());
+    /// Closes the batch and lets the other thread wait for the disk.
+    fn begin_sync(&mut self) {
+        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
+        let begun = self.write_own(&batch).and_then(|()| match &self.open {
+            Some(open) => self.syncer.begin(&open.file),
+            None => Ok(()),
+        });
+        match begun {
+            Ok(()) => {
+                self.unsynced = 0;
+                self.first_unsynced = None;
+            }
+            Err(error) => {
+                self.fail(&error);
+                // Tried again with the next batch, not in a tight loop.
+                self.first_unsynced = Some(Instant::now());
+            }
         }
     }
 

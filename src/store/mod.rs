@@ -1,11 +1,14 @@
 //! Keeps the journal: appends records in groups, syncs them, rotates segments, mends a torn tail.
 //!
 //! In: records. Out: the word that a record is accepted, which must be had before anything is
-//! forwarded. One thread writes; a lock on the data directory keeps a second process out. It never
+//! forwarded. One thread writes, another waits for the disk; a lock on the data directory keeps a second process out. It never
 //! judges what it writes.
 
+mod desk;
 mod journal;
 mod segment;
+mod syncer;
 
+pub use desk::Desk;
 pub use journal::{Durability, Journal, JournalConfig, JournalFull, JournalHandle, JournalHealth};
 pub use segment::{Found, OpenError, VerifyReport, verify};

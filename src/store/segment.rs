@@ -52,24 +52,36 @@ pub(super) fn name(first_seq: u64, time: &str) -> String {
     format!("{first_seq:014}-{time}Z.jsonl")
 }
 
-/// Reads the journal to its end, cutting a torn last line of the last segment.
+/// Reads the journal to its end, cutting a torn last line of the last segment. A last segment without
+/// one whole line is removed: the journal ends in the one before it.
 pub(super) fn recover(directory: &Path) -> Result<Found, OpenError> {
-    let paths = list(directory).map_err(|source| io_error(directory, source))?;
-    let Some(last) = paths.last() else {
-        return Ok(Found { chain: Chain::start(), torn_bytes: 0 });
-    };
-    let (chain, whole_bytes) = last_whole_line(last)?;
-    let file = OpenOptions::new().write(true).open(last).map_err(|source| io_error(last, source))?;
-    let length = file.metadata().map_err(|source| io_error(last, source))?.len();
-    if length > whole_bytes {
-        file.set_len(whole_bytes).and_then(|()| file.sync_all()).map_err(|source| io_error(last, source))?;
+    let mut paths = list(directory).map_err(|source| io_error(directory, source))?;
+    let mut torn_bytes = 0;
+    while let Some(last) = paths.pop() {
+        let whole = last_whole_line(&last)?;
+        let length = std::fs::metadata(&last).map_err(|source| io_error(&last, source))?.len();
+        match whole {
+            Some((chain, whole_bytes)) => {
+                if length > whole_bytes {
+                    torn_bytes += length - whole_bytes;
+                    let file = OpenOptions::new().write(true).open(&last);
+                    file.and_then(|file| file.set_len(whole_bytes).and_then(|()| file.sync_all()))
+                        .map_err(|source| io_error(&last, source))?;
+                }
+                return Ok(Found { chain, torn_bytes });
+            }
+            None => {
+                torn_bytes += length;
+                std::fs::remove_file(&last).map_err(|source| io_error(&last, source))?;
+            }
+        }
     }
-    Ok(Found { chain, torn_bytes: length - whole_bytes })
+    Ok(Found { chain: Chain::start(), torn_bytes })
 }
 
 /// The chain at the end of one segment, taken from the `prev` of its first line and carried through,
-/// and the length of its whole lines.
-fn last_whole_line(path: &Path) -> Result<(Chain, u64), OpenError> {
+/// and the length of its whole lines; `None` when it has none.
+fn last_whole_line(path: &Path) -> Result<Option<(Chain, u64)>, OpenError> {
     let mut lines = Lines::open(path)?;
     let mut verifier: Option<Verifier> = None;
     let mut whole = 0;
@@ -86,15 +98,7 @@ fn last_whole_line(path: &Path) -> Result<(Chain, u64), OpenError> {
         whole += line.len() as u64 + 1;
         verifier = Some(reader);
     }
-    match verifier {
-        Some(reader) => Ok((reader.chain(), whole)),
-        None => Ok((Chain { seq: first_of(path).saturating_sub(1), hash: crate::evidence::HASH_ZERO }, 0)),
-    }
-}
-
-fn first_of(path: &Path) -> u64 {
-    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    name.split('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(1)
+    Ok(verifier.map(|reader| (reader.chain(), whole)))
 }
 
 /// The chain just before a segment's first line, as that line tells it.
@@ -162,7 +166,9 @@ impl Lines {
         self.line.clear();
         let mut bounded = io::Read::take(&mut self.reader, LINE_BYTES_MAX);
         bounded.read_until(b'\n', &mut self.line).map_err(|source| io_error(&self.path, source))?;
-        if self.line.pop_if(|last| *last == b'\n').is_some() {
+        // A line beyond the bound is not torn: what is behind it may be whole, and it is no record.
+        let too_long = self.line.len() as u64 == LINE_BYTES_MAX;
+        if self.line.pop_if(|last| *last == b'\n').is_some() || too_long {
             return Ok(Some(&self.line));
         }
         self.torn_bytes = self.line.len() as u64;

@@ -31,6 +31,8 @@ pub struct Connected {
     pub dialled: SocketAddr,
     /// Every address DNS gave; empty for an address literal and for a connection used before.
     pub answers: Vec<IpAddr>,
+    /// Those of them that the guard refused.
+    pub refused: Vec<IpAddr>,
     pub timings: Timings,
     /// An exchange before this one has used it.
     pub reused: bool,
@@ -42,6 +44,15 @@ pub struct Connected {
 pub struct Timings {
     pub dns: Duration,
     pub connect: Duration,
+}
+
+/// A dial that came to nothing, and what was learnt on the way.
+#[derive(Debug)]
+pub struct DialFailed {
+    pub error: DialError,
+    /// Every address DNS gave.
+    pub answers: Vec<IpAddr>,
+    pub dns: Duration,
 }
 
 /// Why there is no connection.
@@ -81,6 +92,7 @@ impl Dialler {
                     port: permit.port(),
                     dialled: idle.dialled,
                     answers: Vec::new(),
+                    refused: Vec::new(),
                     timings: Timings::default(),
                     reused: true,
                     born: idle.born,
@@ -96,7 +108,8 @@ impl Dialler {
     pub fn go_on(&self, permit: Permit, connected: Connected) -> Result<Connected, Permit> {
         let same = connected.host == *permit.host() && connected.port == permit.port();
         if same && self.still_good(&permit, &connected.stream, connected.dialled) {
-            return Ok(Connected { reused: true, answers: Vec::new(), timings: Timings::default(), ..connected });
+            let (answers, refused) = (Vec::new(), Vec::new());
+            return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
         }
         Err(permit)
     }
@@ -126,50 +139,67 @@ impl Dialler {
     ///
     /// # Errors
     /// By the party at fault: DNS, the guard, the origin, or time.
-    pub async fn dial(&self, permit: Permit) -> Result<Connected, DialError> {
+    pub async fn dial(&self, permit: Permit) -> Result<Connected, DialFailed> {
         let begin = Instant::now();
+        let named = matches!(permit.host(), Host::Name(_));
         let answers = match permit.host() {
-            Host::Name(name) => self.resolver.resolve(name).await?,
-            Host::V4(address) => vec![IpAddr::V4(*address)],
-            Host::V6(address) => vec![IpAddr::V6(*address)],
+            Host::Name(name) => self.resolver.resolve(name).await,
+            Host::V4(address) => Ok(vec![IpAddr::V4(*address)]),
+            Host::V6(address) => Ok(vec![IpAddr::V6(*address)]),
         };
         let dns = begin.elapsed();
-        let checked = self.judge_all(&permit, &answers)?;
+        let (answers, error) = match answers {
+            Ok(answers) => (answers, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let begin = Instant::now();
-        let racing = race(checked);
-        let (stream, dialled) = tokio::time::timeout(self.connect_timeout, racing)
-            .await
-            .map_err(|_| DialError::Timeout(self.connect_timeout))??;
-        let _ = stream.set_nodelay(true);
-        let timings = Timings { dns, connect: begin.elapsed() };
-        let answers = if matches!(permit.host(), Host::Name(_)) { answers } else { Vec::new() };
-        let host = permit.host().clone();
-        Ok(Connected {
-            stream,
-            host,
-            port: permit.port(),
-            dialled,
-            answers,
-            timings,
-            reused: false,
-            born: Instant::now(),
-        })
+        let dialled = match error {
+            None => self.dial_any(&permit, &answers).await,
+            Some(error) => Err(error.into()),
+        };
+        let answers = if named { answers } else { Vec::new() };
+        match dialled {
+            Ok((stream, dialled, refused)) => Ok(Connected {
+                stream,
+                host: permit.host().clone(),
+                port: permit.port(),
+                dialled,
+                answers,
+                refused,
+                timings: Timings { dns, connect: begin.elapsed() },
+                reused: false,
+                born: Instant::now(),
+            }),
+            Err(error) => Err(DialFailed { error, answers, dns }),
+        }
     }
 
-    fn judge_all(&self, permit: &Permit, answers: &[IpAddr]) -> Result<Vec<CheckedAddress>, DialError> {
+    /// Judges every address and connects to the first that answers; the refused ones come back too.
+    async fn dial_any(
+        &self,
+        permit: &Permit,
+        answers: &[IpAddr],
+    ) -> Result<(TcpStream, SocketAddr, Vec<IpAddr>), DialError> {
         let mut checked = Vec::with_capacity(answers.len());
-        let mut refused = None;
+        let mut refused = Vec::new();
+        let mut first_refusal = None;
         for address in answers {
             match judge_address(*address, permit.port(), permit.opened(), &self.own) {
                 Ok(address) => checked.push(address),
-                Err(error) => refused = refused.or(Some(error)),
+                Err(error) => {
+                    refused.push(*address);
+                    first_refusal = first_refusal.or(Some(error));
+                }
             }
         }
-        match (checked.is_empty(), refused) {
-            (false, _) => Ok(checked),
-            (true, Some(error)) => Err(DialError::Refused(error)),
-            (true, None) => Err(DialError::Resolve(ResolveError::NoAddress)),
+        if checked.is_empty() {
+            return Err(first_refusal.map_or(DialError::Resolve(ResolveError::NoAddress), DialError::Refused));
         }
+        let (stream, dialled) = tokio::time::timeout(self.connect_timeout, race(checked))
+            .await
+            .map_err(|_| DialError::Timeout(self.connect_timeout))??;
+        let _ = stream.set_nodelay(true);
+        Ok((stream, dialled, refused))
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name as DnsName, RData};
 
 use crate::facts::Name;
 
@@ -68,9 +68,11 @@ impl Resolver {
     /// # Errors
     /// No address, or no answer.
     pub async fn resolve(&self, name: &Name) -> Result<Vec<IpAddr>, ResolveError> {
-        let fqdn = format!("{}.", name.as_str());
-        let v6 = self.inner.ipv6_lookup(fqdn.as_str());
-        let v4 = self.inner.ipv4_lookup(fqdn.as_str());
+        // By its labels: read as text, a name with an underscore would be taken for a broken IDN.
+        let fqdn = DnsName::from_labels(name.as_str().split('.').map(str::as_bytes));
+        let fqdn = fqdn.map_err(|error| ResolveError::Unanswered(error.to_string()))?;
+        let v6 = self.inner.ipv6_lookup(fqdn.clone());
+        let v4 = self.inner.ipv4_lookup(fqdn);
         tokio::pin!(v6, v4);
         let (v6, v4) = tokio::select! {
             v6 = &mut v6 => (Some(v6), v4.await),

@@ -298,7 +298,7 @@ fn assert_allowed(evidence: &Evidence) {
     // A browser opens tunnels that it then does not use; what is said of the one that carried the page:
     let tunnels = evidence.of_host(PORTAL).into_iter().filter(|record| record["method"] == "CONNECT");
     let tunnel = tunnels.max_by_key(|record| record["bytes_down"].as_u64()).unwrap();
-    assert_eq!(tunnel.events, ["open", "close"]);
+    assert_eq!(tunnel.events, ["open", "established", "close"]);
     assert_eq!((&tunnel["sni"], &tunnel["alpn"]), (&PORTAL.into(), &["h2", "http/1.1"][..].into()), "{tunnel:?}");
     assert!(tunnel["ja4"].as_str().is_some_and(|ja4| ja4.starts_with("t13d")), "{tunnel:?}");
     assert_eq!(tunnel["dialled"], format!("{WEB}:443"));

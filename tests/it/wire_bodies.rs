@@ -90,14 +90,22 @@ fn head(origin: &Origin, framing: &str) -> String {
 
 #[test]
 fn a_fault_in_a_chunked_body_is_answered_and_the_origin_never_sees_a_whole_request() {
-    let origin = Origin::start();
+    // It asks for the body, so each fault comes when the exchange is under way.
+    let origin = Origin::serving(|mut peer, log| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        if let Some(request) = peer.request() {
+            log.note(&request);
+        }
+    });
     let mut gate = Gate::start(&origin.policy());
     let mut names = Vec::new();
     for (name, bodies) in faults() {
         for body in bodies {
             let shown = body[..body.len().min(100)].escape_ascii().to_string();
             let mut client = gate.client();
-            client.send(head(&origin, "Transfer-Encoding: chunked"));
+            client.send(head(&origin, "Transfer-Encoding: chunked\r\nExpect: 100-continue"));
+            assert_eq!(client.head().unwrap().status(), 100);
             let _ = client.try_send(&body);
             let answer = client.head().unwrap_or_else(|| panic!("{name}: {shown} has no answer"));
             let answer = client.body(answer);
@@ -109,6 +117,27 @@ fn a_fault_in_a_chunked_body_is_answered_and_the_origin_never_sees_a_whole_reque
     }
     assert_eq!(origin.seen(), Vec::<String>::new());
     closed_as(&gate.records(), &names, "client");
+}
+
+#[test]
+fn a_fault_that_came_with_the_head_is_refused_before_anything_is_dialled() {
+    let origin = Origin::start();
+    let mut gate = Gate::start(&origin.policy());
+    let mut names = Vec::new();
+    for (name, bodies) in faults() {
+        // Longer ones arrive in pieces.
+        for body in bodies.into_iter().filter(|body| body.len() < 1000) {
+            let mut client = gate.client();
+            client.send([head(&origin, "Transfer-Encoding: chunked").as_bytes(), &body].concat());
+            let answer = client.answer();
+            assert_eq!(answer.status(), 400, "{name}: {}", answer.text());
+            assert!(answer.text().contains(name), "{name}: {}", answer.text());
+            names.push(name);
+        }
+    }
+    assert_eq!(origin.connections(), 0);
+    let reasons: Vec<_> = gate.events("refused").iter().map(|record| record["reason"].clone()).collect();
+    assert_eq!(reasons, names);
 }
 
 /// Each exchange was opened, and closed with one of these names by this party.

@@ -1,0 +1,105 @@
+/// What the pages say, in one language.
+pub(super) struct Words {
+    pub(super) language: &'static str,
+    pub(super) title: &'static str,
+    pub(super) host: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) id: &'static str,
+    pub(super) ask: &'static str,
+    /// A sentence for each kind of reason.
+    kinds: [&'static str; Kind::COUNT],
+}
+
+/// What a reason comes down to for the person at a PC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The policy does not let this out.
+    Policy,
+    /// The guard does not: it names something that is never a site.
+    Guard,
+    /// The program could not be examined as the policy asks.
+    Unexamined,
+    /// The other side could not be reached, or answered wrongly.
+    Origin,
+    /// The gate cannot keep records, so nothing passes.
+    Evidence,
+    /// The request itself is wrong or ambiguous.
+    Request,
+}
+
+impl Kind {
+    const COUNT: usize = 6;
+
+    fn of(reason: &str) -> Self {
+        match reason {
+            "rule" | "no_rule" | "port_not_opened" | "isolated" => Self::Policy,
+            "guard_name" | "guard_address" => Self::Guard,
+            "challenge_unavailable"
+            | "hello_unavailable"
+            | "inspection_unavailable"
+            | "authentication_unavailable"
+            | "not_websocket"
+            | "nested_connect" => Self::Unexamined,
+            "evidence_unavailable" => Self::Evidence,
+            "dns_failed" | "connect_failed" | "connect_timeout" => Self::Origin,
+            _ if reason.starts_with("origin_") || reason == "unasked_upgrade" => Self::Origin,
+            _ => Self::Request,
+        }
+    }
+}
+
+impl Words {
+    /// What has happened, for a person.
+    pub(super) fn sentence(&self, reason: &str) -> &'static str {
+        self.kinds.get(Kind::of(reason) as usize).copied().unwrap_or_default()
+    }
+}
+
+pub(super) const ENGLISH: Words = Words {
+    language: "en",
+    title: "This request was stopped at the gate",
+    host: "Host",
+    reason: "Reason",
+    id: "Exchange",
+    ask: "If you need this site, tell your administrator the exchange above.",
+    kinds: [
+        "The rules of this network do not let this request out.",
+        "This name or address is never a site on the Internet, so nothing is sent to it.",
+        "The gate could not examine this request as the rules of this network ask.",
+        "The request was allowed, but the site could not be reached or did not answer as it should.",
+        "The gate cannot keep its records at the moment, and lets nothing out without one. Please tell your administrator.",
+        "The request was malformed or could be read in more than one way. A browser does not send such a request.",
+    ],
+};
+
+pub(super) const JAPANESE: Words = Words {
+    language: "ja",
+    title: "この通信は関所で止められました",
+    host: "接続先",
+    reason: "理由",
+    id: "交換番号",
+    ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
+    kinds: [
+        "このネットワークの規則では、この通信は許可されていません。",
+        "この名前またはアドレスはインターネット上の接続先ではないため、何も送信されません。",
+        "このネットワークの規則が求める確認を、この通信に対して行えませんでした。",
+        "通信は許可されましたが、接続先に到達できないか、正しい応答がありませんでした。",
+        "現在、関所が記録を残せないため、通信を通すことができません。管理者に連絡してください。",
+        "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_reason_has_its_own_sentence_in_both_languages() {
+        let reasons = ["no_rule", "guard_address", "not_websocket", "dns_failed", "evidence_unavailable", "bare_lf"];
+        for words in [&ENGLISH, &JAPANESE] {
+            let sentences: std::collections::HashSet<_> = reasons.iter().map(|reason| words.sentence(reason)).collect();
+            assert_eq!(sentences.len(), Kind::COUNT);
+            assert!(!sentences.contains(""));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::evidence::Record;
+use crate::facts::Timestamp;
+
+use super::journal::{JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
+
+/// One worker's way to the journal. What its tasks hand in during one turn of their loop goes over
+/// together, and they are told together: a record costs no switch of threads of its own.
+pub struct Desk {
+    journal: JournalHandle,
+    tray: Mutex<Tray>,
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct Tray {
+    records: Vec<Vec<u8>>,
+    waiting: Vec<oneshot::Sender<bool>>,
+}
+
+impl Desk {
+    pub fn new(journal: JournalHandle) -> Self {
+        Self { journal, tray: Mutex::default(), bell: Notify::new() }
+    }
+
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, record: Vec<u8>, waiting: Option<oneshot::Sender<bool>>) -> Result<(), JournalFull> {
+        let mut tray = self.tray();
+        if tray.records.len() >= QUEUE_RECORDS_MAX {
+            drop(tray);
+            self.journal.lose(1);
+            return Err(JournalFull);
+        }
+        tray.records.push(record);
+        tray.waiting.extend(waiting);
+        let first = tray.records.len() == 1;
+        drop(tray);
+        if first {
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Hands a record in and waits until it is accepted. [`Desk::run`] must be running.
+    ///
+    /// # Errors
+    /// [`JournalFull`]: it was not, and nothing may be forwarded.
+    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(record.encode(now), Some(sender))?;
+        match receiver.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(JournalFull),
+        }
+    }
+
+    /// Hands in a record that nothing waits for: the end of an exchange. One that is not accepted is
+    /// counted, and a gap record tells of it as soon as one can be written.
+    pub fn note(&self, record: &Record, now: Timestamp) {
+        let _ = self.put(record.encode(now), None);
+    }
+
+    /// Carries what is handed in to the journal, for as long as it is polled.
+    pub async fn run(&self) {
+        loop {
+            self.bell.notified().await;
+            self.carry().await;
+        }
+    }
+
+    /// Carries what has been handed in, and returns when the journal has taken or refused all of it.
+    pub async fn carry(&self) {
+        loop {
+            let Tray { records, waiting } = std::mem::take(&mut *self.tray());
+            if records.is_empty() {
+                return;
+            }
+            let accepted = self.journal.append_group(records).await.is_ok();
+            for sender in waiting {
+                let _ = sender.send(accepted);
+            }
+        }
+    }
+}
