@@ -23,6 +23,8 @@
 mod chain;
 mod record;
 mod text;
+#[doc(hidden)]
+pub mod properties;
 
 pub use chain::{Break, Chain, HASH_ZERO, Verifier};
 pub use record::{Admin, Batch, Event, Exchange, Gap, Policy, Progress, Record, SCHEMA, Segment, Target};
