@@ -86,8 +86,8 @@ impl Verifier {
     /// # Errors
     /// The break at this line; the verifier stays where it was.
     pub fn line(&mut self, line: &[u8]) -> Result<(), Break> {
-        let expected = self.chain.seq + 1;
         let not_a_record = Break::NotARecord { after: self.chain.seq };
+        let expected = self.chain.seq.checked_add(1).ok_or_else(|| not_a_record.clone())?;
         let (text, hash) = split_hash(line).ok_or_else(|| not_a_record.clone())?;
         let seq = sequence(text).ok_or(not_a_record)?;
         if seq > expected {
@@ -112,10 +112,12 @@ fn split_hash(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text, hash))
 }
 
+/// The number, written as the chain writes it: no sign and no leading zeros.
 fn sequence(text: &[u8]) -> Option<u64> {
     let rest = text.strip_prefix(format!("{{\"v\":{SCHEMA},\"seq\":").as_bytes())?;
     let end = rest.iter().position(|b| *b == b',')?;
-    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+    let digits = std::str::from_utf8(rest.get(..end)?).ok()?;
+    digits.parse().ok().filter(|seq: &u64| seq.to_string() == digits)
 }
 
 #[cfg(test)]
@@ -174,5 +176,25 @@ mod tests {
         let mut lines = journal(3);
         lines[1] = b"{}".to_vec();
         assert_eq!(verify(&lines), Err(Break::NotARecord { after: 1 }));
+    }
+
+    fn hashed(before: [u8; 32], text: &str) -> Vec<u8> {
+        format!("{text},\"h\":\"{}\"}}", short_hex(&running(&before, text.as_bytes()))).into_bytes()
+    }
+
+    #[test]
+    fn a_number_that_the_chain_would_not_have_written_so_is_no_record() {
+        for number in ["+1", "01", "1 "] {
+            let line = hashed(HASH_ZERO, &format!("{{\"v\":1,\"seq\":{number},\"kind\":\"admin\""));
+            assert_eq!(verify(&[line]), Err(Break::NotARecord { after: 0 }), "{number}");
+        }
+        assert_eq!(verify(&[hashed(HASH_ZERO, "{\"v\":1,\"seq\":1,\"kind\":\"admin\"")]), Ok(1));
+    }
+
+    #[test]
+    fn behind_the_last_number_there_is_no_record() {
+        let mut verifier = Verifier::new(Chain { seq: u64::MAX, hash: HASH_ZERO });
+        let line = hashed(HASH_ZERO, "{\"v\":1,\"seq\":0,\"kind\":\"admin\"");
+        assert_eq!(verifier.line(&line), Err(Break::NotARecord { after: u64::MAX }));
     }
 }

@@ -25,6 +25,8 @@
 mod chain;
 mod record;
 mod text;
+#[doc(hidden)]
+pub mod properties;
 
 pub use chain::{Break, Chain, HASH_ZERO, Verifier};
 pub use record::{Admin, Batch, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Target};

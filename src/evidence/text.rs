@@ -15,21 +15,22 @@ const TEXT_BYTES_MAX: usize = 1024;
 
 impl Text {
     /// Takes bytes as a peer sent them. Bytes that are not UTF-8 are kept as the Latin-1 characters
-    /// of the same numbers; what exceeds 1,024 bytes is cut and its whole length noted.
+    /// of the same numbers; what exceeds 1,024 bytes is cut and the length it had on arrival noted.
     pub fn new(bytes: &[u8]) -> Self {
         let latin1: String;
         let text = match std::str::from_utf8(bytes) {
-            Ok(text) => cut(text),
+            Ok(text) => text,
             Err(_) => {
-                let head = bytes.get(..TEXT_BYTES_MAX).unwrap_or(bytes);
-                latin1 = head.iter().map(|b| char::from(*b)).collect();
-                cut(&latin1)
+                latin1 = bytes.iter().take(TEXT_BYTES_MAX).map(|b| char::from(*b)).collect();
+                &latin1
             }
         };
-        if bytes.len() > TEXT_BYTES_MAX {
-            return Self(format!("{text}…[{} bytes]", bytes.len()).into());
+        let kept = cut(text);
+        // Latin-1 grows as it becomes UTF-8, so that even what arrived in fewer bytes may be cut.
+        if kept.len() < text.len() || bytes.len() > TEXT_BYTES_MAX {
+            return Self(format!("{kept}…[{} bytes]", bytes.len()).into());
         }
-        Self(text.into())
+        Self(kept.into())
     }
 }
 
@@ -82,13 +83,15 @@ impl Formatter for SafeFormatter {
     }
 }
 
-/// Controls, line separators, and everything invisible that reorders or hides text (the bidirectional
-/// controls of UAX #9, zero-width characters, tags, variation selectors, the BOM).
+/// Controls, line separators, and everything invisible that reorders or hides text: the bidirectional
+/// controls of UAX #9, interlinear annotations, and the code points that Unicode has marked
+/// `Default_Ignorable_Code_Point` (zero-width characters, fillers, tags, variation selectors, the BOM).
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(u32::from(character),
-            0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            | 0xfe00..=0xfe0f | 0xfeff | 0xfff0..=0xfffb | 0xe0000..=0xe0fff)
+            0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
+            | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
+            | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
 }
 
 #[cfg(test)]
@@ -125,6 +128,27 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf8_are_kept_as_latin_1() {
         assert_eq!(json(&Text::new(b"caf\xe9")), "\"café\"");
+    }
+
+    #[test]
+    fn latin_1_that_outgrows_its_room_as_utf_8_says_that_it_was_cut() {
+        assert_eq!(json(&Text::new(&[0xe9; 512])).chars().count(), 2 + 512);
+        let line = json(&Text::new(&[0xe9; 513]));
+        assert!(line.contains("…[513 bytes]"), "{line}");
+    }
+
+    #[test]
+    fn nothing_that_nobody_sees_stays_raw() {
+        // Fillers that look like nothing, joiners, variation selectors, format controls of scripts.
+        for unseen in
+            "\u{34f}\u{115f}\u{1160}\u{17b4}\u{180b}\u{180f}\u{3164}\u{ffa0}\u{1bca0}\u{1d173}\u{e0100}".chars()
+        {
+            let line = json(&unseen.to_string().as_str().into());
+            assert!(line.is_ascii(), "{}", line.escape_unicode());
+        }
+        for seen in "\u{ac}\u{350}\u{1161}\u{17b6}\u{1810}\u{3163}\u{ffa1}\u{1d172}".chars() {
+            assert_eq!(json(&seen.to_string().as_str().into()), format!("\"{seen}\""));
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Name {
             return Err(BadHost::LegacyIpv4);
         }
         let name = text.to_ascii_lowercase();
-        if name.contains("xn--") && idna::domain_to_unicode(&name).1.is_err() {
+        if name.contains("xn--") && !is_of_a_labels(&name) {
             return Err(BadHost::Punycode);
         }
         Ok(Self(name.into_boxed_str()))
@@ -117,6 +117,12 @@ fn check_label(label: &str) -> Result<(), BadHost> {
         }
     }
     Ok(())
+}
+
+/// Whether each `xn--` label is an A-label: Punycode of what encodes to it again (RFC 5890 §2.3.2.1).
+fn is_of_a_labels(name: &str) -> bool {
+    let (unicode, read) = idna::domain_to_unicode(name);
+    read.is_ok() && idna::domain_to_ascii(&unicode).is_ok_and(|again| again == name)
 }
 
 fn is_hex_number(label: &str) -> bool {
@@ -170,6 +176,8 @@ mod tests {
         assert_eq!(Host::parse(b"a b"), Err(BadHost::Character));
         assert_eq!(Host::parse(b"a..b"), Err(BadHost::EmptyLabel));
         assert_eq!(Host::parse(b"xn--zzzzzzz99999.example"), Err(BadHost::Punycode));
+        // It decodes to a label that begins with xn-- itself and that nothing encodes to this.
+        assert_eq!(Host::parse(b"xn--xn--wgv-xn--wgv0e-wme.example"), Err(BadHost::Punycode));
         assert!(Host::parse(b"xn--wgv71a.example").is_ok());
         assert!(Host::parse(b"my_host.example").is_ok());
     }

@@ -15,6 +15,8 @@ mod sniff;
 mod ja4;
 mod tls;
 mod document;
+#[doc(hidden)]
+pub mod properties;
 
 pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode_last_chunk};
 pub use document::{Document, Place, Placed, Problem, Section};

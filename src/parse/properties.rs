@@ -1,0 +1,15 @@
+//! What must hold for any bytes at all. Fuzz targets call these functions and so do tests; the
+//! gate does not.
+//!
+//! Each function panics when its property does not hold.
+
+mod head;
+mod hello;
+mod target;
+
+pub use head::head;
+pub use hello::client_hello;
+pub use target::target;
+
+#[cfg(test)]
+mod tests;

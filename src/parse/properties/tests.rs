@@ -1,0 +1,68 @@
+use std::fs;
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+/// Every seed of a fuzz target, so that what a fuzzer once found is tried without one.
+fn seeds(target: &str, property: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        property(&fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0, "{target} has seeds");
+}
+
+#[test]
+fn the_properties_hold_for_every_seed() {
+    seeds("head", head);
+    seeds("client_hello", client_hello);
+    seeds("target", target);
+}
+
+/// A seed with some bytes overwritten, for there are more ways to be wrong than to be right.
+fn damaged(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    (select(seeds), vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)).prop_map(|(mut bytes, changes)| {
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes
+    })
+}
+
+fn hello() -> Vec<u8> {
+    let digits = include_str!("../../../tests/data/hellos/chromium.hex").trim().as_bytes();
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
+    digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+proptest! {
+    #[test]
+    fn heads_of_telling_pieces(pieces in vec(select(vec![
+        "GET ", "POST ", "CONNECT ", "http://a.example/", "/", "*", "a.example:443", " HTTP/1.1\r\n", " HTTP/1.0\r\n",
+        "HTTP/1.1 200 OK\r\n", "HTTP/1.1 204\r\n", "Host: a.example\r\n", "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n", "Connection: close, x-a\r\n", "X-A: \tb \r\n", "\r\n", "\r\n", "0\r\n\r\n",
+        "3\r\nabc\r\n", "ETag: x\r\n", "\r", "\n", "\0", " ", ":",
+    ]), 0..12)) {
+        head(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn hellos_with_bytes_damaged(bytes in damaged(vec![hello()])) {
+        client_hello(&bytes);
+    }
+
+    #[test]
+    fn targets_of_telling_pieces(pieces in vec(select(vec![
+        "http://", "HTTP://", "a", "B", "xn--", "wgv71a", ".", ".", "-", "_", ":", "80", "443", "0", "0x7f", "017", "1",
+        "[", "]", "::1", "::ffff:1.2.3.4", "/", "?", "#", "@", "%", "é", "1.2.3.4", "\0",
+    ]), 0..9)) {
+        target(pieces.concat().as_bytes());
+    }
+}
