@@ -30,7 +30,7 @@ pub struct Connected {
     port: u16,
     pub dialled: SocketAddr,
     /// Every address DNS gave; empty for an address literal and for a connection used before.
-    pub answers: Vec<IpAddr>,
+    pub answers: Arc<[IpAddr]>,
     /// Those of them that the guard refused.
     pub refused: Vec<IpAddr>,
     pub timings: Timings,
@@ -51,7 +51,7 @@ pub struct Timings {
 pub struct DialFailed {
     pub error: DialError,
     /// Every address DNS gave.
-    pub answers: Vec<IpAddr>,
+    pub answers: Arc<[IpAddr]>,
     pub dns: Duration,
 }
 
@@ -91,7 +91,7 @@ impl Dialler {
                     host: permit.host().clone(),
                     port: permit.port(),
                     dialled: idle.dialled,
-                    answers: Vec::new(),
+                    answers: Arc::default(),
                     refused: Vec::new(),
                     timings: Timings::default(),
                     reused: true,
@@ -108,7 +108,7 @@ impl Dialler {
     pub fn go_on(&self, permit: Permit, connected: Connected) -> Result<Connected, Permit> {
         let same = connected.host == *permit.host() && connected.port == permit.port();
         if same && self.still_good(&permit, &connected.stream, connected.dialled) {
-            let (answers, refused) = (Vec::new(), Vec::new());
+            let (answers, refused) = (Arc::default(), Vec::new());
             return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
         }
         Err(permit)
@@ -144,20 +144,20 @@ impl Dialler {
         let named = matches!(permit.host(), Host::Name(_));
         let answers = match permit.host() {
             Host::Name(name) => self.resolver.resolve(name).await,
-            Host::V4(address) => Ok(vec![IpAddr::V4(*address)]),
-            Host::V6(address) => Ok(vec![IpAddr::V6(*address)]),
+            Host::V4(address) => Ok([IpAddr::V4(*address)].into()),
+            Host::V6(address) => Ok([IpAddr::V6(*address)].into()),
         };
         let dns = begin.elapsed();
         let (answers, error) = match answers {
             Ok(answers) => (answers, None),
-            Err(error) => (Vec::new(), Some(error)),
+            Err(error) => (Arc::default(), Some(error)),
         };
         let begin = Instant::now();
         let dialled = match error {
             None => self.dial_any(&permit, &answers).await,
             Some(error) => Err(error.into()),
         };
-        let answers = if named { answers } else { Vec::new() };
+        let answers = if named { answers } else { Arc::default() };
         match dialled {
             Ok((stream, dialled, refused)) => Ok(Connected {
                 stream,
