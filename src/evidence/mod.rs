@@ -3,12 +3,13 @@
 //! # The journal, schema version 1
 //!
 //! JSON Lines. A line is an object that begins with `v` (schema version), `seq` (from 1, without
-//! gaps, over all segments), `kind` and `time` (UTC, microseconds, RFC 3339) and ends with `h`: the
+//! gaps, over all segments), `gate` and `site` (who keeps the journal), `time` (UTC, microseconds,
+//! RFC 3339) and `kind`, and ends with `h`: the
 //! first 64 bits of the running hash. The running hash of a line is
 //! `BLAKE3(running hash of the line before ‖ the line's bytes up to, not including, ,"h":)`;
 //! before the first line it is 32 zero bytes. Fields not known are absent, never guessed.
 //!
-//! * `segment` opens a file: `prev` is the whole running hash so far, `gate` and `site` name the gate.
+//! * `segment` opens a file: `prev` is the whole running hash so far.
 //! * `batch` closes a group that was synced together: `chain` is the whole running hash before it.
 //! * `exchange` with `event` `open`, `established` and `first_bytes` (tunnels only), `close`, or
 //!   `refused` (open and close at once); see [`Exchange`].
@@ -29,5 +30,5 @@ mod text;
 pub mod properties;
 
 pub use chain::{Break, Chain, HASH_ZERO, Verifier};
-pub use record::{Admin, Batch, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Target};
+pub use record::{Admin, Batch, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Source, Target};
 pub use text::{Text, format_time, query_hash};

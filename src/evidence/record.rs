@@ -24,9 +24,6 @@ pub enum Record {
 /// Opens a segment file.
 #[derive(Debug, Serialize)]
 pub struct Segment {
-    pub gate: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub site: Option<Text>,
     /// The whole running hash so far, in hexadecimal.
     pub prev: String,
 }
@@ -230,6 +227,27 @@ impl Record {
         stamped.serialize(&mut serializer).expect("writing to memory cannot fail, and no key is not a string");
         out.pop();
         out.remove(0);
+        out
+    }
+}
+
+/// Who keeps a journal; it stands on each of its lines.
+#[derive(Debug, Clone, Serialize)]
+pub struct Source {
+    pub gate: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Text>,
+}
+
+impl Source {
+    /// The members that go in front of a record's own, with the comma behind them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, SafeFormatter);
+        self.serialize(&mut serializer).expect("writing to memory cannot fail, and no key is not a string");
+        out.pop();
+        out.remove(0);
+        out.push(b',');
         out
     }
 }

@@ -1,6 +1,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use crate::evidence::Record;
 use crate::facts::Timestamp;
@@ -12,8 +14,16 @@ use super::journal::{JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
 pub struct Desk {
     journal: JournalHandle,
     tray: Mutex<Tray>,
+    /// Something was put on the empty tray.
     bell: Notify,
+    /// Somebody waits for it.
+    urgent: Notify,
 }
+
+/// So long a record that nothing waits for may lie on the tray, to go over with one that is waited for.
+const NOTE_DELAY: Duration = Duration::from_millis(10);
+/// With so many on the tray it is carried over at once.
+const NOTES_MAX: usize = 256;
 
 #[derive(Default)]
 struct Tray {
@@ -23,7 +33,7 @@ struct Tray {
 
 impl Desk {
     pub fn new(journal: JournalHandle) -> Self {
-        Self { journal, tray: Mutex::default(), bell: Notify::new() }
+        Self { journal, tray: Mutex::default(), bell: Notify::new(), urgent: Notify::new() }
     }
 
     fn tray(&self) -> MutexGuard<'_, Tray> {
@@ -37,12 +47,16 @@ impl Desk {
             self.journal.lose(1);
             return Err(JournalFull);
         }
+        let urgent = waiting.is_some() && tray.waiting.is_empty();
         tray.records.push(record);
         tray.waiting.extend(waiting);
-        let first = tray.records.len() == 1;
+        let count = tray.records.len();
         drop(tray);
-        if first {
+        if count == 1 {
             self.bell.notify_one();
+        }
+        if urgent || count == NOTES_MAX {
+            self.urgent.notify_one();
         }
         Ok(())
     }
@@ -70,6 +84,7 @@ impl Desk {
     pub async fn run(&self) {
         loop {
             self.bell.notified().await;
+            let _ = timeout(NOTE_DELAY, self.urgent.notified()).await;
             self.carry().await;
         }
     }

@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Text, format_time};
+use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Source, Text, format_time};
 use crate::facts::Timestamp;
 
 use super::segment::{self, OpenError, io_error};
@@ -114,6 +114,8 @@ impl Journal {
             bell.arrived.notify_one();
         })
         .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
+        let source =
+            Source { gate: config.gate.as_str().into(), site: config.site.as_deref().map(Text::from) }.encode();
         let mut writer = Writer {
             shared: shared.clone(),
             config,
@@ -124,6 +126,8 @@ impl Journal {
             unsynced: 0,
             first_unsynced: None,
             scratch: Vec::new(),
+            line: Vec::new(),
+            source,
             lost_told: 0,
             syncer,
         };
@@ -239,6 +243,9 @@ struct Writer {
     unsynced: u64,
     first_unsynced: Option<Instant>,
     scratch: Vec<u8>,
+    line: Vec<u8>,
+    /// What stands on each line: who keeps the journal.
+    source: Vec<u8>,
     /// So many lost records a gap record has told of.
     lost_told: u64,
     syncer: Syncer,
@@ -350,7 +357,10 @@ impl Writer {
         self.scratch.clear();
         let mut count = 0;
         for members in records {
-            self.chain.append(members, &mut self.scratch);
+            self.line.clear();
+            self.line.extend_from_slice(&self.source);
+            self.line.extend_from_slice(members);
+            self.chain.append(&self.line, &mut self.scratch);
             count += 1;
         }
         let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
@@ -386,14 +396,10 @@ impl Writer {
         }
         let name = segment::name(self.chain.seq + 1, &format_time(now));
         let mut file = segment::create(&self.directory, &name)?;
-        let opening = Record::Segment(Segment {
-            gate: Text::from(self.config.gate.as_str()),
-            site: self.config.site.as_deref().map(Text::from),
-            prev: self.chain.hash_hex(),
-        });
+        let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
         let mut line = Vec::new();
         let mut chain = self.chain;
-        chain.append(&opening.encode(now), &mut line);
+        chain.append(&[self.source.as_slice(), &opening.encode(now)].concat(), &mut line);
         if let Err(error) = segment::write_whole(&mut file, &line) {
             let _ = fs::remove_file(self.directory.join(name));
             return Err(error);

@@ -134,9 +134,12 @@ impl Gate {
         records(&self.data_dir())
     }
 
-    /// Drains the gate and gives the records of exchanges that have this event.
+    /// Drains the gate and gives the records of exchanges that have this event, in the order in which
+    /// the exchanges began: workers hand their records over one after the other.
     pub(crate) fn events(&mut self, event: &str) -> Vec<Value> {
-        self.records().into_iter().filter(|record| record["event"] == event).collect()
+        let mut events: Vec<_> = self.records().into_iter().filter(|record| record["event"] == event).collect();
+        events.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
+        events
     }
 
     /// Drains the gate and gives every exchange that was let out, in order of opening.
