@@ -27,7 +27,14 @@ pub(super) fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
-    runtime.block_on(serve(plan, gate, listeners, stop))
+    let worker = runtime.block_on(serve(plan, gate, listeners, stop))?;
+    // What has not ended by now is dropped, and each exchange among it records that.
+    drop(runtime);
+    let last = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(AppError::Runtime)?;
+    last.block_on(async {
+        let _ = timeout_at(Instant::now() + LAST_RECORDS, worker.carry_last_records()).await;
+    });
+    Ok(())
 }
 
 async fn serve(
@@ -35,7 +42,7 @@ async fn serve(
     gate: Arc<Gate>,
     listeners: Vec<TcpListener>,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), AppError> {
+) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
     let resolver = Resolver::new(&plan.dns_servers, plan.dns_timeout, own.clone())?;
     let dialler = Dialler::new(resolver, plan.own.clone(), plan.connect_timeout);
@@ -54,8 +61,7 @@ async fn serve(
     sweeping.abort();
     carrying.abort();
     worker.sweep();
-    let _ = timeout_at(Instant::now() + LAST_RECORDS, worker.carry_last_records()).await;
-    Ok(())
+    Ok(worker)
 }
 
 async fn accept(

@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
-use crate::evidence::{Own, Record};
+use crate::evidence::{Gap, Own, Record};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
@@ -61,6 +61,8 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Client connections closed unread because too many were open.
     pub overflows: AtomicU64,
+    /// So many of them a gap record has told of.
+    pub(super) overflows_told: AtomicU64,
     /// Exchanges now being set up or answered.
     pub exchanges: AtomicU64,
     /// Tunnels now open.
@@ -118,6 +120,14 @@ impl Worker {
         self.dialler.sweep();
         for progress in self.tunnels.sweep() {
             self.journal.note(&Record::Progress(progress), clock::now());
+        }
+        let counters = &self.gate.counters;
+        let overflows = counters.overflows.load(Ordering::Relaxed);
+        let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));
+        if untold > 0 {
+            let detail = format!("{untold} connections closed unread because too many were open");
+            let gap = Gap { cause: "connections_overflowed", detail: detail.as_str().into(), bytes: None };
+            self.journal.note(&Record::Gap(gap), clock::now());
         }
         for (purpose, address, connections) in self.own.take() {
             let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };

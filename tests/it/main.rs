@@ -16,6 +16,7 @@ mod forward_upgrade;
 mod guard;
 mod lab;
 mod readme;
+mod status;
 mod tunnel;
 mod tunnel_ends;
 mod tunnel_hello;
