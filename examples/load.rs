@@ -47,6 +47,10 @@ The gate's policy must let it out to the origin:
 Exit codes: 0 all went well · 1 something failed · 2 the command line cannot be used";
 
 fn main() -> ExitCode {
+    if env::args().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let Some(options) = Options::read(env::args().skip(1)) else {
         eprintln!("{HELP}");
         return ExitCode::from(2);

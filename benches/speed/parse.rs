@@ -30,7 +30,8 @@ const CURL_HELLO: &str = include_str!("../../tests/data/hellos/curl.hex");
 
 const BROWSER: &str = "GET http://www.shop.example/catalogue/spring?page=3&sort=price HTTP/1.1\r\n\
     Host: www.shop.example\r\nProxy-Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 \
+    Safari/537.36\r\n\
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n\
     Referer: http://www.shop.example/catalogue\r\nAccept-Encoding: gzip, deflate\r\n\
     Accept-Language: ja,en-US;q=0.9,en;q=0.8\r\nCookie: session=4f6d0a3b9c1e7d28; seen=1\r\n\r\n";
