@@ -1,0 +1,221 @@
+//! Puts a running gate under load, with an origin of its own: `cargo run --release --example load -- get`.
+
+#[path = "../benches/speed/client.rs"]
+mod client;
+#[path = "../benches/speed/origin.rs"]
+mod origin;
+#[path = "../benches/speed/process.rs"]
+mod process;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
+
+use client::{KeptAlive, Tunnel};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const HELP: &str = "\
+Puts a running gate under load, with an origin of its own.
+
+Usage: load get|connect|idle [OPTIONS]
+
+  get      requests over connections that are kept alive
+  connect  tunnels: opened, a byte there and back, closed
+  idle     tunnels that are opened and then stand still
+
+Options:
+  --proxy ADDRESS    the gate [127.0.0.1:3128]
+  --origin ADDRESS   where this program listens as the origin [127.0.0.1:8090]
+  --pid PID          the gate's process: its CPU time and memory are shown
+  --clients N        at the same time; with `idle`, tunnels [8; 1000]
+  --seconds N        stop after this time; with `idle`, how long they stand still [5]
+  --count N          stop after so many
+  --bytes N          the length of an answer [1024]
+
+The gate's policy must let it out to the origin:
+
+  [[rule]]
+  name = \"load\"
+  hosts = [\"127.0.0.1\"]
+  ports = [8090]
+  private = [\"127.0.0.0/8\"]
+  protocol = \"any\"
+  verdict = \"allow\"
+
+Exit codes: 0 all went well · 1 something failed · 2 the command line cannot be used";
+
+fn main() -> ExitCode {
+    if env::args().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let Some(options) = Options::read(env::args().skip(1)) else {
+        eprintln!("{HELP}");
+        return ExitCode::from(2);
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    Get,
+    Connect,
+    Idle,
+}
+
+struct Options {
+    work: Work,
+    proxy: SocketAddr,
+    origin: SocketAddr,
+    pid: Option<u32>,
+    clients: usize,
+    time: Duration,
+    count: u64,
+    bytes: u64,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let (work, clients) = match arguments.next()?.as_str() {
+            "get" => (Work::Get, 8),
+            "connect" => (Work::Connect, 8),
+            "idle" => (Work::Idle, 1000),
+            _ => return None,
+        };
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut options = Self {
+            work,
+            proxy: loopback(3128),
+            origin: loopback(8090),
+            pid: None,
+            clients,
+            time: Duration::from_secs(5),
+            count: u64::MAX,
+            bytes: 1024,
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next()?;
+            match name.as_str() {
+                "--proxy" => options.proxy = value.parse().ok()?,
+                "--origin" => options.origin = value.parse().ok()?,
+                "--pid" => options.pid = Some(value.parse().ok()?),
+                "--clients" => options.clients = value.parse().ok().filter(|clients| *clients > 0)?,
+                "--seconds" => options.time = Duration::from_secs(value.parse().ok()?),
+                "--count" => options.count = value.parse().ok()?,
+                "--bytes" => options.bytes = value.parse().ok()?,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let open_files = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: open_files, maximum: open_files })?;
+    let origin = origin::start(options.origin)?;
+    let before = Gauge::read(options.pid);
+    match options.work {
+        Work::Get => busy(options, "requests", before, || {
+            let mut client = KeptAlive::new(Some(options.proxy), origin, options.bytes)?;
+            Ok(move || match client.exchange()? {
+                200 => Ok(()),
+                status => Err(io::Error::other(format!("answered with status {status}"))),
+            })
+        }),
+        Work::Connect => busy(options, "tunnels", before, || {
+            Ok(|| Tunnel::open(Some(options.proxy), origin, &[]).and_then(|mut tunnel| tunnel.carry(1, 1)))
+        }),
+        Work::Idle => idle(options, origin, before),
+    }
+}
+
+/// Every client does its work again and again, until one fails or time or count are up.
+fn busy<F: FnMut() -> io::Result<()>>(
+    options: &Options,
+    what: &str,
+    before: Gauge,
+    client: impl Fn() -> io::Result<F> + Sync,
+) -> io::Result<()> {
+    let (begun, failed, since) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
+    let one_client = || {
+        let mut work = client()?;
+        let mut done = 0;
+        while since.elapsed() < options.time
+            && !failed.load(Ordering::Relaxed)
+            && begun.fetch_add(1, Ordering::Relaxed) < options.count
+        {
+            work().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            done += 1;
+        }
+        Ok(done)
+    };
+    let results: Vec<io::Result<u64>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.clients).map(|_| scope.spawn(one_client)).collect();
+        let died = || Err(io::Error::other("a client died"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
+    });
+    let took = since.elapsed().as_secs_f64();
+    let done = results.into_iter().sum::<io::Result<u64>>()?;
+    println!("{done} {what} in {took:.1} s: {:.0} a second", done as f64 / took);
+    Gauge::read(options.pid).tell(before, done, what);
+    Ok(())
+}
+
+/// Opens the tunnels, lets them stand, and closes them.
+fn idle(options: &Options, origin: SocketAddr, before: Gauge) -> io::Result<()> {
+    let many = options.clients as u64;
+    let open =
+        || Tunnel::open(Some(options.proxy), origin, &[]).and_then(|mut tunnel| tunnel.carry(1, 1).map(|()| tunnel));
+    let tunnels = (0..options.clients).map(|_| open()).collect::<io::Result<Vec<_>>>()?;
+    let opened = Gauge::read(options.pid);
+    println!("{many} tunnels stand");
+    opened.tell(before, many, "tunnels");
+    thread::sleep(options.time);
+    println!("after {} s without a byte", options.time.as_secs());
+    Gauge::read(options.pid).tell(opened, many, "tunnels");
+    if let (Some(now), Some(then)) = (resident_bytes(options.pid), before.memory) {
+        println!("  memory a tunnel: {} bytes", now.saturating_sub(then) / many);
+    }
+    drop(tunnels);
+    Ok(())
+}
+
+/// What a process has used and holds.
+#[derive(Clone, Copy)]
+struct Gauge {
+    cpu: Option<Duration>,
+    memory: Option<u64>,
+}
+
+impl Gauge {
+    fn read(pid: Option<u32>) -> Self {
+        Self { cpu: pid.and_then(process::cpu_time), memory: resident_bytes(pid) }
+    }
+
+    fn tell(self, before: Self, units: u64, what: &str) {
+        if let (Some(now), Some(then)) = (self.cpu, before.cpu) {
+            let used = now.saturating_sub(then);
+            let each = used.as_secs_f64() * 1e6 / units.max(1) as f64;
+            println!("  CPU of the gate: {:.2} s for {units} {what}, {each:.1} µs each", used.as_secs_f64());
+        }
+        if let (Some(now), Some(then)) = (self.memory, before.memory) {
+            println!("  memory of the gate: {} KiB, before {} KiB", now >> 10, then >> 10);
+        }
+    }
+}
+
+/// Memory of a process that is in RAM.
+fn resident_bytes(pid: Option<u32>) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid?)).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
+}
