@@ -42,6 +42,8 @@ const PROBLEMS_MAX: usize = 100;
 pub struct Document<'t> {
     file: Arc<str>,
     text: &'t str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
 
@@ -61,7 +63,8 @@ impl<'t> Document<'t> {
         text: &'t str,
         read: impl for<'d> FnOnce(&mut Section<'d, 't>) -> Option<T>,
     ) -> Result<T, Vec<Problem>> {
-        let document = Document { file: file.into(), text, problems: RefCell::default() };
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let document = Document { file: file.into(), text, lines, problems: RefCell::default() };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let place = document.place(error.span().map_or(0, |span| span.start));
@@ -81,8 +84,8 @@ impl<'t> Document<'t> {
 
     fn place(&self, offset: usize) -> Place {
         let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        let line = self.lines.partition_point(|start| *start <= before.len());
+        let line_start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
         Place {
             file: self.file.clone(),
