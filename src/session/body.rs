@@ -1,14 +1,12 @@
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::timeout;
 
 use crate::parse::{Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, Step, encode_chunk_head, encode_last_chunk};
 
-use super::io::write_all;
+use super::io::{Pace, write_paced};
 use super::pipe::Pipe;
 use super::why::Why;
 
@@ -74,8 +72,8 @@ pub(super) struct Copying<'a> {
     pub(super) to: Peer,
     /// Write the chunked coding.
     pub(super) chunked: bool,
-    /// Without a byte for this long, the peer that was waited for has failed.
-    pub(super) limit: Duration,
+    /// How long both ways may stand still before the peer that is waited for has failed.
+    pub(super) pace: &'a Pace,
     /// Bytes written so far, framing included.
     pub(super) count: &'a mut u64,
 }
@@ -138,10 +136,10 @@ impl Copying<'_> {
         mut left: u64,
     ) -> Result<(), Failure> {
         while left > 0 {
-            match timeout(self.limit, reader.readable()).await {
+            match self.pace.wait(reader.readable()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(self.from.failed("reset")),
-                Err(_) => return Err(self.from.too_slow()),
+                Err(()) => return Err(self.from.too_slow()),
             }
             match pipe.fill(reader.as_ref(), usize::try_from(left).unwrap_or(usize::MAX)) {
                 Ok(0) => return Err(self.from.failed("body_too_short")),
@@ -150,10 +148,10 @@ impl Copying<'_> {
                 Err(_) => return Err(self.from.failed("reset")),
             }
             while !pipe.is_empty() {
-                match timeout(self.limit, writer.writable()).await {
+                match self.pace.wait(writer.writable()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return Err(self.to.failed("write_failed")),
-                    Err(_) => return Err(self.to.too_slow()),
+                    Err(()) => return Err(self.to.too_slow()),
                 }
                 match pipe.drain(writer.as_ref()) {
                     Ok(count) => *self.count += count,
@@ -223,7 +221,7 @@ impl Copying<'_> {
         if out.is_empty() {
             return Ok(());
         }
-        write_all(writer, out, self.limit).await.map_err(|()| self.to.failed("write_failed"))?;
+        write_paced(writer, out, self.pace).await.map_err(|()| self.to.failed("write_failed"))?;
         *self.count += out.len() as u64;
         out.clear();
         Ok(())
@@ -232,11 +230,11 @@ impl Copying<'_> {
     /// False at the end of the stream.
     async fn read(&mut self, reader: &mut ReadHalf<'_>, buffer: &mut BytesMut, most: usize) -> Result<bool, Failure> {
         buffer.reserve(most.max(1024));
-        match timeout(self.limit, reader.read_buf(buffer)).await {
+        match self.pace.wait(reader.read_buf(buffer)).await {
             Ok(Ok(0)) => Ok(false),
             Ok(Ok(_)) => Ok(true),
             Ok(Err(_)) => Err(self.from.failed("reset")),
-            Err(_) => Err(self.from.too_slow()),
+            Err(()) => Err(self.from.too_slow()),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::site::{self, Refusal};
 
 use super::account::{Account, Asked, Refused};
 use super::gate::{Counted, Gate, Worker};
-use super::io::{Io, Next, linger, write_all};
+use super::io::{Io, Next, linger, reset_on_close, write_all};
 use super::why::Why;
 use super::{connect, forward};
 
@@ -46,6 +46,10 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
                 return None;
             }
             Next::Gone => return None,
+            Next::Broken => {
+                reset_on_close(&io.stream);
+                return None;
+            }
             Next::Tunnel(tunnelled) => return Some(tunnelled.carry(worker, io.stream)),
         }
     }
@@ -70,7 +74,7 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
         Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, None).await,
         Form::Origin(_) => {
             let keep = keep_alive(request.head.version, &request.head.fields) && request.body == Body::None;
-            let page = site::welcome(keep);
+            let page = site::welcome(keep, request.head.method() != "HEAD");
             match write_all(&mut io.stream, &page, gate.limits.body_timeout).await {
                 Ok(()) => Next::after(keep),
                 Err(()) => Next::Gone,

@@ -6,7 +6,6 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::timeout;
 
 use crate::facts::{Client, ExchangeId, Stage, Target};
 use crate::parse::{
@@ -20,7 +19,7 @@ use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
 use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
-use super::io::{Io, Next, write_all};
+use super::io::{Io, Next, Pace, write_paced};
 use super::rewrite::{self, After, is_websocket};
 use super::tunnel::Tunnelled;
 use super::why::Why;
@@ -28,6 +27,9 @@ use super::why::Why;
 /// A request that cannot be sent twice goes only over connections that were used this recently:
 /// common servers keep an idle one for five seconds and more.
 const UNREPEATABLE_IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// Interim responses to one request, at most.
+const INTERIMS_MAX: usize = 16;
 
 /// Serves one plain HTTP request: judge, record, connect, send, answer.
 pub(super) async fn serve(
@@ -69,18 +71,20 @@ pub(super) async fn serve(
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
+    account.dialled(&connected);
     let mut exchange = Exchange::new(gate, request);
     let mut end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
-    if matches!(&end, Err(failure) if failure.by == "origin") && exchange.may_repeat(&connected) {
+    let had_closed = |failure: &Failure| matches!(failure.why.code, "origin_closed" | "origin_reset");
+    if end.as_ref().is_err_and(had_closed) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
         connected = match again(worker, &account, &policy, &asked).await {
             Some(Ok(connected)) => connected,
             Some(Err(error)) => return fail_dial(gate, io, account, &error, &asked, false).await,
             None => return Next::Gone,
         };
+        account.dialled(&connected);
         end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
     }
-    account.dialled(&connected);
     exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
 }
 
@@ -182,7 +186,7 @@ impl<'a> Exchange<'a> {
             keep_client: keep_alive(head.version, &head.fields),
             keep_origin: false,
             sent_body: Arc::new(AtomicBool::new(request.body == Body::None)),
-            pinned: authenticates_connection(&head.fields, "authorization"),
+            pinned: claims_connection(&head.fields),
         }
     }
 
@@ -197,24 +201,25 @@ impl<'a> Exchange<'a> {
         outgoing: &[u8],
         account: &mut Account<'_>,
     ) -> Result<Ended, Failure> {
-        write_all(origin, outgoing, self.limit).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
+        let pace = Pace::new(self.limit);
+        write_paced(origin, outgoing, &pace).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
         let mut up = outgoing.len() as u64;
         let (mut client_read, mut client_write) = io.stream.split();
         let (mut origin_read, mut origin_write) = origin.split();
-        let (body, limit) = (self.request.body, self.limit);
+        let body = self.request.body;
         let sent_body = self.sent_body.clone();
         let end = if sent_body.load(Ordering::Relaxed) {
-            self.download(&mut origin_read, &mut client_write, account).await
+            self.download(&mut origin_read, &mut client_write, account, &pace).await
         } else {
             let upload = async {
                 let (from, to, chunked) = (Peer::Client, Peer::Origin, body == Body::Chunked);
-                let copied = Copying { body, from, to, chunked, limit, count: &mut up }
+                let copied = Copying { body, from, to, chunked, pace: &pace, count: &mut up }
                     .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
                     .await;
                 sent_body.store(copied.is_ok(), Ordering::Relaxed);
                 copied
             };
-            let download = self.download(&mut origin_read, &mut client_write, account);
+            let download = self.download(&mut origin_read, &mut client_write, account, &pace);
             tokio::pin!(upload, download);
             let mut uploading = true;
             loop {
@@ -244,6 +249,7 @@ impl<'a> Exchange<'a> {
         origin: &mut ReadHalf<'_>,
         client: &mut WriteHalf<'_>,
         account: &mut Account<'_>,
+        pace: &Pace,
     ) -> Result<Ended, Failure> {
         let head = &self.request.head;
         let via = self.gate.wording.via.as_deref();
@@ -252,29 +258,35 @@ impl<'a> Exchange<'a> {
             rewrite::response(response, chunked, after, head.version, via).map_err(|fault| Peer::Origin.fault(fault))
         };
         let mut buffer = BytesMut::with_capacity(8192);
-        let response = loop {
-            let response = self.response_head(origin, &mut buffer).await?;
-            if response.status == 101 && !asked_upgrade {
+        let mut interims = 0;
+        let (response, body) = loop {
+            let response = self.response_head(origin, &mut buffer, pace).await?;
+            // Interim ones too: a reader that believes a length there takes the answer for that body.
+            let body = response_body(head.method(), &response).map_err(|fault| Peer::Origin.fault(fault))?;
+            if response.status == 101 && !(asked_upgrade && rewrite::agrees_to_websocket(&response)) {
                 return Err(Peer::Origin.failed("unasked_upgrade"));
             }
             if response.status >= 200 || response.status == 101 {
-                break response;
+                break (response, body);
+            }
+            interims += 1;
+            if interims > INTERIMS_MAX {
+                return Err(Peer::Origin.failed("too_many_interims"));
             }
             if head.version == Version::Http11 {
                 let interim = rebuild(&response, false, After::Interim)?;
-                self.send(client, &interim).await?;
+                self.send(client, &interim, pace).await?;
             }
         };
         account.answered(response.status, response.fields.get("content-type"));
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
             self.answering = true;
-            self.send(client, &out).await?;
+            self.send(client, &out, pace).await?;
             return Ok(Ended::Upgraded { early: buffer });
         }
-        let body = response_body(head.method(), &response).map_err(|fault| Peer::Origin.fault(fault))?;
         let chunked = matches!(body, Body::Chunked | Body::UntilClose) && head.version == Version::Http11;
-        self.pinned |= authenticates_connection(&response.fields, "www-authenticate");
+        self.pinned |= offers_connection(&response.fields);
         self.keep_origin = keep_alive(response.version, &response.fields) && body != Body::UntilClose;
         self.keep_client &= chunked || matches!(body, Body::None | Body::Length(_));
         // What is left of the request has no reader behind this answer.
@@ -283,7 +295,7 @@ impl<'a> Exchange<'a> {
         let out = rebuild(&response, chunked, after)?;
         self.answering = true;
         let (from, to) = (Peer::Origin, Peer::Client);
-        Copying { body, from, to, chunked, limit: self.limit, count: &mut self.down }
+        Copying { body, from, to, chunked, pace, count: &mut self.down }
             .run(origin, &mut buffer, client, out)
             .await?;
         // What stands behind the answer belongs to nobody.
@@ -291,8 +303,8 @@ impl<'a> Exchange<'a> {
         Ok(Ended::Answered)
     }
 
-    async fn send(&mut self, client: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Failure> {
-        write_all(client, bytes, self.limit).await.map_err(|()| Peer::Client.failed("write_failed"))?;
+    async fn send(&mut self, client: &mut WriteHalf<'_>, bytes: &[u8], pace: &Pace) -> Result<(), Failure> {
+        write_paced(client, bytes, pace).await.map_err(|()| Peer::Client.failed("write_failed"))?;
         self.down += bytes.len() as u64;
         Ok(())
     }
@@ -301,6 +313,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         origin: &mut ReadHalf<'_>,
         buffer: &mut BytesMut,
+        pace: &Pace,
     ) -> Result<ResponseHead, Failure> {
         let mut scanned = 0;
         loop {
@@ -310,11 +323,11 @@ impl<'a> Exchange<'a> {
                 Err(fault) => return Err(Peer::Origin.fault(fault)),
             }
             buffer.reserve(4096);
-            match timeout(self.limit, origin.read_buf(buffer)).await {
+            match pace.wait(origin.read_buf(buffer)).await {
                 Ok(Ok(1..)) => self.heard = true,
                 Ok(Ok(0)) => return Err(Peer::Origin.failed("origin_closed")),
                 Ok(Err(_)) => return Err(Peer::Origin.failed("origin_reset")),
-                Err(_) => return Err(Failure { by: "origin", why: Why::new(504, "origin_timeout") }),
+                Err(()) => return Err(Failure { by: "origin", why: Why::new(504, "origin_timeout") }),
             }
         }
     }
@@ -325,7 +338,7 @@ impl<'a> Exchange<'a> {
         worker: &Worker,
         io: &mut Io,
         mut account: Account<'_>,
-        connected: Connected,
+        mut connected: Connected,
         end: Result<Ended, Failure>,
         (asked, limits): (&Asked<'_>, TunnelLimits),
     ) -> Next {
@@ -334,8 +347,9 @@ impl<'a> Exchange<'a> {
             Ok(Ended::Answered) => {
                 account.close(End { by: "origin", how: "complete", up, down });
                 let whole = self.sent_body.load(Ordering::Relaxed);
+                connected.vouched |= self.pinned;
                 if self.keep_origin && whole {
-                    if self.pinned {
+                    if connected.vouched {
                         io.pinned = Some(Box::new(connected));
                     } else {
                         worker.dialler.keep(connected);
@@ -361,18 +375,27 @@ impl<'a> Exchange<'a> {
                 account.close(End { by: failure.by, how: failure.why.code, up, down });
                 match page {
                     Some(page) => send_page(self.gate, io, &page, false).await,
-                    // An answer that was cut short must not look whole.
-                    None => Next::Gone,
+                    None => Next::Broken,
                 }
             }
         }
     }
 }
 
-/// NTLM and Negotiate vouch for the connection and all that follows on it (RFC 4559 §6).
-fn authenticates_connection(fields: &Fields, name: &str) -> bool {
-    fields.get_all(name).any(|value| {
-        let scheme = value.split(|b| *b == b' ' || *b == b',').next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+/// NTLM and Negotiate vouch for the connection and all that follows on it (RFC 4559 §6). Only schemes
+/// known to vouch for one request are taken for that.
+fn claims_connection(fields: &Fields) -> bool {
+    fields.get_all("authorization").any(|value| {
+        let scheme = value.split(|b| *b == b' ').next().unwrap_or_default();
+        !["basic", "digest", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
     })
+}
+
+/// The origin asks for such a scheme, wherever in its list, or says that it holds.
+fn offers_connection(fields: &Fields) -> bool {
+    fields.count("persistent-auth") > 0
+        || fields.elements("www-authenticate").any(|element| {
+            let scheme = element.split(|b| *b == b' ').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        })
 }

@@ -1,9 +1,10 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::upstream::Connected;
 
@@ -26,6 +27,8 @@ pub(super) enum Next {
     Close,
     /// There is nobody to talk to.
     Gone,
+    /// The answer was cut short, which a client must be able to see.
+    Broken,
     /// It carries a tunnel from here on.
     Tunnel(Tunnelled),
 }
@@ -36,15 +39,60 @@ impl Next {
     }
 }
 
+/// How long an exchange may stand still: as long as bytes move one way, the other may wait.
+pub(super) struct Pace {
+    limit: Duration,
+    base: Instant,
+    /// When something moved last, in microseconds after `base`.
+    moved: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, base: Instant::now(), moved: AtomicU64::new(0) }
+    }
+
+    /// Waits for a read or write; `Err` when nothing has moved either way for the limit.
+    pub(super) async fn wait<F: Future>(&self, doing: F) -> Result<F::Output, ()> {
+        tokio::pin!(doing);
+        loop {
+            let deadline = self.base + Duration::from_micros(self.moved.load(Ordering::Relaxed)) + self.limit;
+            if let Ok(done) = timeout_at(deadline, &mut doing).await {
+                let moved = u64::try_from(self.base.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.moved.fetch_max(moved, Ordering::Relaxed);
+                return Ok(done);
+            }
+            let moved = Duration::from_micros(self.moved.load(Ordering::Relaxed));
+            if self.base + moved + self.limit <= Instant::now() {
+                return Err(());
+            }
+        }
+    }
+}
+
 /// Writes all of it, with at most `limit` between two successes.
-pub(super) async fn write_all(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], limit: Duration) -> Result<(), ()> {
+pub(super) async fn write_all(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], limit: Duration) -> Result<(), ()> {
+    write_paced(to, bytes, &Pace::new(limit)).await
+}
+
+/// Writes all of it at the pace of an exchange.
+pub(super) async fn write_paced(
+    to: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    pace: &Pace,
+) -> Result<(), ()> {
     while !bytes.is_empty() {
-        match timeout(limit, to.write(bytes)).await {
+        match pace.wait(to.write(bytes)).await {
             Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
-            Ok(Ok(0) | Err(_)) | Err(_) => return Err(()),
+            Ok(Ok(0) | Err(_)) | Err(()) => return Err(()),
         }
     }
     Ok(())
+}
+
+/// Makes the close of a connection a reset: what was sent over it must not look whole.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Ends a connection so that the client still reads our last answer: a close with unread bytes would

@@ -101,6 +101,11 @@ pub(super) fn is_websocket(head: &RequestHead, body: Body) -> bool {
         && head.fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Whether this 101 switches to what was asked for.
+pub(super) fn agrees_to_websocket(head: &ResponseHead) -> bool {
+    head.fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+}
+
 fn asks_upgrade(fields: &Fields) -> bool {
     fields.elements("connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }

@@ -33,14 +33,15 @@ pub fn refusal(refusal: &Refusal<'_>, fields: Option<&Fields>, keep_alive: bool)
 }
 
 /// The answer to a request spoken to the gate itself: what it is, and nothing else.
-pub fn welcome(keep_alive: bool) -> Vec<u8> {
+pub fn welcome(keep_alive: bool, has_body: bool) -> Vec<u8> {
     let body = "Sekisho: this is a proxy. Set it as your proxy; it serves nothing of its own here.\n\
                 関所: これはプロキシです。プロキシとして設定してください。\n";
     let connection = connection(keep_alive);
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: {connection}\r\n\r\n{body}",
-        body.len()
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: {connection}\r\n\r\n{}",
+        body.len(),
+        if has_body { body } else { "" }
     )
     .into_bytes()
 }
@@ -98,6 +99,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     };
     let connection = connection(keep_alive);
     let error = match refusal.status {
+        _ if refusal.reason == "dns_failed" => "dns_error",
         403 => "http_request_denied",
         504 => "connection_timeout",
         502 => "destination_unavailable",

@@ -36,6 +36,8 @@ pub struct Connected {
     pub timings: Timings,
     /// An exchange before this one has used it.
     pub reused: bool,
+    /// It has authenticated a client (NTLM, Negotiate): once set, it is kept for no other.
+    pub vouched: bool,
     born: Instant,
 }
 
@@ -85,7 +87,12 @@ impl Dialler {
     pub fn reuse(&self, permit: Permit, idle_max: Duration) -> Result<Connected, Permit> {
         loop {
             let Some(idle) = self.pool().take(permit.host(), permit.port()) else { return Err(permit) };
-            if idle.since.elapsed() < idle_max && self.still_good(&permit, &idle.stream, idle.dialled) {
+            if idle.since.elapsed() >= idle_max {
+                // Too old for this request, and so are those that were left before it; not for others.
+                self.pool().put(permit.host().clone(), permit.port(), idle);
+                return Err(permit);
+            }
+            if self.still_good(&permit, &idle.stream, idle.dialled) {
                 return Ok(Connected {
                     stream: idle.stream,
                     host: permit.host().clone(),
@@ -95,6 +102,7 @@ impl Dialler {
                     refused: Vec::new(),
                     timings: Timings::default(),
                     reused: true,
+                    vouched: false,
                     born: idle.born,
                 });
             }
@@ -119,7 +127,11 @@ impl Dialler {
     }
 
     /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port.
+    /// One that vouches for a client is closed instead.
     pub fn keep(&self, connected: Connected) {
+        if connected.vouched {
+            return;
+        }
         let Connected { stream, host, port, dialled, born, .. } = connected;
         self.pool().put(host, port, Idle { stream, dialled, born, since: Instant::now() });
     }
@@ -168,6 +180,7 @@ impl Dialler {
                 refused,
                 timings: Timings { dns, connect: begin.elapsed() },
                 reused: false,
+                vouched: false,
                 born: Instant::now(),
             }),
             Err(error) => Err(DialFailed { error, answers, dns }),
