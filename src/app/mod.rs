@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -25,7 +26,7 @@ use crate::evidence::{self, Record};
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::{OwnEndpoints, Policy};
-use crate::session::{Counters, Gate, InForce, Limits, Wording};
+use crate::session::{Counters, Gate, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Journal, JournalConfig, OpenError};
 use crate::upstream::ResolveError;
 
@@ -88,7 +89,7 @@ struct Plan {
     connections_max: u64,
 }
 
-/// Descriptors that are not a client's or an origin's: listeners, journal, DNS, pipes.
+/// Descriptors that are not a client's or an origin's: listeners, journal, DNS.
 const DESCRIPTORS_SPARE: u64 = 200;
 
 /// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
@@ -111,7 +112,8 @@ pub fn prepare(config: Config, data_dir: PathBuf, policy: Policy, policy_file: S
     let query_key = system::query_key(&data_dir.join("query.key"))?;
     let control = control::bind(&data_dir)?;
     // Each connection may need a second descriptor, towards its origin.
-    let room = system::raise_open_files().saturating_sub(DESCRIPTORS_SPARE) / 2;
+    let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64;
+    let room = system::raise_open_files().saturating_sub(spare) / 2;
     let connections_max = config.connections_max.min(room.max(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let entered = runtime.enter();
@@ -224,6 +226,7 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
             via: config.via.then(|| config.name.clone()),
         },
         counters: Counters::default(),
+        draining: AtomicBool::new(false),
     }
 }
 

@@ -56,6 +56,7 @@ async fn serve(
     let carrier = worker.clone();
     let carrying = tokio::spawn(async move { carrier.carry_records().await });
     let _ = stop.wait_for(|stop| *stop).await;
+    worker.gate.draining.store(true, Ordering::Relaxed);
     while tasks.join_next().await.is_some() {}
     drain(&worker, plan.drain_timeout).await;
     sweeping.abort();
@@ -74,12 +75,9 @@ async fn accept(
         let _ = stop.wait_for(|stop| *stop).await;
     };
     listen::accept(listener, stopped, |stream, address| {
-        let counters = &worker.gate.counters;
-        if counters.connections.load(Ordering::Relaxed) >= connections_max {
-            counters.overflows.fetch_add(1, Ordering::Relaxed);
-            return;
+        if let Some(admitted) = worker.admit(connections_max) {
+            tokio::spawn(session::serve(admitted, stream, address));
         }
-        tokio::spawn(session::serve(worker.clone(), stream, address));
     })
     .await;
 }
@@ -95,18 +93,19 @@ async fn sweep(worker: Arc<Worker>) {
 
 /// Lets what has begun come to its end; what has not by the deadline is cut, and records that.
 async fn drain(worker: &Worker, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    if timeout_at(deadline, quiet(worker, true)).await.is_err() {
-        worker.cut_tunnels();
-        let _ = timeout_at(Instant::now() + LAST_RECORDS, quiet(worker, false)).await;
-    }
-}
-
-async fn quiet(worker: &Worker, exchanges_too: bool) {
     let counters = &worker.gate.counters;
-    while counters.tunnels.load(Ordering::Relaxed) > 0
-        || (exchanges_too && counters.exchanges.load(Ordering::Relaxed) > 0)
-    {
-        sleep(Duration::from_millis(10)).await;
+    let quiet = async {
+        while counters.tunnels.load(Ordering::Relaxed) + counters.exchanges.load(Ordering::Relaxed) > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout_at(Instant::now() + limit, quiet).await.is_err() {
+        let cutting = async {
+            while worker.cut_tunnels() > 0 {
+                sleep(Duration::from_millis(2)).await;
+                worker.carry_last_records().await;
+            }
+        };
+        let _ = timeout_at(Instant::now() + LAST_RECORDS, cutting).await;
     }
 }

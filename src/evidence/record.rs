@@ -42,6 +42,8 @@ pub struct Batch {
 pub enum Event {
     /// Accepted before anything is forwarded.
     Open,
+    /// A CONNECT was answered 200, and nothing is decided or dialled before its first bytes are seen.
+    Waiting,
     /// A tunnel stands: where it goes and, if the gate waited for them, what its first bytes were.
     Established,
     /// What the first bytes of a tunnel were that stood before the gate had seen any.
@@ -76,6 +78,12 @@ pub struct Exchange {
     pub method: Option<Text>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The request-target of a head that could not be understood, without its query and user information.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Text>,
+    /// Its Host field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_host: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referer_host: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -24,7 +24,7 @@ pub use fault::Fault;
 pub use fields::{Fields, HopByHop, hop_by_hop};
 pub use framing::{Body, check_ahead, expects_continue, keep_alive, request_body, response_body};
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
-pub use request::{Form, Request, understand, understand_inner};
+pub use request::{Form, Request, examine, understand, understand_inner};
 pub use sniff::{Sniffed, is_connect, sniff};
 pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};
 pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};

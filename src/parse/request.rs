@@ -23,30 +23,36 @@ pub enum Form {
 
 /// Understands a head that arrived at the gate's own listener.
 pub fn understand(head: RequestHead) -> Result<Request, Fault> {
-    let body = request_body(&head)?;
-    check_upgrade(&head)?;
+    let (form, body) = examine(&head)?;
+    Ok(Request { head, form, body })
+}
+
+/// The same, leaving the head with the caller, who may want to say what was wrong with it.
+pub fn examine(head: &RequestHead) -> Result<(Form, Body), Fault> {
+    let body = request_body(head)?;
+    check_upgrade(head)?;
     let form = if head.method() == "CONNECT" {
         let target = parse_connect(head.target())?;
         if body != Body::None {
             return Err(Fault::BodyOnConnect);
         }
-        check_host(&head, &target)?;
+        check_host(head, &target)?;
         Form::Connect(target)
     } else if head.target().first() == Some(&b'/') {
-        require_host(&head)?;
+        require_host(head)?;
         Form::Origin(Path::parse(head.target()).ok_or(Fault::BadTarget)?)
     } else if head.target() == b"*" && head.method() == "OPTIONS" {
-        require_host(&head)?;
+        require_host(head)?;
         Form::Origin(Path::asterisk())
     } else {
         let mut target = parse_absolute(head.target())?;
-        check_host(&head, &target)?;
+        check_host(head, &target)?;
         if head.method() == "OPTIONS" && names_whole_server(head.target()) {
             target.path = Some(Path::asterisk());
         }
         Form::Absolute(target)
     };
-    Ok(Request { head, form, body })
+    Ok((form, body))
 }
 
 /// An absolute-form target without path and query: to OPTIONS it means the server as a whole, and goes

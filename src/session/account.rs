@@ -129,6 +129,13 @@ impl<'g> Account<'g> {
         Ok(())
     }
 
+    /// Records that a CONNECT is answered before it is decided, and for which fact.
+    pub(super) async fn wait(&self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
+        let mut record = self.describe(Event::Waiting, policy, asked);
+        record.reason = Some("needs_hello".into());
+        self.worker.journal.append(&Record::Exchange(record), clock::now()).await
+    }
+
     /// Opens a tunnel that the gate answers itself until its first request is read and judged.
     pub(super) async fn open_for_request(&mut self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
         let mut record = self.describe(Event::Open, policy, asked);
@@ -140,33 +147,49 @@ impl<'g> Account<'g> {
 
     /// Records an exchange that never left. The record is in the journal when this returns, or the
     /// loss of it is counted.
-    pub(super) async fn refuse(mut self, policy: &Policy, asked: &Asked<'_>, refused: &Refused<'_>) {
+    pub(super) async fn refuse(
+        mut self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        refused: &Refused<'_>,
+    ) -> Result<(), JournalFull> {
         let mut record = self.describe(Event::Refused, policy, asked);
         record.verdict = Some(refused.verdict.as_str());
         if let Some(reason) = refused.reason {
             describe_reason(&mut record, reason);
         }
-        self.record_refusal(record, refused.why).await;
+        self.record_refusal(record, refused.why).await
     }
 
-    /// Records bytes that were no request.
-    pub(super) async fn refuse_bytes(mut self, policy: &Policy, client: &Client, why: &Why) {
+    /// Records bytes that were no request, and what they asked for as far as a head was there.
+    pub(super) async fn refuse_bytes(
+        mut self,
+        policy: &Policy,
+        client: &Client,
+        head: Option<&RequestHead>,
+        why: &Why,
+    ) -> Result<(), JournalFull> {
         let mut record = Box::new(Exchange::new(Event::Refused, self.id));
         record.parent = self.parent.map(|id| id.to_string());
         describe_client(&mut record, policy, client);
+        if let Some(head) = head {
+            record.method = Some(head.method().into());
+            record.user_agent = head.fields.get("user-agent").map(Text::new);
+            record.asked = Some(Text::new(without_secrets(head.target())));
+            record.asked_host = head.fields.get("host").map(|host| Text::new(without_secrets(host)));
+        }
         record.verdict = Some(VerdictKind::Deny.as_str());
         record.policy = Some(policy.hash().into());
-        self.record_refusal(record, why).await;
+        self.record_refusal(record, why).await
     }
 
-    async fn record_refusal(&mut self, mut record: Box<Exchange>, why: &Why) {
+    async fn record_refusal(&mut self, mut record: Box<Exchange>, why: &Why) -> Result<(), JournalFull> {
         record.carries = self.outcome.take().and_then(|outcome| outcome.carries);
         record.reason = Some(why.code.into());
         record.detail = why.detail.as_deref().map(Text::from);
         record.status = Some(why.status);
         self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-        // Nothing passes either way; a record that was not accepted is counted as lost.
-        let _ = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
+        self.worker.journal.append(&Record::Exchange(record), clock::now()).await
     }
 
     fn outcome(&mut self, change: impl FnOnce(&mut Exchange)) {
@@ -212,6 +235,12 @@ impl<'g> Account<'g> {
             record.content_type = content_type.map(Text::new);
             record.first_byte_us = Some(first_byte);
         });
+    }
+
+    /// The tunnel that was let out carries what it may not.
+    pub(super) fn denied(&mut self, why: &Why) {
+        self.outcome(|record| describe_denial(record, why));
+        self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Why it went wrong after it was let out; the status is what the client was told, if anything.
@@ -268,7 +297,12 @@ impl<'g> Account<'g> {
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if self.opened {
-            self.write_close(End { by: "gate", how: "abandoned", up: 0, down: 0 });
+            let Some(mut record) = self.outcome.take() else { return };
+            // What had moved by then is not known here.
+            record.closed_by = Some("gate");
+            record.closed_how = Some("abandoned".into());
+            record.total_us = Some(micros(self.begun.elapsed()));
+            self.worker.journal.note(&Record::Exchange(record), clock::now());
         }
     }
 }
@@ -310,6 +344,16 @@ impl<'a> Refused<'a> {
     }
 }
 
+/// The part of a raw target or Host that may be kept: no query, no user information.
+fn without_secrets(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|b| *b == b'?').unwrap_or(bytes.len());
+    let bytes = bytes.get(..end).unwrap_or_default();
+    match bytes.iter().rposition(|b| *b == b'@') {
+        Some(at) => bytes.get(at..).unwrap_or_default(),
+        None => bytes,
+    }
+}
+
 fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
     let address = client.address.ip().to_canonical();
     record.client = Some(address.to_string());
@@ -336,6 +380,13 @@ pub(super) fn describe_hello(record: &mut Exchange, hello: &Hello) {
 
 pub(super) fn describe_would(record: &mut Exchange, why: &Why) {
     record.would = Some(VerdictKind::Deny.as_str());
+    record.reason = Some(why.code.into());
+    record.detail = why.detail.as_deref().map(Text::from);
+}
+
+/// What was let out and is denied after all.
+pub(super) fn describe_denial(record: &mut Exchange, why: &Why) {
+    record.verdict = Some(VerdictKind::Deny.as_str());
     record.reason = Some(why.code.into());
     record.detail = why.detail.as_deref().map(Text::from);
 }

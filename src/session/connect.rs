@@ -62,12 +62,19 @@ async fn decided(
         Ok(connected) => connected,
         Err(error) => {
             let why = Why::of_dial(&error.error);
-            let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), false);
+            let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), false);
             account.fail(&error, &why);
             return send_page(gate, io, &page, false).await;
         }
     };
     account.dialled(&connected);
+    if let Ok(1..) = io.stream.try_read_buf(&mut io.buffer) {
+        // It did not wait for the answer.
+        let why = Why::of_fault(Fault::BytesBehindConnect);
+        let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), false);
+        end(account, &why);
+        return send_page(gate, io, &page, false).await;
+    }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
         account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
         return Next::Gone;
@@ -84,7 +91,7 @@ async fn decided(
             account.hello(hello, begun.elapsed());
         }
         if let Err(why) = watch.judge(&look) {
-            if matches!(look, Look::Tls(_)) {
+            if matches!(look, Look::Tls(_) | Look::BadTls(_)) {
                 let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
             }
             return end(account, &why);
@@ -99,8 +106,10 @@ async fn decided(
 
 /// Ends a tunnel that stood and may not go on.
 fn end(mut account: Account<'_>, why: &Why) -> Next {
-    account.failed_with(why, false);
     let by = if why.code == "client_closed" { "client" } else { "gate" };
+    if by == "gate" {
+        account.denied(why);
+    }
     account.close(End { by, how: why.code, up: 0, down: 0 });
     Next::Close
 }
@@ -115,43 +124,51 @@ async fn after_hello(
     asked: Asked<'_>,
 ) -> Next {
     let gate = &*worker.gate;
+    if account.wait(policy, &asked).await.is_err() {
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+    }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
-        account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
+        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
         return Next::Gone;
     }
     let begun = Instant::now();
     let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
         Ok(look) => look,
+        // Nothing but addresses is enforced; it may be a protocol in which the server speaks first.
+        Err(why) if policy.observes() && why.code == "hello_timeout" => Look::Silent,
         Err(why) => {
-            account.refuse(policy, &asked, &Refused::by_gate(&why)).await;
+            let _ = account.refuse(policy, &asked, &Refused::by_gate(&why)).await;
             return Next::Close;
         }
     };
     account.carries(look.carries());
     if matches!(look, Look::NestedConnect) && !policy.observes() {
-        account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "nested_connect"))).await;
+        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "nested_connect"))).await;
         return Next::Close;
     }
     let hello = match &look {
         Look::Tls(hello) => Stage::Known(&**hello),
         // It will never show one: rules that ask for a fingerprint do not match.
-        Look::BadTls(_) | Look::Http | Look::NestedConnect | Look::Ssh | Look::Other => Stage::Never,
+        Look::Silent | Look::BadTls(_) | Look::Http | Look::NestedConnect | Look::Ssh | Look::Other => Stage::Never,
     };
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
+        Outcome::Needs(Need::InnerRequest) if asked.target.port == 80 => {
+            return read_request(worker, io, account, policy, &asked).await;
+        }
         Outcome::Needs(need) => {
-            account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(need))).await;
+            let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(need))).await;
             return alert(gate, io, &look).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
+        let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
         return alert(gate, io, &look).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
-        account.refuse(policy, &asked, &Refused::by_gate(&Why::evidence())).await;
+        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::evidence())).await;
         return alert(gate, io, &look).await;
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
@@ -190,7 +207,19 @@ async fn alert(gate: &Gate, io: &mut Io, look: &Look) -> Next {
 
 /// A tunnel to port 80 may carry a WebSocket handshake and nothing else (what browsers do for
 /// `ws://`): 200 first, then the request in it, which is judged and recorded like a plain one.
-async fn after_request(
+async fn after_request(worker: &Worker, io: &mut Io, account: Account<'_>, policy: &Policy, asked: &Asked<'_>) -> Next {
+    let gate = &*worker.gate;
+    if account.wait(policy, asked).await.is_err() {
+        return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
+    }
+    if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
+        let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
+        return Next::Gone;
+    }
+    read_request(worker, io, account, policy, asked).await
+}
+
+async fn read_request(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
@@ -199,26 +228,24 @@ async fn after_request(
 ) -> Next {
     let gate = &*worker.gate;
     if account.open_for_request(policy, asked).await.is_err() {
-        return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
-    }
-    if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
-        account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
-        return Next::Gone;
+        let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
+        return Next::Close;
     }
     let outer = account.id;
     let head = match read_head(gate, io).await {
         Ok(Some(head)) => head,
         Ok(None) => return end(account, &Why::new(403, "client_closed")),
-        Err(why) => return refuse_inner(worker, io, account, policy, asked.client, &why).await,
+        Err(why) => return refuse_inner(worker, io, account, (policy, asked.client), None, &why).await,
     };
     if head.method() == "CONNECT" {
         let why = Why::new(403, "nested_connect");
-        return refuse_inner(worker, io, account, policy, asked.client, &why).await;
+        return refuse_inner(worker, io, account, (policy, asked.client), Some(&head), &why).await;
     }
-    let request = match understand_inner(head, asked.target) {
+    let request = match understand_inner(head.clone(), asked.target) {
         Ok(request) => request,
         Err(fault) => {
-            return refuse_inner(worker, io, account, policy, asked.client, &Why::of_fault(fault)).await;
+            let why = Why::of_fault(fault);
+            return refuse_inner(worker, io, account, (policy, asked.client), Some(&head), &why).await;
         }
     };
     account.carries("http");
@@ -241,14 +268,14 @@ async fn refuse_inner(
     worker: &Worker,
     io: &mut Io,
     account: Account<'_>,
-    policy: &Policy,
-    client: &Client,
+    (policy, client): (&Policy, &Client),
+    head: Option<&RequestHead>,
     why: &Why,
 ) -> Next {
     let gate = &*worker.gate;
     let inner = Account::new(worker, Some(account.id));
-    let page = page(gate, &inner, why, "-", None, false);
-    inner.refuse_bytes(policy, client, why).await;
+    let page = page(gate, inner.id, why, "-", head, false);
+    let _ = inner.refuse_bytes(policy, client, head, why).await;
     account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
     send_page(gate, io, &page, false).await
 }

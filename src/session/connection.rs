@@ -1,18 +1,17 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::facts::Client;
-use crate::parse::{Body, Form, RequestHead, keep_alive, take_request_head, understand};
+use crate::facts::{Client, ExchangeId};
+use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
 use crate::policy::Policy;
 use crate::site::{self, Refusal};
 
 use super::account::{Account, Asked, Refused};
-use super::gate::{Counted, Gate, Worker};
+use super::gate::{Admitted, Counted, Gate, Worker};
 use super::io::{Io, Next, linger, reset_on_close, write_all};
 use super::why::Why;
 use super::{connect, forward};
@@ -21,9 +20,8 @@ use super::{connect, forward};
 ///
 /// A standing tunnel holds this small future alone; all that comes before it lives in a box that is
 /// given back.
-pub async fn serve(worker: Arc<Worker>, stream: TcpStream, address: SocketAddr) {
-    let _counted = Counted::new(&worker.gate.counters.connections);
-    let Some(carrying) = Box::pin(until_tunnel(&worker, stream, address)).await else { return };
+pub async fn serve(admitted: Admitted, stream: TcpStream, address: SocketAddr) {
+    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, stream, address)).await else { return };
     carrying.await;
 }
 
@@ -63,17 +61,17 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
     let head = match read_head(gate, io).await {
         Ok(Some(head)) => head,
         Ok(None) => return Next::Gone,
-        Err(why) => return refuse_bytes(worker, io, &client, why).await,
+        Err(why) => return refuse_bytes(worker, io, &client, None, why).await,
     };
-    let request = match understand(head) {
-        Ok(request) => request,
-        Err(fault) => return refuse_bytes(worker, io, &client, Why::of_fault(fault)).await,
+    let request = match examine(&head) {
+        Ok((form, body)) => Request { head, form, body },
+        Err(fault) => return refuse_bytes(worker, io, &client, Some(&head), Why::of_fault(fault)).await,
     };
     match &request.form {
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
         Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, None).await,
         Form::Origin(_) => {
-            let keep = keep_alive(request.head.version, &request.head.fields) && request.body == Body::None;
+            let keep = gate.keeps(&request.head) && request.body == Body::None;
             let page = site::welcome(keep, request.head.method() != "HEAD");
             match write_all(&mut io.stream, &page, gate.limits.body_timeout).await {
                 Ok(()) => Next::after(keep),
@@ -96,22 +94,26 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<Request
             io.buffer.reserve(4096);
             match io.stream.read_buf(&mut io.buffer).await {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Ok(None),
+                Ok(0) | Err(_) if io.buffer.is_empty() => return Ok(None),
+                Ok(0) | Err(_) => return Err(Why::new(400, "client_closed")),
             }
         }
     };
     timeout(gate.limits.head_timeout, reading).await.unwrap_or(Err(Why::new(408, "head_timeout")))
 }
 
-async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, why: Why) -> Next {
+async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, head: Option<&RequestHead>, why: Why) -> Next {
     let gate = &*worker.gate;
     let account = Account::new(worker, None);
-    let page = page(gate, &account, &why, "-", None, false);
-    account.refuse_bytes(&gate.policy.now(), client, &why).await;
+    let id = account.id;
+    let recorded = account.refuse_bytes(&gate.policy.now(), client, head, &why).await;
+    let why = if recorded.is_ok() { why } else { Why::evidence() };
+    let page = page(gate, id, &why, "-", head, false);
     send_page(gate, io, &page, false).await
 }
 
-/// Refuses an exchange: records it, and sends the page that says why.
+/// Refuses an exchange: records it, and sends the page that says why. The id on the page finds the
+/// record, or the page says that there is none.
 pub(super) async fn refuse(
     gate: &Gate,
     io: &mut Io,
@@ -120,15 +122,19 @@ pub(super) async fn refuse(
     refused: &Refused<'_>,
     keep: bool,
 ) -> Next {
-    let page = page(gate, &account, refused.why, &asked.target.host.to_string(), Some(asked.head), keep);
-    account.refuse(policy, asked, refused).await;
+    let id = account.id;
+    let host = asked.target.host.to_string();
+    let page = match account.refuse(policy, asked, refused).await {
+        Ok(()) => page(gate, id, refused.why, &host, Some(asked.head), keep),
+        Err(_) => page(gate, id, &Why::evidence(), &host, Some(asked.head), keep),
+    };
     send_page(gate, io, &page, keep).await
 }
 
 /// The page of a refusal.
 pub(super) fn page(
     gate: &Gate,
-    account: &Account<'_>,
+    id: ExchangeId,
     why: &Why,
     host: &str,
     head: Option<&RequestHead>,
@@ -139,7 +145,7 @@ pub(super) fn page(
         host,
         reason: why.code,
         detail: why.detail.as_deref(),
-        id: account.id,
+        id,
         contact: gate.wording.contact.as_deref(),
         has_body: head.is_none_or(|head| head.method() != "HEAD"),
     };
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_future_of_a_standing_tunnel_stays_small() {
-        fn size<F: Future>(_: impl Fn(Arc<Worker>, TcpStream, SocketAddr) -> F) -> usize {
+        fn size<F: Future>(_: impl Fn(Admitted, TcpStream, SocketAddr) -> F) -> usize {
             size_of::<F>()
         }
         // Nine thousand of these are held at a time; see benches/README.md for the whole of a tunnel.

@@ -50,7 +50,7 @@ pub(super) async fn serve(
         Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
     };
     // A body that nobody will read cannot be told from the next request.
-    let keep_refused = keep_alive(head.version, &head.fields) && matches!(request.body, Body::None | Body::Length(0));
+    let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
     let decision = match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need) => {
@@ -140,7 +140,7 @@ async fn fail_dial(
     keep: bool,
 ) -> Next {
     let why = Why::of_dial(&error.error);
-    let page = page(gate, &account, &why, &asked.target.host.to_string(), Some(asked.head), keep);
+    let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), keep);
     account.fail(error, &why);
     send_page(gate, io, &page, keep).await
 }
@@ -183,7 +183,7 @@ impl<'a> Exchange<'a> {
             down: 0,
             heard: false,
             answering: false,
-            keep_client: keep_alive(head.version, &head.fields),
+            keep_client: gate.keeps(head),
             keep_origin: false,
             sent_body: Arc::new(AtomicBool::new(request.body == Body::None)),
             pinned: claims_connection(&head.fields),
@@ -295,9 +295,7 @@ impl<'a> Exchange<'a> {
         let out = rebuild(&response, chunked, after)?;
         self.answering = true;
         let (from, to) = (Peer::Origin, Peer::Client);
-        Copying { body, from, to, chunked, pace, count: &mut self.down }
-            .run(origin, &mut buffer, client, out)
-            .await?;
+        Copying { body, from, to, chunked, pace, count: &mut self.down }.run(origin, &mut buffer, client, out).await?;
         // What stands behind the answer belongs to nobody.
         self.keep_origin &= buffer.is_empty();
         Ok(Ended::Answered)
@@ -369,7 +367,7 @@ impl<'a> Exchange<'a> {
                 let answer = !self.answering && failure.why.code != "write_failed" && failure.why.code != "reset";
                 let page = answer.then(|| {
                     let host = asked.target.host.to_string();
-                    page(self.gate, &account, &failure.why, &host, Some(asked.head), false)
+                    page(self.gate, account.id, &failure.why, &host, Some(asked.head), false)
                 });
                 account.failed_with(&failure.why, page.is_some());
                 account.close(End { by: failure.by, how: failure.why.code, up, down });

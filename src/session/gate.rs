@@ -1,10 +1,10 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{Gap, Own, Record};
-use crate::parse::{HeadLimits, HelloLimits};
+use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive};
 use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections};
@@ -18,6 +18,8 @@ pub struct Gate {
     pub limits: Limits,
     pub wording: Wording,
     pub counters: Counters,
+    /// The gate is about to end: no client's connection is kept for another request.
+    pub draining: AtomicBool,
 }
 
 /// The policy in force; exchanged whole.
@@ -98,7 +100,37 @@ impl InForce {
     }
 }
 
+impl Gate {
+    /// Whether the connection of this request can take another behind it.
+    pub(super) fn keeps(&self, head: &RequestHead) -> bool {
+        keep_alive(head.version, &head.fields) && !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// A client's connection, counted for as long as this lives.
+pub struct Admitted {
+    pub(super) worker: Arc<Worker>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.worker.gate.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Worker {
+    /// Counts a new connection in, unless so many are open already.
+    pub fn admit(self: &Arc<Self>, connections_max: u64) -> Option<Admitted> {
+        let counters = &self.gate.counters;
+        let open = counters.connections.fetch_add(1, Ordering::Relaxed);
+        let admitted = Admitted { worker: self.clone() };
+        if open >= connections_max {
+            counters.overflows.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(admitted)
+    }
+
     pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
         let journal = Desk::new(gate.journal.clone());
         Self { gate, journal, dialler, tunnels: Tunnels::new(), own }
@@ -135,17 +167,18 @@ impl Worker {
         }
     }
 
-    /// Ends every tunnel of this worker; their tasks still write their records.
-    pub fn cut_tunnels(&self) {
-        self.tunnels.cut_all();
+    /// Ends some tunnels of this worker, whose tasks still write their records, and says how many there
+    /// were.
+    pub fn cut_tunnels(&self) -> usize {
+        self.tunnels.cut_some()
     }
 }
 
 /// Counts something for as long as it lives.
-pub struct Counted<'a>(&'a AtomicU64);
+pub(super) struct Counted<'a>(&'a AtomicU64);
 
 impl<'a> Counted<'a> {
-    pub fn new(counter: &'a AtomicU64) -> Self {
+    pub(super) fn new(counter: &'a AtomicU64) -> Self {
         counter.fetch_add(1, Ordering::Relaxed);
         Self(counter)
     }

@@ -76,11 +76,7 @@ pub(super) async fn write_all(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], 
 }
 
 /// Writes all of it at the pace of an exchange.
-pub(super) async fn write_paced(
-    to: &mut (impl AsyncWrite + Unpin),
-    mut bytes: &[u8],
-    pace: &Pace,
-) -> Result<(), ()> {
+pub(super) async fn write_paced(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], pace: &Pace) -> Result<(), ()> {
     while !bytes.is_empty() {
         match pace.wait(to.write(bytes)).await {
             Ok(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),

@@ -24,6 +24,8 @@ pub(super) enum Look {
     NestedConnect,
     Ssh,
     Other,
+    /// Nothing came in the time a hello may take.
+    Silent,
 }
 
 impl Look {
@@ -34,6 +36,7 @@ impl Look {
             Look::Http | Look::NestedConnect => "http",
             Look::Ssh => "ssh",
             Look::Other => "other",
+            Look::Silent => "nothing",
         }
     }
 }

@@ -20,4 +20,5 @@ mod tunnels;
 mod why;
 
 pub use connection::serve;
-pub use gate::{Counted, Counters, Gate, InForce, Limits, Wording, Worker};
+pub use gate::{Admitted, Counters, Gate, InForce, Limits, Wording, Worker};
+pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;

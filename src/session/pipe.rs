@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -19,9 +19,21 @@ pub(super) struct Pipe {
 const PIPE_BYTES: usize = 512 * 1024;
 /// Empty pipes kept by a thread; more are closed.
 const SPARE_MAX: usize = 32;
+/// Pipes of a thread, each of two descriptors; beyond them bytes are copied.
+const PIPES_MAX: usize = 128;
+/// Descriptors that the pipes of one worker may take.
+pub const DESCRIPTORS_MAX: usize = 2 * PIPES_MAX;
 
 thread_local! {
+    static LIVE: Cell<usize> = const { Cell::new(0) };
     static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // At the end of the thread the count has gone before the pipes; then nobody asks for it.
+        let _ = LIVE.try_with(|live| live.set(live.get().saturating_sub(1)));
+    }
 }
 
 impl Pipe {
@@ -30,9 +42,13 @@ impl Pipe {
         if let Some(pipe) = SPARE.with_borrow_mut(Vec::pop) {
             return Ok(pipe);
         }
+        if LIVE.get() >= PIPES_MAX {
+            return Err(io::Error::other("so many pipes are in use"));
+        }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // Refused once the user's pipes hold too many pages: then it stays small.
         let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
+        LIVE.set(LIVE.get() + 1);
         Ok(Self { read, write, held: 0 })
     }
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use super::io::reset_on_close;
 use super::pipe::Pipe;
 use super::tunnels::{Cut, Tunnel};
 
@@ -51,6 +52,42 @@ impl Relay {
         self.up = Way::new(bytes);
     }
 
+    /// Carries the origin's bytes until the client has something to say, which nobody has looked at yet;
+    /// `Some` when the tunnel ended before that.
+    pub(super) fn poll_until_client_speaks(
+        &mut self,
+        context: &mut Context<'_>,
+        tunnel: &Tunnel,
+    ) -> Poll<Option<Ended>> {
+        if let Some(cut) = tunnel.poll_cut(context) {
+            return Poll::Ready(Some(cut.into()));
+        }
+        if self.client.poll_read_ready(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        let (_, mut client_write) = self.client.split();
+        let (mut origin_read, _) = self.origin.split();
+        let mut moved = 0;
+        let polled = self.down.poll(context, &mut origin_read, &mut client_write, false, &mut moved);
+        tunnel.moved_down(moved);
+        match polled {
+            Polled::Failed(Failed::Read) => Poll::Ready(Some(self.reset("origin"))),
+            Polled::Failed(Failed::Write) => Poll::Ready(Some(self.reset("client"))),
+            Polled::Done => {
+                self.first = Some("origin");
+                Poll::Pending
+            }
+            Polled::Pending => Poll::Pending,
+        }
+    }
+
+    /// One side failed: the other must not take it for an end.
+    fn reset(&self, by: &'static str) -> Ended {
+        reset_on_close(&self.client);
+        reset_on_close(&self.origin);
+        Ended { by, how: "reset" }
+    }
+
     /// Carries bytes both ways; ready when both sides have ended, one fails, or the tunnel is cut.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, tunnel: &Tunnel) -> Poll<Ended> {
         if let Some(cut) = tunnel.poll_cut(context) {
@@ -68,8 +105,8 @@ impl Relay {
         tunnel.moved_down(moved);
         for (polled, reader, writer) in [(up_polled, "client", "origin"), (down_polled, "origin", "client")] {
             match polled {
-                Polled::Failed(Failed::Read) => return Poll::Ready(Ended { by: reader, how: "reset" }),
-                Polled::Failed(Failed::Write) => return Poll::Ready(Ended { by: writer, how: "reset" }),
+                Polled::Failed(Failed::Read) => return Poll::Ready(self.reset(reader)),
+                Polled::Failed(Failed::Write) => return Poll::Ready(self.reset(writer)),
                 Polled::Done => self.first = self.first.or(Some(reader)),
                 Polled::Pending => {}
             }

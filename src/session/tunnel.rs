@@ -1,5 +1,6 @@
 use std::future::poll_fn;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -8,12 +9,12 @@ use tokio::net::TcpStream;
 use crate::facts::Host;
 use crate::policy::{Permit, TunnelLimits};
 
-use super::account::{Asked, End, Ending, describe_hello, describe_would};
+use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes, sni_agrees};
 use super::relay::{Ended, Relay};
-use super::tunnels::{Entry, Tunnel};
+use super::tunnels::{Cut, Entry, Tunnel};
 use super::why::Why;
 
 /// A tunnel that stands: both sockets and the little that its end needs.
@@ -62,19 +63,16 @@ impl Watch {
                 ..Why::new(403, "sni_mismatch")
             },
             Look::NestedConnect => Why::new(403, "nested_connect"),
-            Look::BadTls(_) | Look::Http | Look::Ssh | Look::Other if self.any_protocol => return Ok(None),
+            Look::Silent | Look::BadTls(_) | Look::Http | Look::Ssh | Look::Other if self.any_protocol => {
+                return Ok(None);
+            }
             Look::BadTls(fault) => Why { detail: Some(fault.to_string()), ..Why::new(403, fault.name()) },
-            Look::Http | Look::Ssh | Look::Other => {
+            Look::Silent | Look::Http | Look::Ssh | Look::Other => {
                 Why { detail: Some(format!("the first bytes are {}", look.carries())), ..Why::new(403, "not_tls") }
             }
         };
         if self.observed { Ok(Some(broken)) } else { Err(broken) }
     }
-}
-
-enum Speaks {
-    Client,
-    Origin,
 }
 
 impl Tunnelled {
@@ -95,70 +93,86 @@ impl Tunnelled {
     pub(super) fn carry(self, worker: &Worker, client: TcpStream) -> impl Future<Output = ()> {
         let Self { origin, ending, entry, early_up, early_down, watch } = self;
         let tunnel = worker.tunnels.enter(entry);
+        let mut standing = Standing { worker, ending, tunnel, closed: false };
         let mut relay = Relay::new(client, origin, early_up, early_down);
         async move {
             let _counted = Counted::new(&worker.gate.counters.tunnels);
             let mut ended = None;
             if let Some(watch) = watch {
-                match speaks_first(&relay, &tunnel).await {
-                    Ok(Speaks::Origin) => {}
-                    Ok(Speaks::Client) => ended = Box::pin(look(worker, &mut relay, &ending, *watch)).await,
-                    Err(cut) => ended = Some(cut),
+                match poll_fn(|context| relay.poll_until_client_speaks(context, &standing.tunnel)).await {
+                    None => ended = Box::pin(look(&standing, &mut relay, *watch)).await,
+                    early => ended = early,
                 }
             }
             let ended = match ended {
                 Some(ended) => ended,
-                None => poll_fn(|context| relay.poll(context, &tunnel)).await,
+                None => poll_fn(|context| relay.poll(context, &standing.tunnel)).await,
             };
-            worker.tunnels.leave(&tunnel);
-            let (up, down) = tunnel.bytes();
-            let first_byte = tunnel.first_byte(ending.begun);
-            ending.close(worker, End { by: ended.by, how: ended.how, up, down }, first_byte);
+            standing.close(ended);
         }
+    }
+}
+
+/// A live tunnel among the others; however it ends, it leaves them and closes on record.
+struct Standing<'w> {
+    worker: &'w Worker,
+    ending: Ending,
+    tunnel: Arc<Tunnel>,
+    closed: bool,
+}
+
+impl Standing<'_> {
+    fn close(&mut self, ended: Ended) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.worker.tunnels.leave(&self.tunnel);
+        let (up, down) = self.tunnel.bytes();
+        let first_byte = self.tunnel.first_byte(self.ending.begun);
+        self.ending.close(self.worker, End { by: ended.by, how: ended.how, up, down }, first_byte);
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.close(Cut::Drained.into());
     }
 }
 
 /// Looks at the client's first bytes, records what they are, and ends the tunnel if they may not be.
-async fn look(worker: &Worker, relay: &mut Relay, ending: &Ending, watch: Watch) -> Option<Ended> {
-    let gate = &*worker.gate;
+async fn look(standing: &Standing<'_>, relay: &mut Relay, watch: Watch) -> Option<Ended> {
+    let gate = &*standing.worker.gate;
     let begun = Instant::now();
     let mut buffer = BytesMut::new();
     let looked = first_bytes(gate, &mut relay.client, &mut buffer, Patience::WhatIsHeld).await;
     relay.send_up(buffer.to_vec());
-    // Whoever says less than a hello in that time says something that is not held to one.
-    let Ok(look) = looked else { return None };
-    let judged = watch.judge(&look);
-    ending.first_bytes(worker, |record| {
-        record.carries = Some(look.carries());
-        if let Look::Tls(hello) = &look {
+    let (look, judged) = match looked {
+        Ok(look) => {
+            let judged = watch.judge(&look);
+            (Some(look), judged)
+        }
+        // It began what is held to rules, and did not go on: what follows would not be looked at.
+        Err(why) if why.code == "hello_timeout" => (None, if watch.observed { Ok(Some(why)) } else { Err(why) }),
+        // It closed its side; there is nothing more to look at.
+        Err(_) => return None,
+    };
+    standing.ending.first_bytes(standing.worker, |record| {
+        record.carries = look.as_ref().map(Look::carries);
+        if let Some(Look::Tls(hello)) = &look {
             describe_hello(record, hello);
             record.hello_us = u64::try_from(begun.elapsed().as_micros()).ok();
         }
-        if let Ok(Some(would)) = &judged {
-            describe_would(record, would);
+        match &judged {
+            Ok(None) => {}
+            Ok(Some(would)) => describe_would(record, would),
+            Err(why) => describe_denial(record, why),
         }
     });
     let why = judged.err()?;
-    if matches!(look, Look::Tls(_)) {
+    gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+    if matches!(look, Some(Look::Tls(_) | Look::BadTls(_))) {
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
     linger(&mut relay.client).await;
     Some(Ended { by: "gate", how: why.code })
-}
-
-/// Waits, holding nothing, until one side has something to say or the tunnel is cut.
-async fn speaks_first(relay: &Relay, tunnel: &Tunnel) -> Result<Speaks, Ended> {
-    poll_fn(|context| {
-        if let Some(cut) = tunnel.poll_cut(context) {
-            return Poll::Ready(Err(cut.into()));
-        }
-        if relay.client.poll_read_ready(context).is_ready() {
-            return Poll::Ready(Ok(Speaks::Client));
-        }
-        if relay.origin.poll_read_ready(context).is_ready() {
-            return Poll::Ready(Ok(Speaks::Origin));
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -60,6 +60,9 @@ pub(super) struct Entry {
 /// A tunnel this old leaves progress records, one each time this long.
 const PROGRESS_SECONDS: u32 = 60;
 
+/// Tunnels that are cut or told of at once: each is a record, and records have a bounded tray.
+const AT_ONCE_MAX: usize = 1024;
+
 impl Tunnels {
     pub(super) fn new() -> Self {
         Self { open: Mutex::default(), epoch: Instant::now(), second: Arc::default() }
@@ -111,6 +114,10 @@ impl Tunnels {
         let mut progress = Vec::new();
         let mut past = Vec::new();
         for tunnel in self.open().values() {
+            // The rest has its turn with the next sweep.
+            if past.len() + progress.len() >= AT_ONCE_MAX {
+                break;
+            }
             let age = now.saturating_sub(tunnel.begun);
             if age >= tunnel.lifetime {
                 past.push((tunnel.clone(), Cut::Lifetime));
@@ -127,12 +134,17 @@ impl Tunnels {
         progress
     }
 
-    /// Cuts every tunnel.
-    pub(super) fn cut_all(&self) {
-        let all: Vec<_> = self.open().values().cloned().collect();
-        for tunnel in all {
+    /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there
+    /// must be room.
+    pub(super) fn cut_some(&self) -> usize {
+        let (count, some) = {
+            let open = self.open();
+            (open.len(), open.values().take(AT_ONCE_MAX).cloned().collect::<Vec<_>>())
+        };
+        for tunnel in some {
             tunnel.cut(Cut::Drained);
         }
+        count
     }
 }
 
