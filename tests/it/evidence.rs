@@ -223,3 +223,35 @@ fn a_second_gate_on_the_same_directory_is_refused_and_the_first_goes_on() {
     assert_eq!(gate.events("open").len(), 1);
     assert_eq!(verify(&gate.data_dir()).status.code(), Some(0));
 }
+
+#[test]
+fn a_refused_head_is_on_record_with_what_it_asked_for_and_without_its_secrets() {
+    let mut gate = Gate::start("");
+    let heads = [
+        "GET http://a.example/x?token=hunter2 HTTP/1.1\r\nHost: front.example\r\nUser-Agent: thing/1\r\n\r\n",
+        "GET http://user:hunter2@b.example/y HTTP/1.1\r\nHost: b.example\r\n\r\n",
+    ];
+    for head in heads {
+        assert!(gate.send(head.as_bytes()).starts_with("HTTP/1.1 400 "));
+    }
+    let refused = gate.events("refused");
+    let first = &refused[0];
+    assert_eq!((&first["reason"], &first["method"]), (&"host_mismatch".into(), &"GET".into()), "{first}");
+    assert_eq!((&first["asked"], &first["asked_host"]), (&"http://a.example/x".into(), &"front.example".into()));
+    assert_eq!(first["user_agent"], "thing/1");
+    assert_eq!((&refused[1]["reason"], &refused[1]["asked"]), (&"userinfo".into(), &"@b.example/y".into()));
+    assert!(!format!("{refused:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_connect_that_waits_for_its_first_bytes_is_on_record_before_they_come() {
+    let policy = "[programs]\nknown = { ja4 = [\"t13d1516h2_8daaf6152771_02713d6af862\"] }\n[[rule]]\nname = \"known\"\nprograms = [\"known\"]\nverdict = \"allow\"\n";
+    let mut gate = Gate::start(policy);
+    let mut client = gate.client();
+    client.send("CONNECT c2.test:443 HTTP/1.1\r\nHost: c2.test:443\r\n\r\n");
+    assert_eq!(client.head().unwrap().status(), 200);
+    gate.end("-KILL");
+    let records = crate::gate::records(&gate.data_dir());
+    let waiting = records.iter().find(|record| record["event"] == "waiting").unwrap();
+    assert_eq!((&waiting["host"], &waiting["reason"]), (&"c2.test".into(), &"needs_hello".into()), "{waiting}");
+}

@@ -279,3 +279,13 @@ fn an_old_client_gets_what_it_can_read() {
     }
     assert_eq!(seen_by(&origin).field("via"), Some("1.0 sekisho"));
 }
+
+#[test]
+fn a_head_request_to_the_gate_itself_is_answered_without_a_body() {
+    let gate = Gate::start("");
+    let mut client = gate.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: gate\r\n\r\n");
+    assert_eq!(client.answer_to("HEAD").status(), 200);
+    client.send("GET / HTTP/1.1\r\nHost: gate\r\n\r\n");
+    assert_eq!(client.answer().status(), 200, "nothing stands between the two answers");
+}

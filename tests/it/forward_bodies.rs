@@ -325,3 +325,19 @@ fn a_body_without_a_length_ends_where_the_origin_ends_it() {
     let closes = gate.events("close");
     assert!(closes.len() == 2 && closes.iter().all(|close| close["closed_how"] == "complete"), "{closes:#?}");
 }
+
+#[test]
+fn an_upload_may_take_longer_than_the_limit_while_its_bytes_move() {
+    let origin = Origin::start();
+    let gate = Gate::configured(&origin.policy(), "[limits]\nbody_seconds = 1\n");
+    let mut client = gate.client();
+    client.send(request(&origin, "POST", "Content-Length: 5\r\n"));
+    for _ in 0..5 {
+        // The wait of a read that nothing answers paces the client, half a second each time.
+        client.stream().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        assert!(client.stream().peek(&mut [0]).is_err(), "no answer comes before the body is whole");
+        client.send("x");
+    }
+    client.stream().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(client.answer().status(), 200);
+}

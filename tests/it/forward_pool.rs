@@ -145,3 +145,30 @@ fn a_connection_that_was_authenticated_is_kept_for_its_own_client() {
     }
     assert_eq!(origin.connections(), 2);
 }
+
+#[test]
+fn a_connection_that_has_authenticated_a_client_is_never_lent_to_another() {
+    // Once it has vouched, a client sends no credentials any more, and the origin answers by connection.
+    let connections = std::sync::atomic::AtomicUsize::new(0);
+    let origin = Origin::serving(move |mut peer, log| {
+        let number = connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut who = "nobody".to_owned();
+        while let Some(request) = peer.request() {
+            log.note(&request);
+            if request.field("authorization").is_some() {
+                who = format!("client {number}");
+            }
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{who}", who.len()));
+        }
+    });
+    let gate = Gate::start(&format!("{}\n", origin.policy()));
+    let (mut one, mut other) = (gate.client(), gate.client());
+    one.send(request(&origin, "Authorization: Negotiate YIIB\r\n"));
+    assert_eq!(one.answer().text(), "client 0");
+    for _ in 0..2 {
+        one.send(request(&origin, ""));
+        assert_eq!(one.answer().text(), "client 0", "the client keeps its own");
+    }
+    other.send(request(&origin, ""));
+    assert_eq!(other.answer().text(), "nobody", "and another never gets it");
+}

@@ -273,3 +273,37 @@ fn a_tunnel_to_an_origin_that_is_not_there_is_refused_by_its_reason() {
     let close = &gate.events("close")[0];
     assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"connect_failed".into()), "{close}");
 }
+
+#[test]
+fn an_origin_that_speaks_first_does_not_hide_what_the_client_sends() {
+    let greeting = Origin::serving(|mut peer, _| {
+        let _ = peer.try_send("220 hello\r\n");
+        peer.rest();
+    });
+    let mut lab = Lab::with(greeting, "protocol = \"any\"", "");
+    let mut client = lab.open("a.test");
+    assert_eq!(client.take(11), b"220 hello\r\n");
+    client.send("CONNECT b.test:443 HTTP/1.1\r\n\r\n");
+    assert_eq!(client.rest().0, b"");
+    let mut client = lab.open("a.test");
+    assert_eq!(client.take(11), b"220 hello\r\n");
+    client.send("SSH-2.0-OpenSSH_9.2\r\n");
+    client.finish();
+    client.rest();
+    assert_eq!(lab.seen(), b"SSH-2.0-OpenSSH_9.2\r\n");
+    let exchanges = lab.gate.exchanges();
+    let of = |number: usize| (&exchanges[number]["carries"], &exchanges[number]["verdict"]);
+    assert_eq!(of(0), (&"http".into(), &"deny".into()), "{exchanges:#?}");
+    assert_eq!(of(1), (&"ssh".into(), &"allow".into()), "{exchanges:#?}");
+}
+
+#[test]
+fn what_begins_like_something_that_is_held_and_stops_is_not_let_go_on_unseen() {
+    let mut lab = Lab::with(Origin::echo(), "protocol = \"any\"", "[limits]\nhello_seconds = 1\n");
+    let mut client = lab.open("a.test");
+    client.send("CONN");
+    assert_eq!(client.rest().0, b"");
+    assert_eq!(lab.seen(), b"");
+    let close = &lab.gate.exchanges()[0];
+    assert_eq!((&close["closed_how"], &close["verdict"]), (&"hello_timeout".into(), &"deny".into()), "{close}");
+}

@@ -171,3 +171,15 @@ fn nothing_is_dialled_before_the_handshake_is_whole() {
     client.send(&bytes[bytes.len() - 1..]);
     assert_eq!(client.head().unwrap().status(), 101);
 }
+
+#[test]
+fn a_websocket_passes_also_where_a_rule_on_fingerprints_stands_before() {
+    let mut lab = lab(
+        "[programs]\nknown = { ja4 = [\"t13d1516h2_8daaf6152771_02713d6af862\"] }\n[[rule]]\nname = \"x\"\nprograms = [\"known\"]\nhosts = [\"other.test\"]\nverdict = \"deny\"\n",
+    );
+    let mut client = lab.open("ws.test:80");
+    client.send(handshake("ws.test"));
+    assert_eq!(client.head().unwrap().status(), 101);
+    drop(client);
+    lab.gate.records();
+}

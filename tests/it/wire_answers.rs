@@ -233,3 +233,22 @@ fn bytes_behind_an_answer_are_never_taken_for_the_next_one() {
     }
     assert_eq!(origin.requests().len(), 3);
 }
+
+#[test]
+fn an_interim_answer_that_announces_a_body_becomes_502_and_is_not_passed_on() {
+    let (origin, said) = told_what_to_say();
+    let mut gate = Gate::start(&origin.policy());
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for interim in
+        ["Content-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 7\r\n", "Transfer-Encoding: chunked\r\n"]
+    {
+        *said.lock().unwrap() = format!("HTTP/1.1 103 Early Hints\r\n{interim}\r\n{ok}").into_bytes();
+        let (answer, _) = ask(&gate, &origin, "GET");
+        assert_eq!(answer.status(), 502, "{interim}: {}", answer.text());
+    }
+    *said.lock().unwrap() = format!("{}{ok}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(17)).into_bytes();
+    let mut client = gate.client();
+    client.send(format!("GET http://{0}/ HTTP/1.0\r\nHost: {0}\r\n\r\n", origin.address));
+    assert_eq!(client.answer().status(), 502);
+    assert!(gate.events("close").iter().all(|close| close["closed_by"] == "origin"));
+}
