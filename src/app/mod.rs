@@ -4,6 +4,7 @@
 //! nothing of an exchange.
 
 mod control;
+mod notices;
 mod status;
 mod system;
 mod worker;
@@ -186,7 +187,7 @@ impl Ready {
         let shares = shares(self.bound, self.workers);
         let control = self.control;
         let result = (self.runtime.block_on(gate.journal.append(&in_force, since)).map_err(|_| AppError::Evidence))
-            .and_then(|()| serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter)));
+            .and_then(|()| serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter, gate.clone())));
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         self.journal.close();
         result
@@ -230,12 +231,13 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
     }
 }
 
-/// Waits to be told to end, and answers what a person asks meanwhile.
-async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>) {
+/// Waits to be told to end; answers what a person asks meanwhile, and tells of what goes wrong.
+async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>) {
     tokio::select! {
         _ = end.terminate.recv() => {}
         _ = end.interrupt.recv() => {}
         () = control::serve(control, reporter) => {}
+        () = notices::tell(&gate) => {}
     }
 }
 
