@@ -187,7 +187,9 @@ impl Ready {
         let shares = shares(self.bound, self.workers);
         let control = self.control;
         let result = (self.runtime.block_on(gate.journal.append(&in_force, since)).map_err(|_| AppError::Evidence))
-            .and_then(|()| serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter, gate.clone())));
+            .and_then(|()| {
+                serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter, gate.clone()))
+            });
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         self.journal.close();
         result

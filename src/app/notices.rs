@@ -49,7 +49,8 @@ fn changes(last: &State, now: &State) -> Vec<String> {
     }
     match (last.full, now.full) {
         (false, true) => lines.push(
-            "too many clients are connected, and more are closed unread: see connections_max and `sekisho status`".to_owned(),
+            "too many clients are connected, and more are closed unread: see connections_max and `sekisho status`"
+                .to_owned(),
         ),
         (true, false) => lines.push("new clients are taken again".to_owned()),
         (true, true) | (false, false) => {}

@@ -1,6 +1,8 @@
 //! What a client speaks, told from its first bytes. It decides who parses next and is never a
 //! verdict: the parser chosen must still accept what follows.
 
+use super::fields::is_token_byte;
+
 /// No protocol needs more to be recognised: a method of fifteen letters and its space.
 const SNIFF_BYTES_MAX: usize = 16;
 
@@ -38,7 +40,7 @@ pub fn sniff(bytes: &[u8]) -> Option<Sniffed> {
 
     let seen = &bytes[..bytes.len().min(SNIFF_BYTES_MAX)];
     let line = after_empty_lines(seen);
-    let token_bytes = line.iter().take_while(|byte| is_token(**byte)).count();
+    let token_bytes = line.iter().take_while(|byte| is_token_byte(**byte)).count();
     match line.get(token_bytes) {
         Some(b' ') if token_bytes > 0 => Some(Sniffed::Http),
         None if seen.len() < SNIFF_BYTES_MAX => None,
@@ -56,11 +58,6 @@ pub fn is_connect(bytes: &[u8]) -> bool {
 fn after_empty_lines(bytes: &[u8]) -> &[u8] {
     let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     &bytes[empty..]
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -60,12 +60,7 @@ async fn decided(
     let (watch, limits) = (Watch::of(&permit), permit.limits());
     let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
-        Err(error) => {
-            let why = Why::of_dial(&error.error);
-            let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), false);
-            account.fail(&error, &why);
-            return send_page(gate, io, &page, false).await;
-        }
+        Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
     account.dialled(&connected);
     if let Ok(1..) = io.stream.try_read_buf(&mut io.buffer) {

@@ -131,7 +131,8 @@ async fn again(
     Some(worker.dialler.dial(permit).await)
 }
 
-async fn fail_dial(
+/// Answers and records an exchange that was let out and did not get there.
+pub(super) async fn fail_dial(
     gate: &Gate,
     io: &mut Io,
     account: Account<'_>,
