@@ -19,7 +19,9 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
         match judge(rule, facts) {
             Match::No => {}
             Match::WrongPort => near = near.or(Some(rule)),
-            Match::Waits(need) => return Outcome::Needs(need),
+            Match::Waits(need) => {
+                return Outcome::Needs(need, Reason { code: need.code(), rule: Some(rule.reference.clone()) });
+            }
             Match::Yes => {
                 let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
                 return finish(policy, facts, rule.verdict, reason, Some(rule));
@@ -49,7 +51,7 @@ fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason,
     let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
     if passes && needs_inner_request(facts, &terms) {
-        return Outcome::Needs(Need::InnerRequest);
+        return Outcome::Needs(Need::InnerRequest, Reason { code: Code::NeedsInnerRequest, ..reason });
     }
     let verdict = match kind {
         _ if passes => Verdict::Allow(Permit::new(facts.target, terms)),

@@ -39,13 +39,17 @@ fn judge(policy: &Policy, text: &str) -> String {
 
 fn say(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Needs(need) => format!("needs {need:?}"),
+        Outcome::Needs(need, reason) => format!("needs {need:?} {}", name_of_rule(reason)),
         Outcome::Decided(decision) => {
-            let rule = decision.reason.rule.as_ref().map_or("-", |rule| &rule.name);
+            let rule = name_of_rule(&decision.reason);
             let would = decision.would.map_or("", |_| " (would not)");
             format!("{} {} {rule}{would}", decision.verdict.kind().as_str(), decision.reason.code.as_str())
         }
     }
+}
+
+fn name_of_rule(reason: &Reason) -> &str {
+    reason.rule.as_ref().map_or("-", |rule| &rule.name)
 }
 
 #[test]
@@ -87,8 +91,31 @@ fn a_rule_opens_only_the_default_ports_unless_it_names_others() {
 #[test]
 fn a_tunnel_to_port_80_waits_for_its_first_request() {
     let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nverdict=\"allow\"\n");
-    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest");
+    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest r");
     assert_eq!(judge(&policy, "b.example:80"), "deny no_rule -");
+}
+
+#[test]
+fn a_need_that_cannot_be_met_names_the_rule_and_its_place() {
+    let policy = policy(
+        "[clients]\nu = { users = [\"ann\"] }\n\
+         [[rule]]\nname=\"user\"\nhosts=[\"u.example\"]\nclients=[\"u\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"method\"\nhosts=[\"m.example\"]\nmethods=[\"GET\"]\nverdict=\"allow\"\n",
+    );
+    let said = |text: &str| match judge_with(&policy, text, Stage::NotYet, Restraint::None) {
+        Outcome::Needs(_, reason) => format!("{} {}", reason.code.as_str(), reason.rule.unwrap()),
+        Outcome::Decided(decision) => panic!("{decision:?}"),
+    };
+    assert_eq!(said("u.example:443"), "authentication_unavailable user (test.toml:4)");
+    assert_eq!(said("http://u.example/"), "authentication_unavailable user (test.toml:4)");
+    assert_eq!(said("m.example:443"), "inspection_unavailable method (test.toml:9)");
+    assert_eq!(judge(&policy, "http://m.example/"), "allow rule method", "a plain request shows its method");
+}
+
+#[test]
+fn a_tunnel_to_port_80_that_no_rule_names_waits_without_one() {
+    let policy = policy("[policy]\nunknown = \"allow\"\n");
+    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest -");
 }
 
 #[test]
@@ -97,7 +124,7 @@ fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
         "[programs]\nu = { user_agent = \"Updater/*\", ja4 = [\"t13d_a_b\"] }\n\
          [[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nprograms=[\"u\"]\nverdict=\"allow\"\n",
     );
-    assert_eq!(judge(&policy, "a.example:443"), "needs Hello");
+    assert_eq!(judge(&policy, "a.example:443"), "needs Hello r");
     assert_eq!(judge(&policy, "b.example:443"), "deny no_rule -");
     let mut hello = Hello {
         sni: None,
