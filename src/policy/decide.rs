@@ -19,9 +19,7 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
         match judge(rule, facts) {
             Match::No => {}
             Match::WrongPort => near = near.or(Some(rule)),
-            Match::Waits(need) => {
-                return Outcome::Needs(need, Reason { code: need.code(), rule: Some(rule.reference.clone()) });
-            }
+            Match::Waits(need) => return wait(policy, facts, need, rule),
             Match::Yes => {
                 let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
                 return finish(policy, facts, rule.verdict, reason, Some(rule));
@@ -59,6 +57,26 @@ fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason,
         VerdictKind::Allow | VerdictKind::Deny => Verdict::Deny,
     };
     Outcome::Decided(Decision { verdict, would, handling: handling(facts), reason })
+}
+
+/// What is observed never stops at a fact that this gate cannot learn: it passes, without what the
+/// rule opens, as one that would have been denied.
+fn wait(policy: &Policy, facts: &Facts<'_>, need: Need, rule: &Rule) -> Outcome {
+    let reason = Reason { code: need.code(), rule: Some(rule.reference.clone()) };
+    if policy.observe && !can_be_met(need, facts) {
+        return finish(policy, facts, VerdictKind::Deny, reason, None);
+    }
+    Outcome::Needs(need, reason)
+}
+
+/// Users are not known yet. A request inside a tunnel is read on port 80 alone, and not once a hello
+/// was looked for in its place.
+fn can_be_met(need: Need, facts: &Facts<'_>) -> bool {
+    match need {
+        Need::Hello => true,
+        Need::InnerRequest => facts.target.port == 80 && matches!(facts.hello, Stage::NotYet),
+        Need::User => false,
+    }
 }
 
 /// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request;

@@ -150,6 +150,35 @@ fn observe_lets_pass_and_says_what_would_have_been_but_isolation_holds() {
 }
 
 #[test]
+fn observe_does_not_stop_at_a_fact_that_cannot_be_learnt() {
+    let policy = policy(
+        "[policy]\nmode = \"observe\"\n\
+         [clients]\nu = { users = [\"ann\"] }\n\
+         [programs]\np = { ja4 = [\"t13d_a_b\"] }\n\
+         [[rule]]\nname=\"user\"\nhosts=[\"u.example\"]\nclients=[\"u\"]\nprivate=[\"10.0.0.0/8\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"method\"\nhosts=[\"m.example\"]\nmethods=[\"GET\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"program\"\nhosts=[\"p.example\"]\nprograms=[\"p\"]\nverdict=\"allow\"\n",
+    );
+    let passes_for_want_of = |what: &str| format!("allow {what}_unavailable");
+    let (user, inner) = (passes_for_want_of("authentication"), passes_for_want_of("inspection"));
+    assert_eq!(judge(&policy, "u.example:443"), format!("{user} user (would not)"));
+    assert_eq!(judge(&policy, "http://u.example/"), format!("{user} user (would not)"));
+    assert_eq!(judge(&policy, "m.example:443"), format!("{inner} method (would not)"));
+    assert_eq!(judge(&policy, "m.example:80"), "needs InnerRequest method", "which the gate reads");
+    let outcome = judge_with(&policy, "m.example:80", Stage::Never, Restraint::None);
+    assert_eq!(say(&outcome), format!("{inner} method (would not)"), "no hello came, and no request is read");
+    assert_eq!(judge(&policy, "p.example:443"), "needs Hello program", "which the gate reads");
+    let outcome = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::Isolated);
+    assert_eq!(say(&outcome), "deny isolated -");
+    let Outcome::Decided(decision) = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::None) else {
+        panic!("decided above")
+    };
+    assert_eq!(decision.would, Some(VerdictKind::Deny));
+    let Verdict::Allow(permit) = decision.verdict else { panic!("allowed above") };
+    assert!(permit.opened().is_empty(), "what the rule opens is for users that it knows");
+}
+
+#[test]
 fn names_that_mean_this_machine_are_never_a_target() {
     let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"*\"]\nverdict=\"allow\"\n");
     assert_eq!(judge(&policy, "http://localhost/"), "deny guard_name -");
