@@ -48,7 +48,7 @@ pub(super) struct Program {
 const WORDS: [(&str, VerdictKind); 3] =
     [("allow", VerdictKind::Allow), ("challenge", VerdictKind::Challenge), ("deny", VerdictKind::Deny)];
 
-/// A rule matches at most this many hours of tunnel; beyond it a limit is no limit.
+/// The longest limit of a tunnel, a week: beyond it a limit is no limit.
 const MINUTES_MAX: u64 = 7 * 24 * 60;
 
 impl Policy {
@@ -219,16 +219,58 @@ fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNe
     Some(nets)
 }
 
+/// A list of a rule. Absent, it matches all; empty, it would match nothing, which nobody means.
+fn some_strings(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<Placed<String>>> {
+    let list = section.strings(key)?;
+    refuse_empty(section, key, &list, "all");
+    Some(list)
+}
+
+fn ports(section: &mut Section<'_, '_>) -> Option<Vec<u16>> {
+    let list = section.integers("ports", 1..=65535)?;
+    refuse_empty(section, "ports", &list, "the default ones");
+    Some(list.into_iter().filter_map(|port| u16::try_from(port).ok()).collect())
+}
+
+fn refuse_empty<T>(section: &Section<'_, '_>, key: &str, list: &[T], absent: &str) {
+    if list.is_empty() {
+        section.problem(
+            section.place(),
+            format!("`{key}` holds nothing that could match: the rule never does"),
+            format!("name one, or leave `{key}` out to match {absent}"),
+        );
+    }
+}
+
+/// Methods are case-sensitive (RFC 9110 §9.1), and none in use has a lower-case letter.
+fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Box<str>>> {
+    let words = some_strings(section, "methods")?;
+    for Placed { value, place } in &words {
+        if value.is_empty() || !value.bytes().all(is_token_byte) {
+            section.problem(place, format!("{value:?} is no method"), "write a method like \"GET\" or \"POST\"");
+        } else if value.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            section.problem(
+                place,
+                format!("the method `{value}` has lower-case letters, and methods are case-sensitive"),
+                format!("write \"{}\"", value.to_ascii_uppercase()),
+            );
+        }
+    }
+    Some(words.into_iter().map(|word| word.value.into()).collect())
+}
+
+/// A `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let place = section.place().clone();
     let name = section.string("name");
-    let clients = section.strings("clients").map(|names| client_groups(section, names, groups));
-    let hosts = section.strings("hosts").map(|names| host_set(section, &names, groups));
-    let ports = section
-        .integers("ports", 1..=65535)
-        .map(|ports| ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect());
-    let methods = section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
-    let programs = section.strings("programs").map(|names| program_groups(section, &names, groups));
+    let clients = some_strings(section, "clients").map(|names| client_groups(section, names, groups));
+    let hosts = some_strings(section, "hosts").map(|names| host_set(section, &names, groups));
+    let (ports, methods) = (ports(section), methods(section));
+    let programs = some_strings(section, "programs").map(|names| program_groups(section, &names, groups));
     let (verdict, has_verdict) = (section.word("verdict", &WORDS), section.has("verdict"));
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
