@@ -13,10 +13,18 @@ use super::pattern::HostSet;
 /// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default.
 #[derive(Debug)]
 pub struct Policy {
-    pub(super) observe: bool,
+    pub(super) mode: Mode,
     pub(super) unknown: VerdictKind,
     pub(super) rules: Vec<Rule>,
     hash: Box<str>,
+}
+
+/// Whether a policy is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Enforce,
+    /// Verdicts are recorded, and let pass.
+    Observe,
 }
 
 /// One rule; every list that is `None` matches all.
@@ -60,26 +68,30 @@ impl Policy {
         let hash = blake3::hash(text.as_bytes()).to_hex();
         let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
         Document::read(file, text, |root| {
-            let (observe, unknown) = read_head(root);
+            let (mode, unknown) = read_head(root);
             let clients = read_clients(root);
             let hosts = read_hosts(root);
             let programs = read_programs(root);
             let groups = Groups { clients, hosts, programs };
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
-            Some(Self { observe, unknown, rules, hash })
+            Some(Self { mode, unknown, rules, hash })
         })
     }
 
     /// The same policy in observe mode, for `run --observe`.
     #[must_use]
     pub fn observing(mut self) -> Self {
-        self.observe = true;
+        self.mode = Mode::Observe;
         self
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// True when nothing but the address guard, ambiguous framing and isolation is enforced.
     pub fn observes(&self) -> bool {
-        self.observe
+        self.mode == Mode::Observe
     }
 
     /// What becomes of a target that no rule names.
@@ -108,20 +120,31 @@ impl Policy {
     }
 }
 
+impl Mode {
+    /// The word used in policies, records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Observe => "observe",
+        }
+    }
+}
+
 struct Groups {
     clients: HashMap<String, ClientGroup>,
     hosts: HashMap<String, HostSet>,
     programs: HashMap<String, Arc<Program>>,
 }
 
-fn read_head(root: &mut Section<'_, '_>) -> (bool, VerdictKind) {
+fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
     let Some(mut head) = root.table("policy") else {
-        return (false, VerdictKind::Deny);
+        return (Mode::Enforce, VerdictKind::Deny);
     };
-    let observe = head.word("mode", &[("enforce", false), ("observe", true)]).unwrap_or(false);
+    let modes = [Mode::Enforce, Mode::Observe].map(|mode| (mode.as_str(), mode));
+    let mode = head.word("mode", &modes).unwrap_or(Mode::Enforce);
     let unknown = head.word("unknown", &WORDS).unwrap_or(VerdictKind::Deny);
     head.finish();
-    (observe, unknown)
+    (mode, unknown)
 }
 
 fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {

@@ -45,8 +45,8 @@ enum Match {
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
     let mut terms = rule.map_or_else(PermitTerms::default, |rule| rule.terms.clone());
-    terms.observed = policy.observe;
-    let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
+    terms.observed = policy.observes();
+    let would = (policy.observes() && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
     if passes && needs_inner_request(facts, &terms) {
         return Outcome::Needs(Need::InnerRequest, Reason { code: Code::NeedsInnerRequest, ..reason });
@@ -63,7 +63,7 @@ fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason,
 /// rule opens, as one that would have been denied.
 fn wait(policy: &Policy, facts: &Facts<'_>, need: Need, rule: &Rule) -> Outcome {
     let reason = Reason { code: need.code(), rule: Some(rule.reference.clone()) };
-    if policy.observe && !can_be_met(need, facts) {
+    if policy.observes() && !can_be_met(need, facts) {
         return finish(policy, facts, VerdictKind::Deny, reason, None);
     }
     Outcome::Needs(need, reason)
