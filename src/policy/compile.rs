@@ -16,6 +16,8 @@ pub struct Policy {
     pub(super) mode: Mode,
     pub(super) unknown: VerdictKind,
     pub(super) rules: Vec<Rule>,
+    /// Each once, in the order of the file, whether a rule names it or not.
+    groups: Vec<ClientGroup>,
     hash: Box<str>,
 }
 
@@ -74,7 +76,7 @@ impl Policy {
             let programs = read_programs(root);
             let groups = Groups { clients, hosts, programs };
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
-            Some(Self { mode, unknown, rules, hash })
+            Some(Self { mode, unknown, rules, groups: groups.clients_in_order(), hash })
         })
     }
 
@@ -109,14 +111,12 @@ impl Policy {
         self.rules.len()
     }
 
-    /// The client group an address is in: the first that holds it.
+    /// The client group an address is in: the first of the file that holds it, whether a rule names
+    /// the group or not. Groups of users alone hold no address.
     pub fn group_of(&self, address: IpAddr) -> Option<Arc<str>> {
-        self.rules
-            .iter()
-            .filter_map(|rule| rule.clients.as_ref())
-            .flatten()
-            .find(|group| group.addresses.iter().any(|net| net.contains(&address)))
-            .map(|group| group.name.clone())
+        let address = address.to_canonical();
+        let group = self.groups.iter().find(|group| group.addresses.iter().any(|net| net.contains(&address)));
+        group.map(|group| group.name.clone())
     }
 }
 
@@ -131,9 +131,17 @@ impl Mode {
 }
 
 struct Groups {
-    clients: HashMap<String, ClientGroup>,
+    clients: HashMap<String, Placed<ClientGroup>>,
     hosts: HashMap<String, HostSet>,
     programs: HashMap<String, Arc<Program>>,
+}
+
+impl Groups {
+    fn clients_in_order(self) -> Vec<ClientGroup> {
+        let mut clients: Vec<_> = self.clients.into_values().collect();
+        clients.sort_by(|a, b| a.place.cmp(&b.place));
+        clients.into_iter().map(|group| group.value).collect()
+    }
 }
 
 fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
@@ -147,7 +155,7 @@ fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
     (mode, unknown)
 }
 
-fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
+fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGroup>> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("clients") {
         let addresses = prefixes(&mut section, "addresses").unwrap_or_default();
@@ -163,7 +171,7 @@ fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
         }
         section.finish();
         let group = ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into() };
-        groups.insert(name.value, group);
+        groups.insert(name.value, Placed { value: group, place: name.place });
     }
     groups
 }
@@ -347,7 +355,7 @@ fn client_groups(section: &Section<'_, '_>, names: Vec<Placed<String>>, groups: 
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         match groups.clients.get(&name.value) {
-            Some(group) => found.push(group.clone()),
+            Some(group) => found.push(group.value.clone()),
             None => unknown_group(section, "clients", &name.value, &name.place),
         }
     }

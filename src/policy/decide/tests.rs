@@ -198,6 +198,22 @@ fn a_client_outside_the_group_does_not_match() {
 }
 
 #[test]
+fn an_address_is_in_the_first_group_of_the_file_that_holds_it() {
+    let policy = policy(
+        "[clients]\n\
+         users = { users = [\"ann\"] }\n\
+         office = { addresses = [\"10.20.0.0/16\"] }\n\
+         all = { addresses = [\"10.0.0.0/8\"] }\n\
+         [[rule]]\nname=\"r\"\nclients=[\"all\", \"users\"]\nverdict=\"allow\"\n",
+    );
+    let group = |address: &str| policy.group_of(address.parse().unwrap());
+    assert_eq!(group("10.20.1.5").as_deref(), Some("office"), "which stands before `all`, and no rule names");
+    assert_eq!(group("::ffff:10.20.1.5").as_deref(), Some("office"));
+    assert_eq!(group("10.21.1.5").as_deref(), Some("all"));
+    assert_eq!(group("192.0.2.1"), None);
+}
+
+#[test]
 fn every_problem_is_reported_at_once_with_its_place_and_fix() {
     let text = "[policy]\nmod = \"enforce\"\n[[rule]]\nname = \"r\"\nverdict = \"alow\"\nhosts = [\"nobody\"]\n";
     let problems = Policy::compile("p.toml", text).unwrap_err();
