@@ -155,8 +155,8 @@ impl Given {
 
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Needs(Need::Hello) => "hello",
-        Outcome::Needs(Need::InnerRequest | Need::User) => "another fact",
+        Outcome::Needs(Need::Hello, _) => "hello",
+        Outcome::Needs(Need::InnerRequest | Need::User, _) => "another fact",
         Outcome::Decided(decision) => match decision.verdict.kind() {
             VerdictKind::Allow => "allow",
             VerdictKind::Challenge => "challenge",

@@ -170,7 +170,7 @@ impl Ready {
             file: self.policy_file.as_str().into(),
             hash: self.policy.hash().into(),
             rules: self.policy.rules(),
-            mode: if self.policy.observes() { "observe" } else { "enforce" },
+            mode: self.policy.mode().as_str(),
         });
         let since = clock::now();
         let gate = Arc::new(gate(&self.config, self.policy, &self.journal, self.query_key));

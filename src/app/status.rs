@@ -95,7 +95,7 @@ impl Reporter {
                 file: self.policy_file.clone(),
                 hash: policy.hash().to_owned(),
                 rules: policy.rules(),
-                mode: if policy.observes() { "observe" } else { "enforce" }.to_owned(),
+                mode: policy.mode().as_str().to_owned(),
             },
             connections: Connections {
                 open: read(&counters.connections),

@@ -38,7 +38,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         config: files.config.as_ref().map(|path| path.display().to_string()),
         policy: file,
         version: policy.hash().to_owned(),
-        mode: if policy.observes() { "observe" } else { "enforce" },
+        mode: policy.mode().as_str(),
         unknown: policy.unknown().as_str(),
         rules: policy.rules(),
     })

@@ -13,10 +13,20 @@ use super::pattern::HostSet;
 /// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default.
 #[derive(Debug)]
 pub struct Policy {
-    pub(super) observe: bool,
+    pub(super) mode: Mode,
     pub(super) unknown: VerdictKind,
     pub(super) rules: Vec<Rule>,
+    /// Each once, in the order of the file, whether a rule names it or not.
+    groups: Vec<ClientGroup>,
     hash: Box<str>,
+}
+
+/// Whether a policy is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Enforce,
+    /// Verdicts are recorded, and let pass.
+    Observe,
 }
 
 /// One rule; every list that is `None` matches all.
@@ -48,7 +58,7 @@ pub(super) struct Program {
 const WORDS: [(&str, VerdictKind); 3] =
     [("allow", VerdictKind::Allow), ("challenge", VerdictKind::Challenge), ("deny", VerdictKind::Deny)];
 
-/// A rule matches at most this many hours of tunnel; beyond it a limit is no limit.
+/// The longest limit of a tunnel, a week: beyond it a limit is no limit.
 const MINUTES_MAX: u64 = 7 * 24 * 60;
 
 impl Policy {
@@ -60,26 +70,30 @@ impl Policy {
         let hash = blake3::hash(text.as_bytes()).to_hex();
         let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
         Document::read(file, text, |root| {
-            let (observe, unknown) = read_head(root);
+            let (mode, unknown) = read_head(root);
             let clients = read_clients(root);
             let hosts = read_hosts(root);
             let programs = read_programs(root);
             let groups = Groups { clients, hosts, programs };
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
-            Some(Self { observe, unknown, rules, hash })
+            Some(Self { mode, unknown, rules, groups: groups.clients_in_order(), hash })
         })
     }
 
     /// The same policy in observe mode, for `run --observe`.
     #[must_use]
     pub fn observing(mut self) -> Self {
-        self.observe = true;
+        self.mode = Mode::Observe;
         self
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// True when nothing but the address guard, ambiguous framing and isolation is enforced.
     pub fn observes(&self) -> bool {
-        self.observe
+        self.mode == Mode::Observe
     }
 
     /// What becomes of a target that no rule names.
@@ -97,34 +111,51 @@ impl Policy {
         self.rules.len()
     }
 
-    /// The client group an address is in: the first that holds it.
+    /// The client group an address is in: the first of the file that holds it, whether a rule names
+    /// the group or not. Groups of users alone hold no address.
     pub fn group_of(&self, address: IpAddr) -> Option<Arc<str>> {
-        self.rules
-            .iter()
-            .filter_map(|rule| rule.clients.as_ref())
-            .flatten()
-            .find(|group| group.addresses.iter().any(|net| net.contains(&address)))
-            .map(|group| group.name.clone())
+        let address = address.to_canonical();
+        let group = self.groups.iter().find(|group| group.addresses.iter().any(|net| net.contains(&address)));
+        group.map(|group| group.name.clone())
+    }
+}
+
+impl Mode {
+    /// The word used in policies, records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Observe => "observe",
+        }
     }
 }
 
 struct Groups {
-    clients: HashMap<String, ClientGroup>,
+    clients: HashMap<String, Placed<ClientGroup>>,
     hosts: HashMap<String, HostSet>,
     programs: HashMap<String, Arc<Program>>,
 }
 
-fn read_head(root: &mut Section<'_, '_>) -> (bool, VerdictKind) {
-    let Some(mut head) = root.table("policy") else {
-        return (false, VerdictKind::Deny);
-    };
-    let observe = head.word("mode", &[("enforce", false), ("observe", true)]).unwrap_or(false);
-    let unknown = head.word("unknown", &WORDS).unwrap_or(VerdictKind::Deny);
-    head.finish();
-    (observe, unknown)
+impl Groups {
+    fn clients_in_order(self) -> Vec<ClientGroup> {
+        let mut clients: Vec<_> = self.clients.into_values().collect();
+        clients.sort_by(|a, b| a.place.cmp(&b.place));
+        clients.into_iter().map(|group| group.value).collect()
+    }
 }
 
-fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
+fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
+    let Some(mut head) = root.table("policy") else {
+        return (Mode::Enforce, VerdictKind::Deny);
+    };
+    let modes = [Mode::Enforce, Mode::Observe].map(|mode| (mode.as_str(), mode));
+    let mode = head.word("mode", &modes).unwrap_or(Mode::Enforce);
+    let unknown = head.word("unknown", &WORDS).unwrap_or(VerdictKind::Deny);
+    head.finish();
+    (mode, unknown)
+}
+
+fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGroup>> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("clients") {
         let addresses = prefixes(&mut section, "addresses").unwrap_or_default();
@@ -140,7 +171,7 @@ fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, ClientGroup> {
         }
         section.finish();
         let group = ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into() };
-        groups.insert(name.value, group);
+        groups.insert(name.value, Placed { value: group, place: name.place });
     }
     groups
 }
@@ -219,16 +250,58 @@ fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNe
     Some(nets)
 }
 
+/// A list of a rule. Absent, it matches all; empty, it would match nothing, which nobody means.
+fn some_strings(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<Placed<String>>> {
+    let list = section.strings(key)?;
+    refuse_empty(section, key, &list, "all");
+    Some(list)
+}
+
+fn ports(section: &mut Section<'_, '_>) -> Option<Vec<u16>> {
+    let list = section.integers("ports", 1..=65535)?;
+    refuse_empty(section, "ports", &list, "the default ones");
+    Some(list.into_iter().filter_map(|port| u16::try_from(port).ok()).collect())
+}
+
+fn refuse_empty<T>(section: &Section<'_, '_>, key: &str, list: &[T], absent: &str) {
+    if list.is_empty() {
+        section.problem(
+            section.place(),
+            format!("`{key}` holds nothing that could match: the rule never does"),
+            format!("name one, or leave `{key}` out to match {absent}"),
+        );
+    }
+}
+
+/// Methods are case-sensitive (RFC 9110 §9.1), and none in use has a lower-case letter.
+fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Box<str>>> {
+    let words = some_strings(section, "methods")?;
+    for Placed { value, place } in &words {
+        if value.is_empty() || !value.bytes().all(is_token_byte) {
+            section.problem(place, format!("{value:?} is no method"), "write a method like \"GET\" or \"POST\"");
+        } else if value.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            section.problem(
+                place,
+                format!("the method `{value}` has lower-case letters, and methods are case-sensitive"),
+                format!("write \"{}\"", value.to_ascii_uppercase()),
+            );
+        }
+    }
+    Some(words.into_iter().map(|word| word.value.into()).collect())
+}
+
+/// A `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let place = section.place().clone();
     let name = section.string("name");
-    let clients = section.strings("clients").map(|names| client_groups(section, names, groups));
-    let hosts = section.strings("hosts").map(|names| host_set(section, &names, groups));
-    let ports = section
-        .integers("ports", 1..=65535)
-        .map(|ports| ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect());
-    let methods = section.strings("methods").map(|words| words.into_iter().map(|word| word.value.into()).collect());
-    let programs = section.strings("programs").map(|names| program_groups(section, &names, groups));
+    let clients = some_strings(section, "clients").map(|names| client_groups(section, names, groups));
+    let hosts = some_strings(section, "hosts").map(|names| host_set(section, &names, groups));
+    let (ports, methods) = (ports(section), methods(section));
+    let programs = some_strings(section, "programs").map(|names| program_groups(section, &names, groups));
     let (verdict, has_verdict) = (section.word("verdict", &WORDS), section.has("verdict"));
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
@@ -282,7 +355,7 @@ fn client_groups(section: &Section<'_, '_>, names: Vec<Placed<String>>, groups: 
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         match groups.clients.get(&name.value) {
-            Some(group) => found.push(group.clone()),
+            Some(group) => found.push(group.value.clone()),
             None => unknown_group(section, "clients", &name.value, &name.place),
         }
     }

@@ -19,7 +19,7 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
         match judge(rule, facts) {
             Match::No => {}
             Match::WrongPort => near = near.or(Some(rule)),
-            Match::Waits(need) => return Outcome::Needs(need),
+            Match::Waits(need) => return wait(policy, facts, need, rule),
             Match::Yes => {
                 let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
                 return finish(policy, facts, rule.verdict, reason, Some(rule));
@@ -45,11 +45,11 @@ enum Match {
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
     let mut terms = rule.map_or_else(PermitTerms::default, |rule| rule.terms.clone());
-    terms.observed = policy.observe;
-    let would = (policy.observe && kind != VerdictKind::Allow).then_some(kind);
+    terms.observed = policy.observes();
+    let would = (policy.observes() && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
     if passes && needs_inner_request(facts, &terms) {
-        return Outcome::Needs(Need::InnerRequest);
+        return Outcome::Needs(Need::InnerRequest, Reason { code: Code::NeedsInnerRequest, ..reason });
     }
     let verdict = match kind {
         _ if passes => Verdict::Allow(Permit::new(facts.target, terms)),
@@ -57,6 +57,26 @@ fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason,
         VerdictKind::Allow | VerdictKind::Deny => Verdict::Deny,
     };
     Outcome::Decided(Decision { verdict, would, handling: handling(facts), reason })
+}
+
+/// What is observed never stops at a fact that this gate cannot learn: it passes, without what the
+/// rule opens, as one that would have been denied.
+fn wait(policy: &Policy, facts: &Facts<'_>, need: Need, rule: &Rule) -> Outcome {
+    let reason = Reason { code: need.code(), rule: Some(rule.reference.clone()) };
+    if policy.observes() && !can_be_met(need, facts) {
+        return finish(policy, facts, VerdictKind::Deny, reason, None);
+    }
+    Outcome::Needs(need, reason)
+}
+
+/// Users are not known yet. A request inside a tunnel is read on port 80 alone, and not once a hello
+/// was looked for in its place.
+fn can_be_met(need: Need, facts: &Facts<'_>) -> bool {
+    match need {
+        Need::Hello => true,
+        Need::InnerRequest => facts.target.port == 80 && matches!(facts.hello, Stage::NotYet),
+        Need::User => false,
+    }
 }
 
 /// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request;

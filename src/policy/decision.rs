@@ -10,8 +10,9 @@ use crate::facts::{Host, Target};
 #[derive(Debug)]
 pub enum Outcome {
     Decided(Decision),
-    /// The first rule that may match waits for this fact. Nothing is dialled meanwhile.
-    Needs(Need),
+    /// The first rule that may match waits for this fact, and nothing is dialled meanwhile. The reason
+    /// names that rule, for a refusal where the fact cannot be learnt.
+    Needs(Need, Reason),
 }
 
 /// A fact that comes later than the head.
@@ -62,7 +63,7 @@ pub enum Handling {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     pub code: Code,
-    /// The rule that decided, or the one that came nearest.
+    /// The rule that decided, that waits, or that came nearest.
     pub rule: Option<Arc<RuleRef>>,
 }
 
@@ -87,6 +88,12 @@ pub enum Code {
     GuardName,
     /// The client is cut off.
     Isolated,
+    /// The rule waits for the ClientHello.
+    NeedsHello,
+    /// The rule waits for a request inside the tunnel.
+    NeedsInnerRequest,
+    /// The rule waits for the user's name.
+    NeedsUser,
 }
 
 /// Leave to reach one host and port, once. It cannot be copied, and the dial takes it.
@@ -186,6 +193,17 @@ impl VerdictKind {
     }
 }
 
+impl Need {
+    /// What to say where it cannot be met.
+    pub(super) fn code(self) -> Code {
+        match self {
+            Need::Hello => Code::NeedsHello,
+            Need::InnerRequest => Code::NeedsInnerRequest,
+            Need::User => Code::NeedsUser,
+        }
+    }
+}
+
 impl Code {
     /// The word used in records.
     pub fn as_str(self) -> &'static str {
@@ -195,6 +213,9 @@ impl Code {
             Code::PortNotOpened => "port_not_opened",
             Code::GuardName => "guard_name",
             Code::Isolated => "isolated",
+            Code::NeedsHello => "hello_unavailable",
+            Code::NeedsInnerRequest => "inspection_unavailable",
+            Code::NeedsUser => "authentication_unavailable",
         }
     }
 }

@@ -10,7 +10,7 @@ mod decision;
 mod guard;
 mod pattern;
 
-pub use compile::Policy;
+pub use compile::{Mode, Policy};
 pub use decide::decide;
 pub use decision::{
     Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,

@@ -1,14 +1,26 @@
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use crate::facts::{Host, Name};
 
 /// A set of host patterns: exact names and addresses, and everything below a name.
 #[derive(Debug, Default)]
 pub(super) struct HostSet {
-    exact: HashSet<Host>,
-    below: HashSet<Box<str>>,
+    exact: Members<Host>,
+    below: Members<Box<str>>,
     any: bool,
 }
+
+/// A set that compares its members one by one while they are few: most rules name a host or two, and
+/// each of them would hash the target anew.
+#[derive(Debug)]
+enum Members<T> {
+    Few(Vec<T>),
+    Many(HashSet<T>),
+}
+
+/// Comparing this many takes about as long as one hash.
+const FEW_MAX: usize = 8;
 
 impl HostSet {
     /// Adds `example.com` (that name alone), `*.example.com` (everything below it, at label
@@ -45,28 +57,65 @@ impl HostSet {
     }
 
     fn is_below(&self, name: &Name) -> bool {
-        if self.below.is_empty() {
-            return false;
-        }
-        let mut rest = name.as_str();
-        while let Some((_, parent)) = rest.split_once('.') {
-            if self.below.contains(parent) {
-                return true;
+        let name = name.as_str();
+        match &self.below {
+            Members::Few(parents) => parents
+                .iter()
+                .any(|parent| name.strip_suffix(&**parent).is_some_and(|below| below.strip_suffix('.').is_some())),
+            Members::Many(parents) => {
+                name.match_indices('.').any(|(at, _)| name.get(at + 1..).is_some_and(|parent| parents.contains(parent)))
             }
-            rest = parent;
         }
-        false
     }
 
     pub(super) fn extend(&mut self, other: &Self) {
-        self.exact.extend(other.exact.iter().cloned());
-        self.below.extend(other.below.iter().cloned());
+        other.exact.iter().for_each(|host| self.exact.insert(host.clone()));
+        other.below.iter().for_each(|parent| self.below.insert(parent.clone()));
         self.any |= other.any;
+    }
+}
+
+impl<T: Eq + Hash> Members<T> {
+    fn insert(&mut self, member: T) {
+        match self {
+            Self::Few(members) if members.contains(&member) => {}
+            Self::Few(members) if members.len() < FEW_MAX => members.push(member),
+            Self::Few(members) => {
+                *self = Self::Many(members.drain(..).chain([member]).collect());
+            }
+            Self::Many(members) => {
+                members.insert(member);
+            }
+        }
+    }
+
+    fn contains(&self, member: &T) -> bool {
+        match self {
+            Self::Few(members) => members.contains(member),
+            Self::Many(members) => members.contains(member),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let (few, many) = match self {
+            Self::Few(members) => (Some(members), None),
+            Self::Many(members) => (None, Some(members)),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+}
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self::Few(Vec::new())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn set(patterns: &[&str]) -> HostSet {
@@ -108,5 +157,33 @@ mod tests {
         assert!(HostSet::default().add("*.10.0.0.1").is_err());
         assert!(HostSet::default().add("a*.example").is_err());
         assert!(HostSet::default().add("http://a.example").is_err());
+    }
+
+    /// What a pattern means, label by label from the end.
+    fn means(pattern: &str, name: &str) -> bool {
+        let (mut wanted, mut found) = (pattern.rsplit('.'), name.rsplit('.'));
+        loop {
+            match (wanted.next(), found.next()) {
+                (Some("*"), found) => return found.is_some(),
+                (None, None) => return true,
+                (wanted, found) if wanted == found => {}
+                _ => return false,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn few_patterns_and_many_match_what_each_of_them_means(
+            patterns in vec("(\\*\\.)?([ab]{1,2}\\.){0,2}(a|b|c)b", 0..24),
+            name in "([ab]{1,2}\\.){0,4}(a|b|c)b",
+        ) {
+            let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+            let expected = patterns.iter().any(|pattern| means(pattern, &name));
+            prop_assert_eq!(set(&patterns).contains(&host(&name)), expected);
+            let mut joined = set(&["other.example"]);
+            joined.extend(&set(&patterns));
+            prop_assert_eq!(joined.contains(&host(&name)), expected);
+        }
     }
 }

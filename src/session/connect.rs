@@ -28,12 +28,12 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     }
     match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
-        Outcome::Needs(Need::Hello) => after_hello(worker, io, account, &policy, asked).await,
-        Outcome::Needs(Need::InnerRequest) if target.port == 80 => {
+        Outcome::Needs(Need::Hello, _) => after_hello(worker, io, account, &policy, asked).await,
+        Outcome::Needs(Need::InnerRequest, _) if target.port == 80 => {
             after_request(worker, io, account, &policy, &asked).await
         }
-        Outcome::Needs(need) => {
-            let why = Why::of_need(need);
+        Outcome::Needs(_, reason) => {
+            let why = Why::of_need(&reason);
             refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await
         }
     }
@@ -149,11 +149,11 @@ async fn after_hello(
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
-        Outcome::Needs(Need::InnerRequest) if asked.target.port == 80 => {
+        Outcome::Needs(Need::InnerRequest, _) if asked.target.port == 80 => {
             return read_request(worker, io, account, policy, &asked).await;
         }
-        Outcome::Needs(need) => {
-            let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(need))).await;
+        Outcome::Needs(_, reason) => {
+            let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(&reason))).await;
             return alert(gate, io, &look).await;
         }
     };

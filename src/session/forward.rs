@@ -53,8 +53,8 @@ pub(super) async fn serve(
     let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
     let decision = match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decision,
-        Outcome::Needs(need) => {
-            let why = Why::of_need(need);
+        Outcome::Needs(_, reason) => {
+            let why = Why::of_need(&reason);
             return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), keep_refused).await;
         }
     };

@@ -1,7 +1,7 @@
 //! Every refusal of the session by its code, and the one place that chooses its HTTP status.
 
 use crate::parse::Fault;
-use crate::policy::{Decision, Need, Reason, VerdictKind};
+use crate::policy::{Decision, Reason, VerdictKind};
 use crate::upstream::DialError;
 
 /// A refusal by its code, with what a person needs to act on it.
@@ -46,14 +46,9 @@ impl Why {
         self
     }
 
-    /// A fact that this gate cannot learn.
-    pub(super) fn of_need(need: Need) -> Self {
-        let code = match need {
-            Need::Hello => "hello_unavailable",
-            Need::InnerRequest => "inspection_unavailable",
-            Need::User => "authentication_unavailable",
-        };
-        Self::new(403, code)
+    /// A fact that this gate cannot learn, and the rule that waits for it.
+    pub(super) fn of_need(reason: &Reason) -> Self {
+        Self::new(403, reason.code.as_str()).of_rule(reason)
     }
 
     /// The journal takes no records.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{Name as DnsName, RData};
 
 use crate::facts::Name;
@@ -42,7 +44,7 @@ const CACHE_NAMES_MAX: usize = 16_384;
 const CACHE_ANSWERS_MAX: u64 = 4096;
 /// However long its TTL, a name is asked for again after this long.
 const CACHE_TIME_MAX: Duration = Duration::from_secs(3600);
-/// RFC 8305 §3: how long IPv4 answers wait for IPv6 ones.
+/// RFC 8305 §3: how long the addresses of one family wait for the other's.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 impl Resolver {
@@ -52,7 +54,7 @@ impl Resolver {
     /// # Errors
     /// [`ResolveError::Setup`] when the system's configuration cannot be read.
     pub fn new(servers: &[SocketAddr], timeout: Duration, own: OwnConnections) -> Result<Self, ResolveError> {
-        let setup = |error: hickory_resolver::net::NetError| ResolveError::Setup(error.to_string());
+        let setup = |error: NetError| ResolveError::Setup(error.to_string());
         let config = if servers.is_empty() {
             let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(setup)?;
             ResolverConfig::from_parts(None, Vec::new(), config.name_servers().to_vec())
@@ -88,6 +90,8 @@ impl Resolver {
         }
         let (addresses, until) = self.ask(name).await?;
         let addresses: Arc<[IpAddr]> = addresses.into();
+        let Some(until) = until else { return Ok(addresses) };
+        let until = until.min(Instant::now() + CACHE_TIME_MAX);
         let mut cache = self.cache();
         if cache.len() >= CACHE_NAMES_MAX {
             let now = Instant::now();
@@ -104,50 +108,112 @@ impl Resolver {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, name: &Name) -> Result<(Vec<IpAddr>, Instant), ResolveError> {
+    async fn ask(&self, name: &Name) -> Result<(Vec<IpAddr>, Option<Instant>), ResolveError> {
         // By its labels: read as text, a name with an underscore would be taken for a broken IDN.
         let fqdn = DnsName::from_labels(name.as_str().split('.').map(str::as_bytes));
         let fqdn = fqdn.map_err(|error| ResolveError::Unanswered(error.to_string()))?;
-        let v6 = self.inner.ipv6_lookup(fqdn.clone());
-        let v4 = self.inner.ipv4_lookup(fqdn);
-        tokio::pin!(v6, v4);
-        let (v6, v4) = tokio::select! {
-            v6 = &mut v6 => (Some(v6), v4.await),
-            v4 = &mut v4 => (tokio::time::timeout(RESOLUTION_DELAY, v6).await.ok(), v4),
-        };
-        let mut error = None;
-        let mut until: Option<Instant> = None;
-        let mut addresses = [Vec::new(), Vec::new()];
-        // A family that was not waited for is asked again with the next use of the name.
-        let all_heard = v6.is_some();
-        for (family, answer) in [v6, Some(v4)].into_iter().enumerate() {
-            match answer {
-                Some(Ok(lookup)) => {
-                    addresses[family] = addresses_in(&lookup);
-                    let valid = lookup.valid_until();
-                    until = Some(until.map_or(valid, |until| until.min(valid)));
-                }
-                Some(Err(failed)) if !failed.is_no_records_found() => error = Some(failed.to_string()),
-                Some(Err(_)) | None => {}
+        let v6 = async { Family::of(self.inner.ipv6_lookup(fqdn.clone()).await) };
+        let v4 = async { Family::of(self.inner.ipv4_lookup(fqdn.clone()).await) };
+        let (v6, v4) = hear(v6, v4, || tokio::time::sleep(RESOLUTION_DELAY)).await;
+        together(v6, v4)
+    }
+}
+
+/// What was heard of one family of a name.
+#[derive(Debug, PartialEq, Eq)]
+enum Family {
+    /// Its addresses, and until when they hold.
+    Addresses(Vec<IpAddr>, Instant),
+    /// It has none.
+    Empty,
+    /// No name server could say.
+    Failed(String),
+    /// No answer while the other family's addresses waited.
+    Unheard,
+}
+
+impl Family {
+    fn of(answer: Result<Lookup, NetError>) -> Self {
+        match answer {
+            Ok(lookup) => {
+                let addresses = addresses_in(&lookup);
+                if addresses.is_empty() { Self::Empty } else { Self::Addresses(addresses, lookup.valid_until()) }
             }
+            Err(error) if error.is_no_records_found() => Self::Empty,
+            Err(error) => Self::Failed(error.to_string()),
         }
-        let [v6, v4] = addresses;
-        let all = interleave(v6, v4);
-        match (all.is_empty(), error) {
-            (false, _) => {
-                let now = Instant::now();
-                Ok((all, until.filter(|_| all_heard).unwrap_or(now).min(now + CACHE_TIME_MAX)))
-            }
-            (true, None) => Err(ResolveError::NoAddress),
-            (true, Some(error)) => Err(ResolveError::Unanswered(error)),
+    }
+}
+
+/// Hears both families. Only addresses in hand bound the wait for the other family, by `delay`; a
+/// family that has none, or failed, never ends the wait.
+async fn hear<D: Future<Output = ()>>(
+    v6: impl Future<Output = Family>,
+    v4: impl Future<Output = Family>,
+    delay: impl FnOnce() -> D,
+) -> (Family, Family) {
+    tokio::pin!(v6, v4);
+    tokio::select! {
+        v6 = &mut v6 => {
+            let v4 = hear_second(&v6, v4, delay).await;
+            (v6, v4)
         }
+        v4 = &mut v4 => {
+            let v6 = hear_second(&v4, v6, delay).await;
+            (v6, v4)
+        }
+    }
+}
+
+async fn hear_second<D: Future<Output = ()>>(
+    first: &Family,
+    second: impl Future<Output = Family>,
+    delay: impl FnOnce() -> D,
+) -> Family {
+    match first {
+        Family::Addresses(..) => tokio::select! {
+            biased;
+            second = second => second,
+            () = delay() => Family::Unheard,
+        },
+        Family::Empty | Family::Failed(_) | Family::Unheard => second.await,
+    }
+}
+
+/// All addresses, and until when they may be kept: not at all where a family could not say or was not
+/// waited for, which is asked again with the next use of the name.
+fn together(v6: Family, v4: Family) -> Result<(Vec<IpAddr>, Option<Instant>), ResolveError> {
+    let mut all_heard = true;
+    let mut failed = None;
+    let mut until: Option<Instant> = None;
+    let [v6, v4] = [v6, v4].map(|family| match family {
+        Family::Addresses(addresses, valid) => {
+            until = Some(until.map_or(valid, |until| until.min(valid)));
+            addresses
+        }
+        Family::Empty => Vec::new(),
+        Family::Failed(error) => {
+            all_heard = false;
+            failed = Some(error);
+            Vec::new()
+        }
+        Family::Unheard => {
+            all_heard = false;
+            Vec::new()
+        }
+    });
+    let all = interleave(v6, v4);
+    match (all.is_empty(), failed) {
+        (false, _) => Ok((all, until.filter(|_| all_heard))),
+        (true, None) => Err(ResolveError::NoAddress),
+        (true, Some(error)) => Err(ResolveError::Unanswered(error)),
     }
 }
 
 /// Addresses of one answer beyond this many are not tried.
 const ADDRESSES_MAX: usize = 16;
 
-fn addresses_in(lookup: &hickory_resolver::lookup::Lookup) -> Vec<IpAddr> {
+fn addresses_in(lookup: &Lookup) -> Vec<IpAddr> {
     let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
@@ -164,5 +230,78 @@ fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
             (None, None) => return all,
             (a, b) => all.extend(a.into_iter().chain(b)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn addresses(text: &str) -> Family {
+        Family::Addresses(vec![text.parse().unwrap()], Instant::now() + CACHE_TIME_MAX)
+    }
+
+    fn failed() -> Family {
+        Family::Failed("refused".to_owned())
+    }
+
+    /// An answer that comes after everything that is ready at once.
+    async fn late(family: Family) -> Family {
+        tokio::task::yield_now().await;
+        family
+    }
+
+    /// The addresses and whether they are kept, where the delay is over as soon as it begins.
+    fn resolved(v6: impl Future<Output = Family>, v4: impl Future<Output = Family>) -> Result<(String, bool), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (v6, v4) = runtime.block_on(hear(v6, v4, || ready(())));
+        let (all, until) = together(v6, v4).map_err(|error| error.to_string())?;
+        let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+        Ok((all.join(" "), until.is_some()))
+    }
+
+    fn ok(text: &str, kept: bool) -> Result<(String, bool), String> {
+        Ok((text.to_owned(), kept))
+    }
+
+    #[test]
+    fn addresses_of_one_family_wait_for_the_other_no_longer_than_the_delay() {
+        assert_eq!(resolved(pending(), ready(addresses("192.0.2.1"))), ok("192.0.2.1", false));
+        assert_eq!(resolved(ready(addresses("2001:db8::1")), pending()), ok("2001:db8::1", false));
+    }
+
+    #[test]
+    fn within_the_delay_both_families_are_heard_whichever_is_first() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (v6, v4) = (|| addresses("2001:db8::1"), || addresses("192.0.2.1"));
+        let heard = [
+            runtime.block_on(hear(ready(v6()), late(v4()), pending)),
+            runtime.block_on(hear(late(v6()), ready(v4()), pending)),
+        ];
+        for (v6, v4) in heard {
+            let (all, until) = together(v6, v4).unwrap();
+            let expected: [IpAddr; 2] = ["2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap()];
+            assert_eq!(all, expected, "IPv6 first");
+            assert!(until.is_some());
+        }
+    }
+
+    #[test]
+    fn a_family_without_addresses_never_ends_the_wait_for_the_other() {
+        let (v6, v4) = (|| addresses("2001:db8::1"), || addresses("192.0.2.1"));
+        assert_eq!(resolved(late(v6()), ready(Family::Empty)), ok("2001:db8::1", true));
+        assert_eq!(resolved(ready(Family::Empty), late(v4())), ok("192.0.2.1", true));
+        assert_eq!(resolved(late(v6()), ready(failed())), ok("2001:db8::1", false));
+        assert_eq!(resolved(ready(failed()), late(v4())), ok("192.0.2.1", false));
+    }
+
+    #[test]
+    fn no_address_is_said_only_when_both_families_said_so() {
+        assert_eq!(resolved(late(Family::Empty), ready(Family::Empty)), Err(ResolveError::NoAddress.to_string()));
+        let unanswered = Err(ResolveError::Unanswered("refused".to_owned()).to_string());
+        assert_eq!(resolved(late(failed()), ready(Family::Empty)), unanswered);
+        assert_eq!(resolved(ready(Family::Empty), late(failed())), unanswered);
     }
 }

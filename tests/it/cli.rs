@@ -217,6 +217,34 @@ bad.toml:7:12: there is no hosts group `nobody`
 }
 
 #[test]
+fn check_refuses_a_rule_that_can_never_match() {
+    let checked = |line: &str| {
+        let policy = format!("[[rule]]\nname = \"r\"\nverdict = \"deny\"\n{line}\n");
+        let directory = directory(&[("p.toml", &policy)]);
+        let answer = sekisho(directory.path(), &["check", "p.toml"]);
+        (answer.code, answer.err)
+    };
+    for key in ["hosts", "ports", "clients", "methods", "programs"] {
+        let (code, said) = checked(&format!("{key} = []"));
+        let expected = format!(
+            "p.toml:1:1: `{key}` holds nothing that could match: the rule never does\n    fix: name one, or leave `{key}` out to match "
+        );
+        assert!(code == 2 && said.contains(&expected), "{code} {said}");
+    }
+    let (code, said) = checked("methods = [\"GET\", \"Post\"]");
+    let expected = "p.toml:4:19: the method `Post` has lower-case letters, and methods are case-sensitive\n    fix: write \"POST\"";
+    assert!(code == 2 && said.contains(expected) && !said.contains("`GET`"), "{code} {said}");
+    for method in ["", "GET /", "GÄT"] {
+        let (code, said) = checked(&format!("methods = [{method:?}]"));
+        assert!(
+            code == 2 && said.contains("p.toml:4:12: ") && said.contains(" is no method\n    fix: "),
+            "{code} {said}"
+        );
+    }
+    assert_eq!(checked("hosts = [\"*\"]\nports = [80]\nmethods = [\"GET\", \"M-SEARCH\"]").0, 0);
+}
+
+#[test]
 fn check_shows_all_problems_of_a_config_and_of_a_policy_together() {
     let directory = directory(&[("c.toml", BAD_CONFIG), ("bad.toml", BAD)]);
     let answer = sekisho(directory.path(), &["check", "--config", "c.toml", "bad.toml"]);

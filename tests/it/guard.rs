@@ -103,6 +103,29 @@ fn observe_mode_lets_everything_pass_but_the_guards_addresses() {
 }
 
 #[test]
+fn observe_mode_passes_what_waits_for_a_fact_it_cannot_learn_and_names_the_rule() {
+    let names = NameServer::pointing_to(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let waits = "[[rule]]\nname = \"read only\"\nhosts = [\"a.test\"]\nmethods = [\"GET\"]\nverdict = \"allow\"\n";
+    for (mode, said, asked) in [("observe", "guard_address", 1), ("enforce", "inspection_unavailable", 0)] {
+        let before = names.asked().len();
+        let mut gate = Gate::configured(&format!("[policy]\nmode = \"{mode}\"\n{waits}"), &names.config());
+        let (_, answer) = connect(&gate, "a.test:443");
+        let status = answer.field("proxy-status").unwrap();
+        assert!(answer.status() == 403 && status.contains(said), "{mode}: {status}");
+        assert_eq!(names.asked().len() - before, asked, "{mode}");
+        let records = gate.records();
+        let record = records.iter().find(|record| record["host"] == "a.test").unwrap();
+        if mode == "observe" {
+            assert_eq!((&record["verdict"], &record["would"]), (&"allow".into(), &"deny".into()), "{record}");
+            assert_eq!((&record["reason"], &record["rule"]), (&"inspection_unavailable".into(), &"read only".into()));
+        } else {
+            assert_eq!((&record["verdict"], &record["reason"]), (&"deny".into(), &said.into()), "{record}");
+            assert!(record["detail"].as_str().unwrap().contains("read only ("), "{record}");
+        }
+    }
+}
+
+#[test]
 fn a_denied_name_is_never_asked_of_dns_and_an_allowed_one_is_asked_as_it_stands() {
     let origin = Origin::start();
     let port = origin.address.port();

@@ -135,7 +135,7 @@ fn verdict(policy: &Policy, address: [u8; 4], request: &str) -> &'static str {
     );
     match outcome {
         Outcome::Decided(decision) => decision.verdict.kind().as_str(),
-        Outcome::Needs(_) => "needs",
+        Outcome::Needs(..) => "needs",
     }
 }
 

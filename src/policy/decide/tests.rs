@@ -39,13 +39,17 @@ fn judge(policy: &Policy, text: &str) -> String {
 
 fn say(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Needs(need) => format!("needs {need:?}"),
+        Outcome::Needs(need, reason) => format!("needs {need:?} {}", name_of_rule(reason)),
         Outcome::Decided(decision) => {
-            let rule = decision.reason.rule.as_ref().map_or("-", |rule| &rule.name);
+            let rule = name_of_rule(&decision.reason);
             let would = decision.would.map_or("", |_| " (would not)");
             format!("{} {} {rule}{would}", decision.verdict.kind().as_str(), decision.reason.code.as_str())
         }
     }
+}
+
+fn name_of_rule(reason: &Reason) -> &str {
+    reason.rule.as_ref().map_or("-", |rule| &rule.name)
 }
 
 #[test]
@@ -87,8 +91,31 @@ fn a_rule_opens_only_the_default_ports_unless_it_names_others() {
 #[test]
 fn a_tunnel_to_port_80_waits_for_its_first_request() {
     let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nverdict=\"allow\"\n");
-    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest");
+    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest r");
     assert_eq!(judge(&policy, "b.example:80"), "deny no_rule -");
+}
+
+#[test]
+fn a_need_that_cannot_be_met_names_the_rule_and_its_place() {
+    let policy = policy(
+        "[clients]\nu = { users = [\"ann\"] }\n\
+         [[rule]]\nname=\"user\"\nhosts=[\"u.example\"]\nclients=[\"u\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"method\"\nhosts=[\"m.example\"]\nmethods=[\"GET\"]\nverdict=\"allow\"\n",
+    );
+    let said = |text: &str| match judge_with(&policy, text, Stage::NotYet, Restraint::None) {
+        Outcome::Needs(_, reason) => format!("{} {}", reason.code.as_str(), reason.rule.unwrap()),
+        Outcome::Decided(decision) => panic!("{decision:?}"),
+    };
+    assert_eq!(said("u.example:443"), "authentication_unavailable user (test.toml:4)");
+    assert_eq!(said("http://u.example/"), "authentication_unavailable user (test.toml:4)");
+    assert_eq!(said("m.example:443"), "inspection_unavailable method (test.toml:9)");
+    assert_eq!(judge(&policy, "http://m.example/"), "allow rule method", "a plain request shows its method");
+}
+
+#[test]
+fn a_tunnel_to_port_80_that_no_rule_names_waits_without_one() {
+    let policy = policy("[policy]\nunknown = \"allow\"\n");
+    assert_eq!(judge(&policy, "a.example:80"), "needs InnerRequest -");
 }
 
 #[test]
@@ -97,7 +124,7 @@ fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
         "[programs]\nu = { user_agent = \"Updater/*\", ja4 = [\"t13d_a_b\"] }\n\
          [[rule]]\nname=\"r\"\nhosts=[\"a.example\"]\nprograms=[\"u\"]\nverdict=\"allow\"\n",
     );
-    assert_eq!(judge(&policy, "a.example:443"), "needs Hello");
+    assert_eq!(judge(&policy, "a.example:443"), "needs Hello r");
     assert_eq!(judge(&policy, "b.example:443"), "deny no_rule -");
     let mut hello = Hello {
         sni: None,
@@ -123,6 +150,35 @@ fn observe_lets_pass_and_says_what_would_have_been_but_isolation_holds() {
 }
 
 #[test]
+fn observe_does_not_stop_at_a_fact_that_cannot_be_learnt() {
+    let policy = policy(
+        "[policy]\nmode = \"observe\"\n\
+         [clients]\nu = { users = [\"ann\"] }\n\
+         [programs]\np = { ja4 = [\"t13d_a_b\"] }\n\
+         [[rule]]\nname=\"user\"\nhosts=[\"u.example\"]\nclients=[\"u\"]\nprivate=[\"10.0.0.0/8\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"method\"\nhosts=[\"m.example\"]\nmethods=[\"GET\"]\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"program\"\nhosts=[\"p.example\"]\nprograms=[\"p\"]\nverdict=\"allow\"\n",
+    );
+    let passes_for_want_of = |what: &str| format!("allow {what}_unavailable");
+    let (user, inner) = (passes_for_want_of("authentication"), passes_for_want_of("inspection"));
+    assert_eq!(judge(&policy, "u.example:443"), format!("{user} user (would not)"));
+    assert_eq!(judge(&policy, "http://u.example/"), format!("{user} user (would not)"));
+    assert_eq!(judge(&policy, "m.example:443"), format!("{inner} method (would not)"));
+    assert_eq!(judge(&policy, "m.example:80"), "needs InnerRequest method", "which the gate reads");
+    let outcome = judge_with(&policy, "m.example:80", Stage::Never, Restraint::None);
+    assert_eq!(say(&outcome), format!("{inner} method (would not)"), "no hello came, and no request is read");
+    assert_eq!(judge(&policy, "p.example:443"), "needs Hello program", "which the gate reads");
+    let outcome = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::Isolated);
+    assert_eq!(say(&outcome), "deny isolated -");
+    let Outcome::Decided(decision) = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::None) else {
+        panic!("decided above")
+    };
+    assert_eq!(decision.would, Some(VerdictKind::Deny));
+    let Verdict::Allow(permit) = decision.verdict else { panic!("allowed above") };
+    assert!(permit.opened().is_empty(), "what the rule opens is for users that it knows");
+}
+
+#[test]
 fn names_that_mean_this_machine_are_never_a_target() {
     let policy = policy("[[rule]]\nname=\"r\"\nhosts=[\"*\"]\nverdict=\"allow\"\n");
     assert_eq!(judge(&policy, "http://localhost/"), "deny guard_name -");
@@ -139,6 +195,22 @@ fn a_client_outside_the_group_does_not_match() {
     };
     assert_eq!(judge(&policy(&text("10.20.0.0/16")), "a.example:443"), "allow rule r");
     assert_eq!(judge(&policy(&text("10.21.0.0/16")), "a.example:443"), "deny no_rule -");
+}
+
+#[test]
+fn an_address_is_in_the_first_group_of_the_file_that_holds_it() {
+    let policy = policy(
+        "[clients]\n\
+         users = { users = [\"ann\"] }\n\
+         office = { addresses = [\"10.20.0.0/16\"] }\n\
+         all = { addresses = [\"10.0.0.0/8\"] }\n\
+         [[rule]]\nname=\"r\"\nclients=[\"all\", \"users\"]\nverdict=\"allow\"\n",
+    );
+    let group = |address: &str| policy.group_of(address.parse().unwrap());
+    assert_eq!(group("10.20.1.5").as_deref(), Some("office"), "which stands before `all`, and no rule names");
+    assert_eq!(group("::ffff:10.20.1.5").as_deref(), Some("office"));
+    assert_eq!(group("10.21.1.5").as_deref(), Some("all"));
+    assert_eq!(group("192.0.2.1"), None);
 }
 
 #[test]
