@@ -8,6 +8,7 @@ mod desk;
 mod journal;
 mod segment;
 mod syncer;
+mod writer;
 
 pub use desk::Desk;
 pub use journal::{Durability, Journal, JournalConfig, JournalFull, JournalHandle, JournalHealth};

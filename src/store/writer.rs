@@ -1,0 +1,279 @@
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Source, Text, format_time};
+
+use super::journal::{Durability, Group, JournalConfig, JournalHealth, Shared};
+use super::segment;
+use super::syncer::Syncer;
+
+/// A group is synced when it holds this many records, or after this long.
+const BATCH_RECORDS_MAX: u64 = 1024;
+const BATCH_DELAY: Duration = Duration::from_millis(20);
+/// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
+const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX;
+
+struct OpenSegment {
+    file: File,
+    bytes: u64,
+    hour: u64,
+}
+
+/// The one that writes: a thread of its own, which alone knows the chain.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    config: JournalConfig,
+    directory: PathBuf,
+    /// Held for as long as the writer lives: a second process would fork the chain.
+    _lock: File,
+    open: Option<OpenSegment>,
+    chain: Chain,
+    unsynced: u64,
+    first_unsynced: Option<Instant>,
+    scratch: Vec<u8>,
+    line: Vec<u8>,
+    /// What stands on each line: who keeps the journal.
+    source: Vec<u8>,
+    /// So many lost records a gap record has told of.
+    lost_told: u64,
+    syncer: Syncer,
+}
+
+impl Writer {
+    /// Ready to write after `chain`; the thread that syncs is started.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        config: JournalConfig,
+        directory: PathBuf,
+        lock: File,
+        chain: Chain,
+    ) -> io::Result<Self> {
+        let bell = shared.clone();
+        let syncer = Syncer::start(move || {
+            // Taken so that the bell does not ring between a look and the wait behind it.
+            drop(bell.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+            bell.arrived.notify_one();
+        })?;
+        let source =
+            Source { gate: config.gate.as_str().into(), site: config.site.as_deref().map(Text::from) }.encode();
+        Ok(Self {
+            shared,
+            config,
+            directory,
+            _lock: lock,
+            open: None,
+            chain,
+            unsynced: 0,
+            first_unsynced: None,
+            scratch: Vec::new(),
+            line: Vec::new(),
+            source,
+            lost_told: 0,
+            syncer,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let (groups, ended) = self.wait();
+            if !groups.is_empty() {
+                self.write_groups(groups);
+            }
+            if let Some(error) = self.syncer.take_failure() {
+                self.fail(&error);
+                self.tell_gap("sync_failed", &error.to_string());
+            }
+            if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
+                self.begin_sync();
+            }
+            if ended {
+                return self.close();
+            }
+        }
+    }
+
+    fn due(&self) -> bool {
+        let old = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
+        old || self.unsynced >= BATCH_RECORDS_MAX
+    }
+
+    fn close(mut self) {
+        self.tell_losses();
+        let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
+        if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
+            self.fail(&error);
+        }
+    }
+
+    /// Waits for records, the end, or the moment at which a sync can and must begin.
+    fn wait(&self) -> (Vec<Group>, bool) {
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let stalled = self.unsynced >= AHEAD_RECORDS_MAX && self.syncer.busy();
+            if inbox.ended || (!inbox.groups.is_empty() && !stalled) {
+                break;
+            }
+            // Strict syncs with each group; otherwise a sync under way rings the bell when it has ended.
+            let limit = match self.first_unsynced {
+                Some(since) if self.config.durability == Durability::Batch && !self.syncer.busy() => {
+                    Some(BATCH_DELAY.saturating_sub(since.elapsed()))
+                }
+                Some(_) | None => None,
+            };
+            let arrived = &self.shared.arrived;
+            inbox = match limit {
+                Some(Duration::ZERO) => break,
+                Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
+                None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        inbox.waiting = 0;
+        (std::mem::take(&mut inbox.groups), inbox.ended)
+    }
+
+    fn write_groups(&mut self, groups: Vec<Group>) {
+        let records = || groups.iter().flat_map(|group| &group.records);
+        let count = records().count() as u64;
+        self.tell_losses();
+        let written = self.try_write(records().map(Vec::as_slice));
+        let done = match (written, self.config.durability) {
+            (Ok(()), Durability::Strict) => self.sync_with_batch_line(),
+            (written, _) => written,
+        };
+        let accepted = done.is_ok();
+        match done {
+            Ok(()) => self.health(|health| {
+                health.records += count;
+                health.last_error = None;
+            }),
+            Err(error) => {
+                self.fail(&error);
+                self.health(|health| health.lost += count);
+            }
+        }
+        for group in groups {
+            let _ = group.accepted.send(accepted);
+        }
+    }
+
+    /// Says in the journal how many records it did not get, as soon as it can be said.
+    fn tell_losses(&mut self) {
+        let mut lost = 0;
+        self.health(|health| lost = health.lost);
+        let untold = lost - self.lost_told;
+        if untold > 0 && self.tell_gap("records_lost", &format!("{untold} records were not accepted")) {
+            self.lost_told = lost;
+        }
+    }
+
+    fn tell_gap(&mut self, cause: &'static str, detail: &str) -> bool {
+        let gap = Record::Gap(Gap { cause, detail: detail.into(), bytes: None });
+        self.write_own(&gap).is_ok()
+    }
+
+    /// Writes lines whole or not at all: what a failed write left behind is cut off again.
+    fn try_write<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        self.rotate()?;
+        let before = self.chain;
+        self.scratch.clear();
+        let mut count = 0;
+        for members in records {
+            self.line.clear();
+            self.line.extend_from_slice(&self.source);
+            self.line.extend_from_slice(members);
+            self.chain.append(&self.line, &mut self.scratch);
+            count += 1;
+        }
+        let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
+        if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
+            self.chain = before;
+            let bytes = open.bytes;
+            if open.file.set_len(bytes).is_err() {
+                self.open = None;
+            }
+            return Err(error);
+        }
+        open.bytes += self.scratch.len() as u64;
+        self.unsynced += count;
+        self.first_unsynced.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    pub(super) fn write_own(&mut self, record: &Record) -> io::Result<()> {
+        let members = record.encode(clock::now());
+        self.try_write(std::iter::once(members.as_slice()))
+    }
+
+    /// Opens a new segment at the first record, at a new hour, and at the size bound.
+    fn rotate(&mut self) -> io::Result<()> {
+        let now = clock::now();
+        let hour = now.0 / 3_600_000_000;
+        let stays = |open: &OpenSegment| open.hour == hour && open.bytes < self.config.segment_bytes_max;
+        if self.open.as_ref().is_some_and(stays) {
+            return Ok(());
+        }
+        if self.open.is_some() {
+            self.sync()?;
+        }
+        let name = segment::name(self.chain.seq + 1, &format_time(now));
+        let mut file = segment::create(&self.directory, &name)?;
+        let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
+        let mut line = Vec::new();
+        let mut chain = self.chain;
+        chain.append(&[self.source.as_slice(), &opening.encode(now)].concat(), &mut line);
+        if let Err(error) = segment::write_whole(&mut file, &line) {
+            let _ = fs::remove_file(self.directory.join(name));
+            return Err(error);
+        }
+        self.chain = chain;
+        self.open = Some(OpenSegment { file, bytes: line.len() as u64, hour });
+        Ok(())
+    }
+
+    /// Closes the batch and lets the other thread wait for the disk.
+    fn begin_sync(&mut self) {
+        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
+        let begun = self.write_own(&batch).and_then(|()| match &self.open {
+            Some(open) => self.syncer.begin(&open.file),
+            None => Ok(()),
+        });
+        match begun {
+            Ok(()) => {
+                self.unsynced = 0;
+                self.first_unsynced = None;
+            }
+            Err(error) => {
+                self.fail(&error);
+                // Tried again with the next batch, not in a tight loop.
+                self.first_unsynced = Some(Instant::now());
+            }
+        }
+    }
+
+    fn sync_with_batch_line(&mut self) -> io::Result<()> {
+        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
+        self.write_own(&batch)?;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if let Some(open) = &self.open {
+            open.file.sync_data()?;
+        }
+        self.unsynced = 0;
+        self.first_unsynced = None;
+        Ok(())
+    }
+
+    fn health(&self, change: impl FnOnce(&mut JournalHealth)) {
+        change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).health);
+    }
+
+    fn fail(&self, error: &io::Error) {
+        self.health(|health| health.last_error = Some(error.to_string()));
+    }
+}
