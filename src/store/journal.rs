@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::evidence::{Gap, Record};
 use crate::facts::Timestamp;
 
-use super::segment::{self, OpenError, io_error};
+use super::segment::{self, Found, OpenError, io_error};
 use super::writer::Writer;
 
 /// When a record counts as accepted.
@@ -85,10 +85,11 @@ pub struct JournalHandle {
 }
 
 impl Journal {
-    /// Locks the data directory, mends a torn tail, and starts the writing thread.
+    /// Locks the data directory, mends a torn or damaged tail, and starts the writing thread.
     ///
     /// # Errors
-    /// The directory cannot be used, another gate writes to it, or the journal's end is broken.
+    /// The directory cannot be used, another gate writes to it, or the journal is
+    /// broken before its end.
     pub fn open(config: JournalConfig) -> Result<Self, OpenError> {
         let directory = config.data_dir.join("journal");
         make_private(&config.data_dir)?;
@@ -101,13 +102,8 @@ impl Journal {
         let shared = Arc::new(Shared { inbox: Mutex::default(), arrived: Condvar::new() });
         let mut writer = Writer::new(shared.clone(), config, directory.clone(), lock, found.chain)
             .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
-        if found.torn_bytes > 0 {
-            let gap = Record::Gap(Gap {
-                cause: "torn_tail",
-                detail: "an unfinished last line, left by a crash, was cut off".into(),
-                bytes: Some(found.torn_bytes),
-            });
-            writer.write_own(&gap).map_err(|source| io_error(&directory, source))?;
+        for gap in gaps(&found) {
+            writer.write_own(&Record::Gap(gap)).map_err(|source| io_error(&directory, source))?;
         }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -189,6 +185,24 @@ impl JournalHandle {
     pub fn health(&self) -> JournalHealth {
         self.inbox().health.clone()
     }
+}
+
+/// What is to be said of the end at which the journal was found.
+fn gaps(found: &Found) -> Vec<Gap> {
+    let damaged = found.damaged.iter().map(|damaged| {
+        let name = damaged.kept_in.file_name().unwrap_or_default().to_string_lossy();
+        Gap {
+            cause: "damaged_tail",
+            detail: format!("the end of a segment did not verify, and was put into {name}").as_str().into(),
+            bytes: Some(damaged.bytes),
+        }
+    });
+    let torn = (found.torn_bytes > 0).then(|| Gap {
+        cause: "torn_tail",
+        detail: "an unfinished last line, left by a crash, was cut off".into(),
+        bytes: Some(found.torn_bytes),
+    });
+    damaged.chain(torn).collect()
 }
 
 fn make_private(path: &Path) -> Result<(), OpenError> {
