@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,9 @@ use super::writer::Writer;
 /// When a record counts as accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// When `write()` has returned: survives the end of the process. Syncing begins within 20 ms, or
-    /// when the sync before has ended; at most 8,192 records are written ahead of it.
+    /// When `write()` has returned: survives the end of the process. Syncing begins after 20 ms or
+    /// 1,024 records, or when the sync before has ended: until then several batches may be closed
+    /// that one sync is for. At most 8,192 records are written that no sync has ended for.
     Batch,
     /// When `fsync` has returned: survives the end of power.
     Strict,
@@ -60,13 +62,14 @@ pub(super) struct Group {
 
 #[derive(Default)]
 pub(super) struct Inbox {
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: VecDeque<Group>,
     /// Records in `groups`.
     pub(super) waiting: usize,
     pub(super) ended: bool,
     pub(super) health: JournalHealth,
 }
 
+#[derive(Default)]
 pub(super) struct Shared {
     pub(super) inbox: Mutex<Inbox>,
     pub(super) arrived: Condvar,
@@ -99,7 +102,7 @@ impl Journal {
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
         let found = segment::recover(&directory)?;
-        let shared = Arc::new(Shared { inbox: Mutex::default(), arrived: Condvar::new() });
+        let shared = Arc::<Shared>::default();
         let mut writer = Writer::new(shared.clone(), config, directory.clone(), lock, found.chain)
             .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
         for gap in gaps(&found) {
@@ -137,6 +140,22 @@ impl Drop for Journal {
     }
 }
 
+impl Inbox {
+    /// The first groups, as many as hold no more records than this together; at least one.
+    pub(super) fn take(&mut self, records_max: usize) -> Vec<Group> {
+        let (mut count, mut records) = (0, 0);
+        for group in &self.groups {
+            if count > 0 && records + group.records.len() > records_max {
+                break;
+            }
+            count += 1;
+            records += group.records.len();
+        }
+        self.waiting -= records;
+        self.groups.drain(..count).collect()
+    }
+}
+
 impl JournalHandle {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,7 +169,7 @@ impl JournalHandle {
         self.append_group(vec![record.encode(now)]).await
     }
 
-    /// The same for several, encoded already: all are accepted, or none.
+    /// The same for several, encoded already and no more than a batch holds: all are accepted, or none.
     pub(super) async fn append_group(&self, records: Vec<Vec<u8>>) -> Result<(), JournalFull> {
         let (accepted, receiver) = oneshot::channel();
         self.submit(Group { records, accepted })?;
@@ -167,7 +186,7 @@ impl JournalHandle {
             return Err(JournalFull);
         }
         inbox.waiting += group.records.len();
-        inbox.groups.push(group);
+        inbox.groups.push_back(group);
         let first = inbox.groups.len() == 1;
         drop(inbox);
         if first {

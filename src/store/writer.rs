@@ -11,11 +11,14 @@ use super::journal::{Durability, Group, JournalConfig, JournalHealth, Shared};
 use super::segment;
 use super::syncer::Syncer;
 
-/// A group is synced when it holds this many records, or after this long.
-const BATCH_RECORDS_MAX: u64 = 1024;
+/// A group is synced when it holds this many records, or after this long. No `batch` record says more.
+pub(super) const BATCH_RECORDS_MAX: usize = 1024;
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
-const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX;
+const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX as u64;
+/// What one turn writes at most: records of the inbox, and the gate's own: two gaps, the opening of a
+/// segment, and the batches that were full before, within and behind.
+const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8;
 
 struct OpenSegment {
     file: File,
@@ -32,7 +35,12 @@ pub(super) struct Writer {
     _lock: File,
     open: Option<OpenSegment>,
     chain: Chain,
+    /// Records since the last `batch` record, a segment's opening among them.
+    in_batch: u64,
+    /// Records that no sync has begun for.
     unsynced: u64,
+    /// Records that the sync under way is for, while there is one.
+    in_sync: u64,
     first_unsynced: Option<Instant>,
     scratch: Vec<u8>,
     line: Vec<u8>,
@@ -67,7 +75,9 @@ impl Writer {
             _lock: lock,
             open: None,
             chain,
+            in_batch: 0,
             unsynced: 0,
+            in_sync: 0,
             first_unsynced: None,
             scratch: Vec::new(),
             line: Vec::new(),
@@ -98,7 +108,7 @@ impl Writer {
 
     fn due(&self) -> bool {
         let old = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
-        old || self.unsynced >= BATCH_RECORDS_MAX
+        old || self.unsynced >= BATCH_RECORDS_MAX as u64
     }
 
     fn close(mut self) {
@@ -109,13 +119,16 @@ impl Writer {
         }
     }
 
-    /// Waits for records, the end, or the moment at which a sync can and must begin.
+    /// Waits for records, the end, or the moment at which a sync can and must begin. The end is told
+    /// when nothing waits any more.
     fn wait(&self) -> (Vec<Group>, bool) {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let stalled = self.unsynced >= AHEAD_RECORDS_MAX && self.syncer.busy();
-            if inbox.ended || (!inbox.groups.is_empty() && !stalled) {
-                break;
+            if inbox.groups.is_empty() && inbox.ended {
+                return (Vec::new(), true);
+            }
+            if !inbox.groups.is_empty() && !self.stalled() {
+                return (inbox.take(BATCH_RECORDS_MAX), false);
             }
             // Strict syncs with each group; otherwise a sync under way rings the bell when it has ended.
             let limit = match self.first_unsynced {
@@ -126,13 +139,16 @@ impl Writer {
             };
             let arrived = &self.shared.arrived;
             inbox = match limit {
-                Some(Duration::ZERO) => break,
+                Some(Duration::ZERO) => return (Vec::new(), false),
                 Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
                 None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
             };
         }
-        inbox.waiting = 0;
-        (std::mem::take(&mut inbox.groups), inbox.ended)
+    }
+
+    /// Whether another turn could write further ahead of the sync under way than is allowed.
+    fn stalled(&self) -> bool {
+        self.syncer.busy() && self.in_sync + self.unsynced + TURN_RECORDS_MAX > AHEAD_RECORDS_MAX
     }
 
     fn write_groups(&mut self, groups: Vec<Group>) {
@@ -175,22 +191,46 @@ impl Writer {
         self.write_own(&gap).is_ok()
     }
 
-    /// Writes lines whole or not at all: what a failed write left behind is cut off again.
+    /// Writes records whole or not at all, in a new segment where one is due.
     fn try_write<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         self.rotate()?;
-        let before = self.chain;
+        self.write_lines(records)
+    }
+
+    /// Writes to the open segment, with a `batch` record between wherever one is full: what a failed
+    /// write left behind is cut off again.
+    fn write_lines<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        let before = (self.chain, self.in_batch);
         self.scratch.clear();
-        let mut count = 0;
         for members in records {
-            self.line.clear();
-            self.line.extend_from_slice(&self.source);
-            self.line.extend_from_slice(members);
-            self.chain.append(&self.line, &mut self.scratch);
-            count += 1;
+            if self.in_batch >= BATCH_RECORDS_MAX as u64 {
+                let batch = self.batch_record();
+                self.encode_line(&batch);
+                self.in_batch = 0;
+            }
+            self.encode_line(members);
+            self.in_batch += 1;
         }
+        let written = self.write_scratch();
+        if written.is_err() {
+            (self.chain, self.in_batch) = before;
+            return written;
+        }
+        self.unsynced += self.chain.seq - before.0.seq;
+        self.first_unsynced.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn encode_line(&mut self, members: &[u8]) {
+        self.line.clear();
+        self.line.extend_from_slice(&self.source);
+        self.line.extend_from_slice(members);
+        self.chain.append(&self.line, &mut self.scratch);
+    }
+
+    fn write_scratch(&mut self) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
         if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
-            self.chain = before;
             let bytes = open.bytes;
             if open.file.set_len(bytes).is_err() {
                 self.open = None;
@@ -198,8 +238,30 @@ impl Writer {
             return Err(error);
         }
         open.bytes += self.scratch.len() as u64;
-        self.unsynced += count;
-        self.first_unsynced.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn batch_record(&self) -> Vec<u8> {
+        let batch = Record::Batch(Batch { records: self.in_batch, chain: self.chain.hash_hex() });
+        batch.encode(clock::now())
+    }
+
+    /// Writes the `batch` record for what stands before it; never in a new segment.
+    fn close_batch(&mut self) -> io::Result<()> {
+        if self.in_batch == 0 || self.open.is_none() {
+            return Ok(());
+        }
+        let before = self.chain;
+        let batch = self.batch_record();
+        self.scratch.clear();
+        self.encode_line(&batch);
+        let written = self.write_scratch();
+        if written.is_err() {
+            self.chain = before;
+            return written;
+        }
+        self.in_batch = 0;
+        self.unsynced += 1;
         Ok(())
     }
 
@@ -217,6 +279,8 @@ impl Writer {
             return Ok(());
         }
         if self.open.is_some() {
+            // It is said with the next batch if it cannot be said here.
+            let _ = self.close_batch();
             self.sync()?;
         }
         let name = segment::name(self.chain.seq + 1, &format_time(now));
@@ -230,19 +294,25 @@ impl Writer {
             return Err(error);
         }
         self.chain = chain;
+        self.in_batch += 1;
+        self.unsynced += 1;
         self.open = Some(OpenSegment { file, bytes: line.len() as u64, hour });
         Ok(())
     }
 
-    /// Closes the batch and lets the other thread wait for the disk.
+    /// Closes the batch and lets the other thread wait for the disk. Where the `batch` record finds no
+    /// room, what was accepted is synced all the same, and a later one counts it.
     fn begin_sync(&mut self) {
-        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
-        let begun = self.write_own(&batch).and_then(|()| match &self.open {
-            Some(open) => self.syncer.begin(&open.file),
-            None => Ok(()),
-        });
-        match begun {
+        if let Err(error) = self.close_batch() {
+            self.fail(&error);
+        }
+        let Some(open) = &self.open else {
+            self.first_unsynced = None;
+            return;
+        };
+        match self.syncer.begin(&open.file) {
             Ok(()) => {
+                self.in_sync = self.unsynced;
                 self.unsynced = 0;
                 self.first_unsynced = None;
             }
@@ -255,8 +325,7 @@ impl Writer {
     }
 
     fn sync_with_batch_line(&mut self) -> io::Result<()> {
-        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
-        self.write_own(&batch)?;
+        self.close_batch()?;
         self.sync()
     }
 
@@ -277,3 +346,6 @@ impl Writer {
         self.health(|health| health.last_error = Some(error.to_string()));
     }
 }
+
+#[cfg(test)]
+mod tests;
