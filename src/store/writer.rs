@@ -22,8 +22,22 @@ const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8;
 
 struct OpenSegment {
     file: File,
+    /// The length of its whole lines.
     bytes: u64,
+    /// Behind them stands part of a write that failed.
+    torn: bool,
     hour: u64,
+}
+
+impl OpenSegment {
+    /// Cuts off what a failed write left.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.bytes)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
 }
 
 /// The one that writes: a thread of its own, which alone knows the chain.
@@ -34,6 +48,8 @@ pub(super) struct Writer {
     /// Held for as long as the writer lives: a second process would fork the chain.
     _lock: File,
     open: Option<OpenSegment>,
+    /// A segment that could not be begun, and not yet be removed.
+    leftover: Option<PathBuf>,
     chain: Chain,
     /// Records since the last `batch` record, a segment's opening among them.
     in_batch: u64,
@@ -74,6 +90,7 @@ impl Writer {
             directory,
             _lock: lock,
             open: None,
+            leftover: None,
             chain,
             in_batch: 0,
             unsynced: 0,
@@ -198,7 +215,7 @@ impl Writer {
     }
 
     /// Writes to the open segment, with a `batch` record between wherever one is full: what a failed
-    /// write left behind is cut off again.
+    /// write left behind is cut off again, now or before the next write.
     fn write_lines<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let before = (self.chain, self.in_batch);
         self.scratch.clear();
@@ -230,11 +247,11 @@ impl Writer {
 
     fn write_scratch(&mut self) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
+        open.mend()?;
         if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
-            let bytes = open.bytes;
-            if open.file.set_len(bytes).is_err() {
-                self.open = None;
-            }
+            open.torn = true;
+            // If this fails, it is tried again before the next write.
+            let _ = open.mend();
             return Err(error);
         }
         open.bytes += self.scratch.len() as u64;
@@ -278,11 +295,14 @@ impl Writer {
         if self.open.as_ref().is_some_and(stays) {
             return Ok(());
         }
-        if self.open.is_some() {
+        if let Some(open) = &mut self.open {
+            // Behind a torn line there must be no other segment.
+            open.mend()?;
             // It is said with the next batch if it cannot be said here.
             let _ = self.close_batch();
             self.sync()?;
         }
+        self.remove_leftover()?;
         let name = segment::name(self.chain.seq + 1, &format_time(now));
         let mut file = segment::create(&self.directory, &name)?;
         let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
@@ -290,13 +310,22 @@ impl Writer {
         let mut chain = self.chain;
         chain.append(&[self.source.as_slice(), &opening.encode(now)].concat(), &mut line);
         if let Err(error) = segment::write_whole(&mut file, &line) {
-            let _ = fs::remove_file(self.directory.join(name));
+            self.leftover = Some(self.directory.join(name));
+            let _ = self.remove_leftover();
             return Err(error);
         }
         self.chain = chain;
         self.in_batch += 1;
         self.unsynced += 1;
-        self.open = Some(OpenSegment { file, bytes: line.len() as u64, hour });
+        self.open = Some(OpenSegment { file, bytes: line.len() as u64, torn: false, hour });
+        Ok(())
+    }
+
+    fn remove_leftover(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.leftover {
+            fs::remove_file(path)?;
+            self.leftover = None;
+        }
         Ok(())
     }
 

@@ -1,3 +1,6 @@
+use std::fs::OpenOptions;
+use std::io::Write;
+
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -46,6 +49,11 @@ fn batches(records: &[Value]) -> Vec<u64> {
     said
 }
 
+/// A disk that is full, and that nothing can be cut on.
+fn full() -> File {
+    OpenOptions::new().append(true).open("/dev/full").unwrap()
+}
+
 #[test]
 fn no_batch_record_says_more_than_a_batch_holds() {
     for durability in [Durability::Batch, Durability::Strict] {
@@ -84,4 +92,40 @@ fn a_turn_takes_whole_groups_up_to_a_batch() {
     }
     assert_eq!(turns, [vec![1000, 24], vec![1], vec![1024], vec![2000], vec![3]]);
     assert_eq!(writer.shared.inbox.lock().unwrap().waiting, 0);
+}
+
+#[test]
+fn what_was_accepted_is_synced_though_the_batch_record_finds_no_room() {
+    let (_directory, mut writer) = writer(Durability::Batch);
+    writer.write_groups(vec![group(3)]);
+    let written = writer.chain;
+    writer.open.as_mut().unwrap().file = full();
+    writer.begin_sync();
+    assert_eq!(writer.chain, written, "the batch record was not written");
+    assert_eq!((writer.unsynced, writer.in_sync, writer.first_unsynced), (0, 4, None), "a sync was begun");
+    assert_eq!(writer.in_batch, 4, "the next batch record counts them");
+}
+
+#[test]
+fn a_line_that_could_not_be_cut_off_is_cut_before_the_next_is_written() {
+    let (directory, mut writer) = writer(Durability::Batch);
+    writer.write_groups(vec![group(2)]);
+    let path = segment::list(&directory.path().join("journal")).unwrap().remove(0);
+    let mut file = std::mem::replace(&mut writer.open.as_mut().unwrap().file, full());
+    writer.write_groups(vec![group(2)]);
+    assert!(writer.open.as_ref().unwrap().torn);
+    // Even if a new segment is due by now.
+    writer.config.segment_bytes_max = 0;
+    writer.write_groups(vec![group(2)]);
+    assert_eq!(segment::list(path.parent().unwrap()).unwrap().len(), 1, "no other segment behind a torn line");
+
+    file.write_all(b"{\"v\":1,\"seq\":4,\"kind").unwrap();
+    writer.open.as_mut().unwrap().file = file;
+    writer.write_groups(vec![group(2)]);
+    drop(writer);
+    let records = records(&directory);
+    assert_eq!(segment::list(path.parent().unwrap()).unwrap().len(), 3);
+    assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 4);
+    assert!(records.iter().any(|record| record["cause"] == "records_lost"));
+    segment::verify(directory.path()).unwrap();
 }
