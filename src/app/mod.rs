@@ -51,6 +51,9 @@ pub enum AppError {
     Runtime(io::Error),
     #[error("the journal accepts no records")]
     Evidence,
+    /// It ran to its end, but its last records may be missing.
+    #[error("the journal could not be closed: {0}")]
+    Unclosed(io::Error),
     #[error("a worker thread died")]
     WorkerDied,
 }
@@ -151,7 +154,7 @@ impl Ready {
     /// a closing record.
     ///
     /// # Errors
-    /// A runtime or the resolver cannot be set up, or the journal takes no records.
+    /// A runtime or the resolver cannot be set up, or the journal takes no records or cannot be closed.
     pub fn run(self) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
@@ -186,8 +189,8 @@ impl Ready {
         let result = (self.runtime.block_on(gate.journal.append(&in_force, since)).map_err(|_| AppError::Evidence))
             .and_then(|()| serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter)));
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
-        self.journal.close();
-        result
+        let closed = self.journal.close().map_err(AppError::Unclosed);
+        result.and(closed)
     }
 }
 

@@ -115,6 +115,9 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
         }
         AppError::File { .. } | AppError::Runtime(_) | AppError::WorkerDied => None,
+        AppError::Unclosed(_) => Some(
+            "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
+        ),
         AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
     }
 }

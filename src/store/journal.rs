@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -78,7 +79,7 @@ pub(super) struct Shared {
 /// The writer of the journal; ending it syncs and closes the segment.
 pub struct Journal {
     handle: JournalHandle,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Where records are handed in. Cheap to clone.
@@ -121,22 +122,28 @@ impl Journal {
     }
 
     /// Writes what is queued and a closing record, syncs, and ends the thread.
-    pub fn close(mut self) {
-        self.end();
+    ///
+    /// # Errors
+    /// The closing record could not be written or synced: the journal ends without it, and records
+    /// before it may be lost with power.
+    pub fn close(mut self) -> io::Result<()> {
+        self.end()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> io::Result<()> {
         self.handle.inbox().ended = true;
         self.handle.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it died"))),
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.end();
+        // Whoever wants to know closes it.
+        let _ = self.end();
     }
 }
 

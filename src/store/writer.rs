@@ -104,16 +104,17 @@ impl Writer {
         })
     }
 
-    pub(super) fn run(mut self) {
+    /// Writes until the inbox has ended.
+    ///
+    /// # Errors
+    /// The closing record could not be written, or what is written last not be synced.
+    pub(super) fn run(mut self) -> io::Result<()> {
         loop {
             let (groups, ended) = self.wait();
             if !groups.is_empty() {
                 self.write_groups(groups);
             }
-            if let Some(error) = self.syncer.take_failure() {
-                self.fail(&error);
-                self.tell_gap("sync_failed", &error.to_string());
-            }
+            let _ = self.tell_failed_sync();
             if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
                 self.begin_sync();
             }
@@ -128,12 +129,25 @@ impl Writer {
         old || self.unsynced >= BATCH_RECORDS_MAX as u64
     }
 
-    fn close(mut self) {
+    fn close(mut self) -> io::Result<()> {
+        // The kernel tells a failure once: to the sync under way, not to the one below.
+        self.syncer.end();
+        let synced = self.tell_failed_sync();
         self.tell_losses();
         let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
-        if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
-            self.fail(&error);
+        let closed = self.write_own(&closing).and_then(|()| self.sync());
+        if let Err(error) = &closed {
+            self.fail(error);
         }
+        closed.and(synced)
+    }
+
+    /// Tells the journal that a sync has failed, if one has.
+    fn tell_failed_sync(&mut self) -> io::Result<()> {
+        let Some(error) = self.syncer.take_failure() else { return Ok(()) };
+        self.fail(&error);
+        self.tell_gap("sync_failed", &error.to_string());
+        Err(error)
     }
 
     /// Waits for records, the end, or the moment at which a sync can and must begin. The end is told

@@ -129,3 +129,25 @@ fn a_line_that_could_not_be_cut_off_is_cut_before_the_next_is_written() {
     assert!(records.iter().any(|record| record["cause"] == "records_lost"));
     segment::verify(directory.path()).unwrap();
 }
+
+#[test]
+fn a_journal_that_cannot_be_closed_says_so() {
+    let (_directory, mut writer) = writer(Durability::Batch);
+    writer.write_groups(vec![group(1)]);
+    writer.open.as_mut().unwrap().file = full();
+    writer.shared.inbox.lock().unwrap().ended = true;
+    assert_eq!(writer.run().unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_failed_sync_under_way_at_the_end_is_said() {
+    let (directory, mut writer) = writer(Durability::Batch);
+    writer.write_groups(vec![group(1)]);
+    // A device that cannot be synced.
+    writer.syncer.begin(&full()).unwrap();
+    writer.shared.inbox.lock().unwrap().ended = true;
+    writer.run().unwrap_err();
+    let records = records(&directory);
+    assert!(records.iter().any(|record| record["cause"] == "sync_failed"), "{records:#?}");
+    assert_eq!(records.last().unwrap()["action"], "journal_closed");
+}
