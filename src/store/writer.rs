@@ -111,15 +111,15 @@ impl Writer {
     pub(super) fn run(mut self) -> io::Result<()> {
         loop {
             let (groups, ended) = self.wait();
+            if ended {
+                return self.close();
+            }
             if !groups.is_empty() {
                 self.write_groups(groups);
             }
             let _ = self.tell_failed_sync();
             if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
                 self.begin_sync();
-            }
-            if ended {
-                return self.close();
             }
         }
     }
