@@ -1,6 +1,8 @@
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
+
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -92,14 +94,20 @@ impl Journal {
     /// Locks the data directory, mends a torn or damaged tail, and starts the writing thread.
     ///
     /// # Errors
-    /// The directory cannot be used, another gate writes to it, or the journal is
+    /// The directory cannot be used, others can write to it, another gate writes to it, or the journal is
     /// broken before its end.
     pub fn open(config: JournalConfig) -> Result<Self, OpenError> {
         let directory = config.data_dir.join("journal");
         make_private(&config.data_dir)?;
         make_private(&directory)?;
         let lock_path = config.data_dir.join("lock");
-        let lock = File::create(&lock_path).map_err(|source| io_error(&lock_path, source))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|source| io_error(&lock_path, source))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
         let found = segment::recover(&directory)?;
@@ -231,7 +239,80 @@ fn gaps(found: &Found) -> Vec<Gap> {
     damaged.chain(torn).collect()
 }
 
+/// Makes the directory if there is none, and sees that nobody else can write in it: who can may
+/// replace segments between two runs.
 fn make_private(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| io_error(path, source))
+    let failed = |source| io_error(path, source);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let found = fs::metadata(path).map_err(failed)?;
+    let mode = found.mode() & 0o7777;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(OpenError::NotOurs { path: path.into(), owner: found.uid() });
+    }
+    if mode & 0o022 != 0 {
+        return Err(OpenError::WritableByOthers { path: path.into(), mode });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn open(data_dir: &Path) -> Result<(), OpenError> {
+        let journal = Journal::open(JournalConfig {
+            data_dir: data_dir.into(),
+            durability: Durability::Batch,
+            gate: "g".to_owned(),
+            site: None,
+            segment_bytes_max: u64::MAX,
+        })?;
+        journal.close().unwrap();
+        Ok(())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn what_the_journal_makes_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        open(&data_dir).unwrap();
+        assert_eq!((mode(&data_dir), mode(&data_dir.join("journal"))), (0o700, 0o700));
+        assert_eq!(mode(&data_dir.join("lock")), 0o600);
+        let segments = segment::list(&data_dir.join("journal")).unwrap();
+        assert_eq!(segments.iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600]);
+    }
+
+    #[test]
+    fn a_directory_in_which_others_can_write_is_refused_and_one_they_can_read_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, refused) in [(0o775, true), (0o702, true), (0o1777, true), (0o755, false), (0o700, false)] {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            match open(directory.path()) {
+                Err(OpenError::WritableByOthers { mode: said, .. }) => assert!(refused && said == mode, "{mode:o}"),
+                Err(error) => panic!("{error}"),
+                Ok(()) => assert!(!refused, "{mode:o}"),
+            }
+        }
+        fs::set_permissions(directory.path().join("journal"), fs::Permissions::from_mode(0o720)).unwrap();
+        assert!(matches!(open(directory.path()), Err(OpenError::WritableByOthers { .. })));
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        // Another user's directory that is always there: root's, or for root one given away.
+        let directory = tempfile::tempdir().unwrap();
+        let path = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(directory.path(), Some(12345), None).unwrap();
+            directory.path()
+        } else {
+            Path::new("/")
+        };
+        assert!(matches!(make_private(path), Err(OpenError::NotOurs { .. })));
+    }
 }

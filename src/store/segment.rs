@@ -12,6 +12,10 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("another gate is writing to {0}")]
     Locked(PathBuf),
+    #[error("{path} belongs to another user (number {owner}), who could alter the journal")]
+    NotOurs { path: PathBuf, owner: u32 },
+    #[error("{path} can be written to by other users (mode {mode:04o}), who could alter the journal")]
+    WritableByOthers { path: PathBuf, mode: u32 },
     #[error("the journal in {segment} is broken: {source}")]
     Broken { segment: PathBuf, source: Break },
 }
@@ -236,9 +240,9 @@ impl Lines {
     }
 }
 
-/// Makes a new segment file, and its directory entry durable.
+/// Makes a new segment file, its owner's alone, and its directory entry durable.
 pub(super) fn create(directory: &Path, name: &str) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create_new(true).open(directory.join(name))?;
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(directory.join(name))?;
     File::open(directory)?.sync_all()?;
     Ok(file)
 }

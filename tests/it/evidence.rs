@@ -247,3 +247,14 @@ fn a_second_gate_on_the_same_directory_is_refused_and_the_first_goes_on() {
     assert_eq!(gate.events("open").len(), 1);
     assert_eq!(verify(&gate.data_dir()).status.code(), Some(0));
 }
+
+#[test]
+fn a_data_directory_in_which_others_can_write_is_refused_with_a_hint() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o775)).unwrap();
+    let output = Start { data_dir: Some(directory.path().into()), ..Start::default() }.output();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("mode 0775") && error.contains("chmod go-w"), "{error}");
+}
