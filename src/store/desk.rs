@@ -116,3 +116,23 @@ impl Tray {
         (records, waiting)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_handed_over_at_once_than_a_batch_holds() {
+        let (first, last) = (oneshot::channel().0, oneshot::channel().0);
+        let mut tray = Tray { waiting: 2, ..Tray::default() };
+        tray.records.push_back((b"first".to_vec(), Some(first)));
+        tray.records.extend((1..BATCH_RECORDS_MAX).map(|_| (Vec::new(), None)));
+        tray.records.push_back((b"last".to_vec(), Some(last)));
+        let (records, waiting) = tray.take();
+        assert_eq!((records.len(), waiting.iter().flatten().count()), (BATCH_RECORDS_MAX, 1));
+        assert_eq!(tray.waiting, 1, "whoever waits for the rest is not told yet");
+        let (records, waiting) = tray.take();
+        assert_eq!((records, waiting.iter().flatten().count()), (vec![b"last".to_vec()], 1));
+        assert_eq!(tray.waiting, 0);
+    }
+}
