@@ -53,6 +53,9 @@ pub enum AppError {
     Runtime(io::Error),
     #[error("the journal accepts no records")]
     Evidence,
+    /// It ran to its end, but its last records may be missing.
+    #[error("the journal could not be closed: {0}")]
+    Unclosed(io::Error),
     #[error("a worker thread died")]
     WorkerDied,
 }
@@ -154,7 +157,7 @@ impl Ready {
     /// a closing record.
     ///
     /// # Errors
-    /// A runtime or the resolver cannot be set up, or the journal takes no records.
+    /// A runtime or the resolver cannot be set up, or the journal takes no records or cannot be closed.
     pub fn run(self) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
@@ -191,8 +194,8 @@ impl Ready {
                 serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter, gate.clone()))
             });
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
-        self.journal.close();
-        result
+        let closed = self.journal.close().map_err(AppError::Unclosed);
+        result.and(closed)
     }
 }
 

@@ -49,7 +49,12 @@ impl CliError {
             CliError::Read { .. } | CliError::Problems(_) | CliError::NoRecords(_) => 2,
             CliError::App(_)
             | CliError::NotAnswering { .. }
-            | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
+            | CliError::Verify(
+                OpenError::Io { .. }
+                | OpenError::Locked(_)
+                | OpenError::NotOurs { .. }
+                | OpenError::WritableByOthers { .. },
+            )
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Executable(_)
@@ -80,9 +85,12 @@ impl CliError {
             CliError::Verify(OpenError::Broken { .. }) => {
                 Some("leave the directory as it is, and compare it with copies kept elsewhere")
             }
-            CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_)) => {
-                Some("run it as the gate's user or as root: a journal is readable to its owner alone")
-            }
+            CliError::Verify(
+                OpenError::Io { .. }
+                | OpenError::Locked(_)
+                | OpenError::NotOurs { .. }
+                | OpenError::WritableByOthers { .. },
+            ) => Some("run it as the gate's user or as root: a journal is readable to its owner alone"),
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
@@ -106,6 +114,12 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             _ => "choose another address with --listen",
         }),
         AppError::Journal(OpenError::Locked(_)) => Some("stop the other gate, or give this one its own --data-dir"),
+        AppError::Journal(OpenError::NotOurs { .. }) => {
+            Some("run the gate as the user to whom the directory belongs, or give it its own --data-dir")
+        }
+        AppError::Journal(OpenError::WritableByOthers { .. }) => {
+            Some("take the right away with `chmod go-w`, or give another directory with --data-dir")
+        }
         AppError::Journal(OpenError::Io { .. }) => Some("give a directory that this user may write to with --data-dir"),
         AppError::Journal(OpenError::Broken { .. }) => Some(
             "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
@@ -115,6 +129,9 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
         }
         AppError::File { .. } | AppError::Runtime(_) | AppError::WorkerDied => None,
+        AppError::Unclosed(_) => Some(
+            "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
+        ),
         AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
     }
 }

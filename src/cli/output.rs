@@ -108,7 +108,12 @@ fn faults(error: &CliError) -> Vec<Fault> {
         }],
         CliError::App(_)
         | CliError::NoRecords(_)
-        | CliError::Verify(OpenError::Io { .. } | OpenError::Locked(_))
+        | CliError::Verify(
+            OpenError::Io { .. }
+            | OpenError::Locked(_)
+            | OpenError::NotOurs { .. }
+            | OpenError::WritableByOthers { .. },
+        )
         | CliError::NotAnswering { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }

@@ -158,9 +158,16 @@ fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
 fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGroup>> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("clients") {
-        let addresses = prefixes(&mut section, "addresses").unwrap_or_default();
-        let users: Vec<Box<str>> =
-            section.strings("users").unwrap_or_default().into_iter().map(|user| user.value.into()).collect();
+        let addresses = prefixes(&mut section, "addresses");
+        let users = section.strings("users");
+        if let Some(addresses) = &addresses {
+            refuse_empty(&section, "addresses", addresses, "everywhere");
+        }
+        if let Some(users) = &users {
+            refuse_empty(&section, "users", users, "everybody");
+        }
+        let addresses = addresses.unwrap_or_default();
+        let users: Vec<Box<str>> = users.unwrap_or_default().into_iter().map(|user| user.value.into()).collect();
         if addresses.is_empty() && users.is_empty() {
             let place = section.place().clone();
             section.problem(
@@ -212,8 +219,11 @@ fn read_programs(root: &mut Section<'_, '_>) -> HashMap<String, Arc<Program>> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("programs") {
         let user_agent = section.string("user_agent").map(|text| text.value.into());
-        let ja4: Vec<Box<str>> =
-            section.strings("ja4").unwrap_or_default().into_iter().map(|text| text.value.into()).collect();
+        let ja4 = section.strings("ja4");
+        if let Some(ja4) = &ja4 {
+            refuse_empty(&section, "ja4", ja4, "any");
+        }
+        let ja4: Vec<Box<str>> = ja4.unwrap_or_default().into_iter().map(|text| text.value.into()).collect();
         if user_agent.is_none() && ja4.is_empty() {
             let place = section.place().clone();
             section.problem(

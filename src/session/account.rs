@@ -338,6 +338,11 @@ impl<'a> Refused<'a> {
         Self { verdict: VerdictKind::Deny, reason: None, why }
     }
 
+    /// Refused because the rule waits for what this gate cannot learn.
+    pub(super) fn for_need(reason: &'a Reason, why: &'a Why) -> Self {
+        Self { verdict: VerdictKind::Deny, reason: Some(reason), why }
+    }
+
     /// Refused by a decision.
     pub(super) fn by(decision: &'a Decision, why: &'a Why) -> Self {
         Self { verdict: decision.verdict.kind(), reason: Some(&decision.reason), why }

@@ -34,7 +34,7 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
         }
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
-            refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await
+            refuse(gate, io, account, (&policy, &asked), &Refused::for_need(&reason, &why), false).await
         }
     }
 }
@@ -153,7 +153,7 @@ async fn after_hello(
             return read_request(worker, io, account, policy, &asked).await;
         }
         Outcome::Needs(_, reason) => {
-            let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::of_need(&reason))).await;
+            let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
             return alert(gate, io, &look).await;
         }
     };

@@ -55,7 +55,7 @@ pub(super) async fn serve(
         Outcome::Decided(decision) => decision,
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
-            return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), keep_refused).await;
+            return refuse(gate, io, account, (&policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::evidence::Record;
 use crate::facts::Timestamp;
 
 use super::journal::{JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
+use super::writer::BATCH_RECORDS_MAX;
 
 /// One worker's way to the journal. What its tasks hand in during one turn of their loop goes over
 /// together, and they are told together: a record costs no switch of threads of its own.
@@ -27,8 +29,9 @@ const NOTES_MAX: usize = 256;
 
 #[derive(Default)]
 struct Tray {
-    records: Vec<Vec<u8>>,
-    waiting: Vec<oneshot::Sender<bool>>,
+    records: VecDeque<(Vec<u8>, Option<oneshot::Sender<bool>>)>,
+    /// So many of them somebody waits for.
+    waiting: usize,
 }
 
 impl Desk {
@@ -47,9 +50,9 @@ impl Desk {
             self.journal.lose(1);
             return Err(JournalFull);
         }
-        let urgent = waiting.is_some() && tray.waiting.is_empty();
-        tray.records.push(record);
-        tray.waiting.extend(waiting);
+        let urgent = waiting.is_some() && tray.waiting == 0;
+        tray.waiting += usize::from(waiting.is_some());
+        tray.records.push_back((record, waiting));
         let count = tray.records.len();
         drop(tray);
         if count == 1 {
@@ -92,14 +95,44 @@ impl Desk {
     /// Carries what has been handed in, and returns when the journal has taken or refused all of it.
     pub async fn carry(&self) {
         loop {
-            let Tray { records, waiting } = std::mem::take(&mut *self.tray());
+            let (records, waiting) = self.tray().take();
             if records.is_empty() {
                 return;
             }
             let accepted = self.journal.append_group(records).await.is_ok();
-            for sender in waiting {
+            for sender in waiting.into_iter().flatten() {
                 let _ = sender.send(accepted);
             }
         }
+    }
+}
+
+impl Tray {
+    /// The first records, as many as a batch holds, and who waits for them.
+    fn take(&mut self) -> (Vec<Vec<u8>>, Vec<Option<oneshot::Sender<bool>>>) {
+        let count = self.records.len().min(BATCH_RECORDS_MAX);
+        let (records, waiting): (Vec<_>, Vec<_>) = self.records.drain(..count).unzip();
+        self.waiting -= waiting.iter().flatten().count();
+        (records, waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_handed_over_at_once_than_a_batch_holds() {
+        let (first, last) = (oneshot::channel().0, oneshot::channel().0);
+        let mut tray = Tray { waiting: 2, ..Tray::default() };
+        tray.records.push_back((b"first".to_vec(), Some(first)));
+        tray.records.extend((1..BATCH_RECORDS_MAX).map(|_| (Vec::new(), None)));
+        tray.records.push_back((b"last".to_vec(), Some(last)));
+        let (records, waiting) = tray.take();
+        assert_eq!((records.len(), waiting.iter().flatten().count()), (BATCH_RECORDS_MAX, 1));
+        assert_eq!(tray.waiting, 1, "whoever waits for the rest is not told yet");
+        let (records, waiting) = tray.take();
+        assert_eq!((records, waiting.iter().flatten().count()), (vec![b"last".to_vec()], 1));
+        assert_eq!(tray.waiting, 0);
     }
 }

@@ -1,25 +1,27 @@
-use std::fs::{self, File};
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use tokio::sync::oneshot;
 
-use crate::clock;
-use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Source, Text, format_time};
+use crate::evidence::{Gap, Record};
 use crate::facts::Timestamp;
 
-use super::segment::{self, OpenError, io_error};
-use super::syncer::Syncer;
+use super::segment::{self, Found, OpenError, io_error};
+use super::writer::Writer;
 
 /// When a record counts as accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// When `write()` has returned: survives the end of the process. Syncing begins within 20 ms, or
-    /// when the sync before has ended; at most 8,192 records are written ahead of it.
+    /// When `write()` has returned: survives the end of the process. Syncing begins after 20 ms or
+    /// 1,024 records, or when the sync before has ended: until then several batches may be closed
+    /// that one sync is for. At most 8,192 records are written that no sync has ended for.
     Batch,
     /// When `fsync` has returned: survives the end of power.
     Strict,
@@ -54,36 +56,32 @@ pub struct JournalHealth {
 /// Records waiting on one worker's desk, at most; beyond it records are refused. The journal's own
 /// inbox holds twice as many.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
-/// A group is synced when it holds this many records, or after this long.
-const BATCH_RECORDS_MAX: u64 = 1024;
-const BATCH_DELAY: Duration = Duration::from_millis(20);
-/// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
-const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX;
 
 /// Records that are written, or not, together.
-struct Group {
-    records: Vec<Vec<u8>>,
-    accepted: oneshot::Sender<bool>,
+pub(super) struct Group {
+    pub(super) records: Vec<Vec<u8>>,
+    pub(super) accepted: oneshot::Sender<bool>,
 }
 
 #[derive(Default)]
-struct Inbox {
-    groups: Vec<Group>,
+pub(super) struct Inbox {
+    pub(super) groups: VecDeque<Group>,
     /// Records in `groups`.
-    waiting: usize,
-    ended: bool,
-    health: JournalHealth,
+    pub(super) waiting: usize,
+    pub(super) ended: bool,
+    pub(super) health: JournalHealth,
 }
 
-struct Shared {
-    inbox: Mutex<Inbox>,
-    arrived: Condvar,
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) inbox: Mutex<Inbox>,
+    pub(super) arrived: Condvar,
 }
 
 /// The writer of the journal; ending it syncs and closes the segment.
 pub struct Journal {
     handle: JournalHandle,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Where records are handed in. Cheap to clone.
@@ -93,51 +91,31 @@ pub struct JournalHandle {
 }
 
 impl Journal {
-    /// Locks the data directory, mends a torn tail, and starts the writing thread.
+    /// Locks the data directory, mends a torn or damaged tail, and starts the writing thread.
     ///
     /// # Errors
-    /// The directory cannot be used, another gate writes to it, or the journal's end is broken.
+    /// The directory cannot be used, others can write to it, another gate writes to it, or the journal is
+    /// broken before its end.
     pub fn open(config: JournalConfig) -> Result<Self, OpenError> {
         let directory = config.data_dir.join("journal");
         make_private(&config.data_dir)?;
         make_private(&directory)?;
         let lock_path = config.data_dir.join("lock");
-        let lock = File::create(&lock_path).map_err(|source| io_error(&lock_path, source))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|source| io_error(&lock_path, source))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
         let found = segment::recover(&directory)?;
-        let shared = Arc::new(Shared { inbox: Mutex::default(), arrived: Condvar::new() });
-        let bell = shared.clone();
-        let syncer = Syncer::start(move || {
-            // Taken so that the bell does not ring between a look and the wait behind it.
-            drop(bell.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-            bell.arrived.notify_one();
-        })
-        .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
-        let source =
-            Source { gate: config.gate.as_str().into(), site: config.site.as_deref().map(Text::from) }.encode();
-        let mut writer = Writer {
-            shared: shared.clone(),
-            config,
-            directory,
-            _lock: lock,
-            open: None,
-            chain: found.chain,
-            unsynced: 0,
-            first_unsynced: None,
-            scratch: Vec::new(),
-            line: Vec::new(),
-            source,
-            lost_told: 0,
-            syncer,
-        };
-        if found.torn_bytes > 0 {
-            let gap = Record::Gap(Gap {
-                cause: "torn_tail",
-                detail: "an unfinished last line, left by a crash, was cut off".into(),
-                bytes: Some(found.torn_bytes),
-            });
-            writer.write_own(&gap).map_err(|source| io_error(&writer.directory, source))?;
+        let shared = Arc::<Shared>::default();
+        let mut writer = Writer::new(shared.clone(), config, directory.clone(), lock, found.chain)
+            .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
+        for gap in gaps(&found) {
+            writer.write_own(&Record::Gap(gap)).map_err(|source| io_error(&directory, source))?;
         }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -152,22 +130,44 @@ impl Journal {
     }
 
     /// Writes what is queued and a closing record, syncs, and ends the thread.
-    pub fn close(mut self) {
-        self.end();
+    ///
+    /// # Errors
+    /// The closing record could not be written or synced: the journal ends without it, and records
+    /// before it may be lost with power.
+    pub fn close(mut self) -> io::Result<()> {
+        self.end()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> io::Result<()> {
         self.handle.inbox().ended = true;
         self.handle.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it died"))),
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.end();
+        // Whoever wants to know closes it.
+        let _ = self.end();
+    }
+}
+
+impl Inbox {
+    /// The first groups, as many as hold no more records than this together; at least one.
+    pub(super) fn take(&mut self, records_max: usize) -> Vec<Group> {
+        let (mut count, mut records) = (0, 0);
+        for group in &self.groups {
+            if count > 0 && records + group.records.len() > records_max {
+                break;
+            }
+            count += 1;
+            records += group.records.len();
+        }
+        self.waiting -= records;
+        self.groups.drain(..count).collect()
     }
 }
 
@@ -184,7 +184,7 @@ impl JournalHandle {
         self.append_group(vec![record.encode(now)]).await
     }
 
-    /// The same for several, encoded already: all are accepted, or none.
+    /// The same for several, encoded already and no more than a batch holds: all are accepted, or none.
     pub(super) async fn append_group(&self, records: Vec<Vec<u8>>) -> Result<(), JournalFull> {
         let (accepted, receiver) = oneshot::channel();
         self.submit(Group { records, accepted })?;
@@ -201,7 +201,7 @@ impl JournalHandle {
             return Err(JournalFull);
         }
         inbox.waiting += group.records.len();
-        inbox.groups.push(group);
+        inbox.groups.push_back(group);
         let first = inbox.groups.len() == 1;
         drop(inbox);
         if first {
@@ -221,234 +221,98 @@ impl JournalHandle {
     }
 }
 
+/// What is to be said of the end at which the journal was found.
+fn gaps(found: &Found) -> Vec<Gap> {
+    let damaged = found.damaged.iter().map(|damaged| {
+        let name = damaged.kept_in.file_name().unwrap_or_default().to_string_lossy();
+        Gap {
+            cause: "damaged_tail",
+            detail: format!("the end of a segment did not verify, and was put into {name}").as_str().into(),
+            bytes: Some(damaged.bytes),
+        }
+    });
+    let torn = (found.torn_bytes > 0).then(|| Gap {
+        cause: "torn_tail",
+        detail: "an unfinished last line, left by a crash, was cut off".into(),
+        bytes: Some(found.torn_bytes),
+    });
+    damaged.chain(torn).collect()
+}
+
+/// Makes the directory if there is none, and sees that nobody else can write in it: who can may
+/// replace segments between two runs.
 fn make_private(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| io_error(path, source))
+    let failed = |source| io_error(path, source);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let found = fs::metadata(path).map_err(failed)?;
+    let mode = found.mode() & 0o7777;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(OpenError::NotOurs { path: path.into(), owner: found.uid() });
+    }
+    if mode & 0o022 != 0 {
+        return Err(OpenError::WritableByOthers { path: path.into(), mode });
+    }
+    Ok(())
 }
 
-struct OpenSegment {
-    file: File,
-    bytes: u64,
-    hour: u64,
-}
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
 
-struct Writer {
-    shared: Arc<Shared>,
-    config: JournalConfig,
-    directory: PathBuf,
-    /// Held for as long as the writer lives: a second process would fork the chain.
-    _lock: File,
-    open: Option<OpenSegment>,
-    chain: Chain,
-    unsynced: u64,
-    first_unsynced: Option<Instant>,
-    scratch: Vec<u8>,
-    line: Vec<u8>,
-    /// What stands on each line: who keeps the journal.
-    source: Vec<u8>,
-    /// So many lost records a gap record has told of.
-    lost_told: u64,
-    syncer: Syncer,
-}
+    use super::*;
 
-impl Writer {
-    fn run(mut self) {
-        loop {
-            let (groups, ended) = self.wait();
-            if !groups.is_empty() {
-                self.write_groups(groups);
-            }
-            if let Some(error) = self.syncer.take_failure() {
-                self.fail(&error);
-                self.tell_gap("sync_failed", &error.to_string());
-            }
-            if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
-                self.begin_sync();
-            }
-            if ended {
-                return self.close();
+    fn open(data_dir: &Path) -> Result<(), OpenError> {
+        let journal = Journal::open(JournalConfig {
+            data_dir: data_dir.into(),
+            durability: Durability::Batch,
+            gate: "g".to_owned(),
+            site: None,
+            segment_bytes_max: u64::MAX,
+        })?;
+        journal.close().unwrap();
+        Ok(())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn what_the_journal_makes_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        open(&data_dir).unwrap();
+        assert_eq!((mode(&data_dir), mode(&data_dir.join("journal"))), (0o700, 0o700));
+        assert_eq!(mode(&data_dir.join("lock")), 0o600);
+        let segments = segment::list(&data_dir.join("journal")).unwrap();
+        assert_eq!(segments.iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600]);
+    }
+
+    #[test]
+    fn a_directory_in_which_others_can_write_is_refused_and_one_they_can_read_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, refused) in [(0o775, true), (0o702, true), (0o1777, true), (0o755, false), (0o700, false)] {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            match open(directory.path()) {
+                Err(OpenError::WritableByOthers { mode: said, .. }) => assert!(refused && said == mode, "{mode:o}"),
+                Err(error) => panic!("{error}"),
+                Ok(()) => assert!(!refused, "{mode:o}"),
             }
         }
+        fs::set_permissions(directory.path().join("journal"), fs::Permissions::from_mode(0o720)).unwrap();
+        assert!(matches!(open(directory.path()), Err(OpenError::WritableByOthers { .. })));
     }
 
-    fn due(&self) -> bool {
-        let old = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
-        old || self.unsynced >= BATCH_RECORDS_MAX
-    }
-
-    fn close(mut self) {
-        self.tell_losses();
-        let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
-        if let Err(error) = self.write_own(&closing).and_then(|()| self.sync()) {
-            self.fail(&error);
-        }
-    }
-
-    /// Waits for records, the end, or the moment at which a sync can and must begin.
-    fn wait(&self) -> (Vec<Group>, bool) {
-        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let stalled = self.unsynced >= AHEAD_RECORDS_MAX && self.syncer.busy();
-            if inbox.ended || (!inbox.groups.is_empty() && !stalled) {
-                break;
-            }
-            // Strict syncs with each group; otherwise a sync under way rings the bell when it has ended.
-            let limit = match self.first_unsynced {
-                Some(since) if self.config.durability == Durability::Batch && !self.syncer.busy() => {
-                    Some(BATCH_DELAY.saturating_sub(since.elapsed()))
-                }
-                Some(_) | None => None,
-            };
-            let arrived = &self.shared.arrived;
-            inbox = match limit {
-                Some(Duration::ZERO) => break,
-                Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
-                None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        inbox.waiting = 0;
-        (std::mem::take(&mut inbox.groups), inbox.ended)
-    }
-
-    fn write_groups(&mut self, groups: Vec<Group>) {
-        let records = || groups.iter().flat_map(|group| &group.records);
-        let count = records().count() as u64;
-        self.tell_losses();
-        let written = self.try_write(records().map(Vec::as_slice));
-        let done = match (written, self.config.durability) {
-            (Ok(()), Durability::Strict) => self.sync_with_batch_line(),
-            (written, _) => written,
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        // Another user's directory that is always there: root's, or for root one given away.
+        let directory = tempfile::tempdir().unwrap();
+        let path = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(directory.path(), Some(12345), None).unwrap();
+            directory.path()
+        } else {
+            Path::new("/")
         };
-        let accepted = done.is_ok();
-        match done {
-            Ok(()) => self.health(|health| {
-                health.records += count;
-                health.last_error = None;
-            }),
-            Err(error) => {
-                self.fail(&error);
-                self.health(|health| health.lost += count);
-            }
-        }
-        for group in groups {
-            let _ = group.accepted.send(accepted);
-        }
-    }
-
-    /// Says in the journal how many records it did not get, as soon as it can be said.
-    fn tell_losses(&mut self) {
-        let mut lost = 0;
-        self.health(|health| lost = health.lost);
-        let untold = lost - self.lost_told;
-        if untold > 0 && self.tell_gap("records_lost", &format!("{untold} records were not accepted")) {
-            self.lost_told = lost;
-        }
-    }
-
-    fn tell_gap(&mut self, cause: &'static str, detail: &str) -> bool {
-        let gap = Record::Gap(Gap { cause, detail: detail.into(), bytes: None });
-        self.write_own(&gap).is_ok()
-    }
-
-    /// Writes lines whole or not at all: what a failed write left behind is cut off again.
-    fn try_write<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        self.rotate()?;
-        let before = self.chain;
-        self.scratch.clear();
-        let mut count = 0;
-        for members in records {
-            self.line.clear();
-            self.line.extend_from_slice(&self.source);
-            self.line.extend_from_slice(members);
-            self.chain.append(&self.line, &mut self.scratch);
-            count += 1;
-        }
-        let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
-        if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
-            self.chain = before;
-            let bytes = open.bytes;
-            if open.file.set_len(bytes).is_err() {
-                self.open = None;
-            }
-            return Err(error);
-        }
-        open.bytes += self.scratch.len() as u64;
-        self.unsynced += count;
-        self.first_unsynced.get_or_insert_with(Instant::now);
-        Ok(())
-    }
-
-    fn write_own(&mut self, record: &Record) -> io::Result<()> {
-        let members = record.encode(clock::now());
-        self.try_write(std::iter::once(members.as_slice()))
-    }
-
-    /// Opens a new segment at the first record, at a new hour, and at the size bound.
-    fn rotate(&mut self) -> io::Result<()> {
-        let now = clock::now();
-        let hour = now.0 / 3_600_000_000;
-        let stays = |open: &OpenSegment| open.hour == hour && open.bytes < self.config.segment_bytes_max;
-        if self.open.as_ref().is_some_and(stays) {
-            return Ok(());
-        }
-        if self.open.is_some() {
-            self.sync()?;
-        }
-        let name = segment::name(self.chain.seq + 1, &format_time(now));
-        let mut file = segment::create(&self.directory, &name)?;
-        let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
-        let mut line = Vec::new();
-        let mut chain = self.chain;
-        chain.append(&[self.source.as_slice(), &opening.encode(now)].concat(), &mut line);
-        if let Err(error) = segment::write_whole(&mut file, &line) {
-            let _ = fs::remove_file(self.directory.join(name));
-            return Err(error);
-        }
-        self.chain = chain;
-        self.open = Some(OpenSegment { file, bytes: line.len() as u64, hour });
-        Ok(())
-    }
-
-    /// Closes the batch and lets the other thread wait for the disk.
-    fn begin_sync(&mut self) {
-        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
-        let begun = self.write_own(&batch).and_then(|()| match &self.open {
-            Some(open) => self.syncer.begin(&open.file),
-            None => Ok(()),
-        });
-        match begun {
-            Ok(()) => {
-                self.unsynced = 0;
-                self.first_unsynced = None;
-            }
-            Err(error) => {
-                self.fail(&error);
-                // Tried again with the next batch, not in a tight loop.
-                self.first_unsynced = Some(Instant::now());
-            }
-        }
-    }
-
-    fn sync_with_batch_line(&mut self) -> io::Result<()> {
-        let batch = Record::Batch(Batch { records: self.unsynced, chain: self.chain.hash_hex() });
-        self.write_own(&batch)?;
-        self.sync()
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if let Some(open) = &self.open {
-            open.file.sync_data()?;
-        }
-        self.unsynced = 0;
-        self.first_unsynced = None;
-        Ok(())
-    }
-
-    fn health(&self, change: impl FnOnce(&mut JournalHealth)) {
-        change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).health);
-    }
-
-    fn fail(&self, error: &io::Error) {
-        self.health(|health| health.last_error = Some(error.to_string()));
+        assert!(matches!(make_private(path), Err(OpenError::NotOurs { .. })));
     }
 }

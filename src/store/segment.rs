@@ -1,5 +1,6 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::evidence::{Break, Chain, Verifier};
@@ -11,6 +12,10 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("another gate is writing to {0}")]
     Locked(PathBuf),
+    #[error("{path} belongs to another user (number {owner}), who could alter the journal")]
+    NotOurs { path: PathBuf, owner: u32 },
+    #[error("{path} can be written to by other users (mode {mode:04o}), who could alter the journal")]
+    WritableByOthers { path: PathBuf, mode: u32 },
     #[error("the journal in {segment} is broken: {source}")]
     Broken { segment: PathBuf, source: Break },
 }
@@ -21,6 +26,15 @@ pub struct Found {
     pub chain: Chain,
     /// Bytes of an unfinished last line that were cut off.
     pub torn_bytes: u64,
+    /// What was damaged before the last line, and was put aside.
+    pub damaged: Vec<Damaged>,
+}
+
+/// The damaged end of a segment, kept in a file of its own.
+#[derive(Debug)]
+pub struct Damaged {
+    pub kept_in: PathBuf,
+    pub bytes: u64,
 }
 
 /// What `verify` read.
@@ -52,53 +66,103 @@ pub(super) fn name(first_seq: u64, time: &str) -> String {
     format!("{first_seq:014}-{time}Z.jsonl")
 }
 
-/// Reads the journal to its end, cutting a torn last line of the last segment. A last segment without
+/// Reads the journal to its end and cuts off what a loss of power left there: an unfinished last
+/// line, or from the first line on that does not verify, which is put aside. A last segment without
 /// one whole line is removed: the journal ends in the one before it.
 pub(super) fn recover(directory: &Path) -> Result<Found, OpenError> {
     let mut paths = list(directory).map_err(|source| io_error(directory, source))?;
-    let mut torn_bytes = 0;
+    let (mut torn_bytes, mut damaged) = (0, Vec::new());
     while let Some(last) = paths.pop() {
-        let whole = last_whole_line(&last)?;
-        let length = std::fs::metadata(&last).map_err(|source| io_error(&last, source))?.len();
-        match whole {
-            Some((chain, whole_bytes)) => {
-                if length > whole_bytes {
-                    torn_bytes += length - whole_bytes;
-                    let file = OpenOptions::new().write(true).open(&last);
-                    file.and_then(|file| file.set_len(whole_bytes).and_then(|()| file.sync_all()))
-                        .map_err(|source| io_error(&last, source))?;
-                }
-                return Ok(Found { chain, torn_bytes });
-            }
-            None => {
-                torn_bytes += length;
-                std::fs::remove_file(&last).map_err(|source| io_error(&last, source))?;
-            }
+        let (chain, whole_bytes, is_damaged) = end_of(&last)?;
+        let failed = |source| io_error(&last, source);
+        let length = std::fs::metadata(&last).map_err(failed)?.len();
+        if is_damaged {
+            damaged.push(put_aside(&last, whole_bytes).map_err(failed)?);
+        } else {
+            torn_bytes += length - whole_bytes;
         }
+        if let Some(chain) = chain {
+            if length > whole_bytes {
+                let file = OpenOptions::new().write(true).open(&last);
+                file.and_then(|file| file.set_len(whole_bytes).and_then(|()| file.sync_all())).map_err(failed)?;
+            }
+            return Ok(Found { chain, torn_bytes, damaged });
+        }
+        std::fs::remove_file(&last).map_err(failed)?;
     }
-    Ok(Found { chain: Chain::start(), torn_bytes })
+    Ok(Found { chain: Chain::start(), torn_bytes, damaged })
 }
 
-/// The chain at the end of one segment, taken from the `prev` of its first line and carried through,
-/// and the length of its whole lines; `None` when it has none.
-fn last_whole_line(path: &Path) -> Result<Option<(Chain, u64)>, OpenError> {
+/// The chain at the end of what verifies of one segment, taken from the `prev` of its first line and
+/// carried through, `None` when no line does; the length of those lines; and whether a whole line
+/// behind them does not verify.
+///
+/// # Errors
+/// [`OpenError::Broken`]: behind that line stands a whole `batch` record. Only the very end can have
+/// been lost with power, so somebody altered the journal.
+fn end_of(path: &Path) -> Result<(Option<Chain>, u64, bool), OpenError> {
     let mut lines = Lines::open(path)?;
     let mut verifier: Option<Verifier> = None;
     let mut whole = 0;
     while let Some(line) = lines.next()? {
-        let mut reader =
-            match verifier.take() {
-                Some(reader) => reader,
-                None => Verifier::new(before_segment(line).ok_or_else(|| OpenError::Broken {
-                    segment: path.into(),
-                    source: Break::NotARecord { after: 0 },
-                })?),
-            };
-        reader.line(line).map_err(|source| OpenError::Broken { segment: path.into(), source })?;
+        let mut reader = verifier.take().or_else(|| before_segment(line).map(Verifier::new));
+        let read = reader.as_mut().map_or(Err(Break::NotARecord { after: 0 }), |reader| reader.line(line));
+        if let Err(source) = read {
+            // What is missing in front of a whole batch record was damaged before it, too.
+            let in_front = matches!(source, Break::Missing { .. } | Break::NotARecord { .. });
+            let mut closed_behind = in_front && is_batch(line);
+            while let Some(line) = lines.next()? {
+                closed_behind |= is_batch(line);
+            }
+            if closed_behind {
+                return Err(OpenError::Broken { segment: path.into(), source });
+            }
+            let chain = reader.filter(|_| whole > 0).map(|reader| reader.chain());
+            return Ok((chain, whole, true));
+        }
         whole += line.len() as u64 + 1;
-        verifier = Some(reader);
+        verifier = reader;
     }
-    Ok(verifier.map(|reader| (reader.chain(), whole)))
+    Ok((verifier.map(|reader| reader.chain()), whole, false))
+}
+
+/// Whether a line is a `batch` record, which only follows what it closes. A page that was never
+/// written reads as zeros, and may end where the line begins.
+fn is_batch(line: &[u8]) -> bool {
+    let begin = line.iter().position(|byte| *byte != 0).unwrap_or(line.len());
+    let value = serde_json::from_slice::<serde_json::Value>(line.get(begin..).unwrap_or_default());
+    value.is_ok_and(|value| value.get("kind").is_some_and(|kind| kind == "batch"))
+}
+
+/// Copies a segment's bytes from `begin` on to a new file beside it, for whoever looks into it.
+fn put_aside(segment: &Path, begin: u64) -> io::Result<Damaged> {
+    let mut from = File::open(segment)?;
+    from.seek(SeekFrom::Start(begin))?;
+    let (kept_in, mut to) = create_damaged(segment)?;
+    let bytes = io::copy(&mut from, &mut to)?;
+    to.sync_all()?;
+    if let Some(directory) = segment.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(Damaged { kept_in, bytes })
+}
+
+/// `<segment>.damaged`, or with the first number behind it that is free: nothing is written over.
+fn create_damaged(segment: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0_u32;
+    loop {
+        let mut path = segment.as_os_str().to_owned();
+        path.push(".damaged");
+        if number > 0 {
+            path.push(format!(".{number}"));
+        }
+        let path = PathBuf::from(path);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The chain just before a segment's first line, as that line tells it.
@@ -176,9 +240,9 @@ impl Lines {
     }
 }
 
-/// Makes a new segment file, and its directory entry durable.
+/// Makes a new segment file, its owner's alone, and its directory entry durable.
 pub(super) fn create(directory: &Path, name: &str) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create_new(true).open(directory.join(name))?;
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(directory.join(name))?;
     File::open(directory)?.sync_all()?;
     Ok(file)
 }
@@ -186,3 +250,6 @@ pub(super) fn create(directory: &Path, name: &str) -> io::Result<File> {
 pub(super) fn write_whole(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
+
+#[cfg(test)]
+mod tests;

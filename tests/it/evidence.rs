@@ -210,6 +210,30 @@ fn a_journal_goes_on_where_it_ended_and_a_torn_tail_is_cut_and_said() {
 }
 
 #[test]
+fn a_damaged_tail_does_not_stop_the_gate_and_is_kept_and_said() {
+    let (gate, path) = twenty_records();
+    let lines: Vec<String> = std::fs::read_to_string(&path).unwrap().lines().map(|line| format!("{line}\n")).collect();
+    // What was written behind the last sync, with a page that never came to the disk.
+    let synced = lines.iter().rposition(|line| line.contains("\"kind\":\"batch\"")).map_or(1, |at| at + 1);
+    let begin: usize = lines[..synced].iter().map(String::len).sum();
+    let mut bytes = lines.concat().into_bytes();
+    bytes[begin..begin + 40].fill(0);
+    let damaged = bytes.split_off(begin);
+    std::fs::write(&path, [bytes, damaged.clone()].concat()).unwrap();
+    let mut again = Start { data_dir: Some(gate.data_dir()), ..Start::default() }.gate();
+    again.send(b"GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(again.end("-TERM"), Some(0));
+    let aside = std::path::PathBuf::from(format!("{}.damaged", path.display()));
+    assert_eq!(std::fs::read(&aside).unwrap(), damaged);
+    std::fs::rename(&aside, gate.directory.path().join("damaged")).unwrap();
+    let records = records(&gate.data_dir());
+    let gap = records.iter().find(|record| record["kind"] == "gap").expect("a gap record");
+    assert_eq!((&gap["cause"], &gap["bytes"]), (&"damaged_tail".into(), &damaged.len().into()));
+    assert!(gap["detail"].as_str().unwrap().ends_with(aside.file_name().unwrap().to_str().unwrap()), "{gap}");
+    assert_eq!(verify(&gate.data_dir()).status.code(), Some(0));
+}
+
+#[test]
 fn a_second_gate_on_the_same_directory_is_refused_and_the_first_goes_on() {
     let origin = Origin::start();
     let mut gate = Gate::start(&origin.policy());
@@ -254,4 +278,15 @@ fn a_connect_that_waits_for_its_first_bytes_is_on_record_before_they_come() {
     let records = crate::gate::records(&gate.data_dir());
     let waiting = records.iter().find(|record| record["event"] == "waiting").unwrap();
     assert_eq!((&waiting["host"], &waiting["reason"]), (&"c2.test".into(), &"needs_hello".into()), "{waiting}");
+}
+
+#[test]
+fn a_data_directory_in_which_others_can_write_is_refused_with_a_hint() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o775)).unwrap();
+    let output = Start { data_dir: Some(directory.path().into()), ..Start::default() }.output();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("mode 0775") && error.contains("chmod go-w"), "{error}");
 }

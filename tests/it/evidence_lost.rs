@@ -46,10 +46,25 @@ fn full_gate(origin: &Origin) -> (Gate, usize) {
     panic!("the journal has a bound");
 }
 
-fn make_room(gate: &Gate) {
+fn bound_files(gate: &Gate, current: Option<u64>) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(gate.pid()).unwrap());
-    let unbounded = rustix::process::Rlimit { current: None, maximum: None };
-    rustix::process::prlimit(pid, rustix::process::Resource::Fsize, unbounded).unwrap();
+    let limit = rustix::process::Rlimit { current, maximum: None };
+    rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).unwrap();
+}
+
+fn make_room(gate: &Gate) {
+    bound_files(gate, None);
+}
+
+#[test]
+fn a_gate_that_cannot_close_its_journal_does_not_end_as_if_it_had() {
+    // No file can grow any more; what it says goes into a pipe.
+    let mut gate = Start { before: "trap '' XFSZ; exec 2>&1", ..Start::default() }.gate();
+    bound_files(&gate, Some(0));
+    assert_eq!(gate.end("-TERM"), Some(1));
+    let records = records(&gate.data_dir());
+    assert!(records.iter().all(|record| record["action"] != "journal_closed"), "{records:#?}");
+    sekisho::store::verify(&gate.data_dir()).unwrap();
 }
 
 #[test]
