@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::parse::{Document, Place, Placed, Problem, Section};
+use crate::parse::{Document, Place, Placed, Problem, Section, is_token_byte};
 
 use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
 use super::pattern::HostSet;
@@ -298,11 +298,6 @@ fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Box<str>>> {
         }
     }
     Some(words.into_iter().map(|word| word.value.into()).collect())
-}
-
-/// A `tchar` of RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {

@@ -223,3 +223,16 @@ fn every_problem_is_reported_at_once_with_its_place_and_fix() {
     assert!(all.contains("p.toml:5:11: `verdict` cannot be \"alow\"\n    fix: did you mean `allow`?"), "{all}");
     assert!(all.contains("p.toml:6:10: there is no hosts group `nobody`"), "{all}");
 }
+
+#[test]
+fn an_empty_list_of_a_group_is_refused_and_not_taken_for_everybody() {
+    for group in [
+        "[clients]\ng = { addresses = [\"10.0.0.0/8\"], users = [] }\n",
+        "[clients]\ng = { addresses = [], users = [\"a\"] }\n",
+        "[programs]\np = { user_agent = \"x\", ja4 = [] }\n",
+        "[hosts]\nh = {}\n",
+    ] {
+        let problems = Policy::compile("p.toml", group).unwrap_err();
+        assert_eq!(problems.len(), 1, "{group}: {problems:?}");
+    }
+}
