@@ -131,7 +131,7 @@ impl Given {
             segment_bytes_max: 256 << 20,
         })
         .unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (desk, record) = (Arc::new(Desk::new(journal.handle())), Arc::new(opening()));
         let carrier = desk.clone();
         runtime.spawn(async move { carrier.run().await });
