@@ -109,7 +109,10 @@ impl Tunnels {
 
     /// Moves the coarse clock on, cuts what is past a limit, and tells of what has grown old.
     pub(super) fn sweep(&self) -> Vec<Progress> {
-        let now = u32::try_from(self.epoch.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.sweep_at(u32::try_from(self.epoch.elapsed().as_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn sweep_at(&self, now: u32) -> Vec<Progress> {
         self.second.store(now, Ordering::Relaxed);
         let mut progress = Vec::new();
         let mut past = Vec::new();
@@ -215,5 +218,65 @@ impl Tunnel {
             bytes_up: up,
             bytes_down: down,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: u64, idle: u64, lifetime: u64) -> Entry {
+        Entry {
+            id: ExchangeId(id),
+            client: ([10, 0, 0, 1], 4000).into(),
+            host: "a.example".into(),
+            port: 443,
+            idle: Duration::from_secs(idle),
+            lifetime: Duration::from_secs(lifetime),
+        }
+    }
+
+    fn cut_of(tunnel: &Tunnel) -> Option<Cut> {
+        tunnel.poll_cut(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_long_tunnel_is_told_of_each_minute_with_what_it_has_carried() {
+        let tunnels = Tunnels::new();
+        let tunnel = tunnels.enter(entry(1, 600, 6000));
+        tunnel.moved_up(5);
+        tunnel.moved_down(7);
+        assert_eq!(tunnels.sweep_at(59).len(), 0);
+        let progress = tunnels.sweep_at(60);
+        let told = |progress: &Progress| (progress.age_s, progress.bytes_up, progress.bytes_down);
+        assert_eq!(progress.iter().map(told).collect::<Vec<_>>(), [(60, 5, 7)]);
+        assert_eq!(tunnels.sweep_at(119).len(), 0);
+        assert_eq!(tunnels.sweep_at(120).len(), 1);
+        tunnels.leave(&tunnel);
+        assert_eq!(tunnels.sweep_at(180).len(), 0);
+    }
+
+    #[test]
+    fn a_silent_tunnel_is_cut_for_that_and_a_busy_one_only_at_its_lifetime() {
+        let tunnels = Tunnels::new();
+        let (silent, busy) = (tunnels.enter(entry(1, 10, 100)), tunnels.enter(entry(2, 10, 100)));
+        for second in 1..100 {
+            busy.moved_up(1);
+            tunnels.sweep_at(second);
+            assert_eq!(cut_of(&silent), (second > 10).then_some(Cut::Idle), "{second}");
+            assert_eq!(cut_of(&busy), None, "{second}");
+        }
+        tunnels.sweep_at(100);
+        assert_eq!(cut_of(&busy), Some(Cut::Lifetime));
+    }
+
+    #[test]
+    fn no_more_is_cut_or_told_of_at_once_than_there_is_room_for_records() {
+        let tunnels = Tunnels::new();
+        let all: Vec<_> = (0..AT_ONCE_MAX as u64 + 10).map(|id| tunnels.enter(entry(id, 600, 6000))).collect();
+        assert_eq!(tunnels.sweep_at(60).len(), AT_ONCE_MAX);
+        assert_eq!(tunnels.sweep_at(61).len(), 10, "the rest has its turn next");
+        assert_eq!(tunnels.cut_some(), all.len());
+        assert_eq!(all.iter().filter(|tunnel| cut_of(tunnel).is_some()).count(), AT_ONCE_MAX);
     }
 }

@@ -267,3 +267,23 @@ async fn first_of(running: &mut [Attempt]) -> (usize, Result<(TcpStream, SocketA
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn when_the_first_address_refuses_the_next_is_dialled() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let own = OwnEndpoints { listeners: Vec::new(), interfaces: Vec::new() };
+        let opened = ["127.0.0.0/8".parse().unwrap()];
+        // Nobody listens on the first: the listener has one address of the loopback network.
+        let checked = ["127.0.0.2", "127.0.0.1"]
+            .map(|address| judge_address(address.parse().unwrap(), port, &opened, &own).unwrap());
+        let (_, dialled) = race(checked.to_vec()).await.unwrap();
+        assert_eq!(dialled, listener.local_addr().unwrap());
+        let error = race(vec![checked[0], checked[0]]).await.unwrap_err();
+        assert!(matches!(error, DialError::Connect { .. }), "{error}");
+    }
+}

@@ -174,12 +174,16 @@ fn nothing_is_dialled_before_the_handshake_is_whole() {
 
 #[test]
 fn a_websocket_passes_also_where_a_rule_on_fingerprints_stands_before() {
-    let mut lab = lab(
-        "[programs]\nknown = { ja4 = [\"t13d1516h2_8daaf6152771_02713d6af862\"] }\n[[rule]]\nname = \"x\"\nprograms = [\"known\"]\nhosts = [\"other.test\"]\nverdict = \"deny\"\n",
-    );
+    let Lab { origin, names, gate } = lab("");
+    drop(gate);
+    let policy = "[programs]\nknown = { ja4 = [\"t13d1516h2_8daaf6152771_02713d6af862\"] }\n\
+                  [[rule]]\nname = \"known\"\nprograms = [\"known\"]\nverdict = \"deny\"\n\
+                  [[rule]]\nname = \"sockets\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\nverdict = \"allow\"\n";
+    let mut lab = Lab { gate: Gate::configured(policy, &names.config()), origin, names };
     let mut client = lab.open("ws.test:80");
     client.send(handshake("ws.test"));
     assert_eq!(client.head().unwrap().status(), 101);
     drop(client);
-    lab.gate.records();
+    let waiting = lab.gate.events("waiting");
+    assert_eq!(waiting[0]["reason"], "needs_hello", "the first rule waited for it: {waiting:?}");
 }
