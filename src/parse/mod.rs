@@ -14,6 +14,7 @@ mod request;
 mod sniff;
 mod ja4;
 mod tls;
+mod first;
 mod document;
 #[doc(hidden)]
 pub mod properties;
@@ -22,6 +23,7 @@ pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode
 pub use document::{Document, Place, Placed, Problem, Section};
 pub use fault::Fault;
 pub use fields::{Fields, HopByHop, hop_by_hop, is_token_byte};
+pub use first::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 pub use framing::{Body, check_ahead, expects_continue, keep_alive, request_body, response_body};
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
 pub use request::{Form, Request, examine, understand, understand_inner};

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 use crate::facts::{Host, Target};
 
+use super::content::ContentTerms;
+
 /// What `decide` says of an exchange.
 #[derive(Debug)]
 pub enum Outcome {
@@ -145,18 +147,23 @@ impl Permit {
         self.limits
     }
 
+    /// What the tunnel may carry, to be kept when the permit is spent.
+    pub fn content(&self) -> ContentTerms {
+        ContentTerms::of(self)
+    }
+
     /// The tunnel may carry something other than TLS.
-    pub fn any_protocol(&self) -> bool {
+    pub(super) fn any_protocol(&self) -> bool {
         self.any_protocol
     }
 
     /// The SNI may differ from the CONNECT host.
-    pub fn any_sni(&self) -> bool {
+    pub(super) fn any_sni(&self) -> bool {
         self.any_sni
     }
 
     /// The policy only observes: what the tunnel carries against these terms is recorded, and passes.
-    pub fn observed(&self) -> bool {
+    pub(super) fn observed(&self) -> bool {
         self.observed
     }
 }

@@ -5,12 +5,14 @@
 //! dialled without one. Pure: never reads a clock, a file or a socket, and never logs.
 
 mod compile;
+mod content;
 mod decide;
 mod decision;
 mod guard;
 mod pattern;
 
 pub use compile::{Mode, Policy};
+pub use content::{Broken, Content, ContentTerms};
 pub use decide::decide;
 pub use decision::{
     Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,

@@ -1,17 +1,17 @@
 use std::time::Instant;
 
 use crate::facts::{Client, Stage, Target};
-use crate::parse::{Fault, Form, RequestHead, understand_inner};
-use crate::policy::{Decision, Need, Outcome, Policy, Verdict};
+use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
+use crate::policy::{Content, Decision, Need, Outcome, Policy, Verdict};
 
 use super::account::{Account, Asked, End, Refused};
 use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
 use super::io::{Io, Next, write_all};
-use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes};
+use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::rewrite::is_websocket;
-use super::tunnel::{Tunnelled, Watch};
+use super::tunnel::Tunnelled;
 use super::why::Why;
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -57,7 +57,7 @@ async fn decided(
         return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
-    let (watch, limits) = (Watch::of(&permit), permit.limits());
+    let (terms, limits) = (permit.content(), permit.limits());
     let connected = match worker.dialler.dial(permit).await {
         Ok(connected) => connected,
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
@@ -74,39 +74,37 @@ async fn decided(
         account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
         return Next::Gone;
     }
-    let waits = watch.waits_for_hello();
+    let waits = terms.wait_for_hello();
     if waits {
         let begun = Instant::now();
-        let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
-            Ok(look) => look,
-            Err(why) => return end(account, &why),
+        let Ok(seen) = first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await else {
+            account.close(End { by: "client", how: "client_closed", up: 0, down: 0 });
+            return Next::Close;
         };
-        account.carries(look.carries());
-        if let Look::Tls(hello) = &look {
+        account.carries(seen.carries());
+        if let FirstBytes::Tls(hello) = &seen {
             account.hello(hello, begun.elapsed());
         }
-        if let Err(why) = watch.judge(&look) {
-            if matches!(look, Look::Tls(_) | Look::BadTls(_)) {
-                let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
+        match terms.judge(&seen) {
+            Content::Passes => {}
+            Content::WouldEnd(broken) => account.would_refuse(&Why::of_broken(broken)),
+            Content::Ends(broken) => {
+                end(account, &Why::of_broken(broken));
+                return alert(gate, io, &seen).await;
             }
-            return end(account, &why);
         }
     }
     let ending = account.established(0, 0);
     let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, asked, limits);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
-    tunnelled.watch = (!waits).then(|| Box::new(watch));
+    tunnelled.watch = (!waits).then(|| Box::new(terms));
     Next::Tunnel(tunnelled)
 }
 
 /// Ends a tunnel that stood and may not go on.
-fn end(mut account: Account<'_>, why: &Why) -> Next {
-    let by = if why.code == "client_closed" { "client" } else { "gate" };
-    if by == "gate" {
-        account.denied(why);
-    }
-    account.close(End { by, how: why.code, up: 0, down: 0 });
-    Next::Close
+fn end(mut account: Account<'_>, why: &Why) {
+    account.denied(why);
+    account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
 }
 
 /// A rule waits for the ClientHello: 200 first, then the hello, then judge again, then dial. What is
@@ -127,24 +125,30 @@ async fn after_hello(
         return Next::Gone;
     }
     let begun = Instant::now();
-    let look = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
-        Ok(look) => look,
-        // Nothing but addresses is enforced; it may be a protocol in which the server speaks first.
-        Err(why) if policy.observes() && why.code == "hello_timeout" => Look::Silent,
-        Err(why) => {
-            let _ = account.refuse(policy, &asked, &Refused::by_gate(&why)).await;
-            return Next::Close;
-        }
+    let Ok(seen) = first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await else {
+        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
+        return Next::Close;
     };
-    account.carries(look.carries());
-    if matches!(look, Look::NestedConnect) && !policy.observes() {
-        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "nested_connect"))).await;
+    account.carries(seen.carries());
+    let hopeless = match &seen {
+        FirstBytes::NestedConnect => Some("nested_connect"),
+        FirstBytes::Silent | FirstBytes::Unfinished => Some("hello_timeout"),
+        FirstBytes::Tls(_) | FirstBytes::BadTls(_) | FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other => None,
+    };
+    if let Some(code) = hopeless.filter(|_| !policy.observes()) {
+        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, code))).await;
         return Next::Close;
     }
-    let hello = match &look {
-        Look::Tls(hello) => Stage::Known(&**hello),
+    let hello = match &seen {
+        FirstBytes::Tls(hello) => Stage::Known(&**hello),
         // It will never show one: rules that ask for a fingerprint do not match.
-        Look::Silent | Look::BadTls(_) | Look::Http | Look::NestedConnect | Look::Ssh | Look::Other => Stage::Never,
+        FirstBytes::BadTls(_)
+        | FirstBytes::Http
+        | FirstBytes::NestedConnect
+        | FirstBytes::Ssh
+        | FirstBytes::Other
+        | FirstBytes::Silent
+        | FirstBytes::Unfinished => Stage::Never,
     };
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
@@ -154,25 +158,25 @@ async fn after_hello(
         }
         Outcome::Needs(_, reason) => {
             let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
-            return alert(gate, io, &look).await;
+            return alert(gate, io, &seen).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
-        return alert(gate, io, &look).await;
+        return alert(gate, io, &seen).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
         let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::evidence())).await;
-        return alert(gate, io, &look).await;
+        return alert(gate, io, &seen).await;
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
-    match Watch::of(&permit).judge(&look) {
-        Ok(None) => {}
-        Ok(Some(would)) => account.would_refuse(&would),
-        Err(why) => {
-            end(account, &why);
-            return alert(gate, io, &look).await;
+    match permit.content().judge(&seen) {
+        Content::Passes => {}
+        Content::WouldEnd(broken) => account.would_refuse(&Why::of_broken(broken)),
+        Content::Ends(broken) => {
+            end(account, &Why::of_broken(broken));
+            return alert(gate, io, &seen).await;
         }
     }
     let limits = permit.limits();
@@ -180,11 +184,11 @@ async fn after_hello(
         Ok(connected) => connected,
         Err(error) => {
             account.fail(&error, &Why::of_dial(&error.error));
-            return alert(gate, io, &look).await;
+            return alert(gate, io, &seen).await;
         }
     };
     account.dialled(&connected);
-    if let Look::Tls(hello) = &look {
+    if let FirstBytes::Tls(hello) = &seen {
         account.hello(hello, begun.elapsed());
     }
     let ending = account.established(0, 0);
@@ -193,8 +197,8 @@ async fn after_hello(
     Next::Tunnel(tunnelled)
 }
 
-async fn alert(gate: &Gate, io: &mut Io, look: &Look) -> Next {
-    if matches!(look, Look::Tls(_) | Look::BadTls(_)) {
+async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
+    if seen.speaks_tls() {
         let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
     Next::Close
@@ -229,7 +233,10 @@ async fn read_request(
     let outer = account.id;
     let head = match read_head(gate, io).await {
         Ok(Some(head)) => head,
-        Ok(None) => return end(account, &Why::new(403, "client_closed")),
+        Ok(None) => {
+            account.close(End { by: "client", how: "client_closed", up: 0, down: 0 });
+            return Next::Close;
+        }
         Err(why) => return refuse_inner(worker, io, account, (policy, asked.client), None, &why).await,
     };
     if head.method() == "CONNECT" {

@@ -6,13 +6,13 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::Host;
-use crate::policy::{Permit, TunnelLimits};
+use crate::parse::FirstBytes;
+use crate::policy::{Content, ContentTerms, TunnelLimits};
 
 use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
-use super::look::{ALERT_UNRECOGNIZED_NAME, Look, Patience, first_bytes, sni_agrees};
+use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::{Ended, Relay};
 use super::tunnels::{Cut, Entry, Tunnel};
 use super::why::Why;
@@ -27,52 +27,7 @@ pub(super) struct Tunnelled {
     /// Bytes already read that go to the client first.
     pub(super) early_down: Vec<u8>,
     /// What the client's first bytes are held to, where they were not waited for.
-    pub(super) watch: Option<Box<Watch>>,
-}
-
-/// What the permit says of a tunnel's content, kept after the dial has spent it.
-#[derive(Debug, Clone)]
-pub(super) struct Watch {
-    host: Host,
-    any_protocol: bool,
-    any_sni: bool,
-    observed: bool,
-}
-
-impl Watch {
-    pub(super) fn of(permit: &Permit) -> Self {
-        Self {
-            host: permit.host().clone(),
-            any_protocol: permit.any_protocol(),
-            any_sni: permit.any_sni(),
-            observed: permit.observed(),
-        }
-    }
-
-    /// Whether nothing passes before the client has shown a ClientHello that agrees.
-    pub(super) fn waits_for_hello(&self) -> bool {
-        !self.any_protocol && !self.observed
-    }
-
-    /// What these bytes break, if anything, and whether that ends the tunnel.
-    pub(super) fn judge(&self, look: &Look) -> Result<Option<Why>, Why> {
-        let broken = match look {
-            Look::Tls(hello) if self.any_sni || sni_agrees(hello, &self.host) => return Ok(None),
-            Look::Tls(hello) => Why {
-                detail: hello.sni.as_deref().map(|sni| format!("the ClientHello names {sni}")),
-                ..Why::new(403, "sni_mismatch")
-            },
-            Look::NestedConnect => Why::new(403, "nested_connect"),
-            Look::Silent | Look::BadTls(_) | Look::Http | Look::Ssh | Look::Other if self.any_protocol => {
-                return Ok(None);
-            }
-            Look::BadTls(fault) => Why { detail: Some(fault.to_string()), ..Why::new(403, fault.name()) },
-            Look::Silent | Look::Http | Look::Ssh | Look::Other => {
-                Why { detail: Some(format!("the first bytes are {}", look.carries())), ..Why::new(403, "not_tls") }
-            }
-        };
-        if self.observed { Ok(Some(broken)) } else { Err(broken) }
-    }
+    pub(super) watch: Option<Box<ContentTerms>>,
 }
 
 impl Tunnelled {
@@ -140,39 +95,32 @@ impl Drop for Standing<'_> {
 }
 
 /// Looks at the client's first bytes, records what they are, and ends the tunnel if they may not be.
-async fn look(standing: &Standing<'_>, relay: &mut Relay, watch: Watch) -> Option<Ended> {
+async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -> Option<Ended> {
     let gate = &*standing.worker.gate;
     let begun = Instant::now();
     let mut buffer = BytesMut::new();
     let looked = first_bytes(gate, &mut relay.client, &mut buffer, Patience::WhatIsHeld).await;
     relay.send_up(buffer.to_vec());
-    let (look, judged) = match looked {
-        Ok(look) => {
-            let judged = watch.judge(&look);
-            (Some(look), judged)
-        }
-        // It began what is held to rules, and did not go on: what follows would not be looked at.
-        Err(why) if why.code == "hello_timeout" => (None, if watch.observed { Ok(Some(why)) } else { Err(why) }),
-        // It closed its side; there is nothing more to look at.
-        Err(_) => return None,
-    };
+    // If it closed its side, there is nothing more to look at.
+    let seen = looked.ok()?;
+    let judged = terms.judge(&seen);
     standing.ending.first_bytes(standing.worker, |record| {
-        record.carries = look.as_ref().map(Look::carries);
-        if let Some(Look::Tls(hello)) = &look {
+        record.carries = Some(seen.carries());
+        if let FirstBytes::Tls(hello) = &seen {
             describe_hello(record, hello);
             record.hello_us = u64::try_from(begun.elapsed().as_micros()).ok();
         }
-        match &judged {
-            Ok(None) => {}
-            Ok(Some(would)) => describe_would(record, would),
-            Err(why) => describe_denial(record, why),
+        match judged.clone() {
+            Content::Passes => {}
+            Content::WouldEnd(broken) => describe_would(record, &Why::of_broken(broken)),
+            Content::Ends(broken) => describe_denial(record, &Why::of_broken(broken)),
         }
     });
-    let why = judged.err()?;
+    let Content::Ends(broken) = judged else { return None };
     gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-    if matches!(look, Some(Look::Tls(_) | Look::BadTls(_))) {
+    if seen.speaks_tls() {
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
     linger(&mut relay.client).await;
-    Some(Ended { by: "gate", how: why.code })
+    Some(Ended { by: "gate", how: broken.code })
 }

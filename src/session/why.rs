@@ -1,7 +1,7 @@
 //! Every refusal of the session by its code, and the one place that chooses its HTTP status.
 
 use crate::parse::Fault;
-use crate::policy::{Decision, Reason, VerdictKind};
+use crate::policy::{Broken, Decision, Reason, VerdictKind};
 use crate::upstream::DialError;
 
 /// A refusal by its code, with what a person needs to act on it.
@@ -49,6 +49,11 @@ impl Why {
     /// A fact that this gate cannot learn, and the rule that waits for it.
     pub(super) fn of_need(reason: &Reason) -> Self {
         Self::new(403, reason.code.as_str()).of_rule(reason)
+    }
+
+    /// What the first bytes of a tunnel break.
+    pub(super) fn of_broken(broken: Broken) -> Self {
+        Self { status: 403, code: broken.code, detail: broken.detail }
     }
 
     /// The journal takes no records.
