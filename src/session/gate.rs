@@ -189,3 +189,19 @@ impl Drop for Counted<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs() {
+        let policy = |text| Policy::compile("p.toml", text).unwrap();
+        let in_force = InForce::new(policy("# one"));
+        let before = in_force.now();
+        in_force.swap(policy("# two"));
+        assert_ne!(before.hash(), in_force.now().hash());
+        assert_eq!(before.hash(), policy("# one").hash());
+        assert_eq!(in_force.now().hash(), policy("# two").hash());
+    }
+}

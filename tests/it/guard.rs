@@ -269,3 +269,19 @@ fn a_gate_that_listens_everywhere_is_itself_at_every_loopback_address() {
     }
     all_stopped_by_the_guard(&gate.records(), hosts.len());
 }
+
+#[test]
+fn the_gates_own_connections_are_on_record_by_purpose_and_address() {
+    let names = NameServer::pointing_to(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let mut gate =
+        Gate::configured("[[rule]]\nname = \"a\"\nhosts = [\"a.test\"]\nverdict = \"allow\"\n", &names.config());
+    assert_eq!(connect(&gate, "a.test:443").1.status(), 403, "loopback is not opened");
+    let records = gate.records();
+    let own: Vec<_> = records.iter().filter(|record| record["kind"] == "own").collect();
+    assert!(!own.is_empty(), "{records:#?}");
+    for record in own {
+        assert_eq!(record["purpose"], "dns");
+        assert!(names.config().contains(record["address"].as_str().unwrap()), "{record}");
+        assert!(record["connections"].as_u64().unwrap() > 0);
+    }
+}

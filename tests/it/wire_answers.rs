@@ -252,3 +252,18 @@ fn an_interim_answer_that_announces_a_body_becomes_502_and_is_not_passed_on() {
     assert_eq!(client.answer().status(), 502);
     assert!(gate.events("close").iter().all(|close| close["closed_by"] == "origin"));
 }
+
+#[test]
+fn an_answer_cut_short_does_not_look_whole_to_a_client_that_reads_to_the_end() {
+    let origin = Origin::serving(|mut peer, log| {
+        if let Some(request) = peer.request() {
+            log.note(&request);
+            peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        }
+    });
+    let gate = Gate::start(&origin.policy());
+    let mut client = gate.client();
+    client.send(format!("GET http://{0}/ HTTP/1.0\r\nHost: {0}\r\n\r\n", origin.address));
+    let (_, end) = client.rest();
+    assert!(matches!(end, crate::peer::End::Reset));
+}
