@@ -3,12 +3,14 @@
 //! Parsed once, normalised once; a value of these types cannot be wrong. Pure data: no room below
 //! reads a clock or a socket through them.
 
+mod breakglass;
 mod client;
 mod exchange;
 mod hello;
 mod host;
 mod target;
 
+pub use breakglass::Breakglass;
 pub use client::{Client, Program, Stage};
 pub use exchange::{ExchangeId, Facts, Restraint, Standing, Timestamp};
 pub use hello::{Hello, TlsVersion};

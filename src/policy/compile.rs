@@ -106,6 +106,11 @@ impl Policy {
         &self.hash
     }
 
+    /// How many rules are marked `essential`: what they let out may pass under a breakglass.
+    pub fn essential_rules(&self) -> usize {
+        self.rules.iter().filter(|rule| rule.terms.essential).count()
+    }
+
     /// How many rules there are.
     pub fn rules(&self) -> usize {
         self.rules.len()
@@ -311,6 +316,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
     let opened = prefixes(section, "private").unwrap_or_default();
+    let essential = section.boolean("essential").unwrap_or(false);
     let limits = section.table("tunnel").map_or_else(TunnelLimits::default, |mut table| {
         let minutes = |number: u64| Duration::from_secs(number * 60);
         let idle = table.integer("idle_minutes", 1..=MINUTES_MAX).map(minutes);
@@ -336,6 +342,13 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         );
         return None;
     };
+    if essential && verdict == VerdictKind::Deny {
+        section.problem(
+            &place,
+            format!("rule `{}` denies, so it cannot be essential", name.value),
+            "take `essential` away: it marks what may pass under a breakglass",
+        );
+    }
     Some(Rule {
         reference: Arc::new(RuleRef { name: name.value.into(), file: place.file, line: name.place.line }),
         clients,
@@ -344,7 +357,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         methods,
         programs,
         verdict,
-        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni, observed: false },
+        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::facts::{Host, Target};
+use crate::facts::{Breakglass, Host, Target, Timestamp};
 
 use super::content::ContentTerms;
 
@@ -108,6 +108,7 @@ pub struct Permit {
     any_protocol: bool,
     any_sni: bool,
     observed: bool,
+    essential: bool,
 }
 
 /// How long a tunnel may live. Absent means the gate's default.
@@ -127,6 +128,7 @@ impl Permit {
             any_protocol: rule.any_protocol,
             any_sni: rule.any_sni,
             observed: rule.observed,
+            essential: rule.essential,
         }
     }
 
@@ -150,6 +152,12 @@ impl Permit {
     /// What the tunnel may carry, to be kept when the permit is spent.
     pub fn content(&self) -> ContentTerms {
         ContentTerms::of(self)
+    }
+
+    /// Whether it may be spent though the journal takes no record: its rule is marked `essential`, and a
+    /// person has broken the glass. A short record in the reserve must come first all the same.
+    pub fn passes_on_reserve(&self, breakglass: Option<&Breakglass>, now: Timestamp) -> bool {
+        self.essential && breakglass.is_some_and(|breakglass| breakglass.holds(now))
     }
 
     /// The tunnel may carry something other than TLS.
@@ -177,6 +185,7 @@ pub(super) struct PermitTerms {
     pub(super) any_sni: bool,
     /// The policy only observes: what the tunnel carries is recorded, not enforced.
     pub(super) observed: bool,
+    pub(super) essential: bool,
 }
 
 impl Verdict {

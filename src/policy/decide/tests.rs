@@ -1,8 +1,40 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::facts::{Client, Hello, Program as Seen, Standing, Target, Timestamp, TlsVersion};
+use crate::facts::{Breakglass, Client, Hello, Program as Seen, Standing, Target, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
+
+fn breakglass(until: u64) -> Breakglass {
+    Breakglass { until: Timestamp(until), reason: "fire".into() }
+}
+
+#[test]
+fn a_breakglass_lets_what_is_essential_pass_on_the_reserve_while_it_holds_and_nothing_else() {
+    let text = "[[rule]]\nname = \"a\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\nessential = true\n\
+                [[rule]]\nname = \"b\"\nhosts = [\"b.example\"]\nverdict = \"allow\"\n";
+    let policy = policy(text);
+    assert_eq!(policy.essential_rules(), 1);
+    let passes = |policy: &Policy, host: &str, breakglass: Option<&Breakglass>, now: u64| {
+        let outcome = judge_with(policy, &format!("http://{host}/"), Stage::Never, Restraint::None);
+        match outcome {
+            Outcome::Decided(Decision { verdict: Verdict::Allow(permit), .. }) => {
+                permit.passes_on_reserve(breakglass, Timestamp(now))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let broken = breakglass(100);
+    assert!(passes(&policy, "a.example", Some(&broken), 99));
+    assert!(!passes(&policy, "a.example", Some(&broken), 100), "it is over");
+    assert!(!passes(&policy, "a.example", None, 99), "nobody has broken the glass");
+    assert!(!passes(&policy, "b.example", Some(&broken), 99), "its rule is not essential");
+    // What is only observed is let out by no rule.
+    let observing = policy.observing();
+    assert!(!passes(&observing, "c.example", Some(&broken), 99));
+    let denies = text.replace("allow", "deny");
+    let problems = Policy::compile("p.toml", &denies).unwrap_err();
+    assert!(problems[0].what.contains("cannot be essential"), "{problems:?}");
+}
 
 fn policy(text: &str) -> Policy {
     Policy::compile("test.toml", text).unwrap()
