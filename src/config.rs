@@ -35,6 +35,9 @@ pub struct Config {
     pub durability: Durability,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
     pub segment_bytes_max: u64,
+    /// Held on the disk for the time when it is full, 0 for none, at most 1 GiB. Half of it is given up for the
+    /// last records; half is room for what passes under a breakglass.
+    pub reserve_bytes: u64,
     /// Whether queries are recorded in clear; otherwise by length and keyed hash.
     pub keep_query: bool,
     /// For all attempts to connect to one origin together, DNS not counted; 1 to 600 s.
@@ -79,6 +82,7 @@ impl Default for Config {
             dns_timeout: seconds(3),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
+            reserve_bytes: 32 << 20,
             keep_query: false,
             connect_timeout: seconds(15),
             head_timeout: seconds(15),
@@ -161,6 +165,9 @@ impl Config {
         }
         if let Some(mib) = section.integer("segment_mib", 1..=65_536) {
             self.segment_bytes_max = mib << 20;
+        }
+        if let Some(mib) = section.integer("reserve_mib", 0..=1024) {
+            self.reserve_bytes = mib << 20;
         }
         if let Some(keep) = section.boolean("keep_query") {
             self.keep_query = keep;

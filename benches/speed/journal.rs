@@ -129,6 +129,7 @@ impl Given {
             gate: "bench".to_owned(),
             site: None,
             segment_bytes_max: 256 << 20,
+            reserve_bytes: 0,
         })
         .unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

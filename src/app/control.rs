@@ -1,5 +1,5 @@
-//! The unix socket on which the running gate answers the person who runs it: one line asked, one
-//! JSON document answered. Only the gate's own user can open it.
+//! The unix socket on which the running gate answers the person who runs it: one line of JSON asked, one
+//! answered. Only the gate's own user can open it.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -8,19 +8,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::AppError;
-use super::status::Reporter;
+use super::status::{Reporter, Status};
+use super::{AppError, breakglass};
 
 /// Where the socket is, below the data directory.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
-const QUESTION_BYTES_MAX: u64 = 256;
+/// What the running gate can be asked, as a line of JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Question {
+    Status,
+    /// Let rules marked `essential` pass though no record can be written.
+    Breakglass {
+        minutes: u64,
+        reason: String,
+    },
+    /// End that.
+    MendGlass,
+}
+
+/// What it answers: how it stands after that, or why it did nothing.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Status(Box<Status>),
+    Refused(String),
+}
+
+const QUESTION_BYTES_MAX: usize = 4096;
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Whoever connects and does not ask is dropped.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 
@@ -54,27 +78,46 @@ pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
 async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
     let mut question = Vec::new();
     let mut byte = [0];
-    while question.len() < QUESTION_BYTES_MAX as usize && stream.read(&mut byte).await? == 1 && byte != *b"\n" {
+    while question.len() < QUESTION_BYTES_MAX && stream.read(&mut byte).await? == 1 && byte != *b"\n" {
         question.extend_from_slice(&byte);
     }
-    let answer = match question.as_slice() {
-        b"status" => serde_json::to_string(&reporter.report()).unwrap_or_default(),
-        _ => r#"{"error":"unknown question"}"#.to_owned(),
+    let asker = match stream.peer_cred() {
+        Ok(peer) => format!("user {}", peer.uid()),
+        Err(_) => "an unknown user".to_owned(),
     };
-    stream.write_all(answer.as_bytes()).await?;
+    let done = match serde_json::from_slice(&question) {
+        Ok(Question::Status) => Ok(()),
+        Ok(Question::Breakglass { minutes, reason }) => {
+            breakglass::break_glass(&reporter.gate, minutes, &reason, &asker).await
+        }
+        Ok(Question::MendGlass) if breakglass::mend_glass(&reporter.gate, &asker).await => Ok(()),
+        Ok(Question::MendGlass) => Err("no breakglass is in force".to_owned()),
+        Err(_) => Err("this gate does not know that question: is it of another version?".to_owned()),
+    };
+    let answer = match done {
+        Ok(()) => Answer::Status(Box::new(reporter.report())),
+        Err(why) => Answer::Refused(why),
+    };
+    stream.write_all(&serde_json::to_vec(&answer)?).await?;
     stream.write_all(b"\n").await
 }
 
-/// Asks the gate that runs on this data directory for its status, as JSON.
+/// Asks the gate that runs on this data directory, and returns how it stands after that, or why it did not
+/// do what it was asked.
 ///
 /// # Errors
 /// No gate runs there, or the socket is another user's.
-pub fn ask_status(data_dir: &Path) -> io::Result<String> {
+pub fn ask(data_dir: &Path, question: &Question) -> io::Result<Result<Status, String>> {
     use std::io::{Read, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(socket_path(data_dir))?;
     stream.set_read_timeout(Some(QUESTION_LIMIT))?;
-    stream.write_all(b"status\n")?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
     let mut answer = String::new();
-    stream.take(1 << 20).read_to_string(&mut answer)?;
-    Ok(answer)
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    Ok(match serde_json::from_str(&answer)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused(why) => Err(why),
+    })
 }

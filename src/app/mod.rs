@@ -3,6 +3,7 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod breakglass;
 mod control;
 mod notices;
 mod status;
@@ -24,17 +25,21 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::config::Config;
 use crate::evidence::{self, Record};
+use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::{OwnEndpoints, Policy};
-use crate::session::{Counters, Gate, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
-use crate::store::{Journal, JournalConfig, OpenError};
+use crate::session::{Counters, Gate, Glass, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
+use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::ResolveError;
 
 use status::Reporter;
 
-pub use control::{ask_status, socket_path};
-pub use status::{Connections, Exchanges, JournalStatus, PolicyStatus, Status};
+pub use breakglass::{BREAKGLASS_MINUTES_MAX, REASON_BYTES_MAX};
+pub use control::{Question, ask, socket_path};
+pub use status::{
+    BreakglassStatus, Connections, DiskStatus, Exchanges, JournalStatus, PolicyStatus, ReserveStatus, Status,
+};
 
 /// Why the gate cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +56,6 @@ pub enum AppError {
     Interfaces(io::Error),
     #[error("the runtime cannot start: {0}")]
     Runtime(io::Error),
-    #[error("the journal accepts no records")]
-    Evidence,
     /// It ran to its end, but its last records may be missing.
     #[error("the journal could not be closed: {0}")]
     Unclosed(io::Error),
@@ -101,18 +104,34 @@ const DESCRIPTORS_SPARE: u64 = 200;
 /// # Errors
 /// What could not be had, with its address or path.
 pub fn prepare(config: Config, data_dir: PathBuf, policy: Policy, policy_file: String) -> Result<Ready, AppError> {
+    prepare_on(Arc::new(SystemDisk), config, data_dir, policy, policy_file)
+}
+
+/// The same, with the journal's segments on another layer of files.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_on(
+    disk: Arc<dyn Disk>,
+    config: Config,
+    data_dir: PathBuf,
+    policy: Policy,
+    policy_file: String,
+) -> Result<Ready, AppError> {
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
     let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<_, _>>()?;
-    let journal = Journal::open(JournalConfig {
+    let journal = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,
         gate: config.name.clone(),
         site: config.site.clone(),
         segment_bytes_max: config.segment_bytes_max,
-    })?;
+        reserve_bytes: config.reserve_bytes,
+    };
+    let journal = Journal::open_on(disk, journal)?;
     let query_key = system::query_key(&data_dir.join("query.key"))?;
     let control = control::bind(&data_dir)?;
     // Each connection may need a second descriptor, towards its origin.
@@ -154,11 +173,19 @@ impl Ready {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains: no new connections, a deadline for open ones, and
-    /// a closing record.
+    /// a closing record. While the journal takes no records it serves refusals.
     ///
     /// # Errors
-    /// A runtime or the resolver cannot be set up, or the journal takes no records or cannot be closed.
+    /// A runtime or the resolver cannot be set up, or the journal cannot be closed.
     pub fn run(self) -> Result<(), AppError> {
+        self.run_until(std::future::pending())
+    }
+
+    /// The same, and until `told` resolves.
+    ///
+    /// # Errors
+    /// As [`Ready::run`].
+    pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
             own: Arc::new(OwnEndpoints { listeners: addresses.clone(), interfaces: self.interfaces }),
@@ -189,10 +216,15 @@ impl Ready {
         });
         let shares = shares(self.bound, self.workers);
         let control = self.control;
-        let result = (self.runtime.block_on(gate.journal.append(&in_force, since)).map_err(|_| AppError::Evidence))
-            .and_then(|()| {
-                serve(&plan, &gate, shares, &self.runtime, until(self.end, control, reporter, gate.clone()))
-            });
+        // A full disk does not keep the gate from starting: it refuses everything, and says why.
+        let untold = self.runtime.block_on(gate.journal.append(&in_force, since)).is_err().then_some((in_force, since));
+        let end = async {
+            tokio::select! {
+                () = until(self.end, control, reporter, gate.clone(), untold) => {}
+                () = told => {}
+            }
+        };
+        let result = serve(&plan, &gate, shares, &self.runtime, end);
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
         result.and(closed)
@@ -232,17 +264,24 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
             via: config.via.then(|| config.name.clone()),
         },
         counters: Counters::default(),
+        glass: Glass::default(),
         draining: AtomicBool::new(false),
     }
 }
 
 /// Waits to be told to end; answers what a person asks meanwhile, and tells of what goes wrong.
-async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>) {
+async fn until(
+    mut end: End,
+    control: UnixListener,
+    reporter: Arc<Reporter>,
+    gate: Arc<Gate>,
+    untold: Option<(Record, Timestamp)>,
+) {
     tokio::select! {
         _ = end.terminate.recv() => {}
         _ = end.interrupt.recv() => {}
         () = control::serve(control, reporter) => {}
-        () = notices::tell(&gate) => {}
+        () = notices::tell(&gate, untold) => {}
     }
 }
 

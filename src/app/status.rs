@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::evidence::format_time;
+use crate::evidence::{Capacity, format_time};
 use crate::facts::Timestamp;
 use crate::session::Gate;
+use crate::store::{JournalHealth, Room};
+
+use super::breakglass;
 
 /// How the running gate is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +27,10 @@ pub struct Status {
     pub connections: Connections,
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
+    pub disk: DiskStatus,
+    /// What a person has put in force with `sekisho breakglass`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breakglass: Option<BreakglassStatus>,
 }
 
 /// The policy in force.
@@ -51,6 +58,8 @@ pub struct Connections {
 pub struct Exchanges {
     pub allowed: u64,
     pub refused: u64,
+    /// Of those let out, on a short record in the reserve.
+    pub on_reserve: u64,
 }
 
 /// How evidence is kept.
@@ -63,6 +72,50 @@ pub struct JournalStatus {
     pub lost: u64,
     /// The last failure of the disk, while it lasts.
     pub last_error: Option<String>,
+}
+
+/// How long records can still be written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// `ample`; `low` with a week or less left; `critical` with two days or less; `full`.
+    pub level: String,
+    /// What this user may still write; absent where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// What the journal takes in a day: of the last week or of the last day, whichever is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_day: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<f64>,
+    /// The space held for the time when the disk is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<ReserveStatus>,
+    /// Why there is no reserve, where there is to be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_error: Option<String>,
+}
+
+/// The space held for the time when the disk is full.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReserveStatus {
+    /// Room for the short records of what passes under a breakglass.
+    pub room_bytes: u64,
+    pub used_bytes: u64,
+    /// Records in it that the journal has not taken yet.
+    pub records: u64,
+    /// The half that is given up for the last records is there.
+    pub whole: bool,
+}
+
+/// A breakglass in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BreakglassStatus {
+    /// UTC.
+    pub until: String,
+    pub minutes_left: u64,
+    pub reason: String,
+    /// Rules of the policy in force whose exchanges may pass.
+    pub essential_rules: usize,
 }
 
 /// Knows where every figure of [`Status`] is.
@@ -78,6 +131,27 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    fn disk(&self, health: &JournalHealth) -> DiskStatus {
+        let outlook = self.gate.journal.outlook(clock::now()).ok();
+        let level = match health.room {
+            Room::Ample => outlook.map_or(Capacity::Ample, |outlook| outlook.capacity(Capacity::Ample)).as_str(),
+            Room::LastRecords | Room::None => "full",
+        };
+        DiskStatus {
+            level: level.to_owned(),
+            free_bytes: outlook.map(|outlook| outlook.free_bytes),
+            bytes_per_day: outlook.and_then(|outlook| outlook.bytes_per_day),
+            days_left: outlook.and_then(|outlook| outlook.days_left()),
+            reserve: health.reserve.map(|reserve| ReserveStatus {
+                room_bytes: reserve.room_bytes,
+                used_bytes: reserve.used_bytes,
+                records: reserve.passages,
+                whole: reserve.has_ballast,
+            }),
+            reserve_error: health.reserve_error.clone(),
+        }
+    }
+
     pub(super) fn report(&self) -> Status {
         let policy = self.gate.policy.now();
         let health = self.gate.journal.health();
@@ -103,7 +177,13 @@ impl Reporter {
                 tunnels: read(&counters.tunnels),
                 overflows: read(&counters.overflows),
             },
-            exchanges: Exchanges { allowed: read(&counters.allowed), refused: read(&counters.refused) },
+            exchanges: Exchanges {
+                allowed: read(&counters.allowed),
+                refused: read(&counters.refused),
+                on_reserve: read(&self.gate.glass.passed),
+            },
+            disk: self.disk(&health),
+            breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),
                 records: health.records,

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::app::BREAKGLASS_MINUTES_MAX;
+
 use super::output::Format;
 
 /// Exit codes stand at the end of every help page, examples before them.
@@ -26,6 +28,7 @@ macro_rules! notes {
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy",
         "sekisho status                    ask the running gate how it is doing",
+        "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
     )
 )]
@@ -72,6 +75,17 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Let rules marked `essential` pass for a time though the gate can write no record, or end that
+    ///
+    /// When the disk is full the gate lets nothing new out. A breakglass lets exchanges of rules marked
+    /// `essential = true` pass all the same, each on a short record in the reserve; when the reserve is full,
+    /// nothing does. While records can be written it changes nothing. It ends by itself, and with the gate.
+    #[command(after_help = notes!(
+        "sekisho breakglass --minutes 30 --reason \"disk full, alarms of plant 2 must go out\"",
+        "sekisho breakglass --minutes 30 --reason \"...\" /var/lib/sekisho",
+        "sekisho breakglass --end"
+    ))]
+    Breakglass(BreakglassArguments),
     /// Check the hash chain of a journal and name the first record that was altered, removed or moved
     #[command(after_help = notes!(
         "sekisho verify",
@@ -114,6 +128,26 @@ pub(super) struct RunArguments {
     /// Let everything but special-purpose addresses pass, and record what would have been refused
     #[arg(long)]
     pub(super) observe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BreakglassArguments {
+    /// For how long, 1 to 1440
+    #[arg(long, value_name = "N", required_unless_present = "end", requires = "reason",
+          value_parser = clap::value_parser!(u64).range(1..=BREAKGLASS_MINUTES_MAX))]
+    pub(super) minutes: Option<u64>,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT", requires = "minutes")]
+    pub(super) reason: Option<String>,
+    /// End it now
+    #[arg(long, conflicts_with_all = ["minutes", "reason"])]
+    pub(super) end: bool,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

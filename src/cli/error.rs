@@ -18,6 +18,9 @@ pub enum CliError {
     /// There is nothing that could verify.
     #[error("there are no records in {}", .0.display())]
     NoRecords(PathBuf),
+    /// The running gate did not do what it was asked.
+    #[error("the gate refuses: {0}")]
+    Refused(String),
     #[error("no gate answers in {}: {source}", .data_dir.display())]
     NotAnswering { data_dir: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -48,6 +51,7 @@ impl CliError {
         match self {
             CliError::Read { .. } | CliError::Problems(_) | CliError::NoRecords(_) => 2,
             CliError::App(_)
+            | CliError::Refused(_)
             | CliError::NotAnswering { .. }
             | CliError::Verify(
                 OpenError::Io { .. }
@@ -94,6 +98,7 @@ impl CliError {
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
+            CliError::Refused(_) => Some("`sekisho status` shows how the gate and its disk stand"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
     }
@@ -132,7 +137,6 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Unclosed(_) => Some(
             "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
         ),
-        AppError::Evidence => Some("see whether the disk is full: without a record nothing may pass, so the gate ends"),
     }
 }
 

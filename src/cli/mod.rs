@@ -5,6 +5,7 @@
 //! is a file of this room; what it does is done by the rooms above.
 
 mod arguments;
+mod breakglass;
 mod check;
 mod error;
 mod files;
@@ -30,6 +31,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
         Command::Verify { data_dir, format } => verify::verify(data_dir, format),
+        Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -114,6 +114,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             | OpenError::NotOurs { .. }
             | OpenError::WritableByOthers { .. },
         )
+        | CliError::Refused(_)
         | CliError::NotAnswering { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }

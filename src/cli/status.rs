@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::app::{Status, ask_status};
+use crate::app::{BreakglassStatus, DiskStatus, Question, Status, ask};
 
 use super::error::CliError;
 use super::files::default_data_dir;
@@ -9,17 +9,18 @@ use super::output::{Format, Rows, report};
 /// Asks the running gate how it is doing.
 pub(super) fn status(data_dir: Option<PathBuf>, format: Format) -> Result<(), CliError> {
     let data_dir = data_dir.unwrap_or_else(default_data_dir);
-    report(format, ask(&data_dir), rows)
+    report(format, ask_gate(&data_dir, &Question::Status), rows)
 }
 
-fn ask(data_dir: &Path) -> Result<Status, CliError> {
-    let failed = |source| CliError::NotAnswering { data_dir: data_dir.into(), source };
-    let answer = ask_status(data_dir).map_err(failed)?;
-    serde_json::from_str(&answer).map_err(|error| failed(error.into()))
+/// Asks the running gate, and gives how it stands after that.
+pub(super) fn ask_gate(data_dir: &Path, question: &Question) -> Result<Status, CliError> {
+    let answer = ask(data_dir, question);
+    let answer = answer.map_err(|source| CliError::NotAnswering { data_dir: data_dir.into(), source })?;
+    answer.map_err(CliError::Refused)
 }
 
 fn rows(status: &Status) -> Rows {
-    let Status { policy, connections, exchanges, journal, .. } = status;
+    let Status { policy, connections, exchanges, journal, disk, .. } = status;
     let mut rows = vec![
         ("gate", format!("{}, version {}, process {}", status.gate, status.version, status.pid)),
         ("up", format!("{} since {}", duration(status.up_seconds), status.since)),
@@ -29,6 +30,7 @@ fn rows(status: &Status) -> Rows {
         ("tunnels", connections.tunnels.to_string()),
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),
+        ("disk", describe_disk(disk)),
     ];
     if connections.overflows > 0 {
         rows.push(("WARNING", format!("{} connections closed because too many were open", connections.overflows)));
@@ -37,9 +39,64 @@ fn rows(status: &Status) -> Rows {
         rows.push(("WARNING", format!("{} records were not accepted", journal.lost)));
     }
     if let Some(error) = &journal.last_error {
-        rows.push(("WARNING", format!("nothing passes while no record can be written: {error}")));
+        rows.push(("WARNING", format!("nothing new passes while no record can be written: {error}")));
+    }
+    rows.extend(disk_warnings(disk).into_iter().map(|warning| ("WARNING", warning)));
+    if let Some(breakglass) = &status.breakglass {
+        rows.push(("WARNING", describe_breakglass(breakglass, exchanges.on_reserve)));
     }
     rows
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
+fn describe_disk(disk: &DiskStatus) -> String {
+    let free = disk.free_bytes.map_or("unknown".to_owned(), |free| format!("{} MiB free", mib(free)));
+    let pace = disk.bytes_per_day.map_or(String::new(), |bytes| format!(", {} MiB a day", mib(bytes)));
+    let left = disk.days_left.map_or(String::new(), |days| format!(", about {days:.1} days left"));
+    let reserve = match &disk.reserve {
+        Some(reserve) if reserve.whole => ", reserve whole".to_owned(),
+        Some(_) => ", reserve given up for the last records".to_owned(),
+        None => ", no reserve".to_owned(),
+    };
+    format!("{free}{pace}{left}{reserve}")
+}
+
+fn disk_warnings(disk: &DiskStatus) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match disk.level.as_str() {
+        "full" => {
+            warnings.push("the disk of the journal is full: make room, and the gate goes on by itself".to_owned())
+        }
+        level @ ("low" | "critical") => warnings.push(format!(
+            "the disk of the journal is {level}: about {:.1} days are left; make room, or move old segments away",
+            disk.days_left.unwrap_or_default()
+        )),
+        _ => {}
+    }
+    if let Some(error) = &disk.reserve_error {
+        warnings.push(format!("no space is held for the time when the disk is full: {error}"));
+    }
+    if let Some(reserve) = disk.reserve.as_ref().filter(|reserve| reserve.records > 0) {
+        warnings.push(format!(
+            "{} short records wait in the reserve ({} of {} KiB) for the journal to take them",
+            reserve.records,
+            reserve.used_bytes.div_ceil(1024),
+            reserve.room_bytes / 1024
+        ));
+    }
+    warnings
+}
+
+/// A breakglass in a sentence.
+pub(super) fn describe_breakglass(breakglass: &BreakglassStatus, passed: u64) -> String {
+    format!(
+        "a breakglass holds {} more minutes, until {} ({}): while no record can be written, what {} essential rules \
+         let out passes; {passed} exchanges have",
+        breakglass.minutes_left, breakglass.until, breakglass.reason, breakglass.essential_rules
+    )
 }
 
 fn duration(seconds: u64) -> String {

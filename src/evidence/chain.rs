@@ -105,6 +105,14 @@ impl Verifier {
     }
 }
 
+/// The members that [`Chain::append`] was given for this line, without its line end; `None` if it is no
+/// line of a chain. Nothing is verified.
+pub fn line_members(line: &[u8]) -> Option<&[u8]> {
+    let (text, _) = split_hash(line)?;
+    let seq = sequence(text)?;
+    text.get(format!("{{\"v\":{SCHEMA},\"seq\":{seq},").len()..)
+}
+
 /// Parts a line into what is hashed and the 16 hexadecimal digits at its end.
 fn split_hash(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (text, tail) = line.split_at_checked(line.len().checked_sub(b",\"h\":\"0123456789abcdef\"}".len())?)?;
@@ -189,6 +197,13 @@ mod tests {
             assert_eq!(verify(&[line]), Err(Break::NotARecord { after: 0 }), "{number}");
         }
         assert_eq!(verify(&[hashed(HASH_ZERO, "{\"v\":1,\"seq\":1,\"kind\":\"admin\"")]), Ok(1));
+    }
+
+    #[test]
+    fn the_members_of_a_line_come_back() {
+        let lines = journal(12);
+        assert_eq!(line_members(&lines[10]).unwrap(), b"\"kind\":\"admin\",\"n\":10");
+        assert_eq!(line_members(b"{}"), None);
     }
 
     #[test]

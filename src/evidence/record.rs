@@ -19,6 +19,7 @@ pub enum Record {
     Policy(Policy),
     Admin(Admin),
     Own(Own),
+    Health(Health),
 }
 
 /// Opens a segment file.
@@ -101,6 +102,9 @@ pub struct Exchange {
     pub rule_at: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Text>,
+    /// It passed while no record could be written, because a person had broken the glass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breakglass: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<Text>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -217,6 +221,16 @@ pub struct Own {
     /// Where to: address and port.
     pub address: String,
     pub connections: u64,
+}
+
+/// The gate can do its work less well than before, or better again.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// What of it, such as `disk`.
+    pub subject: &'static str,
+    /// How it stands: `ample`, `low`, `critical` or `full`.
+    pub level: &'static str,
+    pub detail: Text,
 }
 
 #[derive(Serialize)]

@@ -53,6 +53,18 @@ pub fn format_time(time: Timestamp) -> String {
     }
 }
 
+/// The same to the second, for names of files: `20261125T014640Z`.
+pub fn compact_time(time: Timestamp) -> String {
+    format_time(time).chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').chain(['Z']).collect()
+}
+
+/// The moment that [`compact_time`] wrote; `None` for anything else.
+pub fn read_compact_time(text: &str) -> Option<Timestamp> {
+    let read = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let time = read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    u64::try_from(time.as_microsecond()).ok().map(Timestamp).filter(|time| compact_time(*time) == text)
+}
+
 /// A query's keyed hash: 64 bits of BLAKE3 under the gate's own key, in hexadecimal, so that equal
 /// queries can be found without the journal holding them.
 pub fn query_hash(key: &[u8; 32], query: &str) -> String {

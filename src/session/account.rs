@@ -5,7 +5,7 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Reason, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Reason, Verdict, VerdictKind, decide};
 use crate::store::JournalFull;
 use crate::upstream::{Connected, DialError, DialFailed};
 
@@ -123,17 +123,46 @@ impl<'g> Account<'g> {
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
-        self.worker.journal.append(&Record::Exchange(record), clock::now()).await?;
+        if self.worker.journal.append(&Record::Exchange(record), clock::now()).await.is_err() {
+            self.open_on_reserve(asked, decision).await?;
+        }
         self.opened = true;
         self.worker.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Records that a CONNECT is answered before it is decided, and for which fact.
+    /// The journal takes no record: what is essential may pass under a breakglass, on a short record.
+    async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), JournalFull> {
+        let glass = &self.worker.gate.glass;
+        let (breakglass, now) = glass.now();
+        let passes = match &decision.verdict {
+            Verdict::Allow(permit) => permit.passes_on_reserve(breakglass.as_deref(), now),
+            Verdict::Challenge | Verdict::Deny => false,
+        };
+        if !passes {
+            return Err(JournalFull);
+        }
+        let mut record = Box::new(Exchange::new(Event::Open, self.id));
+        record.parent = self.parent.map(|id| id.to_string());
+        record.client = Some(asked.client.address.ip().to_canonical().to_string());
+        record.user = asked.client.user.as_deref().map(Text::from);
+        record.method = Some(asked.head.method().into());
+        record.target = Some(self.describe_target(asked.target));
+        record.verdict = Some(VerdictKind::Allow.as_str());
+        describe_reason(&mut record, &decision.reason);
+        record.breakglass = Some(true);
+        self.worker.journal.append_to_reserve(&Record::Exchange(record), clock::now()).await?;
+        glass.count_passage();
+        Ok(())
+    }
+
+    /// Records that a CONNECT is answered before it is decided, and for which fact. Under a breakglass it may
+    /// go unrecorded: nothing has left yet, and what does needs its own record.
     pub(super) async fn wait(&self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
         let mut record = self.describe(Event::Waiting, policy, asked);
         record.reason = Some("needs_hello".into());
-        self.worker.journal.append(&Record::Exchange(record), clock::now()).await
+        let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
+        recorded.or_else(|full| self.worker.gate.glass.now().0.map(|_| ()).ok_or(full))
     }
 
     /// Opens a tunnel that the gate answers itself until its first request is read and judged.

@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections};
 
+use super::breakglass::Glass;
 use super::tunnels::Tunnels;
 
 /// All that sessions share.
@@ -18,6 +19,7 @@ pub struct Gate {
     pub limits: Limits,
     pub wording: Wording,
     pub counters: Counters,
+    pub glass: Glass,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod body;
+mod breakglass;
 mod connect;
 mod connection;
 mod forward;
@@ -19,6 +20,7 @@ mod tunnel;
 mod tunnels;
 mod why;
 
+pub use breakglass::Glass;
 pub use connection::serve;
 pub use gate::{Admitted, Counters, Gate, InForce, Limits, Wording, Worker};
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use crate::evidence::Record;
 use crate::facts::Timestamp;
 
-use super::journal::{JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
-use super::writer::BATCH_RECORDS_MAX;
+use super::book::BATCH_RECORDS_MAX;
+use super::journal::{Duty, Entry, JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
 
 /// One worker's way to the journal. What its tasks hand in during one turn of their loop goes over
 /// together, and they are told together: a record costs no switch of threads of its own.
@@ -29,7 +29,7 @@ const NOTES_MAX: usize = 256;
 
 #[derive(Default)]
 struct Tray {
-    records: VecDeque<(Vec<u8>, Option<oneshot::Sender<bool>>)>,
+    records: VecDeque<(Entry, Option<oneshot::Sender<bool>>)>,
     /// So many of them somebody waits for.
     waiting: usize,
 }
@@ -52,7 +52,8 @@ impl Desk {
         }
         let urgent = waiting.is_some() && tray.waiting == 0;
         tray.waiting += usize::from(waiting.is_some());
-        tray.records.push_back((record, waiting));
+        let duty = if waiting.is_some() { Duty::Before } else { Duty::After };
+        tray.records.push_back((Entry { members: record, duty }, waiting));
         let count = tray.records.len();
         drop(tray);
         if count == 1 {
@@ -77,6 +78,15 @@ impl Desk {
         }
     }
 
+    /// Hands in the short record of an exchange that passes under a breakglass, as the journal took none of
+    /// it; waits until the reserve has it.
+    ///
+    /// # Errors
+    /// [`JournalFull`]: there is no reserve, or no room in it, and nothing may be forwarded.
+    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+        self.journal.append_to_reserve(record, now).await
+    }
+
     /// Hands in a record that nothing waits for: the end of an exchange. One that is not accepted is
     /// counted, and a gap record tells of it as soon as one can be written.
     pub fn note(&self, record: &Record, now: Timestamp) {
@@ -95,11 +105,11 @@ impl Desk {
     /// Carries what has been handed in, and returns when the journal has taken or refused all of it.
     pub async fn carry(&self) {
         loop {
-            let (records, waiting) = self.tray().take();
-            if records.is_empty() {
+            let (entries, waiting) = self.tray().take();
+            if entries.is_empty() {
                 return;
             }
-            let accepted = self.journal.append_group(records).await.is_ok();
+            let accepted = self.journal.append_group(entries).await.is_ok();
             for sender in waiting.into_iter().flatten() {
                 let _ = sender.send(accepted);
             }
@@ -109,7 +119,7 @@ impl Desk {
 
 impl Tray {
     /// The first records, as many as a batch holds, and who waits for them.
-    fn take(&mut self) -> (Vec<Vec<u8>>, Vec<Option<oneshot::Sender<bool>>>) {
+    fn take(&mut self) -> (Vec<Entry>, Vec<Option<oneshot::Sender<bool>>>) {
         let count = self.records.len().min(BATCH_RECORDS_MAX);
         let (records, waiting): (Vec<_>, Vec<_>) = self.records.drain(..count).unzip();
         self.waiting -= waiting.iter().flatten().count();
@@ -124,15 +134,16 @@ mod tests {
     #[test]
     fn no_more_is_handed_over_at_once_than_a_batch_holds() {
         let (first, last) = (oneshot::channel().0, oneshot::channel().0);
+        let entry = |text: &str, duty| Entry { members: text.as_bytes().to_vec(), duty };
         let mut tray = Tray { waiting: 2, ..Tray::default() };
-        tray.records.push_back((b"first".to_vec(), Some(first)));
-        tray.records.extend((1..BATCH_RECORDS_MAX).map(|_| (Vec::new(), None)));
-        tray.records.push_back((b"last".to_vec(), Some(last)));
+        tray.records.push_back((entry("first", Duty::Before), Some(first)));
+        tray.records.extend((1..BATCH_RECORDS_MAX).map(|_| (entry("", Duty::After), None)));
+        tray.records.push_back((entry("last", Duty::Before), Some(last)));
         let (records, waiting) = tray.take();
         assert_eq!((records.len(), waiting.iter().flatten().count()), (BATCH_RECORDS_MAX, 1));
         assert_eq!(tray.waiting, 1, "whoever waits for the rest is not told yet");
         let (records, waiting) = tray.take();
-        assert_eq!((records, waiting.iter().flatten().count()), (vec![b"last".to_vec()], 1));
+        assert_eq!((records[0].members.as_slice(), waiting.iter().flatten().count()), (&b"last"[..], 1));
         assert_eq!(tray.waiting, 0);
     }
 }

@@ -1,18 +1,20 @@
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
-
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::evidence::{Gap, Record};
+use crate::evidence::{Gap, Outlook, Record, Usage};
 use crate::facts::Timestamp;
 
+use super::book::Book;
+use super::disk::{Disk, SystemDisk};
 use super::segment::{self, Found, OpenError, io_error};
 use super::writer::Writer;
 
@@ -36,6 +38,8 @@ pub struct JournalConfig {
     pub site: Option<String>,
     /// A segment is closed at this size, or when the hour changes.
     pub segment_bytes_max: u64,
+    /// Held on the disk for the time when it is full; 0 for none. See [`Room`].
+    pub reserve_bytes: u64,
 }
 
 /// A record was not accepted: the queue is full, the disk is full, or the journal has ended. The
@@ -44,6 +48,18 @@ pub struct JournalConfig {
 #[error("the record was not accepted")]
 pub struct JournalFull;
 
+/// What the disk has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Room {
+    #[default]
+    Ample,
+    /// It is full, and half of the reserve was given back to it: what was let out before still gets its
+    /// records, and nothing new is let out.
+    LastRecords,
+    /// It is full: no record is taken.
+    None,
+}
+
 /// How the journal is doing, for `status`.
 #[derive(Debug, Clone, Default)]
 pub struct JournalHealth {
@@ -51,25 +67,66 @@ pub struct JournalHealth {
     /// Records that were not accepted.
     pub lost: u64,
     pub last_error: Option<String>,
+    pub room: Room,
+    pub reserve: Option<ReserveHealth>,
+    /// Why there is no reserve, where there is to be one.
+    pub reserve_error: Option<String>,
+}
+
+/// How the reserve is doing.
+#[derive(Debug, Clone, Copy)]
+pub struct ReserveHealth {
+    /// Its room for short records.
+    pub room_bytes: u64,
+    pub used_bytes: u64,
+    /// Records in it that the journal has not taken yet.
+    pub passages: u64,
+    /// Its other half is there, to be given up for the last records.
+    pub has_ballast: bool,
 }
 
 /// Records waiting on one worker's desk, at most; beyond it records are refused. The journal's own
 /// inbox holds twice as many.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
+/// Records on their way to the reserve, at most; beyond it they are refused.
+const PASSAGES_MAX: usize = 1024;
 
-/// Records that are written, or not, together.
+/// Whether a record has to be written before something may pass, or tells of what has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    Before,
+    After,
+}
+
+pub(super) struct Entry {
+    pub(super) members: Vec<u8>,
+    pub(super) duty: Duty,
+}
+
+/// Records that are written, or not, together; of a full disk's last room only those that tell.
 pub(super) struct Group {
-    pub(super) records: Vec<Vec<u8>>,
+    pub(super) entries: Vec<Entry>,
+    /// Whether all were.
+    pub(super) accepted: oneshot::Sender<bool>,
+}
+
+/// The short record of an exchange that passes under a breakglass.
+pub(super) struct Passage {
+    pub(super) members: Vec<u8>,
     pub(super) accepted: oneshot::Sender<bool>,
 }
 
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) groups: VecDeque<Group>,
+    pub(super) passages: VecDeque<Passage>,
     /// Records in `groups`.
     pub(super) waiting: usize,
     pub(super) ended: bool,
     pub(super) health: JournalHealth,
+    pub(super) usage: Usage,
+    /// When the segment that `usage` counts last was begun.
+    pub(super) segment: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -88,40 +145,47 @@ pub struct Journal {
 #[derive(Clone)]
 pub struct JournalHandle {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    data_dir: Arc<Path>,
 }
 
 impl Journal {
-    /// Locks the data directory, mends a torn or damaged tail, and starts the writing thread.
+    /// Locks the data directory, mends a torn or damaged tail, and starts the writing thread. That the disk
+    /// is full is no error: the journal then takes no record until it has room.
     ///
     /// # Errors
     /// The directory cannot be used, others can write to it, another gate writes to it, or the journal is
     /// broken before its end.
     pub fn open(config: JournalConfig) -> Result<Self, OpenError> {
-        let directory = config.data_dir.join("journal");
-        make_private(&config.data_dir)?;
+        Self::open_on(Arc::new(SystemDisk), config)
+    }
+
+    /// The same on another layer of files. The lock, the reserve and what was there before are the
+    /// system's in any case.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, config: JournalConfig) -> Result<Self, OpenError> {
+        let data_dir: Arc<Path> = config.data_dir.as_path().into();
+        let directory = data_dir.join("journal");
+        make_private(&data_dir)?;
         make_private(&directory)?;
-        let lock_path = config.data_dir.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|source| io_error(&lock_path, source))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| OpenError::Locked(config.data_dir.clone()))?;
+        let lock = lock(&data_dir)?;
         let found = segment::recover(&directory)?;
-        let shared = Arc::<Shared>::default();
-        let mut writer = Writer::new(shared.clone(), config, directory.clone(), lock, found.chain)
+        let inbox = Inbox { usage: segment::usage(&directory), ..Inbox::default() };
+        let shared = Arc::new(Shared { inbox: Mutex::new(inbox), arrived: Condvar::new() });
+        let book = Book::new(disk.clone(), &config, directory, found.chain);
+        let terms = (config.durability, config.reserve_bytes);
+        let mut writer = Writer::new(shared.clone(), terms, config.data_dir, lock, book)
             .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
         for gap in gaps(&found) {
-            writer.write_own(&Record::Gap(gap)).map_err(|source| io_error(&directory, source))?;
+            writer.tell(Record::Gap(gap));
         }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
-        Ok(Self { handle: JournalHandle { shared }, thread: Some(thread) })
+        Ok(Self { handle: JournalHandle { shared, disk, data_dir }, thread: Some(thread) })
     }
 
     /// Where records are handed in.
@@ -160,11 +224,11 @@ impl Inbox {
     pub(super) fn take(&mut self, records_max: usize) -> Vec<Group> {
         let (mut count, mut records) = (0, 0);
         for group in &self.groups {
-            if count > 0 && records + group.records.len() > records_max {
+            if count > 0 && records + group.entries.len() > records_max {
                 break;
             }
             count += 1;
-            records += group.records.len();
+            records += group.entries.len();
         }
         self.waiting -= records;
         self.groups.drain(..count).collect()
@@ -181,26 +245,46 @@ impl JournalHandle {
     /// # Errors
     /// [`JournalFull`]: it was not, and nothing may be forwarded.
     pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
-        self.append_group(vec![record.encode(now)]).await
+        self.append_group(vec![Entry { members: record.encode(now), duty: Duty::Before }]).await
     }
 
-    /// The same for several, encoded already and no more than a batch holds: all are accepted, or none.
-    pub(super) async fn append_group(&self, records: Vec<Vec<u8>>) -> Result<(), JournalFull> {
+    /// The same for several, encoded already and no more than a batch holds: all are accepted, or at most
+    /// those that tell of what has passed.
+    pub(super) async fn append_group(&self, entries: Vec<Entry>) -> Result<(), JournalFull> {
         let (accepted, receiver) = oneshot::channel();
-        self.submit(Group { records, accepted })?;
-        match receiver.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(JournalFull),
+        self.submit(Group { entries, accepted })?;
+        is_accepted(receiver).await
+    }
+
+    /// Hands the short record of a passage in and waits until the reserve has it, synced to the disk.
+    ///
+    /// # Errors
+    /// [`JournalFull`]: there is no reserve, or no room in it, and nothing may be forwarded.
+    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+        let (accepted, receiver) = oneshot::channel();
+        self.submit_passage(Passage { members: record.encode(now), accepted })?;
+        is_accepted(receiver).await
+    }
+
+    fn submit_passage(&self, passage: Passage) -> Result<(), JournalFull> {
+        let mut inbox = self.inbox();
+        if inbox.ended || inbox.passages.len() >= PASSAGES_MAX {
+            return Err(JournalFull);
         }
+        inbox.passages.push_back(passage);
+        drop(inbox);
+        self.shared.arrived.notify_one();
+        Ok(())
     }
 
     fn submit(&self, group: Group) -> Result<(), JournalFull> {
         let mut inbox = self.inbox();
-        if inbox.ended || inbox.waiting + group.records.len() > 2 * QUEUE_RECORDS_MAX {
-            inbox.health.lost += group.records.len() as u64;
+        let count = group.entries.len();
+        if inbox.ended || inbox.waiting + count > 2 * QUEUE_RECORDS_MAX {
+            inbox.health.lost += count as u64;
             return Err(JournalFull);
         }
-        inbox.waiting += group.records.len();
+        inbox.waiting += count;
         inbox.groups.push_back(group);
         let first = inbox.groups.len() == 1;
         drop(inbox);
@@ -218,6 +302,33 @@ impl JournalHandle {
     /// How the journal is doing.
     pub fn health(&self) -> JournalHealth {
         self.inbox().health.clone()
+    }
+
+    /// How long the disk lasts at the pace of the last days.
+    ///
+    /// # Errors
+    /// The system does not say how much is free.
+    pub fn outlook(&self, now: Timestamp) -> io::Result<Outlook> {
+        let free_bytes = self.disk.free_bytes(&self.data_dir)?;
+        Ok(Outlook { free_bytes, bytes_per_day: self.inbox().usage.bytes_per_day(now) })
+    }
+}
+
+async fn is_accepted(receiver: oneshot::Receiver<bool>) -> Result<(), JournalFull> {
+    match receiver.await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(JournalFull),
+    }
+}
+
+/// Keeps a second process out: it would fork the chain. The directory itself is locked, not a file in
+/// it, which somebody could remove.
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let directory = File::open(data_dir).map_err(|source| io_error(data_dir, source))?;
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(Errno::WOULDBLOCK) => Err(OpenError::Locked(data_dir.into())),
+        Err(error) => Err(io_error(data_dir, error.into())),
     }
 }
 
@@ -268,6 +379,7 @@ mod tests {
             gate: "g".to_owned(),
             site: None,
             segment_bytes_max: u64::MAX,
+            reserve_bytes: 0,
         })?;
         journal.close().unwrap();
         Ok(())
@@ -283,7 +395,6 @@ mod tests {
         let data_dir = directory.path().join("data");
         open(&data_dir).unwrap();
         assert_eq!((mode(&data_dir), mode(&data_dir.join("journal"))), (0o700, 0o700));
-        assert_eq!(mode(&data_dir.join("lock")), 0o600);
         let segments = segment::list(&data_dir.join("journal")).unwrap();
         assert_eq!(segments.iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600]);
     }

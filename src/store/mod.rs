@@ -3,13 +3,20 @@
 //! In: records. Out: the word that a record is accepted, which must be had before anything is
 //! forwarded. One thread writes, another waits for the disk; a lock on the data directory keeps a second process out. It never
 //! judges what it writes.
+//!
+//! `writer` is the thread that writes, `book` the lines on the disk, `reserve` the space held for the time
+//! when the disk is full, `desk` a worker's way in, and `disk` what is asked of a file system.
 
+mod book;
 mod desk;
+mod disk;
 mod journal;
+mod reserve;
 mod segment;
 mod syncer;
 mod writer;
 
 pub use desk::Desk;
-pub use journal::{Durability, Journal, JournalConfig, JournalFull, JournalHandle, JournalHealth};
+pub use disk::{Disk, DiskFile, SystemDisk};
+pub use journal::{Durability, Journal, JournalConfig, JournalFull, JournalHandle, JournalHealth, ReserveHealth, Room};
 pub use segment::{Damaged, Found, OpenError, VerifyReport, verify};

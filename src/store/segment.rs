@@ -1,9 +1,10 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::evidence::{Break, Chain, Verifier};
+use crate::evidence::{Break, Chain, Usage, Verifier, compact_time, read_compact_time};
+use crate::facts::Timestamp;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +62,20 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-pub(super) fn name(first_seq: u64, time: &str) -> String {
-    let time: String = time.chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
-    format!("{first_seq:014}-{time}Z.jsonl")
+pub(super) fn name(first_seq: u64, begun: Timestamp) -> String {
+    format!("{first_seq:014}-{}.jsonl", compact_time(begun))
+}
+
+/// When each segment was begun, by its name, and how long it is; oldest first.
+pub(super) fn usage(directory: &Path) -> Usage {
+    let mut usage = Usage::default();
+    for path in list(directory).unwrap_or_default() {
+        let begun = path.file_stem().and_then(|stem| read_compact_time(stem.to_str()?.split_once('-')?.1));
+        if let (Some(begun), Ok(found)) = (begun, std::fs::metadata(&path)) {
+            usage.begin(begun, found.len());
+        }
+    }
+    usage
 }
 
 /// Reads the journal to its end and cuts off what a loss of power left there: an unfinished last
@@ -238,17 +250,6 @@ impl Lines {
         self.torn_bytes = self.line.len() as u64;
         Ok(None)
     }
-}
-
-/// Makes a new segment file, its owner's alone, and its directory entry durable.
-pub(super) fn create(directory: &Path, name: &str) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(directory.join(name))?;
-    File::open(directory)?.sync_all()?;
-    Ok(file)
-}
-
-pub(super) fn write_whole(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::disk::DiskFile;
+
 /// A thread that waits for the disk, so that the one that writes does not.
 pub(super) struct Syncer {
     /// Taken when the thread is to end.
-    requests: Option<SyncSender<File>>,
+    requests: Option<SyncSender<Box<dyn DiskFile>>>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
@@ -37,7 +38,7 @@ impl Syncer {
     }
 
     /// Begins to sync what has been written to this file; only while none is under way.
-    pub(super) fn begin(&self, file: &File) -> io::Result<()> {
+    pub(super) fn begin(&self, file: &dyn DiskFile) -> io::Result<()> {
         let file = file.try_clone()?;
         self.state.busy.store(true, Ordering::Release);
         let sent = self.requests.as_ref().is_some_and(|requests| requests.try_send(file).is_ok());
@@ -71,9 +72,9 @@ impl Drop for Syncer {
     }
 }
 
-fn run(requests: &Receiver<File>, state: &State, done: &impl Fn()) {
+fn run(requests: &Receiver<Box<dyn DiskFile>>, state: &State, done: &impl Fn()) {
     while let Ok(file) = requests.recv() {
-        if let Err(error) = file.sync_data() {
+        if let Err(error) = file.sync() {
             *state.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
         state.busy.store(false, Ordering::Release);

@@ -1,80 +1,71 @@
-use std::fs::{self, File};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::evidence::{Admin, Batch, Chain, Gap, Record, Segment, Source, Text, format_time};
+use crate::evidence::{Admin, Gap, Health, Record};
 
-use super::journal::{Durability, Group, JournalConfig, JournalHealth, Shared};
-use super::segment;
+use super::book::{BATCH_RECORDS_MAX, Book};
+use super::journal::{Durability, Duty, Group, JournalHealth, Passage, ReserveHealth, Room, Shared};
+use super::reserve::Reserve;
 use super::syncer::Syncer;
 
-/// A group is synced when it holds this many records, or after this long. No `batch` record says more.
-pub(super) const BATCH_RECORDS_MAX: usize = 1024;
+/// A group is synced when it holds a batch of records, or after this long.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
 const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX as u64;
-/// What one turn writes at most: records of the inbox, and the gate's own: two gaps, the opening of a
+/// What one turn writes at most: records of the inbox, and the gate's own: some gaps, the opening of a
 /// segment, and the batches that were full before, within and behind.
-const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8;
-
-struct OpenSegment {
-    file: File,
-    /// The length of its whole lines.
-    bytes: u64,
-    /// Behind them stands part of a write that failed.
-    torn: bool,
-    hour: u64,
-}
-
-impl OpenSegment {
-    /// Cuts off what a failed write left.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.bytes)?;
-            self.torn = false;
-        }
-        Ok(())
-    }
-}
+const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8 + UNTOLD_MAX as u64;
+/// How often a full disk is looked at.
+const PROBE: Duration = Duration::from_secs(1);
+/// So much must be free beyond the ballast before a disk that was full counts as having room.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
+/// Records of the journal's own that wait to be written; beyond it the oldest is dropped.
+const UNTOLD_MAX: usize = 16;
 
 /// The one that writes: a thread of its own, which alone knows the chain.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    config: JournalConfig,
-    directory: PathBuf,
+    durability: Durability,
+    data_dir: PathBuf,
     /// Held for as long as the writer lives: a second process would fork the chain.
     _lock: File,
-    open: Option<OpenSegment>,
-    /// A segment that could not be begun, and not yet be removed.
-    leftover: Option<PathBuf>,
-    chain: Chain,
-    /// Records since the last `batch` record, a segment's opening among them.
-    in_batch: u64,
-    /// Records that no sync has begun for.
-    unsynced: u64,
+    book: Book,
+    syncer: Syncer,
+    /// How long the reserve is to be; 0 for none.
+    reserve_bytes: u64,
+    reserve: Option<Reserve>,
+    room: Room,
+    probed: Instant,
     /// Records that the sync under way is for, while there is one.
     in_sync: u64,
     first_unsynced: Option<Instant>,
-    scratch: Vec<u8>,
-    line: Vec<u8>,
-    /// What stands on each line: who keeps the journal.
-    source: Vec<u8>,
     /// So many lost records a gap record has told of.
     lost_told: u64,
-    syncer: Syncer,
+    /// What the journal itself has to say, as soon as it can be written.
+    untold: VecDeque<Record>,
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Turn {
+    groups: Vec<Group>,
+    passages: Vec<Passage>,
+    ended: bool,
 }
 
 impl Writer {
-    /// Ready to write after `chain`; the thread that syncs is started.
+    /// Ready to write behind the book's end; the thread that syncs is started.
     pub(super) fn new(
         shared: Arc<Shared>,
-        config: JournalConfig,
-        directory: PathBuf,
+        (durability, reserve_bytes): (Durability, u64),
+        data_dir: PathBuf,
         lock: File,
-        chain: Chain,
+        book: Book,
     ) -> io::Result<Self> {
         let bell = shared.clone();
         let syncer = Syncer::start(move || {
@@ -82,26 +73,24 @@ impl Writer {
             drop(bell.inbox.lock().unwrap_or_else(PoisonError::into_inner));
             bell.arrived.notify_one();
         })?;
-        let source =
-            Source { gate: config.gate.as_str().into(), site: config.site.as_deref().map(Text::from) }.encode();
-        Ok(Self {
+        let mut writer = Self {
             shared,
-            config,
-            directory,
+            durability,
+            data_dir,
             _lock: lock,
-            open: None,
-            leftover: None,
-            chain,
-            in_batch: 0,
-            unsynced: 0,
+            book,
+            syncer,
+            reserve_bytes,
+            reserve: None,
+            room: Room::Ample,
+            probed: Instant::now(),
             in_sync: 0,
             first_unsynced: None,
-            scratch: Vec::new(),
-            line: Vec::new(),
-            source,
             lost_told: 0,
-            syncer,
-        })
+            untold: VecDeque::new(),
+        };
+        writer.open_reserve();
+        Ok(writer)
     }
 
     /// Writes until the inbox has ended.
@@ -109,16 +98,21 @@ impl Writer {
     /// # Errors
     /// The closing record could not be written, or what is written last not be synced.
     pub(super) fn run(mut self) -> io::Result<()> {
+        self.absorb();
         loop {
-            let (groups, ended) = self.wait();
-            if ended {
+            let turn = self.wait();
+            if turn.ended {
                 return self.close();
             }
-            if !groups.is_empty() {
-                self.write_groups(groups);
+            self.probe();
+            if !turn.groups.is_empty() {
+                self.write_groups(turn.groups);
+            }
+            if !turn.passages.is_empty() {
+                self.write_passages(turn.passages);
             }
             let _ = self.tell_failed_sync();
-            if self.config.durability == Durability::Batch && self.due() && !self.syncer.busy() {
+            if self.durability == Durability::Batch && self.due() && !self.syncer.busy() {
                 self.begin_sync();
             }
         }
@@ -126,7 +120,7 @@ impl Writer {
 
     fn due(&self) -> bool {
         let old = self.first_unsynced.is_some_and(|since| since.elapsed() >= BATCH_DELAY);
-        old || self.unsynced >= BATCH_RECORDS_MAX as u64
+        old || self.book.unsynced >= BATCH_RECORDS_MAX as u64
     }
 
     fn close(mut self) -> io::Result<()> {
@@ -134,8 +128,9 @@ impl Writer {
         self.syncer.end();
         let synced = self.tell_failed_sync();
         self.tell_losses();
+        self.absorb();
         let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
-        let closed = self.write_own(&closing).and_then(|()| self.sync());
+        let closed = self.write_own(&closing).and_then(|()| self.book.sync());
         if let Err(error) = &closed {
             self.fail(error);
         }
@@ -146,217 +141,163 @@ impl Writer {
     fn tell_failed_sync(&mut self) -> io::Result<()> {
         let Some(error) = self.syncer.take_failure() else { return Ok(()) };
         self.fail(&error);
-        self.tell_gap("sync_failed", &error.to_string());
+        self.tell(Record::Gap(Gap { cause: "sync_failed", detail: error.to_string().as_str().into(), bytes: None }));
         Err(error)
     }
 
-    /// Waits for records, the end, or the moment at which a sync can and must begin. The end is told
-    /// when nothing waits any more.
-    fn wait(&self) -> (Vec<Group>, bool) {
+    /// Waits for records, the end, or the moment at which something falls due. The end is told when
+    /// nothing waits any more.
+    fn wait(&self) -> Turn {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if inbox.groups.is_empty() && inbox.ended {
-                return (Vec::new(), true);
+            let passages: Vec<_> = inbox.passages.drain(..).collect();
+            if inbox.groups.is_empty() && passages.is_empty() && inbox.ended {
+                return Turn { ended: true, ..Turn::default() };
             }
-            if !inbox.groups.is_empty() && !self.stalled() {
-                return (inbox.take(BATCH_RECORDS_MAX), false);
+            let writes = !inbox.groups.is_empty() && !self.stalled();
+            if writes || !passages.is_empty() {
+                let groups = if writes { inbox.take(BATCH_RECORDS_MAX) } else { Vec::new() };
+                return Turn { groups, passages, ended: false };
             }
-            // Strict syncs with each group; otherwise a sync under way rings the bell when it has ended.
-            let limit = match self.first_unsynced {
-                Some(since) if self.config.durability == Durability::Batch && !self.syncer.busy() => {
-                    Some(BATCH_DELAY.saturating_sub(since.elapsed()))
-                }
-                Some(_) | None => None,
-            };
             let arrived = &self.shared.arrived;
-            inbox = match limit {
-                Some(Duration::ZERO) => return (Vec::new(), false),
+            inbox = match self.patience() {
+                Some(Duration::ZERO) => return Turn::default(),
                 Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
                 None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
+    /// How long nothing falls due. Strict syncs with each group; otherwise a sync under way rings the bell
+    /// when it has ended.
+    fn patience(&self) -> Option<Duration> {
+        let sync = match self.first_unsynced {
+            Some(since) if self.durability == Durability::Batch && !self.syncer.busy() => {
+                Some(BATCH_DELAY.saturating_sub(since.elapsed()))
+            }
+            Some(_) | None => None,
+        };
+        let probe = self.probes().then(|| PROBE.saturating_sub(self.probed.elapsed()));
+        match (sync, probe) {
+            (Some(sync), Some(probe)) => Some(sync.min(probe)),
+            (sync, probe) => sync.or(probe),
+        }
+    }
+
     /// Whether another turn could write further ahead of the sync under way than is allowed.
     fn stalled(&self) -> bool {
-        self.syncer.busy() && self.in_sync + self.unsynced + TURN_RECORDS_MAX > AHEAD_RECORDS_MAX
+        self.syncer.busy() && self.in_sync + self.book.unsynced + TURN_RECORDS_MAX > AHEAD_RECORDS_MAX
     }
 
+    /// Writes what may be written: everything while there is room; of a full disk's last room only what
+    /// tells of exchanges that were let out before.
     fn write_groups(&mut self, groups: Vec<Group>) {
-        let records = || groups.iter().flat_map(|group| &group.records);
-        let count = records().count() as u64;
-        self.tell_losses();
-        let written = self.try_write(records().map(Vec::as_slice));
-        let done = match (written, self.config.durability) {
-            (Ok(()), Durability::Strict) => self.sync_with_batch_line(),
-            (written, _) => written,
-        };
-        let accepted = done.is_ok();
-        match done {
-            Ok(()) => self.health(|health| {
-                health.records += count;
-                health.last_error = None;
-            }),
-            Err(error) => {
-                self.fail(&error);
-                self.health(|health| health.lost += count);
+        let entries = || groups.iter().flat_map(|group| &group.entries);
+        let mut written = 0;
+        let mut all = false;
+        if self.room == Room::Ample {
+            self.tell_losses();
+            match self.try_write(entries().map(|entry| entry.members.as_slice())) {
+                Ok(()) => (written, all) = (entries().count(), true),
+                Err(error) => self.out_of_room(&error),
             }
+        }
+        if self.room == Room::LastRecords {
+            let notes = || entries().filter(|entry| entry.duty == Duty::After).map(|entry| entry.members.as_slice());
+            match self.try_write(notes()) {
+                Ok(()) => written = notes().count(),
+                Err(error) => self.out_of_room(&error),
+            }
+        }
+        let lost = entries().count() - written;
+        self.health(|health| {
+            health.records += written as u64;
+            health.lost += lost as u64;
+        });
+        if all {
+            self.wrote();
         }
         for group in groups {
-            let _ = group.accepted.send(accepted);
+            let _ = group.accepted.send(all);
         }
     }
 
-    /// Says in the journal how many records it did not get, as soon as it can be said.
-    fn tell_losses(&mut self) {
-        let mut lost = 0;
-        self.health(|health| lost = health.lost);
-        let untold = lost - self.lost_told;
-        if untold > 0 && self.tell_gap("records_lost", &format!("{untold} records were not accepted")) {
-            self.lost_told = lost;
-        }
-    }
-
-    fn tell_gap(&mut self, cause: &'static str, detail: &str) -> bool {
-        let gap = Record::Gap(Gap { cause, detail: detail.into(), bytes: None });
-        self.write_own(&gap).is_ok()
-    }
-
-    /// Writes records whole or not at all, in a new segment where one is due.
+    /// Writes records, all or none; with strict durability they are synced when this returns.
     fn try_write<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        self.rotate()?;
-        self.write_lines(records)
-    }
-
-    /// Writes to the open segment, with a `batch` record between wherever one is full: what a failed
-    /// write left behind is cut off again, now or before the next write.
-    fn write_lines<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        let before = (self.chain, self.in_batch);
-        self.scratch.clear();
-        for members in records {
-            if self.in_batch >= BATCH_RECORDS_MAX as u64 {
-                let batch = self.batch_record();
-                self.encode_line(&batch);
-                self.in_batch = 0;
-            }
-            self.encode_line(members);
-            self.in_batch += 1;
-        }
-        let written = self.write_scratch();
-        if written.is_err() {
-            (self.chain, self.in_batch) = before;
-            return written;
-        }
-        self.unsynced += self.chain.seq - before.0.seq;
-        self.first_unsynced.get_or_insert_with(Instant::now);
-        Ok(())
-    }
-
-    fn encode_line(&mut self, members: &[u8]) {
-        self.line.clear();
-        self.line.extend_from_slice(&self.source);
-        self.line.extend_from_slice(members);
-        self.chain.append(&self.line, &mut self.scratch);
-    }
-
-    fn write_scratch(&mut self) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Err(io::Error::other("no open segment")) };
-        open.mend()?;
-        if let Err(error) = segment::write_whole(&mut open.file, &self.scratch) {
-            open.torn = true;
-            // If this fails, it is tried again before the next write.
-            let _ = open.mend();
-            return Err(error);
-        }
-        open.bytes += self.scratch.len() as u64;
-        Ok(())
-    }
-
-    fn batch_record(&self) -> Vec<u8> {
-        let batch = Record::Batch(Batch { records: self.in_batch, chain: self.chain.hash_hex() });
-        batch.encode(clock::now())
-    }
-
-    /// Writes the `batch` record for what stands before it; never in a new segment.
-    fn close_batch(&mut self) -> io::Result<()> {
-        if self.in_batch == 0 || self.open.is_none() {
+        let mut records = records.peekable();
+        if records.peek().is_none() {
             return Ok(());
         }
-        let before = self.chain;
-        let batch = self.batch_record();
-        self.scratch.clear();
-        self.encode_line(&batch);
-        let written = self.write_scratch();
-        if written.is_err() {
-            self.chain = before;
-            return written;
-        }
-        self.in_batch = 0;
-        self.unsynced += 1;
-        Ok(())
+        let written = self.book.write(records);
+        let done = match (written, self.durability) {
+            (Ok(()), Durability::Strict) => self.book.sync_with_batch_line().inspect_err(|_| self.book.retreat()),
+            (written, Durability::Strict | Durability::Batch) => written,
+        };
+        self.first_unsynced = match self.book.unsynced {
+            0 => None,
+            _ => self.first_unsynced.or_else(|| Some(Instant::now())),
+        };
+        self.note_growth();
+        done.inspect_err(|error| self.fail(error))
     }
 
-    pub(super) fn write_own(&mut self, record: &Record) -> io::Result<()> {
+    fn write_own(&mut self, record: &Record) -> io::Result<()> {
         let members = record.encode(clock::now());
         self.try_write(std::iter::once(members.as_slice()))
     }
 
-    /// Opens a new segment at the first record, at a new hour, and at the size bound.
-    fn rotate(&mut self) -> io::Result<()> {
-        let now = clock::now();
-        let hour = now.0 / 3_600_000_000;
-        let stays = |open: &OpenSegment| open.hour == hour && open.bytes < self.config.segment_bytes_max;
-        if self.open.as_ref().is_some_and(stays) {
-            return Ok(());
-        }
-        if let Some(open) = &mut self.open {
-            // Behind a torn line there must be no other segment.
-            open.mend()?;
-            // It is said with the next batch if it cannot be said here.
-            let _ = self.close_batch();
-            self.sync()?;
-        }
-        self.remove_leftover()?;
-        let name = segment::name(self.chain.seq + 1, &format_time(now));
-        let mut file = segment::create(&self.directory, &name)?;
-        let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
-        let mut line = Vec::new();
-        let mut chain = self.chain;
-        chain.append(&[self.source.as_slice(), &opening.encode(now)].concat(), &mut line);
-        if let Err(error) = segment::write_whole(&mut file, &line) {
-            self.leftover = Some(self.directory.join(name));
-            let _ = self.remove_leftover();
-            return Err(error);
-        }
-        self.chain = chain;
-        self.in_batch += 1;
-        self.unsynced += 1;
-        self.open = Some(OpenSegment { file, bytes: line.len() as u64, torn: false, hour });
-        Ok(())
+    /// Records are written: what had failed before is over, and what waited for it is told.
+    fn wrote(&mut self) {
+        self.health(|health| health.last_error = None);
+        self.absorb();
     }
 
-    fn remove_leftover(&mut self) -> io::Result<()> {
-        if let Some(path) = &self.leftover {
-            fs::remove_file(path)?;
-            self.leftover = None;
+    /// Has something written as soon as it can be.
+    pub(super) fn tell(&mut self, record: Record) {
+        if self.untold.len() >= UNTOLD_MAX {
+            self.untold.pop_front();
         }
-        Ok(())
+        self.untold.push_back(record);
+        if self.room == Room::Ample {
+            self.tell_losses();
+        }
+    }
+
+    /// Writes what waits to be told, and how many records the journal did not get.
+    fn tell_losses(&mut self) {
+        while let Some(record) = self.untold.pop_front() {
+            if self.write_own(&record).is_err() {
+                self.untold.push_front(record);
+                return;
+            }
+        }
+        let mut lost = 0;
+        self.health(|health| lost = health.lost);
+        let untold = lost - self.lost_told;
+        if untold > 0 {
+            let detail = format!("{untold} records were not accepted");
+            let gap = Record::Gap(Gap { cause: "records_lost", detail: detail.as_str().into(), bytes: None });
+            if self.write_own(&gap).is_ok() {
+                self.lost_told = lost;
+            }
+        }
     }
 
     /// Closes the batch and lets the other thread wait for the disk. Where the `batch` record finds no
     /// room, what was accepted is synced all the same, and a later one counts it.
     fn begin_sync(&mut self) {
-        if let Err(error) = self.close_batch() {
+        if let Err(error) = self.book.close_batch() {
             self.fail(&error);
         }
-        let Some(open) = &self.open else {
+        self.note_growth();
+        let Some(open) = &self.book.open else {
             self.first_unsynced = None;
             return;
         };
-        match self.syncer.begin(&open.file) {
+        match self.syncer.begin(open.file.as_ref()) {
             Ok(()) => {
-                self.in_sync = self.unsynced;
-                self.unsynced = 0;
+                self.in_sync = self.book.unsynced;
+                self.book.unsynced = 0;
                 self.first_unsynced = None;
             }
             Err(error) => {
@@ -367,26 +308,149 @@ impl Writer {
         }
     }
 
-    fn sync_with_batch_line(&mut self) -> io::Result<()> {
-        self.close_batch()?;
-        self.sync()
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if let Some(open) = &self.open {
-            open.file.sync_data()?;
-        }
-        self.unsynced = 0;
-        self.first_unsynced = None;
-        Ok(())
-    }
-
     fn health(&self, change: impl FnOnce(&mut JournalHealth)) {
         change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).health);
     }
 
     fn fail(&self, error: &io::Error) {
         self.health(|health| health.last_error = Some(error.to_string()));
+    }
+
+    fn note_growth(&self) {
+        let Some(open) = &self.book.open else { return };
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.segment != Some(open.begun) {
+            inbox.segment = Some(open.begun);
+            inbox.usage.begin(open.begun, open.bytes);
+        }
+        inbox.usage.grown_to(open.bytes);
+    }
+}
+
+/// A full disk, and the reserve that is held for it.
+impl Writer {
+    fn open_reserve(&mut self) {
+        if self.reserve_bytes > 0 && self.reserve.is_none() {
+            match Reserve::open(&self.data_dir, self.reserve_bytes) {
+                Ok(reserve) => self.reserve = Some(reserve),
+                Err(error) => self.health(|health| health.reserve_error = Some(error.to_string())),
+            }
+        }
+        self.tell_health();
+    }
+
+    /// A write has failed: if that is for want of room, the ballast makes some for the last records.
+    fn out_of_room(&mut self, error: &io::Error) {
+        if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return;
+        }
+        let first = self.room == Room::Ample;
+        let released = first && self.reserve.as_mut().is_some_and(Reserve::release);
+        self.room = if released { Room::LastRecords } else { Room::None };
+        self.probed = Instant::now();
+        self.tell_health();
+        if released {
+            let detail = "the disk is full: the reserve is given up for the last records, and nothing new is let out";
+            let full = Record::Health(Health { subject: "disk", level: "full", detail: detail.into() });
+            let _ = self.write_own(&full);
+        }
+    }
+
+    /// Whether the disk is to be looked at now and then.
+    fn probes(&self) -> bool {
+        self.room != Room::Ample
+            || match &self.reserve {
+                Some(reserve) => reserve.missing() > 0,
+                None => self.reserve_bytes > 0,
+            }
+    }
+
+    /// Looks whether a full disk has room again; the reserve is made whole before anything else.
+    fn probe(&mut self) {
+        if !self.probes() || self.probed.elapsed() < PROBE {
+            return;
+        }
+        self.probed = Instant::now();
+        let missing = self.reserve.as_ref().map_or(self.reserve_bytes, Reserve::missing);
+        let Ok(free) = self.book.disk.free_bytes(&self.data_dir) else { return };
+        if free < missing + ROOM_BYTES_MIN {
+            return;
+        }
+        if let Some(reserve) = &mut self.reserve {
+            let _ = reserve.refill();
+        }
+        self.open_reserve();
+        if self.room == Room::Ample {
+            return;
+        }
+        self.room = Room::Ample;
+        self.tell_health();
+        self.tell_losses();
+        let detail = "the disk has room again, and records are taken";
+        if self.write_own(&Record::Health(Health { subject: "disk", level: "ample", detail: detail.into() })).is_ok() {
+            self.wrote();
+        }
+    }
+
+    /// Writes the short records of exchanges that pass under a breakglass to the reserve.
+    fn write_passages(&mut self, passages: Vec<Passage>) {
+        let (records, waiting): (Vec<_>, Vec<_>) =
+            passages.into_iter().map(|passage| (passage.members, passage.accepted)).unzip();
+        let chain = self.book.chain;
+        let written = match &mut self.reserve {
+            Some(reserve) => reserve.write(&records, chain, clock::now()).is_ok(),
+            None => false,
+        };
+        if written {
+            self.tell_health();
+        }
+        for accepted in waiting {
+            let _ = accepted.send(written);
+        }
+    }
+
+    /// Takes the records of the reserve into the journal, as soon as it can be written. If the gate dies
+    /// in between they are taken twice, under the same ids.
+    fn absorb(&mut self) {
+        let Some(reserve) = self.reserve.as_ref().filter(|reserve| reserve.passages() > 0) else { return };
+        let Ok(records) = reserve.records() else { return };
+        let passages = records.len();
+        let detail = format!(
+            "no full record could be written while a breakglass held: {passages} short ones of the reserve follow, \
+             and what came of their exchanges may be missing"
+        );
+        let gap = Record::Gap(Gap { cause: "breakglass", detail: detail.as_str().into(), bytes: None });
+        let gap = gap.encode(clock::now());
+        let taken = self.try_write(std::iter::once(&gap).chain(&records).map(Vec::as_slice));
+        if let Err(error) = taken.and_then(|()| self.book.sync()) {
+            self.out_of_room(&error);
+            return;
+        }
+        self.health(|health| health.records += passages as u64);
+        if let Some(Err(error)) = self.reserve.as_mut().map(Reserve::clear) {
+            // What cannot be cleared would be taken again and again.
+            (self.reserve, self.reserve_bytes) = (None, 0);
+            self.health(|health| health.reserve_error = Some(error.to_string()));
+        }
+        self.tell_health();
+    }
+
+    /// Lets whoever asks know how the disk and the reserve stand.
+    fn tell_health(&self) {
+        let room = self.room;
+        let reserve = self.reserve.as_ref().map(|reserve| ReserveHealth {
+            room_bytes: reserve.room(),
+            used_bytes: reserve.used(),
+            passages: reserve.passages(),
+            has_ballast: reserve.has_ballast(),
+        });
+        self.health(|health| {
+            health.room = room;
+            if reserve.is_some() {
+                health.reserve_error = None;
+            }
+            health.reserve = reserve;
+        });
     }
 }
 

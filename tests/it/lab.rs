@@ -18,6 +18,7 @@
 //! ```
 
 mod browser;
+mod disk;
 mod evidence;
 mod internet;
 mod network;

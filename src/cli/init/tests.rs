@@ -106,7 +106,11 @@ fn every_number_shows_its_bounds() {
         let high: u64 = after.split(['.', ' ']).next().unwrap().parse().unwrap();
         let accepted = |number: u64| read_alone(&setting.section, &format!("{} = {number}", setting.key)).is_ok();
         assert!(accepted(low) && accepted(high), "{}: {low} to {high}", setting.key);
-        assert!(!accepted(low - 1) && !accepted(high + 1), "{}: {low} to {high} and no further", setting.key);
+        assert!(
+            low.checked_sub(1).is_none_or(|less| !accepted(less)) && !accepted(high + 1),
+            "{}: {low} to {high} and no further",
+            setting.key
+        );
     }
     assert!(numbers > 8);
 }

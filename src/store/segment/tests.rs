@@ -1,5 +1,8 @@
 use super::*;
 
+/// 2026-01-01, midnight.
+const JANUARY: Timestamp = Timestamp(1_767_225_600_000_000);
+
 /// A segment of these kinds of records behind `chain`, one line each.
 fn lines(chain: &mut Chain, kinds: &[&str]) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
@@ -17,7 +20,7 @@ fn lines(chain: &mut Chain, kinds: &[&str]) -> Vec<Vec<u8>> {
 
 fn written(lines: &[Vec<u8>]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(name(1, "2026-01-01T00:00:00Z"));
+    let path = directory.path().join(name(1, JANUARY));
     std::fs::write(&path, lines.concat()).unwrap();
     (directory, path)
 }
@@ -76,7 +79,7 @@ fn damage_before_a_batch_is_no_loss_of_power() {
 fn a_last_segment_damaged_from_its_first_line_on_is_put_aside_whole() {
     let mut chain = Chain::start();
     let (directory, _) = written(&lines(&mut chain, &["exchange", "batch"]));
-    let path = directory.path().join(name(4, "2026-01-01T01:00:00Z"));
+    let path = directory.path().join(name(4, Timestamp(JANUARY.0 + 3_600_000_000)));
     let mut bytes = lines(&mut chain, &["exchange", "exchange"]).concat();
     bytes[..200].fill(0);
     std::fs::write(&path, &bytes).unwrap();
@@ -96,4 +99,14 @@ fn an_unfinished_last_line_is_torn_and_not_damaged() {
         assert_eq!((found.chain.seq, found.torn_bytes), (2, tail.len() as u64));
         assert!(found.damaged.is_empty());
     }
+}
+
+#[test]
+fn the_name_of_a_segment_tells_when_it_was_begun() {
+    assert_eq!(name(1, JANUARY), "00000000000001-20260101T000000Z.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(name(1, JANUARY)), [0; 1000]).unwrap();
+    std::fs::write(directory.path().join("notes.jsonl"), [0; 5000]).unwrap();
+    let now = Timestamp(JANUARY.0 + 2 * 3_600_000_000);
+    assert_eq!(usage(directory.path()).bytes_per_day(now), Some(12_000));
 }

@@ -1,13 +1,25 @@
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::evidence::Chain;
+
+use super::super::disk::{Disk, DiskFile, SystemDisk};
+use super::super::journal::{Entry, JournalConfig};
+use super::super::segment;
 use super::*;
 
 /// A writer of a new journal, and where it writes.
 fn writer(durability: Durability) -> (tempfile::TempDir, Writer) {
+    writer_on(Arc::new(SystemDisk), durability, 0)
+}
+
+fn writer_on(disk: Arc<dyn Disk>, durability: Durability, reserve_bytes: u64) -> (tempfile::TempDir, Writer) {
     let directory = tempfile::tempdir().unwrap();
     let config = JournalConfig {
         data_dir: directory.path().into(),
@@ -15,16 +27,26 @@ fn writer(durability: Durability) -> (tempfile::TempDir, Writer) {
         gate: "g".to_owned(),
         site: None,
         segment_bytes_max: u64::MAX,
+        reserve_bytes,
     };
     let journal = directory.path().join("journal");
     fs::create_dir(&journal).unwrap();
-    let lock = File::create(directory.path().join("lock")).unwrap();
-    let writer = Writer::new(Arc::default(), config, journal, lock, Chain::start()).unwrap();
+    let lock = File::open(directory.path()).unwrap();
+    let book = Book::new(disk, &config, journal, Chain::start());
+    let writer = Writer::new(Arc::default(), (durability, reserve_bytes), config.data_dir, lock, book).unwrap();
     (directory, writer)
 }
 
+/// So many records that something waits for, and so many that tell of what has passed.
+fn mixed(before: usize, after: usize) -> (Group, oneshot::Receiver<bool>) {
+    let entry = |duty| Entry { members: b"\"kind\":\"exchange\"".to_vec(), duty };
+    let entries = (0..before).map(|_| entry(Duty::Before)).chain((0..after).map(|_| entry(Duty::After))).collect();
+    let (accepted, receiver) = oneshot::channel();
+    (Group { entries, accepted }, receiver)
+}
+
 fn group(records: usize) -> Group {
-    Group { records: vec![b"\"kind\":\"exchange\"".to_vec(); records], accepted: oneshot::channel().0 }
+    mixed(records, 0).0
 }
 
 fn records(directory: &tempfile::TempDir) -> Vec<Value> {
@@ -50,8 +72,8 @@ fn batches(records: &[Value]) -> Vec<u64> {
 }
 
 /// A disk that is full, and that nothing can be cut on.
-fn full() -> File {
-    OpenOptions::new().append(true).open("/dev/full").unwrap()
+fn full() -> Box<dyn DiskFile> {
+    Box::new(OpenOptions::new().append(true).open("/dev/full").unwrap())
 }
 
 #[test]
@@ -84,11 +106,11 @@ fn a_turn_takes_whole_groups_up_to_a_batch() {
     }
     let mut turns = Vec::new();
     loop {
-        let (groups, ended) = writer.wait();
-        if ended {
+        let turn = writer.wait();
+        if turn.ended {
             break;
         }
-        turns.push(groups.iter().map(|group| group.records.len()).collect::<Vec<_>>());
+        turns.push(turn.groups.iter().map(|group| group.entries.len()).collect::<Vec<_>>());
     }
     assert_eq!(turns, [vec![1000, 24], vec![1], vec![1024], vec![2000], vec![3]]);
     assert_eq!(writer.shared.inbox.lock().unwrap().waiting, 0);
@@ -98,12 +120,12 @@ fn a_turn_takes_whole_groups_up_to_a_batch() {
 fn what_was_accepted_is_synced_though_the_batch_record_finds_no_room() {
     let (_directory, mut writer) = writer(Durability::Batch);
     writer.write_groups(vec![group(3)]);
-    let written = writer.chain;
-    writer.open.as_mut().unwrap().file = full();
+    let written = writer.book.chain;
+    writer.book.open.as_mut().unwrap().file = full();
     writer.begin_sync();
-    assert_eq!(writer.chain, written, "the batch record was not written");
-    assert_eq!((writer.unsynced, writer.in_sync, writer.first_unsynced), (0, 4, None), "a sync was begun");
-    assert_eq!(writer.in_batch, 4, "the next batch record counts them");
+    assert_eq!(writer.book.chain, written, "the batch record was not written");
+    assert_eq!((writer.book.unsynced, writer.in_sync, writer.first_unsynced), (0, 4, None), "a sync was begun");
+    assert_eq!(writer.book.in_batch, 4, "the next batch record counts them");
 }
 
 #[test]
@@ -111,16 +133,19 @@ fn a_line_that_could_not_be_cut_off_is_cut_before_the_next_is_written() {
     let (directory, mut writer) = writer(Durability::Batch);
     writer.write_groups(vec![group(2)]);
     let path = segment::list(&directory.path().join("journal")).unwrap().remove(0);
-    let mut file = std::mem::replace(&mut writer.open.as_mut().unwrap().file, full());
+    let file = std::mem::replace(&mut writer.book.open.as_mut().unwrap().file, full());
     writer.write_groups(vec![group(2)]);
-    assert!(writer.open.as_ref().unwrap().torn);
+    assert!(writer.book.open.as_ref().unwrap().torn);
+    probe_now(&mut writer);
     // Even if a new segment is due by now.
-    writer.config.segment_bytes_max = 0;
+    writer.book.segment_bytes_max = 0;
     writer.write_groups(vec![group(2)]);
     assert_eq!(segment::list(path.parent().unwrap()).unwrap().len(), 1, "no other segment behind a torn line");
 
-    file.write_all(b"{\"v\":1,\"seq\":4,\"kind").unwrap();
-    writer.open.as_mut().unwrap().file = file;
+    let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+    torn.write_all(b"{\"v\":1,\"seq\":4,\"kind").unwrap();
+    writer.book.open.as_mut().unwrap().file = file;
+    probe_now(&mut writer);
     writer.write_groups(vec![group(2)]);
     drop(writer);
     let records = records(&directory);
@@ -134,7 +159,7 @@ fn a_line_that_could_not_be_cut_off_is_cut_before_the_next_is_written() {
 fn a_journal_that_cannot_be_closed_says_so() {
     let (_directory, mut writer) = writer(Durability::Batch);
     writer.write_groups(vec![group(1)]);
-    writer.open.as_mut().unwrap().file = full();
+    writer.book.open.as_mut().unwrap().file = full();
     writer.shared.inbox.lock().unwrap().ended = true;
     assert_eq!(writer.run().unwrap_err().kind(), io::ErrorKind::StorageFull);
 }
@@ -144,10 +169,196 @@ fn a_failed_sync_under_way_at_the_end_is_said() {
     let (directory, mut writer) = writer(Durability::Batch);
     writer.write_groups(vec![group(1)]);
     // A device that cannot be synced.
-    writer.syncer.begin(&full()).unwrap();
+    writer.syncer.begin(full().as_ref()).unwrap();
     writer.shared.inbox.lock().unwrap().ended = true;
     writer.run().unwrap_err();
     let records = records(&directory);
     assert!(records.iter().any(|record| record["cause"] == "sync_failed"), "{records:#?}");
     assert_eq!(records.last().unwrap()["action"], "journal_closed");
+}
+
+/// A disk with so much room, whose syncs fail at will.
+#[derive(Debug, Clone, Default)]
+struct SmallDisk(Arc<Small>);
+
+#[derive(Debug, Default)]
+struct Small {
+    free: AtomicU64,
+    syncs_fail: AtomicBool,
+    /// What was removed, by name.
+    removed: Mutex<Vec<String>>,
+}
+
+#[derive(Debug)]
+struct SmallFile {
+    disk: SmallDisk,
+    file: Box<dyn DiskFile>,
+}
+
+impl SmallDisk {
+    fn with_room(bytes: u64) -> Self {
+        let disk = Self::default();
+        disk.0.free.store(bytes, Ordering::Relaxed);
+        disk
+    }
+
+    fn make_room(&self, bytes: u64) {
+        self.0.free.store(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Disk for SmallDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(SmallFile { disk: self.clone(), file: SystemDisk.create(path)? }))
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.sync_directory(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.removed.lock().unwrap().push(path.file_name().unwrap().to_string_lossy().into_owned());
+        SystemDisk.remove(path)
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.0.free.load(Ordering::Relaxed))
+    }
+}
+
+impl DiskFile for SmallFile {
+    /// Like the kernel it writes what it can before it fails.
+    fn write_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let free = self.disk.0.free.load(Ordering::Relaxed);
+        let fits = bytes.len().min(usize::try_from(free).unwrap());
+        self.file.write_whole(&bytes[..fits])?;
+        self.disk.0.free.fetch_sub(fits as u64, Ordering::Relaxed);
+        if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.disk.0.syncs_fail.load(Ordering::Relaxed) { Err(io::Error::other("broken")) } else { self.file.sync() }
+    }
+
+    fn try_clone(&self) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(SmallFile { disk: self.disk.clone(), file: self.file.try_clone()? }))
+    }
+}
+
+fn health(writer: &Writer) -> JournalHealth {
+    writer.shared.inbox.lock().unwrap().health.clone()
+}
+
+/// As if a second had passed since the disk was looked at last.
+fn probe_now(writer: &mut Writer) {
+    writer.probed -= PROBE;
+    writer.probe();
+}
+
+const RESERVE: u64 = 1 << 20;
+
+#[test]
+fn of_a_full_disks_last_room_only_what_was_let_out_before_gets_its_records() {
+    let disk = SmallDisk::with_room(4000);
+    let (directory, mut writer) = writer_on(Arc::new(disk.clone()), Durability::Batch, RESERVE);
+    writer.write_groups(vec![group(2)]);
+    assert_eq!(health(&writer).room, Room::Ample);
+    let (full, mut accepted) = mixed(100, 0);
+    writer.write_groups(vec![full]);
+    assert_eq!(accepted.try_recv(), Ok(false));
+    assert_eq!(health(&writer).room, Room::LastRecords);
+    assert!(!health(&writer).reserve.unwrap().has_ballast);
+
+    // What the ballast gave back.
+    disk.make_room(10_000);
+    let (last, mut accepted) = mixed(3, 5);
+    writer.write_groups(vec![last]);
+    assert_eq!(accepted.try_recv(), Ok(false), "nothing new is let out, though there would be room");
+    assert_eq!((health(&writer).records, health(&writer).lost), (2 + 5, 100 + 3));
+    writer.write_groups(vec![mixed(0, 1000).0]);
+    assert_eq!(health(&writer).room, Room::None);
+
+    probe_now(&mut writer);
+    assert_eq!(health(&writer).room, Room::None, "less than the ballast is free");
+    disk.make_room(2 * RESERVE);
+    probe_now(&mut writer);
+    let now = health(&writer);
+    assert_eq!((now.room, now.last_error.is_none()), (Room::Ample, true), "also without a record to write");
+    assert!(now.reserve.unwrap().has_ballast);
+    let (after, mut accepted) = mixed(1, 0);
+    writer.write_groups(vec![after]);
+    assert_eq!(accepted.try_recv(), Ok(true));
+    drop(writer);
+    segment::verify(directory.path()).unwrap();
+    let records = records(&directory);
+    assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 2 + 5 + 1);
+    let lost = records.iter().find(|record| record["cause"] == "records_lost").unwrap();
+    assert_eq!(lost["detail"], "1103 records were not accepted");
+    let levels: Vec<_> =
+        records.iter().filter(|record| record["kind"] == "health").map(|r| r["level"].clone()).collect();
+    assert_eq!(levels, ["ample"], "that it was full found no room");
+}
+
+#[test]
+fn passages_of_a_breakglass_follow_in_the_journal_once_it_takes_records_again() {
+    let disk = SmallDisk::with_room(3000);
+    let (directory, mut writer) = writer_on(Arc::new(disk.clone()), Durability::Batch, RESERVE);
+    writer.write_groups(vec![group(1)]);
+    writer.write_groups(vec![group(100)]);
+    let mut answers = Vec::new();
+    for n in 0..3 {
+        let (accepted, receiver) = oneshot::channel();
+        let members = format!("\"time\":\"then\",\"kind\":\"exchange\",\"passage\":{n}").into_bytes();
+        writer.write_passages(vec![Passage { members, accepted }]);
+        answers.push(receiver);
+    }
+    assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(true)));
+    assert_eq!(health(&writer).reserve.unwrap().passages, 3);
+    disk.make_room(2 * RESERVE);
+    probe_now(&mut writer);
+    assert_eq!(health(&writer).reserve.unwrap().passages, 0);
+    drop(writer);
+    segment::verify(directory.path()).unwrap();
+    let records = records(&directory);
+    let gap = records.iter().position(|record| record["cause"] == "breakglass").unwrap();
+    assert!(records[gap]["detail"].as_str().unwrap().contains("3 short ones of the reserve follow"));
+    for n in 0..3 {
+        assert_eq!((&records[gap + 1 + n]["passage"], &records[gap + 1 + n]["time"]), (&n.into(), &"then".into()));
+    }
+}
+
+#[test]
+fn without_a_reserve_no_passage_is_taken() {
+    let (_directory, mut writer) = writer(Durability::Batch);
+    let (accepted, mut receiver) = oneshot::channel();
+    writer.write_passages(vec![Passage { members: Vec::new(), accepted }]);
+    assert_eq!(receiver.try_recv(), Ok(false));
+}
+
+#[test]
+fn with_strict_durability_what_a_failed_sync_left_in_doubt_is_taken_back() {
+    let disk = SmallDisk::with_room(u64::MAX / 2);
+    let (directory, mut writer) = writer_on(Arc::new(disk.clone()), Durability::Strict, 0);
+    let write = |writer: &mut Writer, syncs_fail: bool| {
+        disk.0.syncs_fail.store(syncs_fail, Ordering::Relaxed);
+        let (group, mut accepted) = mixed(3, 0);
+        writer.write_groups(vec![group]);
+        accepted.try_recv().unwrap()
+    };
+    assert!(!write(&mut writer, true), "not even its segment is there");
+    assert_eq!((writer.book.chain, disk.0.removed.lock().unwrap().len()), (Chain::start(), 1));
+    assert!(write(&mut writer, false));
+    let synced = writer.book.chain;
+    assert!(!write(&mut writer, true));
+    assert_eq!(writer.book.chain, synced);
+    assert!(write(&mut writer, false));
+    drop(writer);
+    segment::verify(directory.path()).unwrap();
+    let records = records(&directory);
+    assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 6);
+    batches(&records);
 }
