@@ -15,6 +15,11 @@ use crate::peer::Peer;
 /// How long a gate may take to say where it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How often a test that draws lots is repeated: a few times, or with `SEKISHO_LONG=1` many times.
+pub(crate) fn rounds(few: u64, many: u64) -> u64 {
+    if std::env::var_os("SEKISHO_LONG").is_some_and(|value| value == "1") { many } else { few }
+}
+
 /// A running gate; it is ended when this is dropped.
 pub(crate) struct Gate {
     child: Child,

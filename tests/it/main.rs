@@ -15,6 +15,7 @@ mod forward_pool;
 mod forward_upgrade;
 mod guard;
 mod lab;
+mod power;
 mod readme;
 mod status;
 mod tunnel;

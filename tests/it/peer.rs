@@ -167,6 +167,21 @@ impl Peer {
         self.until(b"\r\n\r\n").map(Message::new)
     }
 
+    /// A head alone, if it comes within the stream's own limit.
+    pub(crate) fn try_head(&mut self) -> Option<Message> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(at) = self.held.windows(4).position(|window| window == b"\r\n\r\n") {
+                let bytes: Vec<u8> = self.held.drain(..at + 4).collect();
+                return Some(Message::new(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) => self.held.extend_from_slice(&buffer[..count]),
+                Ok(0) | Err(_) => return None,
+            }
+        }
+    }
+
     /// The next request, with its body.
     pub(crate) fn request(&mut self) -> Option<Message> {
         let message = self.head()?;
