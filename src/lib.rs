@@ -15,6 +15,19 @@
 //! 9. Detection is a fold over records: live and replayed runs give the same findings.
 //! 10. Detection may tighten a verdict, never loosen it. Secrets never reach evidence, logs or errors.
 //!
+//! | promise | what fails when it is broken |
+//! |---|---|
+//! | 1 | the examples of [`policy::Permit`] that must not compile; `tests/architecture.rs::sockets_are_opened_in_two_rooms_alone`; `tests/it/guard.rs::the_gates_own_connections_are_on_record_by_purpose_and_address` |
+//! | 2 | `src/policy/decide/tests.rs::an_empty_policy_denies`; `tests/architecture.rs::nothing_that_grants_has_a_default`; `tests/it/cli.rs::run_refuses_what_check_refuses`; `tests/it/guard.rs::a_name_that_does_not_exist_is_said_to_be_so` |
+//! | 3 | `tests/it/power.rs::with_strict_durability_a_loss_of_power_loses_nothing_that_the_origin_saw`; `tests/it/evidence_lost.rs::an_origin_hears_nothing_before_the_opening_record_is_in_the_journal`; `tests/it/lab/disk.rs::a_full_disk_stops_what_is_new_records_what_was_let_out_and_ends_by_itself` |
+//! | 4 | `tests/it/promises.rs::every_denial_says_why_on_the_page_and_on_record` |
+//! | 5 | `tests/it/guard.rs::a_name_that_is_rebound_between_two_requests_gains_nothing`; `tests/it/guard.rs::a_name_that_points_inside_is_refused_and_nothing_is_dialled` |
+//! | 6 | `src/parse/properties/tests.rs::heads_of_telling_pieces`; `tests/it/wire_neighbours.rs::targets_near_the_refused_ones_pass_and_the_host_sent_is_the_one_judged` |
+//! | 7 | `src/session/gate.rs::a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs`; `tests/it/cli.rs::run_refuses_what_check_refuses` |
+//! | 8 | `tests/it/power.rs::with_batch_durability_no_more_is_unsynced_than_is_stated_however_long_a_sync_takes`; `tests/it/status.rs::connections_beyond_the_bound_are_closed_and_a_gap_record_counts_them` |
+//! | 9 | there are no detectors yet |
+//! | 10 | `tests/it/evidence.rs::a_refused_head_is_on_record_with_what_it_asked_for_and_without_its_secrets`; `tests/it/promises.rs::no_secret_of_a_client_reaches_records_pages_or_errors` |
+//!
 //! # Words
 //!
 //! *client* a machine, by address · *program* the software on it · *target* scheme, host, port and

@@ -109,3 +109,54 @@ fn no_file_is_longer_than_one_can_hold_in_the_head() {
         assert!(lines <= LINES_MAX, "{} has {lines} lines without its tests", path.display());
     }
 }
+
+/// What opens a connection or a socket for one.
+const OPENS: &[&str] = &["TcpStream::connect", "TcpSocket", "UdpSocket::bind", "Socket::new", "TcpListener::bind"];
+/// Where that may be: dials, which take a permit, and listeners.
+const OPENERS: &[&str] = &["upstream", "listen"];
+
+#[test]
+fn sockets_are_opened_in_two_rooms_alone() {
+    let mut wrong = Vec::new();
+    let mut right = 0;
+    for (room, path, text) in rooms() {
+        for line in code_lines(&text).filter(|line| OPENS.iter().any(|word| line.contains(word))) {
+            if OPENERS.contains(&room.as_str()) {
+                right += 1;
+            } else {
+                wrong.push(format!("{}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(right > 2, "the words are still those of the code");
+}
+
+/// Types of the policy that let something out, or say that it may be.
+const GRANTS: &[&str] =
+    &["Permit", "Decision", "Verdict", "VerdictKind", "Outcome", "Policy", "Mode", "Rule", "CheckedAddress"];
+
+#[test]
+fn nothing_that_grants_has_a_default() {
+    let mut wrong = Vec::new();
+    let mut found = 0;
+    for (room, path, text) in rooms() {
+        if room != "policy" {
+            continue;
+        }
+        let mut derives = "";
+        for line in code_lines(&text) {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let named = words.iter().skip_while(|word| !matches!(**word, "struct" | "enum")).nth(1);
+            let grants = named.is_some_and(|name| GRANTS.contains(name));
+            found += usize::from(grants);
+            let implemented = words.windows(3).any(|w| w[0] == "Default" && w[1] == "for" && GRANTS.contains(&w[2]));
+            if (grants && derives.contains("Default")) || implemented {
+                wrong.push(format!("{}: {line}", path.display()));
+            }
+            derives = if line.starts_with("#[derive") { line } else { "" };
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(found, GRANTS.len(), "each of them is found in the code");
+}

@@ -10,7 +10,11 @@ use crate::parse::{Document, Place, Placed, Problem, Section, is_token_byte};
 use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
 use super::pattern::HostSet;
 
-/// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default.
+/// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default:
+///
+/// ```compile_fail,E0277
+/// let policy: sekisho::policy::Policy = Default::default();
+/// ```
 #[derive(Debug)]
 pub struct Policy {
     pub(super) mode: Mode,

@@ -98,7 +98,30 @@ pub enum Code {
     NeedsUser,
 }
 
-/// Leave to reach one host and port, once. It cannot be copied, and the dial takes it.
+/// Leave to reach one host and port, once. It cannot be copied, and the dial takes it:
+///
+/// ```compile_fail,E0599
+/// fn twice(permit: sekisho::policy::Permit) -> [sekisho::policy::Permit; 2] {
+///     [permit.clone(), permit]
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// async fn twice(dialler: &sekisho::upstream::Dialler, permit: sekisho::policy::Permit) {
+///     let _ = dialler.dial(permit).await;
+///     let _ = dialler.dial(permit).await;
+/// }
+/// ```
+///
+/// Nothing but a decision makes one:
+///
+/// ```compile_fail,E0277
+/// let permit: sekisho::policy::Permit = Default::default();
+/// ```
+///
+/// ```compile_fail,E0624
+/// let make = sekisho::policy::Permit::new;
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     host: Host,

@@ -378,9 +378,9 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// The part of a raw target or Host that may be kept: no query, no user information.
+/// The part of a raw target or Host that may be kept: no query, no fragment, no user information.
 fn without_secrets(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|b| *b == b'?').unwrap_or(bytes.len());
+    let end = bytes.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(bytes.len());
     let bytes = bytes.get(..end).unwrap_or_default();
     match bytes.iter().rposition(|b| *b == b'@') {
         Some(at) => bytes.get(at..).unwrap_or_default(),

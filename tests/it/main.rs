@@ -16,6 +16,7 @@ mod forward_upgrade;
 mod guard;
 mod lab;
 mod power;
+mod promises;
 mod readme;
 mod status;
 mod tunnel;

@@ -53,6 +53,27 @@ fn every_claim_names_a_test_that_exists() {
     }
 }
 
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let rows: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1).collect();
+    let promises = text.lines().filter(|line| {
+        line.starts_with("//! ") && line.contains(". ") && {
+            line.trim_start_matches("//! ").split('.').next().is_some_and(|number| number.parse::<u32>().is_ok())
+        }
+    });
+    assert_eq!(rows.len(), promises.count());
+    for row in rows {
+        let tests: Vec<&str> = in_backticks(row).filter(|word| word.contains(".rs::")).collect();
+        assert!(!tests.is_empty() || row.contains("there are no detectors yet"), "{row}");
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap();
+            let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(is_test(&source, name), "{file} has no test {name}");
+        }
+    }
+}
+
 /// A function of this name right below a `#[test]`, or one of proptest's.
 fn is_test(source: &str, name: &str) -> bool {
     let mut lines = source.lines().map(str::trim);
