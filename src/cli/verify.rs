@@ -16,6 +16,8 @@ struct Verified {
     records: u64,
     chain: String,
     torn_bytes: u64,
+    /// Short records of a breakglass that the journal has not taken yet.
+    reserve_records: u64,
 }
 
 /// Checks the journal of a data directory.
@@ -48,6 +50,7 @@ fn verify_journal(data_dir: &Path) -> Result<Verified, CliError> {
         records: report.records,
         chain: report.hash,
         torn_bytes: report.torn_bytes,
+        reserve_records: report.reserve_records,
     })
 }
 
@@ -64,6 +67,13 @@ fn rows(verified: &Verified) -> Rows {
             verified.torn_bytes
         );
         rows.push(("torn", torn));
+    }
+    if verified.reserve_records > 0 {
+        let held = format!(
+            "{} short records of a breakglass; the journal takes them as soon as records can be written",
+            verified.reserve_records
+        );
+        rows.push(("reserve", held));
     }
     rows.push(("result", "every record stands where and as it was written".to_owned()));
     rows

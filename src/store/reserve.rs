@@ -152,6 +152,15 @@ impl Reserve {
     }
 }
 
+/// How many records the reserve of a data directory holds, if there is one.
+pub(super) fn held(data_dir: &Path) -> io::Result<u64> {
+    match File::open(data_dir.join(FILE_NAME)) {
+        Ok(file) => read(&file).map(|(_, passages, _)| passages),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
 /// The whole records at the beginning of the file: their bytes, their number, and their chain.
 fn read(file: &File) -> io::Result<(u64, u64, Chain)> {
     let mut held = Vec::new();

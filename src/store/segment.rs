@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::evidence::{Break, Chain, Usage, Verifier, compact_time, read_compact_time};
 use crate::facts::Timestamp;
 
+use super::reserve;
+
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -46,6 +48,8 @@ pub struct VerifyReport {
     pub hash: String,
     /// Bytes after the last whole line: a crash, mended at the next start.
     pub torn_bytes: u64,
+    /// Short records in the reserve that the journal has not taken yet.
+    pub reserve_records: u64,
 }
 
 /// The segments of a data directory, oldest first. Their names begin with the number of their first
@@ -190,6 +194,7 @@ fn before_segment(line: &[u8]) -> Option<Chain> {
 /// # Errors
 /// The first segment and record that was altered, removed or moved, or what could not be read.
 pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
+    let reserve_records = reserve::held(directory).map_err(|source| io_error(directory, source))?;
     let directory = directory.join("journal");
     let paths = list(&directory).map_err(|source| io_error(&directory, source))?;
     let mut verifier: Option<Verifier> = None;
@@ -213,7 +218,7 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
         }
     }
     let chain = verifier.map_or_else(Chain::start, |reader| reader.chain());
-    Ok(VerifyReport { segments: paths.len(), records, hash: chain.hash_hex(), torn_bytes })
+    Ok(VerifyReport { segments: paths.len(), records, hash: chain.hash_hex(), torn_bytes, reserve_records })
 }
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
