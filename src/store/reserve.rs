@@ -164,7 +164,17 @@ pub(super) fn held(data_dir: &Path) -> io::Result<u64> {
 /// The whole records at the beginning of the file: their bytes, their number, and their chain.
 fn read(file: &File) -> io::Result<(u64, u64, Chain)> {
     let mut held = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(file, HELD_BYTES_MAX), &mut held)?;
+    let mut here = [0; 64 * 1024];
+    loop {
+        let count = file.read_at(&mut here, held.len() as u64)?;
+        let bytes = here.get(..count).unwrap_or_default();
+        // What was never written, and no record, is zeros.
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(count);
+        held.extend_from_slice(bytes.get(..end).unwrap_or_default());
+        if end < count || count == 0 || held.len() as u64 >= HELD_BYTES_MAX {
+            break;
+        }
+    }
     let mut verifier = Verifier::new(Chain::start());
     let (mut used, mut lines) = (0, 0_u64);
     for line in held.split_inclusive(|byte| *byte == b'\n') {
