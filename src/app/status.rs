@@ -44,6 +44,10 @@ pub struct Connections {
     pub tunnels: u64,
     /// Closed unread since the start, because `most` were open.
     pub overflows: u64,
+    /// Closed unread since the start, because their client had its share open.
+    pub overflows_of_clients: u64,
+    /// Closed since the start, because nothing came on them.
+    pub silent: u64,
 }
 
 /// What was judged since the start.
@@ -102,6 +106,8 @@ impl Reporter {
                 most: self.connections_max,
                 tunnels: read(&counters.tunnels),
                 overflows: read(&counters.overflows),
+                overflows_of_clients: read(&counters.overflows_of_clients),
+                silent: read(&counters.silent),
             },
             exchanges: Exchanges { allowed: read(&counters.allowed), refused: read(&counters.refused) },
             journal: JournalStatus {

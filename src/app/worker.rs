@@ -75,8 +75,8 @@ async fn accept(
         let _ = stop.wait_for(|stop| *stop).await;
     };
     listen::accept(listener, stopped, |stream, address| {
-        if let Some(admitted) = worker.admit(connections_max) {
-            tokio::spawn(session::serve(admitted, stream, address));
+        if let Some(admitted) = worker.admit(address, connections_max) {
+            tokio::spawn(session::serve(admitted, stream));
         }
     })
     .await;

@@ -16,7 +16,7 @@
 //! * `progress` tells what a long tunnel has carried so far.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
 //!   `policy` that a policy came into force or was refused; `own` what the gate connected to for
-//!   itself, counted.
+//!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted.
 //! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
 //!
 //! Text from clients and origins is bounded and escaped: control characters, U+2028, U+2029 and
@@ -30,5 +30,7 @@ mod text;
 pub mod properties;
 
 pub use chain::{Break, Chain, HASH_ZERO, Verifier};
-pub use record::{Admin, Batch, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Source, Target};
+pub use record::{
+    Admin, Batch, Clients, Event, Exchange, Gap, Own, Policy, Progress, Record, SCHEMA, Segment, Source, Target,
+};
 pub use text::{Text, format_time, query_hash};

@@ -19,6 +19,7 @@ pub enum Record {
     Policy(Policy),
     Admin(Admin),
     Own(Own),
+    Clients(Clients),
 }
 
 /// Opens a segment file.
@@ -217,6 +218,18 @@ pub struct Own {
     /// Where to: address and port.
     pub address: String,
     pub connections: u64,
+}
+
+/// What became of clients' connections on which nothing was asked, since the record before this one.
+#[derive(Debug, Serialize)]
+pub struct Clients {
+    /// `silent`: closed by the gate because nothing had come on them.
+    pub what: &'static str,
+    pub connections: u64,
+    /// The client that had most of them: an IPv4 address, or the /64 of an IPv6 one.
+    pub client: String,
+    /// How many of them it had.
+    pub client_connections: u64,
 }
 
 #[derive(Serialize)]

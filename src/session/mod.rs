@@ -6,6 +6,7 @@
 
 mod account;
 mod body;
+mod clients;
 mod connect;
 mod connection;
 mod forward;
@@ -19,6 +20,7 @@ mod tunnel;
 mod tunnels;
 mod why;
 
+pub use clients::Clients;
 pub use connection::serve;
 pub use gate::{Admitted, Counters, Gate, InForce, Limits, Wording, Worker};
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;

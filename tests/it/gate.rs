@@ -147,6 +147,14 @@ impl Gate {
         exchanges(&self.records())
     }
 
+    /// What `sekisho status` tells of the running gate, as JSON.
+    pub(crate) fn status(&self) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        let output = command.args(["status", "--format", "json"]).arg(self.data_dir()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
