@@ -21,6 +21,8 @@ pub(super) async fn tell(gate: &Gate) {
             error: health.last_error,
             full: gate.counters.overflows.load(Ordering::Relaxed) > last.overflows,
             overflows: gate.counters.overflows.load(Ordering::Relaxed),
+            exhausted: gate.counters.accept_failures.load(Ordering::Relaxed) > last.accept_failures,
+            accept_failures: gate.counters.accept_failures.load(Ordering::Relaxed),
         };
         for line in changes(&last, &now) {
             eprintln!("sekisho: {line}");
@@ -36,6 +38,9 @@ struct State {
     /// Connections were closed unread since the last look.
     full: bool,
     overflows: u64,
+    /// No client could be accepted since the last look.
+    exhausted: bool,
+    accept_failures: u64,
 }
 
 fn changes(last: &State, now: &State) -> Vec<String> {
@@ -55,6 +60,14 @@ fn changes(last: &State, now: &State) -> Vec<String> {
         (true, false) => lines.push("new clients are taken again".to_owned()),
         (true, true) | (false, false) => {}
     }
+    match (last.exhausted, now.exhausted) {
+        (false, true) => lines.push(
+            "descriptors or memory ran out, and new clients wait until there are some: see LimitNOFILE and connections_max"
+                .to_owned(),
+        ),
+        (true, false) => lines.push("there are descriptors again, and new clients are accepted".to_owned()),
+        (true, true) | (false, false) => {}
+    }
     lines
 }
 
@@ -63,7 +76,7 @@ mod tests {
     use super::*;
 
     fn state(error: Option<&str>, full: bool) -> State {
-        State { error: error.map(str::to_owned), full, overflows: 0 }
+        State { error: error.map(str::to_owned), full, exhausted: full, ..State::default() }
     }
 
     #[test]
@@ -72,7 +85,8 @@ mod tests {
         assert_eq!(changes(&well, &well), Vec::<String>::new());
         let told = changes(&well, &ill);
         assert!(told[0].contains("no space left") && told[1].contains("connections_max"), "{told:?}");
+        assert!(told[2].contains("descriptors"), "{told:?}");
         assert_eq!(changes(&ill, &ill), Vec::<String>::new());
-        assert_eq!(changes(&ill, &well).len(), 2);
+        assert_eq!(changes(&ill, &well).len(), 3);
     }
 }

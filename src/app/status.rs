@@ -48,6 +48,8 @@ pub struct Connections {
     pub overflows_of_clients: u64,
     /// Closed since the start, because nothing came on them.
     pub silent: u64,
+    /// Times since the start that none could be accepted for want of descriptors or memory.
+    pub accept_failures: u64,
 }
 
 /// What was judged since the start.
@@ -108,6 +110,7 @@ impl Reporter {
                 overflows: read(&counters.overflows),
                 overflows_of_clients: read(&counters.overflows_of_clients),
                 silent: read(&counters.silent),
+                accept_failures: read(&counters.accept_failures),
             },
             exchanges: Exchanges { allowed: read(&counters.allowed), refused: read(&counters.refused) },
             journal: JournalStatus {

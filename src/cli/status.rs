@@ -38,6 +38,10 @@ fn rows(status: &Status) -> Rows {
         let count = connections.overflows_of_clients;
         rows.push(("WARNING", format!("{count} connections closed because their client had too many open")));
     }
+    if connections.accept_failures > 0 {
+        let count = connections.accept_failures;
+        rows.push(("WARNING", format!("{count} times no client could be accepted: descriptors or memory ran out")));
+    }
     if journal.lost > 0 {
         rows.push(("WARNING", format!("{} records were not accepted", journal.lost)));
     }

@@ -76,6 +76,8 @@ pub struct Counters {
     pub overflows_of_clients: AtomicU64,
     /// Client connections closed because nothing came on them in time.
     pub silent: AtomicU64,
+    /// Times that no client could be accepted for want of descriptors or memory.
+    pub accept_failures: AtomicU64,
     /// Exchanges now being set up or answered.
     pub exchanges: AtomicU64,
     /// Tunnels now open.

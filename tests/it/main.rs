@@ -9,6 +9,7 @@ mod peer;
 mod cli;
 mod evidence;
 mod evidence_lost;
+mod fire_descriptors;
 mod fire_flood;
 mod forward;
 mod forward_bodies;
