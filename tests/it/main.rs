@@ -11,6 +11,7 @@ mod evidence;
 mod evidence_lost;
 mod fire_descriptors;
 mod fire_flood;
+mod fire_heads;
 mod forward;
 mod forward_bodies;
 mod forward_pool;
