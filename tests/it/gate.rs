@@ -104,12 +104,15 @@ impl Gate {
         Peer::connect(self.address)
     }
 
-    /// Sends bytes on a connection of their own and reads until the gate closes it.
+    /// Sends bytes on a connection of their own, waits for what comes back, says that no more will be
+    /// sent, and reads until the gate closes.
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut client = self.client();
         let _ = client.try_send(bytes);
+        let mut answer = client.some();
         client.finish();
-        String::from_utf8_lossy(&client.rest().0).into_owned()
+        answer.extend(client.rest().0);
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Ends the gate by a signal and waits for it.
