@@ -12,6 +12,7 @@ mod evidence_lost;
 mod fire_descriptors;
 mod fire_flood;
 mod fire_heads;
+mod fire_kill;
 mod fire_origins;
 mod forward;
 mod forward_bodies;
