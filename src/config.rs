@@ -44,6 +44,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// From the first byte of a request's head to its last; 1 to 600 s.
     pub head_timeout: Duration,
+    /// From a client's connection to its first byte; 1 s to a day.
+    pub first_request_timeout: Duration,
     /// Between two requests of a client's connection; 1 s to a day.
     pub keep_alive_timeout: Duration,
     /// Without a byte in either direction while an exchange is under way; 1 s to a day.
@@ -59,6 +61,9 @@ pub struct Config {
     /// Client connections at the same time, 1 to 1,000,000; one more is closed at once, unread.
     /// Fewer where the system allows too few open files.
     pub connections_max: u64,
+    /// Connections of one client at the same time, 1 to 1,000,000; one more is closed at once, unread. A
+    /// client is an IPv4 address, or the /64 of an IPv6 one.
+    pub client_connections_max: u64,
     /// The largest head of a request or response, 1 KiB to 1 MiB.
     pub head_bytes_max: u64,
 }
@@ -86,6 +91,7 @@ impl Default for Config {
             keep_query: false,
             connect_timeout: seconds(15),
             head_timeout: seconds(15),
+            first_request_timeout: seconds(30),
             keep_alive_timeout: seconds(120),
             body_timeout: seconds(120),
             hello_timeout: seconds(30),
@@ -93,6 +99,7 @@ impl Default for Config {
             tunnel_lifetime: seconds(8 * 3600),
             drain_timeout: seconds(10),
             connections_max: 20_000,
+            client_connections_max: 4096,
             head_bytes_max: 64 << 10,
         }
     }
@@ -177,6 +184,7 @@ impl Config {
     fn read_limits(&mut self, section: &mut Section<'_, '_>) {
         seconds(section, "connect_seconds", 600, &mut self.connect_timeout);
         seconds(section, "head_seconds", 600, &mut self.head_timeout);
+        seconds(section, "first_request_seconds", DAY, &mut self.first_request_timeout);
         seconds(section, "keep_alive_seconds", DAY, &mut self.keep_alive_timeout);
         seconds(section, "body_seconds", DAY, &mut self.body_timeout);
         seconds(section, "hello_seconds", 600, &mut self.hello_timeout);
@@ -185,6 +193,9 @@ impl Config {
         seconds(section, "drain_seconds", 3600, &mut self.drain_timeout);
         if let Some(connections) = section.integer("connections_max", 1..=1_000_000) {
             self.connections_max = connections;
+        }
+        if let Some(connections) = section.integer("client_connections_max", 1..=1_000_000) {
+            self.client_connections_max = connections;
         }
         if let Some(kib) = section.integer("head_kib_max", 1..=1024) {
             self.head_bytes_max = kib << 10;

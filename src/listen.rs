@@ -3,7 +3,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
@@ -61,18 +65,36 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
+/// The pauses of a listener that the system has nothing left for: doubled each time, up to the second,
+/// and begun anew with a connection that is accepted.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// Accepts until `stop` resolves, then takes what the kernel has already queued, and closes the
-/// listener. Out of descriptors it waits a moment for some to be given back.
+/// listener.
+///
+/// While the system has no descriptors or no memory left, clients wait in the kernel's queue and are
+/// accepted when there are some again; `failures` counts how often it was tried in vain.
 pub async fn accept(
     listener: tokio::net::TcpListener,
     stop: impl Future<Output = ()>,
+    failures: &AtomicU64,
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
     let accepting = async {
+        let mut pause = PAUSE_MIN;
         loop {
             match listener.accept().await {
-                Ok((stream, address)) => take(stream, address),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                Ok((stream, address)) => {
+                    pause = PAUSE_MIN;
+                    take(stream, address);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(pause).await;
+                    pause = PAUSE_MAX.min(pause * 2);
+                }
             }
         }
     };
@@ -83,12 +105,36 @@ pub async fn accept(
     }
     // A connection that the kernel has completed is answered, not reset.
     let queued = std::future::poll_fn(|context| {
-        while let std::task::Poll::Ready(Ok((stream, address))) = listener.poll_accept(context) {
-            take(stream, address);
+        while let Poll::Ready(accepted) = listener.poll_accept(context) {
+            match accepted {
+                Ok((stream, address)) => take(stream, address),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => break,
+            }
         }
-        std::task::Poll::Ready(())
+        Poll::Ready(())
     });
     queued.await;
+}
+
+/// Whether an error of accept(2) is that of the connection which was taken from the queue with it: its
+/// client has gone, or the network behind it. The next one can be accepted at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
 }
 
 #[cfg(test)]
@@ -104,5 +150,18 @@ mod tests {
             let error = bind(first.address, workers).unwrap_err();
             assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         }
+    }
+
+    #[test]
+    fn what_ails_one_connection_is_told_from_what_ails_the_system() {
+        let of_one = |error: Errno| is_of_one_connection(&error.into());
+        for error in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO, Errno::NETDOWN, Errno::HOSTUNREACH] {
+            assert!(of_one(error), "{error}");
+        }
+        // Tried again at once, each of these would spin: EPERM leaves the connection in the queue.
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::PERM] {
+            assert!(!of_one(error), "{error}");
+        }
+        assert!(!is_of_one_connection(&io::Error::other("no errno")));
     }
 }

@@ -29,7 +29,7 @@ use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::{OwnEndpoints, Policy};
-use crate::session::{Counters, Gate, Glass, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
+use crate::session::{Clients, Counters, Gate, Glass, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::ResolveError;
 
@@ -251,11 +251,13 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
             head: HeadLimits { bytes_max, ..HeadLimits::default() },
             hello: HelloLimits::default(),
             head_timeout: config.head_timeout,
+            first_request_timeout: config.first_request_timeout,
             keep_alive_timeout: config.keep_alive_timeout,
             body_timeout: config.body_timeout,
             hello_timeout: config.hello_timeout,
             tunnel_idle: config.tunnel_idle,
             tunnel_lifetime: config.tunnel_lifetime,
+            client_connections_max: config.client_connections_max,
         },
         wording: Wording {
             query_key,
@@ -265,6 +267,7 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
         },
         counters: Counters::default(),
         glass: Glass::default(),
+        clients: Clients::default(),
         draining: AtomicBool::new(false),
     }
 }

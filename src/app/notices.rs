@@ -50,6 +50,9 @@ struct State {
     /// Connections were closed unread since the last look.
     full: bool,
     overflows: u64,
+    /// No client could be accepted since the last look.
+    exhausted: bool,
+    accept_failures: u64,
     outlook: Option<Outlook>,
     capacity: Capacity,
     /// Why there is no reserve.
@@ -63,10 +66,13 @@ impl State {
         let health = gate.journal.health();
         let outlook = gate.journal.outlook(clock::now()).ok();
         let overflows = gate.counters.overflows.load(Ordering::Relaxed);
+        let accept_failures = gate.counters.accept_failures.load(Ordering::Relaxed);
         Self {
             error: health.last_error,
             full: overflows > last.overflows,
             overflows,
+            exhausted: accept_failures > last.accept_failures,
+            accept_failures,
             outlook,
             capacity: outlook.map_or(last.capacity, |outlook| outlook.capacity(last.capacity)),
             reserve_error: health.reserve_error,
@@ -93,6 +99,21 @@ fn changes(last: &State, now: &State) -> Vec<String> {
         (true, false) => lines.push("new clients are taken again".to_owned()),
         (true, true) | (false, false) => {}
     }
+    match (last.exhausted, now.exhausted) {
+        (false, true) => lines.push(
+            "descriptors or memory ran out, and new clients wait until there are some: see LimitNOFILE and connections_max"
+                .to_owned(),
+        ),
+        (true, false) => lines.push("there are descriptors again, and new clients are accepted".to_owned()),
+        (true, true) | (false, false) => {}
+    }
+    lines.extend(changes_of_evidence(last, now));
+    lines
+}
+
+/// What changed of the space that records need, and of what may pass without.
+fn changes_of_evidence(last: &State, now: &State) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(outlook) = now.outlook.filter(|_| now.capacity != last.capacity) {
         let more = if now.capacity > last.capacity {
             ": once it is full nothing passes; make room, or move old segments away"
@@ -114,7 +135,7 @@ fn changes(last: &State, now: &State) -> Vec<String> {
             "a breakglass holds until {until}: what essential rules let out passes though no record can be written"
         )),
         (Some(_), None) => lines.push("the breakglass is over".to_owned()),
-        _ => {}
+        (Some(_) | None, Some(_)) | (None, None) => {}
     }
     lines
 }
@@ -137,7 +158,7 @@ mod tests {
     use super::*;
 
     fn state(error: Option<&str>, full: bool) -> State {
-        State { error: error.map(str::to_owned), full, ..State::default() }
+        State { error: error.map(str::to_owned), full, exhausted: full, ..State::default() }
     }
 
     #[test]
@@ -146,8 +167,9 @@ mod tests {
         assert_eq!(changes(&well, &well), Vec::<String>::new());
         let told = changes(&well, &ill);
         assert!(told[0].contains("no space left") && told[1].contains("connections_max"), "{told:?}");
+        assert!(told[2].contains("descriptors"), "{told:?}");
         assert_eq!(changes(&ill, &ill), Vec::<String>::new());
-        assert_eq!(changes(&ill, &well).len(), 2);
+        assert_eq!(changes(&ill, &well).len(), 3);
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub struct Connections {
     pub tunnels: u64,
     /// Closed unread since the start, because `most` were open.
     pub overflows: u64,
+    /// Closed unread since the start, because their client had its share open.
+    pub overflows_of_clients: u64,
+    /// Closed since the start, because nothing came on them.
+    pub silent: u64,
+    /// Times since the start that none could be accepted for want of descriptors or memory.
+    pub accept_failures: u64,
 }
 
 /// What was judged since the start.
@@ -176,6 +182,9 @@ impl Reporter {
                 most: self.connections_max,
                 tunnels: read(&counters.tunnels),
                 overflows: read(&counters.overflows),
+                overflows_of_clients: read(&counters.overflows_of_clients),
+                silent: read(&counters.silent),
+                accept_failures: read(&counters.accept_failures),
             },
             exchanges: Exchanges {
                 allowed: read(&counters.allowed),

@@ -74,9 +74,9 @@ async fn accept(
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    listen::accept(listener, stopped, |stream, address| {
-        if let Some(admitted) = worker.admit(connections_max) {
-            tokio::spawn(session::serve(admitted, stream, address));
+    listen::accept(listener, stopped, &worker.gate.counters.accept_failures, |stream, address| {
+        if let Some(admitted) = worker.admit(address, connections_max) {
+            tokio::spawn(session::serve(admitted, stream));
         }
     })
     .await;

@@ -28,12 +28,21 @@ fn rows(status: &Status) -> Rows {
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", connections.tunnels.to_string()),
+        ("silent", format!("{} connections closed on which nothing came", connections.silent)),
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
     ];
     if connections.overflows > 0 {
         rows.push(("WARNING", format!("{} connections closed because too many were open", connections.overflows)));
+    }
+    if connections.overflows_of_clients > 0 {
+        let count = connections.overflows_of_clients;
+        rows.push(("WARNING", format!("{count} connections closed because their client had too many open")));
+    }
+    if connections.accept_failures > 0 {
+        let count = connections.accept_failures;
+        rows.push(("WARNING", format!("{count} times no client could be accepted: descriptors or memory ran out")));
     }
     if journal.lost > 0 {
         rows.push(("WARNING", format!("{} records were not accepted", journal.lost)));

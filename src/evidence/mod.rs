@@ -16,13 +16,13 @@
 //! * `progress` tells what a long tunnel has carried so far.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
 //!   `policy` that a policy came into force or was refused; `own` what the gate connected to for
-//!   itself, counted; `health` that the gate can do its work less well than before, or better again.
+//!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted;
+//!   `health` that the gate can do its work less well than before, or better again.
+//! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
 //! records again: then it follows a `gap` record that counts them, with the time at which it passed.
-//!
-//! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
 //!
 //! Text from clients and origins is bounded and escaped: control characters, U+2028, U+2029 and
 //! the characters that reorder text are written as `\u…`, so a line is always one line and safe to
@@ -38,6 +38,6 @@ pub mod properties;
 pub use capacity::{Capacity, Outlook, Usage};
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use record::{
-    Admin, Batch, Event, Exchange, Gap, Health, Own, Policy, Progress, Record, SCHEMA, Segment, Source, Target,
+    Admin, Batch, Clients, Event, Exchange, Gap, Health, Own, Policy, Progress, Record, SCHEMA, Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time};

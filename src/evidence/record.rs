@@ -20,6 +20,7 @@ pub enum Record {
     Admin(Admin),
     Own(Own),
     Health(Health),
+    Clients(Clients),
 }
 
 /// Opens a segment file.
@@ -231,6 +232,18 @@ pub struct Health {
     /// How it stands: `ample`, `low`, `critical` or `full`.
     pub level: &'static str,
     pub detail: Text,
+}
+
+/// What became of clients' connections on which nothing was asked, since the record before this one.
+#[derive(Debug, Serialize)]
+pub struct Clients {
+    /// `silent`: closed by the gate because nothing had come on them.
+    pub what: &'static str,
+    pub connections: u64,
+    /// The client that had most of them: an IPv4 address, or the /64 of an IPv6 one.
+    pub client: String,
+    /// How many of them it had.
+    pub client_connections: u64,
 }
 
 #[derive(Serialize)]

@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
@@ -20,23 +21,29 @@ use super::{connect, forward};
 ///
 /// A standing tunnel holds this small future alone; all that comes before it lives in a box that is
 /// given back.
-pub async fn serve(admitted: Admitted, stream: TcpStream, address: SocketAddr) {
-    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, stream, address)).await else { return };
+pub async fn serve(admitted: Admitted, stream: TcpStream) {
+    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, stream, admitted.address)).await else { return };
     carrying.await;
 }
 
 /// Serves requests until the connection ends, or carries a tunnel.
 async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<impl Future<Output = ()>> {
+    let gate = &*worker.gate;
     let mut io = Io { stream, buffer: BytesMut::new(), pinned: None };
+    let mut first = true;
     loop {
         if io.buffer.is_empty() {
-            // Nothing is held for an idle connection.
-            io.buffer = BytesMut::new();
-            match timeout(worker.gate.limits.keep_alive_timeout, io.stream.readable()).await {
+            let limit = if first { gate.limits.first_request_timeout } else { gate.limits.keep_alive_timeout };
+            match timeout(limit, until_something_comes(&mut io)).await {
                 Ok(Ok(())) => {}
+                Err(_) if first => {
+                    gate.count_silent(address);
+                    return None;
+                }
                 Ok(Err(_)) | Err(_) => return None,
             }
         }
+        first = false;
         match Box::pin(exchange(worker, &mut io, address)).await {
             Next::Again => {}
             Next::Close => {
@@ -52,6 +59,27 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
         }
     }
 }
+
+/// Waits for the first bytes of a request; nothing is held for the connection meanwhile.
+///
+/// # Errors
+/// The client has gone.
+async fn until_something_comes(io: &mut Io) -> Result<(), Gone> {
+    loop {
+        io.buffer = BytesMut::new();
+        io.stream.readable().await.map_err(|_| Gone)?;
+        io.buffer.reserve(4096);
+        match io.stream.try_read_buf(&mut io.buffer) {
+            Ok(1..) => return Ok(()),
+            // An accepted socket is taken for readable before the kernel has said so.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return Err(Gone),
+        }
+    }
+}
+
+/// There is nobody to talk to.
+struct Gone;
 
 /// Reads one request and answers it.
 async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
@@ -165,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_future_of_a_standing_tunnel_stays_small() {
-        fn size<F: Future>(_: impl Fn(Admitted, TcpStream, SocketAddr) -> F) -> usize {
+        fn size<F: Future>(_: impl Fn(Admitted, TcpStream) -> F) -> usize {
             size_of::<F>()
         }
         // Nine thousand of these are held at a time; see benches/README.md for the whole of a tunnel.

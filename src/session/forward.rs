@@ -1,9 +1,12 @@
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -261,7 +264,7 @@ impl<'a> Exchange<'a> {
         let mut buffer = BytesMut::with_capacity(8192);
         let mut interims = 0;
         let (response, body) = loop {
-            let response = self.response_head(origin, &mut buffer, pace).await?;
+            let response = self.response_head(origin, client, &mut buffer, pace).await?;
             // Interim ones too: a reader that believes a length there takes the answer for that body.
             let body = response_body(head.method(), &response).map_err(|fault| Peer::Origin.fault(fault))?;
             if response.status == 101 && !(asked_upgrade && rewrite::agrees_to_websocket(&response)) {
@@ -308,12 +311,17 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
+    /// The next head of the origin, unless the client leaves before it has come.
     async fn response_head(
         &mut self,
         origin: &mut ReadHalf<'_>,
+        client: &WriteHalf<'_>,
         buffer: &mut BytesMut,
         pace: &Pace,
     ) -> Result<ResponseHead, Failure> {
+        let sent_body = self.sent_body.clone();
+        let left = has_left(client, &sent_body);
+        tokio::pin!(left);
         let mut scanned = 0;
         loop {
             match take_response_head(buffer, &self.gate.limits.head, &mut scanned) {
@@ -322,7 +330,12 @@ impl<'a> Exchange<'a> {
                 Err(fault) => return Err(Peer::Origin.fault(fault)),
             }
             buffer.reserve(4096);
-            match pace.wait(origin.read_buf(buffer)).await {
+            let read = tokio::select! {
+                biased;
+                read = pace.wait(origin.read_buf(buffer)) => read,
+                () = &mut left => return Err(nobody_waits()),
+            };
+            match read {
                 Ok(Ok(1..)) => self.heard = true,
                 Ok(Ok(0)) => return Err(Peer::Origin.failed("origin_closed")),
                 Ok(Err(_)) => return Err(Peer::Origin.failed("origin_reset")),
@@ -378,6 +391,30 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
+    }
+}
+
+fn nobody_waits() -> Failure {
+    let mut failure = Peer::Client.failed("client_closed");
+    failure.why.detail = Some("the client closed its side before the answer came".to_owned());
+    failure
+}
+
+/// Waits until the client has closed its side behind a request that it has sent whole.
+///
+/// Whether it closed the other side as well cannot be told without sending. No browser half-closes, nor
+/// does curl; and like Squid (`half_closed_clients off`), nginx and Envoy the gate takes it that nobody
+/// waits for the answer, and lets go of the origin. Whoever still reads gets a page that says so.
+fn has_left(client: &WriteHalf<'_>, sent_body: &AtomicBool) -> impl Future<Output = ()> {
+    // Of priority data the kernel is not asked to tell: what is left of this interest is the end.
+    let closed = client.ready(Interest::PRIORITY);
+    async move {
+        let mut closed = pin!(closed);
+        poll_fn(|context| {
+            // Until then its end is the upload's to tell; that is done in this task, which polls again.
+            if sent_body.load(Ordering::Relaxed) { closed.as_mut().poll(context).map(drop) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

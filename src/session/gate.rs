@@ -1,15 +1,17 @@
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
-use crate::evidence::{Gap, Own, Record};
+use crate::evidence::{self, Gap, Own, Record};
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive};
 use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections};
 
 use super::breakglass::Glass;
+use super::clients::{self, Clients};
 use super::tunnels::Tunnels;
 
 /// All that sessions share.
@@ -20,6 +22,7 @@ pub struct Gate {
     pub wording: Wording,
     pub counters: Counters,
     pub glass: Glass,
+    pub clients: Clients,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }
@@ -48,6 +51,8 @@ pub struct Limits {
     pub hello: HelloLimits,
     /// From the first byte of a head to its last.
     pub head_timeout: Duration,
+    /// From a connection's beginning to its first byte.
+    pub first_request_timeout: Duration,
     /// Between two requests of a connection.
     pub keep_alive_timeout: Duration,
     /// Without a byte of a body, in either direction.
@@ -56,6 +61,8 @@ pub struct Limits {
     pub hello_timeout: Duration,
     pub tunnel_idle: Duration,
     pub tunnel_lifetime: Duration,
+    /// Connections of one client (see [`Clients`]) at the same time.
+    pub client_connections_max: u64,
 }
 
 /// What `status` shows.
@@ -67,6 +74,12 @@ pub struct Counters {
     pub overflows: AtomicU64,
     /// So many of them a gap record has told of.
     pub(super) overflows_told: AtomicU64,
+    /// Client connections closed unread because their client had too many open.
+    pub overflows_of_clients: AtomicU64,
+    /// Client connections closed because nothing came on them in time.
+    pub silent: AtomicU64,
+    /// Times that no client could be accepted for want of descriptors or memory.
+    pub accept_failures: AtomicU64,
     /// Exchanges now being set up or answered.
     pub exchanges: AtomicU64,
     /// Tunnels now open.
@@ -107,30 +120,44 @@ impl Gate {
     pub(super) fn keeps(&self, head: &RequestHead) -> bool {
         keep_alive(head.version, &head.fields) && !self.draining.load(Ordering::Relaxed)
     }
+
+    /// Counts a connection that is closed because nothing came on it.
+    pub(super) fn count_silent(&self, address: SocketAddr) {
+        self.counters.silent.fetch_add(1, Ordering::Relaxed);
+        self.clients.silent.count(clients::Counted::of(address.ip()));
+    }
 }
 
 /// A client's connection, counted for as long as this lives.
 pub struct Admitted {
     pub(super) worker: Arc<Worker>,
+    pub(super) address: SocketAddr,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.worker.gate.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.gate.clients.shares.leave(clients::Counted::of(self.address.ip()));
     }
 }
 
 impl Worker {
-    /// Counts a new connection in, unless so many are open already.
-    pub fn admit(self: &Arc<Self>, connections_max: u64) -> Option<Admitted> {
-        let counters = &self.gate.counters;
-        let open = counters.connections.fetch_add(1, Ordering::Relaxed);
-        let admitted = Admitted { worker: self.clone() };
-        if open >= connections_max {
+    /// Counts a new connection in, unless so many are open already, or its client has its share.
+    pub fn admit(self: &Arc<Self>, address: SocketAddr, connections_max: u64) -> Option<Admitted> {
+        let Gate { counters, clients, limits, .. } = &*self.gate;
+        if counters.connections.fetch_add(1, Ordering::Relaxed) >= connections_max {
+            counters.connections.fetch_sub(1, Ordering::Relaxed);
             counters.overflows.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(admitted)
+        let client = clients::Counted::of(address.ip());
+        if !clients.shares.enter(client, limits.client_connections_max) {
+            counters.connections.fetch_sub(1, Ordering::Relaxed);
+            counters.overflows_of_clients.fetch_add(1, Ordering::Relaxed);
+            clients.overflowed.count(client);
+            return None;
+        }
+        Some(Admitted { worker: self.clone(), address })
     }
 
     pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
@@ -162,6 +189,24 @@ impl Worker {
             let detail = format!("{untold} connections closed unread because too many were open");
             let gap = Gap { cause: "connections_overflowed", detail: detail.as_str().into(), bytes: None };
             self.journal.note(&Record::Gap(gap), clock::now());
+        }
+        let Clients { silent, overflowed, .. } = &self.gate.clients;
+        if let Some(told) = overflowed.take() {
+            let clients::Told { all, client, of_client } = told;
+            let detail = format!(
+                "{all} connections closed unread because their client had too many open, {of_client} of them of {client}"
+            );
+            let gap = Gap { cause: "client_connections_overflowed", detail: detail.as_str().into(), bytes: None };
+            self.journal.note(&Record::Gap(gap), clock::now());
+        }
+        if let Some(told) = silent.take() {
+            let clients = evidence::Clients {
+                what: "silent",
+                connections: told.all,
+                client: told.client.to_string(),
+                client_connections: told.of_client,
+            };
+            self.journal.note(&Record::Clients(clients), clock::now());
         }
         for (purpose, address, connections) in self.own.take() {
             let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };

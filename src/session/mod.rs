@@ -7,6 +7,7 @@
 mod account;
 mod body;
 mod breakglass;
+mod clients;
 mod connect;
 mod connection;
 mod forward;
@@ -21,6 +22,7 @@ mod tunnels;
 mod why;
 
 pub use breakglass::Glass;
+pub use clients::Clients;
 pub use connection::serve;
 pub use gate::{Admitted, Counters, Gate, InForce, Limits, Wording, Worker};
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;

@@ -47,7 +47,7 @@ pub fn welcome(keep_alive: bool, has_body: bool) -> Vec<u8> {
 }
 
 fn html(refusal: &Refusal<'_>, words: &Words) -> String {
-    let sentence = words.sentence(refusal.reason);
+    let sentence = words.sentence(refusal.status, refusal.reason);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"{}\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
@@ -72,7 +72,7 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
 }
 
 fn text(refusal: &Refusal<'_>, words: &Words) -> String {
-    let sentence = words.sentence(refusal.reason);
+    let sentence = words.sentence(refusal.status, refusal.reason);
     let mut page =
         format!("{}\n{sentence}\n{}: {}\n{}: {}", words.title, words.host, refusal.host, words.reason, refusal.reason);
     if let Some(detail) = refusal.detail {

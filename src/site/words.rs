@@ -30,7 +30,7 @@ enum Kind {
 impl Kind {
     const COUNT: usize = 6;
 
-    fn of(reason: &str) -> Self {
+    fn of(status: u16, reason: &str) -> Self {
         match reason {
             "rule" | "no_rule" | "port_not_opened" | "isolated" => Self::Policy,
             "guard_name" | "guard_address" => Self::Guard,
@@ -41,8 +41,8 @@ impl Kind {
             | "not_websocket"
             | "nested_connect" => Self::Unexamined,
             "evidence_unavailable" => Self::Evidence,
-            "dns_failed" | "connect_failed" | "connect_timeout" => Self::Origin,
-            _ if reason.starts_with("origin_") || reason == "unasked_upgrade" => Self::Origin,
+            // The same faults can be an origin's, and the person who asked has no part in them.
+            _ if matches!(status, 502 | 504) => Self::Origin,
             _ => Self::Request,
         }
     }
@@ -50,8 +50,8 @@ impl Kind {
 
 impl Words {
     /// What has happened, for a person.
-    pub(super) fn sentence(&self, reason: &str) -> &'static str {
-        self.kinds.get(Kind::of(reason) as usize).copied().unwrap_or_default()
+    pub(super) fn sentence(&self, status: u16, reason: &str) -> &'static str {
+        self.kinds.get(Kind::of(status, reason) as usize).copied().unwrap_or_default()
     }
 }
 
@@ -95,11 +95,25 @@ mod tests {
 
     #[test]
     fn each_kind_of_reason_has_its_own_sentence_in_both_languages() {
-        let reasons = ["no_rule", "guard_address", "not_websocket", "dns_failed", "evidence_unavailable", "bare_lf"];
+        let reasons = [
+            (403, "no_rule"),
+            (403, "guard_address"),
+            (403, "not_websocket"),
+            (502, "dns_failed"),
+            (503, "evidence_unavailable"),
+            (400, "bare_lf"),
+        ];
         for words in [&ENGLISH, &JAPANESE] {
-            let sentences: std::collections::HashSet<_> = reasons.iter().map(|reason| words.sentence(reason)).collect();
+            let sentences: std::collections::HashSet<_> =
+                reasons.iter().map(|(status, reason)| words.sentence(*status, reason)).collect();
             assert_eq!(sentences.len(), Kind::COUNT);
             assert!(!sentences.contains(""));
         }
+    }
+
+    #[test]
+    fn a_fault_of_the_origin_is_not_laid_at_the_door_of_who_asked() {
+        assert_eq!(ENGLISH.sentence(502, "bare_lf"), ENGLISH.sentence(504, "connect_timeout"));
+        assert_ne!(ENGLISH.sentence(502, "bare_lf"), ENGLISH.sentence(400, "bare_lf"));
     }
 }

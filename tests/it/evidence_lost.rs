@@ -1,7 +1,6 @@
 //! No passage without record: a full disk, a drained gate, a killed one.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
@@ -167,50 +166,6 @@ fn a_connection_that_waits_for_a_request_does_not_hold_up_the_drain() {
     gate.signal("-TERM");
     assert!(idle.rest().0.is_empty(), "it is closed at once");
     assert_eq!(gate.wait(), Some(0));
-}
-
-#[test]
-fn what_the_origin_saw_before_a_kill_under_load_is_on_record() {
-    const CLIENTS: usize = 8;
-    const ENOUGH: usize = 300;
-    let (sender, receiver) = mpsc::channel();
-    let origin = Arc::new(Origin::answering(move |_| {
-        let _ = sender.send(());
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    }));
-    let mut gate = Gate::start(&origin.policy());
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| {
-            let (origin, stop, address) = (origin.clone(), stop.clone(), gate.address);
-            std::thread::spawn(move || {
-                let mut client = crate::peer::Peer::connect(address);
-                for n in 0.. {
-                    let sent = client.try_send(get(&origin, &format!("/c{number}-{n}"), ""));
-                    if stop.load(Ordering::Relaxed) || sent.is_err() || client.head().is_none() {
-                        return;
-                    }
-                    client.take(2);
-                }
-            })
-        })
-        .collect();
-    for _ in 0..ENOUGH {
-        receiver.recv_timeout(Duration::from_secs(20)).unwrap();
-    }
-    gate.end("-KILL");
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.join().unwrap();
-    }
-    assert!(origin.requests().len() >= ENOUGH);
-    all_on_record(&origin, &records(&gate.data_dir()));
-
-    let mut again = Start { policy: &origin.policy(), data_dir: Some(gate.data_dir()), ..Start::default() }.gate();
-    again.send(b"GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(again.end("-TERM"), Some(0));
-    all_on_record(&origin, &records(&gate.data_dir()));
-    sekisho::store::verify(&gate.data_dir()).unwrap();
 }
 
 #[test]

@@ -109,12 +109,15 @@ impl Gate {
         Peer::connect(self.address)
     }
 
-    /// Sends bytes on a connection of their own and reads until the gate closes it.
+    /// Sends bytes on a connection of their own, waits for what comes back, says that no more will be
+    /// sent, and reads until the gate closes.
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut client = self.client();
         let _ = client.try_send(bytes);
+        let mut answer = client.some();
         client.finish();
-        String::from_utf8_lossy(&client.rest().0).into_owned()
+        answer.extend(client.rest().0);
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Ends the gate by a signal and waits for it.
@@ -150,6 +153,14 @@ impl Gate {
     /// Drains the gate and gives every exchange that was let out, in order of opening.
     pub(crate) fn exchanges(&mut self) -> Vec<Value> {
         exchanges(&self.records())
+    }
+
+    /// What `sekisho status` tells of the running gate, as JSON.
+    pub(crate) fn status(&self) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        let output = command.args(["status", "--format", "json"]).arg(self.data_dir()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

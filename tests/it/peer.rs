@@ -1,7 +1,7 @@
 //! One end of a TCP connection: every read has a deadline, and a message is read by its framing.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +74,14 @@ impl Message {
 impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).unwrap(), None)
+    }
+
+    /// A connection from this address of the machine, such as another one of loopback.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::new(socket.into(), None)
     }
 
     /// Wraps a stream; all that is read is copied to `log`.
