@@ -1,7 +1,9 @@
 use std::collections::HashMap;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::facts::Host;
@@ -66,8 +68,9 @@ impl Pool {
 
 /// Whether the origin has neither ended the connection nor said anything unasked.
 pub(super) fn is_quiet(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    stream.try_read(&mut byte).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    // Asked of the kernel: the runtime knows what has come only once it has looked again.
+    let mut byte = [MaybeUninit::uninit()];
+    SockRef::from(stream).peek(&mut byte).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
@@ -93,6 +96,20 @@ mod tests {
         assert!(pool.take(&host("a.example"), 81).is_none());
         assert!(pool.take(&host("a.example"), 80).is_some());
         assert!(pool.take(&host("a.example"), 80).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_seen_before_the_runtime_has_looked() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut origin, _) = listener.accept().unwrap();
+        assert!(is_quiet(&stream));
+        // No turn of the runtime lies between these lines.
+        std::io::Write::write_all(&mut origin, b"x").unwrap();
+        assert!(!is_quiet(&stream), "a byte");
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(listener.accept().unwrap());
+        assert!(!is_quiet(&stream), "an end");
     }
 
     #[tokio::test]
