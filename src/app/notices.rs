@@ -29,15 +29,15 @@ pub(super) async fn tell(gate: &Gate, mut untold: Option<(Record, Timestamp)>) {
         }
         breakglass::expire(gate).await;
         let now = State::of(gate, &last);
-        for line in changes(&last, &now) {
-            eprintln!("sekisho: {line}");
-        }
         if now.capacity != last.capacity
             && let Some(detail) = now.outlook.map(|outlook| describe(&outlook))
         {
             let level = now.capacity.as_str();
             let record = Record::Health(Health { subject: "disk", level, detail: detail.as_str().into() });
             let _ = gate.journal.append(&record, clock::now()).await;
+        }
+        for line in changes(&last, &now) {
+            eprintln!("sekisho: {line}");
         }
         last = now;
     }
