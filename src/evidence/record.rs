@@ -146,7 +146,8 @@ pub struct Exchange {
     pub first_byte_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_us: Option<u64>,
-    /// Who ended it: `client`, `origin` or `gate`.
+    /// Who ended it, or was at fault where it came to nothing: `client`, `origin`, `dns` (no name server
+    /// answered, or the name has no address) or `gate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ pub(super) struct Ending {
 /// The end of an exchange: who ended it, how, and what went through.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End<'a> {
-    /// `client`, `origin` or `gate`.
+    /// `client`, `origin`, `dns` or `gate`.
     pub(super) by: &'static str,
     pub(super) how: &'a str,
     pub(super) up: u64,
@@ -281,7 +281,7 @@ impl<'g> Account<'g> {
         if denied {
             self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
-        self.close(End { by: "gate", how: why.code, up: 0, down: 0 });
+        self.close(End { by: failed.error.at_fault().as_str(), how: why.code, up: 0, down: 0 });
     }
 
     /// Records that the tunnel stands, and keeps only what its end needs.

@@ -2,7 +2,7 @@
 
 use crate::parse::Fault;
 use crate::policy::{Broken, Decision, Reason, VerdictKind};
-use crate::upstream::DialError;
+use crate::upstream::{DialError, ResolveError};
 
 /// A refusal by its code, with what a person needs to act on it.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ impl Why {
     pub(super) fn of_dial(error: &DialError) -> Self {
         let (status, code) = match error {
             DialError::Refused(_) => (403, "guard_address"),
+            DialError::Resolve(ResolveError::Exhausted(_)) | DialError::Exhausted(_) => (503, "gate_exhausted"),
             DialError::Resolve(_) => (502, "dns_failed"),
             DialError::Connect { .. } => (502, "connect_failed"),
             DialError::Timeout(_) => (504, "connect_timeout"),

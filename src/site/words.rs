@@ -23,12 +23,14 @@ enum Kind {
     Origin,
     /// The gate cannot keep records, so nothing passes.
     Evidence,
+    /// The gate has no room for another connection.
+    Exhausted,
     /// The request itself is wrong or ambiguous.
     Request,
 }
 
 impl Kind {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     fn of(reason: &str) -> Self {
         match reason {
@@ -41,6 +43,7 @@ impl Kind {
             | "not_websocket"
             | "nested_connect" => Self::Unexamined,
             "evidence_unavailable" => Self::Evidence,
+            "gate_exhausted" => Self::Exhausted,
             "dns_failed" | "connect_failed" | "connect_timeout" => Self::Origin,
             _ if reason.starts_with("origin_") || reason == "unasked_upgrade" => Self::Origin,
             _ => Self::Request,
@@ -68,6 +71,7 @@ pub(super) const ENGLISH: Words = Words {
         "The gate could not examine this request as the rules of this network ask.",
         "The request was allowed, but the site could not be reached or did not answer as it should.",
         "The gate cannot keep its records at the moment, and lets nothing out without one. Please tell your administrator.",
+        "The request was allowed, but the gate has more to do than it can at the moment. The site is not at fault. Try again in a while.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
     ],
 };
@@ -85,6 +89,7 @@ pub(super) const JAPANESE: Words = Words {
         "このネットワークの規則が求める確認を、この通信に対して行えませんでした。",
         "通信は許可されましたが、接続先に到達できないか、正しい応答がありませんでした。",
         "現在、関所が記録を残せないため、通信を通すことができません。管理者に連絡してください。",
+        "通信は許可されましたが、現在、関所の処理能力が限界に達しています。接続先の問題ではありません。しばらくしてからもう一度お試しください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
     ],
 };
@@ -95,7 +100,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_reason_has_its_own_sentence_in_both_languages() {
-        let reasons = ["no_rule", "guard_address", "not_websocket", "dns_failed", "evidence_unavailable", "bare_lf"];
+        let reasons = [
+            "no_rule",
+            "guard_address",
+            "not_websocket",
+            "dns_failed",
+            "evidence_unavailable",
+            "gate_exhausted",
+            "bare_lf",
+        ];
         for words in [&ENGLISH, &JAPANESE] {
             let sentences: std::collections::HashSet<_> = reasons.iter().map(|reason| words.sentence(reason)).collect();
             assert_eq!(sentences.len(), Kind::COUNT);

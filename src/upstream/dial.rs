@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 
 use crate::facts::Host;
@@ -68,6 +69,49 @@ pub enum DialError {
     Connect { address: SocketAddr, source: io::Error },
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// The gate itself has no descriptor, port or memory left for another connection.
+    #[error("the gate has no room for another connection: {0}")]
+    Exhausted(io::Error),
+}
+
+/// Who is at fault where there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtFault {
+    Gate,
+    Dns,
+    Origin,
+}
+
+impl AtFault {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AtFault::Gate => "gate",
+            AtFault::Dns => "dns",
+            AtFault::Origin => "origin",
+        }
+    }
+}
+
+impl DialError {
+    pub fn at_fault(&self) -> AtFault {
+        match self {
+            DialError::Resolve(ResolveError::Exhausted(_) | ResolveError::Setup(_)) => AtFault::Gate,
+            DialError::Resolve(ResolveError::NoAddress | ResolveError::Unanswered(_)) => AtFault::Dns,
+            DialError::Refused(_) | DialError::Exhausted(_) => AtFault::Gate,
+            DialError::Connect { .. } | DialError::Timeout(_) => AtFault::Origin,
+        }
+    }
+
+    fn of_connect(address: SocketAddr, source: io::Error) -> Self {
+        if is_exhaustion(&source) { Self::Exhausted(source) } else { Self::Connect { address, source } }
+    }
+}
+
+/// Whether a socket failed for want of something of this machine's, whoever was to be reached.
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
+    let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    own.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// RFC 8305 §5: how long one attempt may go on before the next begins beside it.
@@ -239,6 +283,8 @@ async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, SocketAddr),
                 drop(running.swap_remove(index));
                 match result {
                     Ok(connected) => return Ok(connected),
+                    // What one address lacks here (an IPv6 route, say) must not hide what another one said.
+                    Err(DialError::Exhausted(_)) if matches!(last_error, DialError::Connect { .. }) => {}
                     Err(error) => last_error = error,
                 }
             }
@@ -251,7 +297,7 @@ async fn connect(address: CheckedAddress) -> Result<(TcpStream, SocketAddr), Dia
     let address = address.socket_address();
     match TcpStream::connect(address).await {
         Ok(stream) => Ok((stream, address)),
-        Err(source) => Err(DialError::Connect { address, source }),
+        Err(source) => Err(DialError::of_connect(address, source)),
     }
 }
 
@@ -271,6 +317,24 @@ async fn first_of(running: &mut [Attempt]) -> (usize, Result<(TcpStream, SocketA
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_at_fault_is_named_and_a_want_of_this_machine_is_never_the_origins() {
+        let fault = |errno: Errno| {
+            let error = DialError::of_connect(([192, 0, 2, 1], 443).into(), errno.into());
+            (matches!(error, DialError::Exhausted(_)), error.at_fault())
+        };
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
+            assert_eq!(fault(errno), (true, AtFault::Gate), "{errno}");
+        }
+        for errno in [Errno::CONNREFUSED, Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::TIMEDOUT, Errno::CONNRESET] {
+            assert_eq!(fault(errno), (false, AtFault::Origin), "{errno}");
+        }
+        assert_eq!(DialError::Timeout(Duration::ZERO).at_fault(), AtFault::Origin);
+        assert_eq!(DialError::Resolve(ResolveError::NoAddress).at_fault(), AtFault::Dns);
+        assert_eq!(DialError::Resolve(ResolveError::Unanswered(String::new())).at_fault(), AtFault::Dns);
+        assert_eq!(DialError::Resolve(ResolveError::Exhausted(String::new())).at_fault(), AtFault::Gate);
+    }
 
     #[tokio::test]
     async fn when_the_first_address_refuses_the_next_is_dialled() {

@@ -8,6 +8,6 @@ mod own;
 mod pool;
 mod resolve;
 
-pub use dial::{Connected, DialError, DialFailed, Dialler, Timings};
+pub use dial::{AtFault, Connected, DialError, DialFailed, Dialler, Timings};
 pub use own::{OwnConnections, Purpose};
 pub use resolve::{ResolveError, Resolver};

@@ -9,6 +9,7 @@ mod peer;
 mod cli;
 mod evidence;
 mod evidence_lost;
+mod exhausted;
 mod forward;
 mod forward_bodies;
 mod forward_pool;
