@@ -63,7 +63,7 @@ pub struct Exchange {
     pub id: Option<String>,
     /// The exchange this one was read inside of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
+    pub inside: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

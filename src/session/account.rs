@@ -17,7 +17,8 @@ use super::why::Why;
 pub(super) struct Account<'g> {
     worker: &'g Worker,
     pub(super) id: ExchangeId,
-    parent: Option<ExchangeId>,
+    /// The exchange this one was read inside of.
+    inside: Option<ExchangeId>,
     begun: Instant,
     opened: bool,
     /// What the closing record will say; taken when it is written.
@@ -54,10 +55,10 @@ pub(super) struct End<'a> {
 }
 
 impl<'g> Account<'g> {
-    pub(super) fn new(worker: &'g Worker, parent: Option<ExchangeId>) -> Self {
+    pub(super) fn new(worker: &'g Worker, inside: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
         let outcome = Box::new(Exchange::new(Event::Close, id));
-        Self { worker, id, parent, begun: Instant::now(), opened: false, outcome: Some(outcome) }
+        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome) }
     }
 
     /// Asks the policy.
@@ -85,7 +86,7 @@ impl<'g> Account<'g> {
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
         let mut record = Box::new(Exchange::new(event, self.id));
         let fields = &asked.head.fields;
-        record.parent = self.parent.map(|id| id.to_string());
+        record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
         record.method = Some(asked.head.method().into());
@@ -170,7 +171,7 @@ impl<'g> Account<'g> {
         why: &Why,
     ) -> Result<(), JournalFull> {
         let mut record = Box::new(Exchange::new(Event::Refused, self.id));
-        record.parent = self.parent.map(|id| id.to_string());
+        record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, client);
         if let Some(head) = head {
             record.method = Some(head.method().into());

@@ -38,12 +38,12 @@ pub(super) async fn serve(
     client: &Client,
     request: &Request,
     target: &Target,
-    parent: Option<ExchangeId>,
+    inside: Option<ExchangeId>,
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
     let policy = gate.policy.now();
-    let mut account = Account::new(worker, parent);
+    let mut account = Account::new(worker, inside);
     let asked = Asked { client, head, target, hello: Stage::Never };
     let outgoing = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
