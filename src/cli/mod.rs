@@ -6,6 +6,7 @@
 
 mod arguments;
 mod check;
+mod credentials;
 mod error;
 mod files;
 mod init;

@@ -5,9 +5,9 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Reason, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Reason, Route, Verdict, VerdictKind, decide};
 use crate::store::JournalFull;
-use crate::upstream::{Connected, DialError, DialFailed};
+use crate::upstream::{Connected, DialFailed};
 
 use super::gate::Worker;
 use super::why::Why;
@@ -47,7 +47,7 @@ pub(super) struct Ending {
 /// The end of an exchange: who ended it, how, and what went through.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End<'a> {
-    /// `client`, `origin`, `dns` or `gate`.
+    /// `client`, `origin`, `parent`, `dns` or `gate`.
     pub(super) by: &'static str,
     pub(super) how: &'a str,
     pub(super) up: u64,
@@ -124,6 +124,10 @@ impl<'g> Account<'g> {
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
+        if let Verdict::Allow(permit) = &decision.verdict {
+            describe_route(&mut record, permit.route());
+            self.outcome(|outcome| describe_route(outcome, permit.route()));
+        }
         self.worker.journal.append(&Record::Exchange(record), clock::now()).await?;
         self.opened = true;
         self.worker.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
@@ -268,7 +272,7 @@ impl<'g> Account<'g> {
     /// Closes an exchange that was let out and did not get there. What the guard refused is a denial,
     /// though the rule had allowed the name.
     pub(super) fn fail(mut self, failed: &DialFailed, why: &Why) {
-        let denied = matches!(failed.error, DialError::Refused(_));
+        let denied = failed.error.is_denial();
         self.outcome(|record| {
             record.answers = failed.answers.iter().map(ToString::to_string).collect();
             record.dns_us = (!failed.answers.is_empty()).then(|| micros(failed.dns));
@@ -373,6 +377,14 @@ fn describe_reason(record: &mut Exchange, reason: &Reason) {
     if let Some(rule) = &reason.rule {
         record.rule = Some(rule.name.as_ref().into());
         record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
+    }
+}
+
+/// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.
+fn describe_route(record: &mut Exchange, route: &Route) {
+    if let Route::Parent { parent, resolved_by } = route {
+        record.parent = Some(parent.name().into());
+        record.resolved_by = Some(resolved_by.as_str());
     }
 }
 

@@ -25,12 +25,14 @@ enum Kind {
     Evidence,
     /// The gate has no room for another connection.
     Exhausted,
+    /// The proxies of this network do not lead there.
+    Proxies,
     /// The request itself is wrong or ambiguous.
     Request,
 }
 
 impl Kind {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     fn of(reason: &str) -> Self {
         match reason {
@@ -44,6 +46,8 @@ impl Kind {
             | "nested_connect" => Self::Unexamined,
             "evidence_unavailable" => Self::Evidence,
             "gate_exhausted" => Self::Exhausted,
+            "parent_refused" | "parent_auth_failed" | "parent_unreachable" | "parent_timeout" | "parent_bad_answer"
+            | "loop_detected" => Self::Proxies,
             "dns_failed" | "connect_failed" | "connect_timeout" => Self::Origin,
             _ if reason.starts_with("origin_") || reason == "unasked_upgrade" => Self::Origin,
             _ => Self::Request,
@@ -72,6 +76,7 @@ pub(super) const ENGLISH: Words = Words {
         "The request was allowed, but the site could not be reached or did not answer as it should.",
         "The gate cannot keep its records at the moment, and lets nothing out without one. Please tell your administrator.",
         "The request was allowed, but the gate has more to do than it can at the moment. The site is not at fault. Try again in a while.",
+        "The request could not go its way through the proxies of this network. This is not the site's doing. Please tell your administrator.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
     ],
 };
@@ -90,6 +95,7 @@ pub(super) const JAPANESE: Words = Words {
         "通信は許可されましたが、接続先に到達できないか、正しい応答がありませんでした。",
         "現在、関所が記録を残せないため、通信を通すことができません。管理者に連絡してください。",
         "通信は許可されましたが、現在、関所の処理能力が限界に達しています。接続先の問題ではありません。しばらくしてからもう一度お試しください。",
+        "このネットワークのプロキシを通る経路で、通信を送ることができませんでした。接続先の問題ではありません。管理者に連絡してください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
     ],
 };
@@ -107,6 +113,7 @@ mod tests {
             "dns_failed",
             "evidence_unavailable",
             "gate_exhausted",
+            "parent_refused",
             "bare_lf",
         ];
         for words in [&ENGLISH, &JAPANESE] {

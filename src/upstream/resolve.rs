@@ -11,7 +11,7 @@ use hickory_resolver::proto::rr::{Name as DnsName, RData};
 
 use crate::facts::Name;
 
-use super::dial::is_exhaustion;
+use super::failure::is_exhaustion;
 use super::own::{DnsSockets, OwnConnections};
 
 /// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts

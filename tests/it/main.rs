@@ -4,6 +4,7 @@
 mod gate;
 mod name_server;
 mod origin;
+mod parent;
 mod peer;
 
 mod cli;
@@ -16,6 +17,7 @@ mod forward_pool;
 mod forward_upgrade;
 mod guard;
 mod lab;
+mod parents;
 mod readme;
 mod status;
 mod tunnel;
