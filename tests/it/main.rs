@@ -18,6 +18,8 @@ mod forward_upgrade;
 mod guard;
 mod lab;
 mod parents;
+mod parents_loops;
+mod parents_secrets;
 mod readme;
 mod status;
 mod tunnel;
