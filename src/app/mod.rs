@@ -11,7 +11,7 @@ mod system;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use crate::evidence::{self, Record};
 use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
-use crate::policy::{OwnEndpoints, Policy};
+use crate::policy::{AddressRefused, OwnEndpoints, Policy, judge_parent};
 use crate::session::{Clients, Counters, Gate, Glass, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::upstream::ResolveError;
+use crate::upstream::{KeyRing, ResolveError};
 
 use status::Reporter;
 
@@ -50,6 +50,8 @@ pub enum AppError {
     Journal(#[from] OpenError),
     #[error(transparent)]
     Resolver(#[from] ResolveError),
+    #[error("the parent `{name}` cannot be used: {refused}")]
+    Parent { name: String, refused: AddressRefused },
     #[error("cannot use {path}: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("cannot read this machine's own addresses: {0}")]
@@ -70,10 +72,11 @@ pub struct Ready {
     journal: Journal,
     policy: Policy,
     policy_file: String,
+    credentials: KeyRing,
     config: Config,
     data_dir: PathBuf,
     query_key: [u8; 32],
-    interfaces: Vec<IpAddr>,
+    own: Arc<OwnEndpoints>,
     workers: usize,
     connections_max: u64,
     runtime: Runtime,
@@ -89,6 +92,7 @@ struct End {
 /// What every worker needs to know of the config.
 struct Plan {
     own: Arc<OwnEndpoints>,
+    credentials: KeyRing,
     dns_servers: Vec<SocketAddr>,
     dns_timeout: Duration,
     connect_timeout: Duration,
@@ -103,8 +107,14 @@ const DESCRIPTORS_SPARE: u64 = 200;
 ///
 /// # Errors
 /// What could not be had, with its address or path.
-pub fn prepare(config: Config, data_dir: PathBuf, policy: Policy, policy_file: String) -> Result<Ready, AppError> {
-    prepare_on(Arc::new(SystemDisk), config, data_dir, policy, policy_file)
+pub fn prepare(
+    config: Config,
+    data_dir: PathBuf,
+    policy: Policy,
+    policy_file: String,
+    credentials: KeyRing,
+) -> Result<Ready, AppError> {
+    prepare_on(Arc::new(SystemDisk), config, data_dir, policy, policy_file, credentials)
 }
 
 /// The same, with the journal's segments on another layer of files.
@@ -117,12 +127,16 @@ pub fn prepare_on(
     data_dir: PathBuf,
     policy: Policy,
     policy_file: String,
+    credentials: KeyRing,
 ) -> Result<Ready, AppError> {
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<_, _>>()?;
+    let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()?;
+    let listeners = bound.iter().map(|bound: &Bound| bound.address).collect();
+    let own = Arc::new(OwnEndpoints { listeners, interfaces: system::interface_addresses()? });
+    check_parents(&policy, &own)?;
     let journal = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,
@@ -149,15 +163,29 @@ pub fn prepare_on(
         journal,
         policy,
         policy_file,
+        credentials,
         config,
         data_dir,
         query_key,
-        interfaces: system::interface_addresses()?,
+        own,
         workers,
         connections_max,
         runtime,
         end,
     })
+}
+
+/// Refuses a parent whose address is the gate's own: what goes there comes back. One that is named is
+/// judged with each dial.
+fn check_parents(policy: &Policy, own: &OwnEndpoints) -> Result<(), AppError> {
+    for parent in policy.parents() {
+        let parent = &parent.value;
+        if let Some(address) = parent.host().address() {
+            judge_parent(address, parent.port(), own)
+                .map_err(|refused| AppError::Parent { name: parent.name().to_owned(), refused })?;
+        }
+    }
+    Ok(())
 }
 
 impl Ready {
@@ -188,7 +216,8 @@ impl Ready {
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
-            own: Arc::new(OwnEndpoints { listeners: addresses.clone(), interfaces: self.interfaces }),
+            own: self.own,
+            credentials: self.credentials,
             dns_servers: self.config.dns_servers.clone(),
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,

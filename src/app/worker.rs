@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::listen;
 use crate::session::{self, Gate, Worker};
-use crate::upstream::{Dialler, OwnConnections, Resolver};
+use crate::upstream::{DialLimits, Dialler, OwnConnections, Resolver};
 
 use super::{AppError, Plan};
 
@@ -45,7 +45,8 @@ async fn serve(
 ) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
     let resolver = Resolver::new(&plan.dns_servers, plan.dns_timeout, own.clone())?;
-    let dialler = Dialler::new(resolver, plan.own.clone(), plan.connect_timeout);
+    let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
+    let dialler = Dialler::new(resolver, plan.own.clone(), plan.credentials.clone(), limits);
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();
     for listener in listeners {

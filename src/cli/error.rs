@@ -49,7 +49,10 @@ impl CliError {
     /// The exit code, as `--help` documents it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            CliError::Read { .. } | CliError::Problems(_) | CliError::NoRecords(_) => 2,
+            CliError::Read { .. }
+            | CliError::Problems(_)
+            | CliError::NoRecords(_)
+            | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
             | CliError::Refused(_)
             | CliError::NotAnswering { .. }
@@ -129,6 +132,9 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Journal(OpenError::Broken { .. }) => Some(
             "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
         ),
+        AppError::Parent { .. } => {
+            Some("a parent is another proxy: give it another address under [parents] in the policy")
+        }
         AppError::Resolver(_) => Some("name DNS servers in the config: [dns] servers = [\"192.0.2.53:53\"]"),
         AppError::Interfaces(_) => {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")

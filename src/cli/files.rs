@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::policy::Policy;
+use crate::upstream::KeyRing;
 
+use super::credentials::read_credentials;
 use super::error::{CliError, Role};
 
 /// The policy compiled in: it allows nothing.
@@ -11,9 +13,10 @@ const BUILT_IN: &str = include_str!("../../policy/default.toml");
 /// The file that problems and reasons show for it.
 const BUILT_IN_NAME: &str = "policy/default.toml";
 
-/// A policy and the name of its file.
+/// A policy, the name of its file, and what its parents are shown.
 pub(super) struct NamedPolicy {
     pub(super) policy: Policy,
+    pub(super) credentials: KeyRing,
     pub(super) file: String,
     pub(super) built_in: bool,
 }
@@ -29,14 +32,16 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     Ok(config)
 }
 
-/// Reads and compiles a policy; without a path, the built-in one.
+/// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one.
 pub(super) fn read_policy(path: Option<&Path>) -> Result<NamedPolicy, CliError> {
     let (file, text) = match path {
         Some(path) => (path.display().to_string(), read(Role::Policy, path)?),
         None => (BUILT_IN_NAME.to_owned(), BUILT_IN.to_owned()),
     };
     let policy = Policy::compile(&file, &text).map_err(CliError::Problems)?;
-    Ok(NamedPolicy { policy, file, built_in: path.is_none() })
+    let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    let credentials = read_credentials(&policy, directory).map_err(CliError::Problems)?;
+    Ok(NamedPolicy { policy, credentials, file, built_in: path.is_none() })
 }
 
 fn read(role: Role, path: &Path) -> Result<String, CliError> {

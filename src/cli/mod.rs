@@ -7,6 +7,7 @@
 mod arguments;
 mod breakglass;
 mod check;
+mod credentials;
 mod error;
 mod files;
 mod init;

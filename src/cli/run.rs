@@ -19,7 +19,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
         config.listen = arguments.listen;
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
-    let NamedPolicy { mut policy, file, built_in } = read_policy(path.as_deref())?;
+    let NamedPolicy { mut policy, credentials, file, built_in } = read_policy(path.as_deref())?;
     if arguments.observe {
         policy = policy.observing();
     }
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(config, data_dir, policy, file)?;
+    let ready = app::prepare(config, data_dir, policy, file, credentials)?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let most = ready.connections_max();
     if most < wanted {

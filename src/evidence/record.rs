@@ -65,7 +65,7 @@ pub struct Exchange {
     pub id: Option<String>,
     /// The exchange this one was read inside of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
+    pub inside: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +125,14 @@ pub struct Exchange {
     /// Those of them that the guard refused, where others were left to dial.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers_refused: Vec<String>,
+    /// The parent proxy that it leaves through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Text>,
+    /// Who learnt the address of its host, where there is a parent: `gate` or `parent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<&'static str>,
+    /// The address that the guard let through: connected to or, through a parent, asked of it. The
+    /// parent's own where that one resolves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialled: Option<String>,
     /// The connection to the origin had carried another exchange before.
@@ -151,7 +159,8 @@ pub struct Exchange {
     pub first_byte_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_us: Option<u64>,
-    /// Who ended it: `client`, `origin` or `gate`.
+    /// Who ended it, or was at fault where it came to nothing: `client`, `origin`, `parent`, `dns` (no
+    /// name server answered, or the name has no address) or `gate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -118,6 +118,11 @@ impl<'d, 't> Section<'d, 't> {
         self.table.get(key).is_some()
     }
 
+    /// Where the value of a key stands, if the key is there.
+    pub fn place_of_key(&self, key: &str) -> Option<Place> {
+        self.table.get(key).map(|value| self.place_of(value))
+    }
+
     fn take(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
         self.known.push(key);
         self.table.get(key)
@@ -281,7 +286,8 @@ impl<'d, 't> Section<'d, 't> {
     }
 }
 
-fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+/// The known word that is most like this one, as a fix for a problem.
+pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     known
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 2.min(candidate.len() / 2))

@@ -15,12 +15,13 @@ mod sniff;
 mod ja4;
 mod tls;
 mod first;
+mod via;
 mod document;
 #[doc(hidden)]
 pub mod properties;
 
 pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode_last_chunk};
-pub use document::{Document, Place, Placed, Problem, Section};
+pub use document::{Document, Place, Placed, Problem, Section, did_you_mean};
 pub use fault::Fault;
 pub use fields::{Fields, HopByHop, hop_by_hop, is_token_byte};
 pub use first::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
@@ -30,3 +31,4 @@ pub use request::{Form, Request, examine, understand, understand_inner};
 pub use sniff::{Sniffed, is_connect, sniff};
 pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};
 pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};
+pub use via::via_names;

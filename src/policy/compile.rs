@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::parse::{Document, Place, Placed, Problem, Section, is_token_byte};
+use crate::parse::{Document, Place, Placed, Problem, Section, did_you_mean, is_token_byte};
 
 use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
+use super::parents::{Parent, Parents, ResolvedBy, Route, read_parents};
 use super::pattern::HostSet;
 
 /// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default:
@@ -22,6 +23,7 @@ pub struct Policy {
     pub(super) rules: Vec<Rule>,
     /// Each once, in the order of the file, whether a rule names it or not.
     groups: Vec<ClientGroup>,
+    parents: Parents,
     hash: Box<str>,
 }
 
@@ -78,9 +80,11 @@ impl Policy {
             let clients = read_clients(root);
             let hosts = read_hosts(root);
             let programs = read_programs(root);
-            let groups = Groups { clients, hosts, programs };
+            let parents = read_parents(root);
+            let groups = Groups { clients, hosts, programs, parents };
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
-            Some(Self { mode, unknown, rules, groups: groups.clients_in_order(), hash })
+            let parents = groups.parents.clone();
+            Some(Self { mode, unknown, rules, groups: groups.clients_in_order(), parents, hash })
         })
     }
 
@@ -120,6 +124,12 @@ impl Policy {
         self.rules.len()
     }
 
+    /// The parents that rules may name, in the order of the file, each with the place of its
+    /// `credentials`, or of itself where there are none.
+    pub fn parents(&self) -> &[Placed<Arc<Parent>>] {
+        &self.parents
+    }
+
     /// The client group an address is in: the first of the file that holds it, whether a rule names
     /// the group or not. Groups of users alone hold no address.
     pub fn group_of(&self, address: IpAddr) -> Option<Arc<str>> {
@@ -143,6 +153,7 @@ struct Groups {
     clients: HashMap<String, Placed<ClientGroup>>,
     hosts: HashMap<String, HostSet>,
     programs: HashMap<String, Arc<Program>>,
+    parents: Parents,
 }
 
 impl Groups {
@@ -328,6 +339,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         table.finish();
         TunnelLimits { idle, lifetime }
     });
+    let route = read_route(section, groups, verdict);
     let _ = section.string("comment");
     section.finish();
     let Some(name) = name else {
@@ -361,8 +373,40 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         methods,
         programs,
         verdict,
-        terms: PermitTerms { opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
+        terms: PermitTerms { route, opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
     })
+}
+
+/// The way out that a rule names. Where it names a wrong one the policy is refused, so the direct one
+/// that stands in for it is never taken.
+fn read_route(section: &mut Section<'_, '_>, groups: &Groups, verdict: Option<VerdictKind>) -> Route {
+    let parent = section.string("parent");
+    let resolve = section.word("resolve", &[ResolvedBy::Gate, ResolvedBy::Parent].map(|who| (who.as_str(), who)));
+    let Some(name) = parent else {
+        if let Some(place) = section.place_of_key("resolve").filter(|_| !section.has("parent")) {
+            section.problem(
+                &place,
+                "`resolve` says who resolves names behind a parent, and the rule names none",
+                "add `parent`, or take `resolve` away: the gate resolves what it dials itself",
+            );
+        }
+        return Route::Direct;
+    };
+    if verdict == Some(VerdictKind::Deny) {
+        section.problem(
+            &name.place,
+            "the rule denies, and what is denied leaves by no parent",
+            "take `parent` away, or allow",
+        );
+    }
+    let Some(parent) = groups.parents.iter().find(|parent| parent.value.name() == name.value) else {
+        let known = groups.parents.iter().map(|parent| parent.value.name());
+        let fix = did_you_mean(&name.value, known)
+            .unwrap_or_else(|| format!("define [parents.{}], or name one that is defined", name.value));
+        section.problem(&name.place, format!("there is no parent `{}`", name.value), fix);
+        return Route::Direct;
+    };
+    Route::Parent { parent: parent.value.clone(), resolved_by: resolve.unwrap_or(ResolvedBy::Gate) }
 }
 
 fn unknown_group(section: &Section<'_, '_>, kind: &str, name: &str, place: &Place) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::facts::{Breakglass, Host, Target, Timestamp};
+use crate::facts::{Breakglass, Host, Scheme, Target, Timestamp};
 
 use super::content::ContentTerms;
+use super::parents::Route;
 
 /// What `decide` says of an exchange.
 #[derive(Debug)]
@@ -124,8 +125,10 @@ pub enum Code {
 /// ```
 #[derive(Debug)]
 pub struct Permit {
+    scheme: Scheme,
     host: Host,
     port: u16,
+    route: Route,
     opened: Arc<[IpNet]>,
     limits: TunnelLimits,
     any_protocol: bool,
@@ -144,8 +147,10 @@ pub struct TunnelLimits {
 impl Permit {
     pub(super) fn new(target: &Target, rule: PermitTerms) -> Self {
         Self {
+            scheme: target.scheme,
             host: target.host.clone(),
             port: target.port,
+            route: rule.route,
             opened: rule.opened,
             limits: rule.limits,
             any_protocol: rule.any_protocol,
@@ -161,6 +166,15 @@ impl Permit {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The only way by which the host may be reached.
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Special-purpose prefixes that the rule opens.
@@ -202,6 +216,7 @@ impl Permit {
 /// What a rule says of the exchanges it lets out; by default nothing beyond the permit itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PermitTerms {
+    pub(super) route: Route,
     pub(super) opened: Arc<[IpNet]>,
     pub(super) limits: TunnelLimits,
     pub(super) any_protocol: bool,

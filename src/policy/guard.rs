@@ -111,6 +111,15 @@ pub fn judge_address(
     }
 }
 
+/// Judges the address of a parent for one dial attempt.
+///
+/// The operator has named the parent, so it may be where no target may: private or on loopback. Refused
+/// are port 0, the gate itself, and what no rule could open: there is no single host behind it. An IPv6
+/// address that carries an IPv4 one is judged by that too, which only its own form names.
+pub fn judge_parent(address: IpAddr, port: u16, own: &OwnEndpoints) -> Result<CheckedAddress, AddressRefused> {
+    judge_address(address, port, &[IpNet::from(address)], own)
+}
+
 /// Whether `address` is an ordinary public host's: outside every special-purpose range, and carrying no IPv4 address.
 ///
 /// Narrower than the registries' "Globally Reachable" column: AS112, AMT, PCP and TURN anycast, NAT64, ORCHIDv2 are not global here.

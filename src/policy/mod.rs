@@ -9,6 +9,7 @@ mod content;
 mod decide;
 mod decision;
 mod guard;
+mod parents;
 mod pattern;
 
 pub use compile::{Mode, Policy};
@@ -17,4 +18,5 @@ pub use decide::decide;
 pub use decision::{
     Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,
 };
-pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
+pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address, judge_parent};
+pub use parents::{Parent, ResolvedBy, Route};

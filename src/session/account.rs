@@ -5,9 +5,9 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Reason, Verdict, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Reason, Route, Verdict, VerdictKind, decide};
 use crate::store::JournalFull;
-use crate::upstream::{Connected, DialError, DialFailed};
+use crate::upstream::{Connected, DialFailed};
 
 use super::gate::Worker;
 use super::why::Why;
@@ -17,7 +17,8 @@ use super::why::Why;
 pub(super) struct Account<'g> {
     worker: &'g Worker,
     pub(super) id: ExchangeId,
-    parent: Option<ExchangeId>,
+    /// The exchange this one was read inside of.
+    inside: Option<ExchangeId>,
     begun: Instant,
     opened: bool,
     /// What the closing record will say; taken when it is written.
@@ -46,7 +47,7 @@ pub(super) struct Ending {
 /// The end of an exchange: who ended it, how, and what went through.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End<'a> {
-    /// `client`, `origin` or `gate`.
+    /// `client`, `origin`, `parent`, `dns` or `gate`.
     pub(super) by: &'static str,
     pub(super) how: &'a str,
     pub(super) up: u64,
@@ -54,10 +55,10 @@ pub(super) struct End<'a> {
 }
 
 impl<'g> Account<'g> {
-    pub(super) fn new(worker: &'g Worker, parent: Option<ExchangeId>) -> Self {
+    pub(super) fn new(worker: &'g Worker, inside: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
         let outcome = Box::new(Exchange::new(Event::Close, id));
-        Self { worker, id, parent, begun: Instant::now(), opened: false, outcome: Some(outcome) }
+        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome) }
     }
 
     /// Asks the policy.
@@ -85,7 +86,7 @@ impl<'g> Account<'g> {
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
         let mut record = Box::new(Exchange::new(event, self.id));
         let fields = &asked.head.fields;
-        record.parent = self.parent.map(|id| id.to_string());
+        record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
         record.method = Some(asked.head.method().into());
@@ -123,6 +124,10 @@ impl<'g> Account<'g> {
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
+        if let Verdict::Allow(permit) = &decision.verdict {
+            describe_route(&mut record, permit.route());
+            self.outcome(|outcome| describe_route(outcome, permit.route()));
+        }
         if self.worker.journal.append(&Record::Exchange(record), clock::now()).await.is_err() {
             self.open_on_reserve(asked, decision).await?;
         }
@@ -135,15 +140,13 @@ impl<'g> Account<'g> {
     async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), JournalFull> {
         let glass = &self.worker.gate.glass;
         let (breakglass, now) = glass.now();
-        let passes = match &decision.verdict {
-            Verdict::Allow(permit) => permit.passes_on_reserve(breakglass.as_deref(), now),
-            Verdict::Challenge | Verdict::Deny => false,
+        let permit = match &decision.verdict {
+            Verdict::Allow(permit) if permit.passes_on_reserve(breakglass.as_deref(), now) => permit,
+            Verdict::Allow(_) | Verdict::Challenge | Verdict::Deny => return Err(JournalFull),
         };
-        if !passes {
-            return Err(JournalFull);
-        }
         let mut record = Box::new(Exchange::new(Event::Open, self.id));
-        record.parent = self.parent.map(|id| id.to_string());
+        describe_route(&mut record, permit.route());
+        record.inside = self.inside.map(|id| id.to_string());
         record.client = Some(asked.client.address.ip().to_canonical().to_string());
         record.user = asked.client.user.as_deref().map(Text::from);
         record.method = Some(asked.head.method().into());
@@ -199,7 +202,7 @@ impl<'g> Account<'g> {
         why: &Why,
     ) -> Result<(), JournalFull> {
         let mut record = Box::new(Exchange::new(Event::Refused, self.id));
-        record.parent = self.parent.map(|id| id.to_string());
+        record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, client);
         if let Some(head) = head {
             record.method = Some(head.method().into());
@@ -296,7 +299,7 @@ impl<'g> Account<'g> {
     /// Closes an exchange that was let out and did not get there. What the guard refused is a denial,
     /// though the rule had allowed the name.
     pub(super) fn fail(mut self, failed: &DialFailed, why: &Why) {
-        let denied = matches!(failed.error, DialError::Refused(_));
+        let denied = failed.error.is_denial();
         self.outcome(|record| {
             record.answers = failed.answers.iter().map(ToString::to_string).collect();
             record.dns_us = (!failed.answers.is_empty()).then(|| micros(failed.dns));
@@ -310,7 +313,7 @@ impl<'g> Account<'g> {
         if denied {
             self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
-        self.close(End { by: "gate", how: why.code, up: 0, down: 0 });
+        self.close(End { by: failed.error.at_fault().as_str(), how: why.code, up: 0, down: 0 });
     }
 
     /// Records that the tunnel stands, and keeps only what its end needs.
@@ -401,6 +404,14 @@ fn describe_reason(record: &mut Exchange, reason: &Reason) {
     if let Some(rule) = &reason.rule {
         record.rule = Some(rule.name.as_ref().into());
         record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
+    }
+}
+
+/// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.
+fn describe_route(record: &mut Exchange, route: &Route) {
+    if let Route::Parent { parent, resolved_by } = route {
+        record.parent = Some(parent.name().into());
+        record.resolved_by = Some(resolved_by.as_str());
     }
 }
 

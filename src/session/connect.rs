@@ -26,6 +26,9 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
         let why = Why::of_fault(Fault::BytesBehindConnect);
         return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
     }
+    if let Some(why) = gate.looped(head) {
+        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
+    }
     match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
         Outcome::Needs(Need::Hello, _) => after_hello(worker, io, account, &policy, asked).await,
@@ -58,7 +61,7 @@ async fn decided(
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let (terms, limits) = (permit.content(), permit.limits());
-    let connected = match worker.dialler.dial(permit).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
         Ok(connected) => connected,
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
@@ -97,6 +100,7 @@ async fn decided(
     let ending = account.established(0, 0);
     let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, asked, limits);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
+    tunnelled.early_down = connected.early.to_vec();
     tunnelled.watch = (!waits).then(|| Box::new(terms));
     Next::Tunnel(tunnelled)
 }
@@ -180,7 +184,7 @@ async fn after_hello(
         }
     }
     let limits = permit.limits();
-    let connected = match worker.dialler.dial(permit).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
         Ok(connected) => connected,
         Err(error) => {
             account.fail(&error, &Why::of_dial(&error.error));
@@ -194,6 +198,7 @@ async fn after_hello(
     let ending = account.established(0, 0);
     let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, &asked, limits);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
+    tunnelled.early_down = connected.early.to_vec();
     Next::Tunnel(tunnelled)
 }
 
@@ -255,7 +260,7 @@ async fn read_request(
     let Form::Absolute(target) = &request.form else { return Next::Close };
     if !is_websocket(&request.head, request.body) {
         let asked = Asked { head: &request.head, target, hello: Stage::Never, ..*asked };
-        let why = Why::new(403, "not_websocket");
+        let why = gate.looped(asked.head).unwrap_or_else(|| Why::new(403, "not_websocket"));
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
     }

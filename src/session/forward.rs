@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::facts::{Client, ExchangeId, Stage, Target};
@@ -16,7 +16,7 @@ use crate::parse::{
     take_response_head,
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
-use crate::upstream::{Connected, DialFailed};
+use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
@@ -41,12 +41,12 @@ pub(super) async fn serve(
     client: &Client,
     request: &Request,
     target: &Target,
-    parent: Option<ExchangeId>,
+    inside: Option<ExchangeId>,
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
     let policy = gate.policy.now();
-    let mut account = Account::new(worker, parent);
+    let mut account = Account::new(worker, inside);
     let asked = Asked { client, head, target, hello: Stage::Never };
     let outgoing = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
@@ -70,13 +70,13 @@ pub(super) async fn serve(
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let limits = permit.limits();
-    let mut connected = match connect(worker, io, permit, is_repeatable(request)).await {
+    let mut connected = match connect(worker, io, permit, request).await {
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
     account.dialled(&connected);
     let mut exchange = Exchange::new(gate, request);
-    let mut end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
+    let mut end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
     let had_closed = |failure: &Failure| matches!(failure.why.code, "origin_closed" | "origin_reset");
     if end.as_ref().is_err_and(had_closed) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
@@ -86,7 +86,7 @@ pub(super) async fn serve(
             None => return Next::Gone,
         };
         account.dialled(&connected);
-        end = exchange.run(io, &mut connected.stream, &outgoing, &mut account).await;
+        end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
     }
     exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
 }
@@ -94,6 +94,9 @@ pub(super) async fn serve(
 /// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out.
 fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<BytesMut, Why> {
     let head = &request.head;
+    if let Some(why) = gate.looped(head) {
+        return Err(why);
+    }
     expects_continue(head).map_err(Why::of_fault)?;
     check_ahead(request.body, arrived).map_err(Why::of_fault)?;
     let upgrade = is_websocket(head, request.body);
@@ -107,7 +110,7 @@ fn is_repeatable(request: &Request) -> bool {
 }
 
 /// The client's own connection to the origin, an idle one, or a new one, in this order.
-async fn connect(worker: &Worker, io: &mut Io, permit: Permit, repeatable: bool) -> Result<Connected, DialFailed> {
+async fn connect(worker: &Worker, io: &mut Io, permit: Permit, request: &Request) -> Result<Connected, DialFailed> {
     let mut permit = permit;
     if let Some(pinned) = io.pinned.take() {
         match worker.dialler.go_on(permit, *pinned) {
@@ -115,10 +118,10 @@ async fn connect(worker: &Worker, io: &mut Io, permit: Permit, repeatable: bool)
             Err(unspent) => permit = unspent,
         }
     }
-    let idle_max = if repeatable { Duration::MAX } else { UNREPEATABLE_IDLE_MAX };
+    let idle_max = if is_repeatable(request) { Duration::MAX } else { UNREPEATABLE_IDLE_MAX };
     match worker.dialler.reuse(permit, idle_max) {
         Ok(connected) => Ok(connected),
-        Err(permit) => worker.dialler.dial(permit).await,
+        Err(permit) => worker.dialler.dial(permit, worker.gate.passing(&request.head)).await,
     }
 }
 
@@ -131,7 +134,7 @@ async fn again(
 ) -> Option<Result<Connected, DialFailed>> {
     let Outcome::Decided(decision) = account.judge(policy, asked) else { return None };
     let Verdict::Allow(permit) = decision.verdict else { return None };
-    Some(worker.dialler.dial(permit).await)
+    Some(worker.dialler.dial(permit, worker.gate.passing(asked.head)).await)
 }
 
 /// Answers and records an exchange that was let out and did not get there.
@@ -201,19 +204,29 @@ impl<'a> Exchange<'a> {
     async fn run(
         &mut self,
         io: &mut Io,
-        origin: &mut TcpStream,
-        outgoing: &[u8],
+        connected: &mut Connected,
+        (origin_form, target): (&[u8], &Target),
         account: &mut Account<'_>,
     ) -> Result<Ended, Failure> {
+        let Connected { stream: origin, early, form, .. } = connected;
+        let outgoing = match form {
+            RequestForm::Origin => Cow::Borrowed(origin_form),
+            RequestForm::Absolute { credentials, .. } => {
+                Cow::Owned(rewrite::absolute(origin_form, &self.request.head, target, credentials.as_ref()))
+            }
+        };
+        // An answer that came before the request is one that must not be asked for twice.
+        self.heard |= !early.is_empty();
+        let early = std::mem::take(early);
         let pace = Pace::new(self.limit);
-        write_paced(origin, outgoing, &pace).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
+        write_paced(origin, &outgoing, &pace).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
         let mut up = outgoing.len() as u64;
         let (mut client_read, mut client_write) = io.stream.split();
         let (mut origin_read, mut origin_write) = origin.split();
         let body = self.request.body;
         let sent_body = self.sent_body.clone();
         let end = if sent_body.load(Ordering::Relaxed) {
-            self.download(&mut origin_read, &mut client_write, account, &pace).await
+            self.download((&mut origin_read, early, form), &mut client_write, account, &pace).await
         } else {
             let upload = async {
                 let (from, to, chunked) = (Peer::Client, Peer::Origin, body == Body::Chunked);
@@ -223,7 +236,7 @@ impl<'a> Exchange<'a> {
                 sent_body.store(copied.is_ok(), Ordering::Relaxed);
                 copied
             };
-            let download = self.download(&mut origin_read, &mut client_write, account, &pace);
+            let download = self.download((&mut origin_read, early, form), &mut client_write, account, &pace);
             tokio::pin!(upload, download);
             let mut uploading = true;
             loop {
@@ -250,7 +263,7 @@ impl<'a> Exchange<'a> {
 
     async fn download(
         &mut self,
-        origin: &mut ReadHalf<'_>,
+        (origin, early, form): (&mut ReadHalf<'_>, BytesMut, &RequestForm),
         client: &mut WriteHalf<'_>,
         account: &mut Account<'_>,
         pace: &Pace,
@@ -261,7 +274,7 @@ impl<'a> Exchange<'a> {
         let rebuild = |response: &ResponseHead, chunked, after| {
             rewrite::response(response, chunked, after, head.version, via).map_err(|fault| Peer::Origin.fault(fault))
         };
-        let mut buffer = BytesMut::with_capacity(8192);
+        let mut buffer = if early.is_empty() { BytesMut::with_capacity(8192) } else { early };
         let mut interims = 0;
         let (response, body) = loop {
             let response = self.response_head(origin, client, &mut buffer, pace).await?;
@@ -282,6 +295,14 @@ impl<'a> Exchange<'a> {
                 self.send(client, &interim, pace).await?;
             }
         };
+        if let RequestForm::Absolute { parent, .. } = form
+            && response.status == 407
+        {
+            // It asks the gate, not the client.
+            let failure = ParentFailure::Unauthorised;
+            let why = Why::of_dial(&DialError::Parent { name: parent.name().into(), failure });
+            return Err(Failure { by: "parent", why });
+        }
         account.answered(response.status, response.fields.get("content-type"));
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
@@ -379,6 +400,7 @@ impl<'a> Exchange<'a> {
             }
             Err(failure) => {
                 let answer = !self.answering && failure.why.code != "write_failed" && failure.why.code != "reset";
+                let failure = attributed(failure, &connected.form);
                 let page = answer.then(|| {
                     let host = asked.target.host.to_string();
                     page(self.gate, account.id, &failure.why, &host, Some(asked.head), false)
@@ -415,6 +437,19 @@ fn has_left(client: &WriteHalf<'_>, sent_body: &AtomicBool) -> impl Future<Outpu
             if sent_body.load(Ordering::Relaxed) { closed.as_mut().poll(context).map(drop) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// What failed on a connection to a parent that speaks for the origin is the parent's: which of the two
+/// it was cannot be seen.
+fn attributed(failure: Failure, form: &RequestForm) -> Failure {
+    match form {
+        RequestForm::Absolute { parent, .. } if failure.by == Peer::Origin.as_str() => {
+            let code = if failure.why.status == 504 { "parent_timeout" } else { "parent_bad_answer" };
+            let detail = format!("parent {}: {}", parent.name(), failure.why.code);
+            Failure { by: "parent", why: Why { code, detail: Some(detail), ..failure.why } }
+        }
+        RequestForm::Absolute { .. } | RequestForm::Origin => failure,
     }
 }
 

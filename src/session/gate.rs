@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
-use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive};
+use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
-use crate::upstream::{Dialler, OwnConnections};
+use crate::upstream::{Dialler, OwnConnections, Passing};
 
 use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::tunnels::Tunnels;
+use super::why::Why;
 
 /// All that sessions share.
 pub struct Gate {
@@ -116,6 +117,17 @@ impl InForce {
 }
 
 impl Gate {
+    /// Why this request goes no further, if it has passed here before.
+    pub(super) fn looped(&self, head: &RequestHead) -> Option<Why> {
+        let name = self.wording.via.as_deref()?;
+        via_names(&head.fields, name).then(|| Why::of_loop(name))
+    }
+
+    /// What a parent is told of this request.
+    pub(super) fn passing<'a>(&'a self, head: &'a RequestHead) -> Passing<'a> {
+        Passing { head, pseudonym: self.wording.via.as_deref() }
+    }
+
     /// Whether the connection of this request can take another behind it.
     pub(super) fn keeps(&self, head: &RequestHead) -> bool {
         keep_alive(head.version, &head.fields) && !self.draining.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 
 use crate::facts::Target;
 use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop};
+use crate::upstream::Credentials;
 
 /// The request as it goes to the origin; Host is the judged target's.
 pub(super) fn request(
@@ -18,10 +19,7 @@ pub(super) fn request(
     let mut out = BytesMut::with_capacity(1024);
     let path = target.path.as_ref().map_or("/", |path| path.as_str());
     put(&mut out, &[head.method().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"]);
-    let mut host = target.host.to_string();
-    if target.port != 80 {
-        host = format!("{host}:{}", target.port);
-    }
+    let host = authority(target);
     if head.fields.get("host").is_none() {
         put(&mut out, &[b"Host: ", host.as_bytes(), b"\r\n"]);
     }
@@ -46,6 +44,32 @@ pub(super) fn request(
     put_via(&mut out, via, head.version);
     put(&mut out, &[if upgrade { b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" } else { b"\r\n".as_slice() }]);
     Ok(out)
+}
+
+/// The same request for a parent that finds the origin itself: with the whole URL in its line (RFC 9112
+/// §3.2.2) and, behind that, what the parent is shown.
+pub(super) fn absolute(
+    origin_form: &[u8],
+    head: &RequestHead,
+    target: &Target,
+    credentials: Option<&Credentials>,
+) -> Vec<u8> {
+    let (method, rest) = origin_form.split_at(head.method().len() + 1);
+    // To the server as a whole an empty path leads, not an asterisk (RFC 9112 §3.2.4).
+    let rest = rest.strip_prefix(b"*").unwrap_or(rest);
+    let line_end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+    let (line, fields) = rest.split_at(line_end);
+    let mut out = [method, b"http://", authority(target).as_bytes(), line].concat();
+    if let Some(credentials) = credentials {
+        out.extend_from_slice(format!("Proxy-Authorization: {}\r\n", credentials.field_value()).as_bytes());
+    }
+    out.extend_from_slice(fields);
+    out
+}
+
+/// Host, and the port where it is not http's own.
+fn authority(target: &Target) -> String {
+    if target.port == 80 { target.host.to_string() } else { format!("{}:{}", target.host, target.port) }
 }
 
 /// What the head of a response says of the client's connection behind it.

@@ -2,7 +2,7 @@
 
 use crate::parse::Fault;
 use crate::policy::{Broken, Decision, Reason, VerdictKind};
-use crate::upstream::DialError;
+use crate::upstream::{DialError, ParentFailure, ResolveError};
 
 /// A refusal by its code, with what a person needs to act on it.
 #[derive(Debug)]
@@ -56,6 +56,14 @@ impl Why {
         Self { status: 403, code: broken.code, detail: broken.detail }
     }
 
+    /// The gate of this name has passed the request on before.
+    pub(super) fn of_loop(name: &str) -> Self {
+        let detail = format!(
+            "Via names this gate, {name}: the request has come back, or another gate of the chain has the same [gate] name"
+        );
+        Self { status: 502, code: "loop_detected", detail: Some(detail) }
+    }
+
     /// The journal takes no records.
     pub(super) fn evidence() -> Self {
         Self::new(503, "evidence_unavailable")
@@ -64,9 +72,18 @@ impl Why {
     pub(super) fn of_dial(error: &DialError) -> Self {
         let (status, code) = match error {
             DialError::Refused(_) => (403, "guard_address"),
+            DialError::Resolve(ResolveError::Exhausted(_)) | DialError::Exhausted(_) => (503, "gate_exhausted"),
             DialError::Resolve(_) => (502, "dns_failed"),
             DialError::Connect { .. } => (502, "connect_failed"),
             DialError::Timeout(_) => (504, "connect_timeout"),
+            DialError::Parent { failure, .. } => match failure {
+                ParentFailure::Forbidden(_) => (403, "guard_address"),
+                ParentFailure::Unresolved(_) | ParentFailure::Unreachable { .. } => (502, "parent_unreachable"),
+                ParentFailure::Timeout(_) => (504, "parent_timeout"),
+                ParentFailure::Refused { .. } => (502, "parent_refused"),
+                ParentFailure::Unauthorised => (502, "parent_auth_failed"),
+                ParentFailure::BadAnswer(_) | ParentFailure::NoAnswer => (502, "parent_bad_answer"),
+            },
         };
         Self { status, code, detail: Some(error.to_string()) }
     }

@@ -98,14 +98,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
         _ => "Refused",
     };
     let connection = connection(keep_alive);
-    let error = match refusal.status {
-        _ if refusal.reason == "dns_failed" => "dns_error",
-        403 => "http_request_denied",
-        504 => "connection_timeout",
-        502 => "destination_unavailable",
-        503 => "proxy_internal_error",
-        _ => "http_request_error",
-    };
+    let error = error_type(refusal);
     format!(
         "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: sekisho; error={error}; details=\"{} {}\"\r\nCache-Control: no-store\r\n\
@@ -119,6 +112,22 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
         body = if refusal.has_body { body } else { "" },
     )
     .into_bytes()
+}
+
+/// The error type of `Proxy-Status` (RFC 9209 §2.3): that of the reason where one says more than the
+/// status.
+fn error_type(refusal: &Refusal<'_>) -> &'static str {
+    match (refusal.reason, refusal.status) {
+        ("dns_failed", _) => "dns_error",
+        ("loop_detected", _) => "proxy_loop_detected",
+        ("parent_auth_failed", _) => "proxy_configuration_error",
+        ("parent_bad_answer", _) => "http_protocol_error",
+        (_, 403) => "http_request_denied",
+        (_, 504) => "connection_timeout",
+        (_, 502) => "destination_unavailable",
+        (_, 503) => "proxy_internal_error",
+        _ => "http_request_error",
+    }
 }
 
 const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";

@@ -23,12 +23,16 @@ enum Kind {
     Origin,
     /// The gate cannot keep records, so nothing passes.
     Evidence,
+    /// The gate has no room for another connection.
+    Exhausted,
+    /// The proxies of this network do not lead there.
+    Proxies,
     /// The request itself is wrong or ambiguous.
     Request,
 }
 
 impl Kind {
-    const COUNT: usize = 6;
+    const COUNT: usize = 8;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
@@ -41,6 +45,9 @@ impl Kind {
             | "not_websocket"
             | "nested_connect" => Self::Unexamined,
             "evidence_unavailable" => Self::Evidence,
+            "gate_exhausted" => Self::Exhausted,
+            "parent_refused" | "parent_auth_failed" | "parent_unreachable" | "parent_timeout" | "parent_bad_answer"
+            | "loop_detected" => Self::Proxies,
             // The same faults can be an origin's, and the person who asked has no part in them.
             _ if matches!(status, 502 | 504) => Self::Origin,
             _ => Self::Request,
@@ -68,6 +75,8 @@ pub(super) const ENGLISH: Words = Words {
         "The gate could not examine this request as the rules of this network ask.",
         "The request was allowed, but the site could not be reached or did not answer as it should.",
         "The gate cannot keep its records at the moment, and lets nothing out without one. Please tell your administrator.",
+        "The request was allowed, but the gate has more to do than it can at the moment. The site is not at fault. Try again in a while.",
+        "The request could not go its way through the proxies of this network. This is not the site's doing. Please tell your administrator.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
     ],
 };
@@ -85,6 +94,8 @@ pub(super) const JAPANESE: Words = Words {
         "このネットワークの規則が求める確認を、この通信に対して行えませんでした。",
         "通信は許可されましたが、接続先に到達できないか、正しい応答がありませんでした。",
         "現在、関所が記録を残せないため、通信を通すことができません。管理者に連絡してください。",
+        "通信は許可されましたが、現在、関所の処理能力が限界に達しています。接続先の問題ではありません。しばらくしてからもう一度お試しください。",
+        "このネットワークのプロキシを通る経路で、通信を送ることができませんでした。接続先の問題ではありません。管理者に連絡してください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
     ],
 };
@@ -101,6 +112,8 @@ mod tests {
             (403, "not_websocket"),
             (502, "dns_failed"),
             (503, "evidence_unavailable"),
+            (503, "gate_exhausted"),
+            (502, "parent_refused"),
             (400, "bare_lf"),
         ];
         for words in [&ENGLISH, &JAPANESE] {

@@ -1,34 +1,55 @@
-use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::Host;
-use crate::policy::{AddressRefused, CheckedAddress, OwnEndpoints, Permit, judge_address};
+use crate::facts::{Host, Scheme};
+use crate::parse::HeadLimits;
+use crate::policy::{
+    AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_address, judge_parent,
+};
 
-use super::pool::{Idle, Pool, is_quiet};
+use super::credentials::{Credentials, KeyRing};
+use super::failure::{DialError, DialFailed};
+use super::parent::{Passing, Uplink};
+use super::pool::{Idle, Pool, Way, is_quiet};
+use super::race::race;
 use super::resolve::{ResolveError, Resolver};
 
-/// Gets connections to origins for permits: new ones, or ones that an earlier exchange left.
+/// Gets connections to origins for permits: new ones, or ones that an earlier exchange left. Each leads
+/// by the route of its permit and by no other.
 pub struct Dialler {
     resolver: Resolver,
     own: Arc<OwnEndpoints>,
-    connect_timeout: Duration,
+    credentials: KeyRing,
+    limits: DialLimits,
     pool: Mutex<Pool>,
+}
+
+/// Bounds on what a dial may take.
+#[derive(Debug, Clone, Copy)]
+pub struct DialLimits {
+    /// For all attempts together, those of a parent included; DNS is not counted.
+    pub connect_timeout: Duration,
+    /// On what a parent answers.
+    pub head: HeadLimits,
 }
 
 /// A connection to an origin, and how it came about.
 #[derive(Debug)]
 pub struct Connected {
     pub stream: TcpStream,
-    /// The host and port of the permit it was dialled for; nothing else is asked of it.
-    host: Host,
-    port: u16,
+    /// What it was dialled for; nothing else is asked of it.
+    way: Way,
+    /// The address that was judged: dialled by the gate, or asked of a parent. The parent's own where
+    /// that one resolves.
     pub dialled: SocketAddr,
+    /// How a plain request is written on it.
+    pub form: RequestForm,
+    /// What the origin sent before it was asked anything, and a parent passed on behind its answer.
+    pub early: BytesMut,
     /// Every address DNS gave; empty for an address literal and for a connection used before.
     pub answers: Arc<[IpAddr]>,
     /// Those of them that the guard refused.
@@ -41,6 +62,19 @@ pub struct Connected {
     born: Instant,
 }
 
+/// How a plain request is written on a connection.
+#[derive(Debug, Clone)]
+pub enum RequestForm {
+    /// The path alone, as for an origin (RFC 9112 §3.2.1): it stands at the other end.
+    Origin,
+    /// The whole URL (RFC 9112 §3.2.2), for a parent that finds the origin itself.
+    Absolute {
+        parent: Arc<Parent>,
+        /// What each request shows the parent.
+        credentials: Option<Credentials>,
+    },
+}
+
 /// How long the parts of a dial took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timings {
@@ -48,56 +82,41 @@ pub struct Timings {
     pub connect: Duration,
 }
 
-/// A dial that came to nothing, and what was learnt on the way.
-#[derive(Debug)]
-pub struct DialFailed {
-    pub error: DialError,
-    /// Every address DNS gave.
-    pub answers: Arc<[IpAddr]>,
-    pub dns: Duration,
+/// Where a dial has got to.
+struct Reached {
+    stream: TcpStream,
+    dialled: SocketAddr,
+    early: BytesMut,
+    refused: Vec<IpAddr>,
 }
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
-    #[error("{0}")]
-    Refused(AddressRefused),
-    #[error("cannot connect to {address}: {source}")]
-    Connect { address: SocketAddr, source: io::Error },
-    #[error("no connection within {0:?}")]
-    Timeout(Duration),
-}
-
-/// RFC 8305 §5: how long one attempt may go on before the next begins beside it.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 impl Dialler {
-    pub fn new(resolver: Resolver, own: Arc<OwnEndpoints>, connect_timeout: Duration) -> Self {
-        Self { resolver, own, connect_timeout, pool: Mutex::default() }
+    pub fn new(resolver: Resolver, own: Arc<OwnEndpoints>, credentials: KeyRing, limits: DialLimits) -> Self {
+        Self { resolver, own, credentials, limits, pool: Mutex::default() }
     }
 
-    /// Spends a permit on a connection that an earlier exchange left for the same host and port, if
-    /// its address is still allowed by this permit and the origin has kept it open. `idle_max` bounds
-    /// how long it may have lain there.
+    /// Spends a permit on a connection that an earlier exchange left for the same host, port and route,
+    /// if its address is still allowed by this permit and the other side has kept it open. `idle_max`
+    /// bounds how long it may have lain there.
     ///
     /// # Errors
     /// The permit comes back when there is no such connection.
     pub fn reuse(&self, permit: Permit, idle_max: Duration) -> Result<Connected, Permit> {
+        let way = Way::of(&permit);
         loop {
-            let Some(idle) = self.pool().take(permit.host(), permit.port()) else { return Err(permit) };
+            let Some(idle) = self.pool().take(&way) else { return Err(permit) };
             if idle.since.elapsed() >= idle_max {
                 // Too old for this request, and so are those that were left before it; not for others.
-                self.pool().put(permit.host().clone(), permit.port(), idle);
+                self.pool().put(way, idle);
                 return Err(permit);
             }
             if self.still_good(&permit, &idle.stream, idle.dialled) {
                 return Ok(Connected {
                     stream: idle.stream,
-                    host: permit.host().clone(),
-                    port: permit.port(),
+                    way,
                     dialled: idle.dialled,
+                    form: self.form(&permit),
+                    early: BytesMut::new(),
                     answers: Arc::default(),
                     refused: Vec::new(),
                     timings: Timings::default(),
@@ -109,13 +128,12 @@ impl Dialler {
         }
     }
 
-    /// Spends a permit on the connection at hand, which must be to its host and port.
+    /// Spends a permit on the connection at hand, which must lead to its host and port by its route.
     ///
     /// # Errors
     /// The permit comes back, and the connection is closed, when it does not fit or is not alive.
     pub fn go_on(&self, permit: Permit, connected: Connected) -> Result<Connected, Permit> {
-        let same = connected.host == *permit.host() && connected.port == permit.port();
-        if same && self.still_good(&permit, &connected.stream, connected.dialled) {
+        if connected.way == Way::of(&permit) && self.still_good(&permit, &connected.stream, connected.dialled) {
             let (answers, refused) = (Arc::default(), Vec::new());
             return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
         }
@@ -123,17 +141,23 @@ impl Dialler {
     }
 
     fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
-        judge_address(dialled.ip(), permit.port(), permit.opened(), &self.own).is_ok() && is_quiet(stream)
+        let judged = match (permit.route(), permit.host().address()) {
+            // The parent's own address was judged when it was dialled, and no rule bears on it.
+            (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, None) => return is_quiet(stream),
+            (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, Some(literal)) => literal,
+            (Route::Direct | Route::Parent { resolved_by: ResolvedBy::Gate, .. }, _) => dialled.ip(),
+        };
+        self.judge(permit, judged).is_ok() && is_quiet(stream)
     }
 
-    /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port.
-    /// One that vouches for a client is closed instead.
+    /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port by
+    /// the same route. One that vouches for a client is closed instead.
     pub fn keep(&self, connected: Connected) {
         if connected.vouched {
             return;
         }
-        let Connected { stream, host, port, dialled, born, .. } = connected;
-        self.pool().put(host, port, Idle { stream, dialled, born, since: Instant::now() });
+        let Connected { stream, way, dialled, born, .. } = connected;
+        self.pool().put(way, Idle { stream, dialled, born, since: Instant::now() });
     }
 
     /// Closes connections that nobody came for. Called about once a second.
@@ -145,145 +169,150 @@ impl Dialler {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spends a permit: resolves its host, judges every address, and connects to the first that
-    /// answers. An address the guard refuses is never dialled; when it refuses them all, that is
-    /// the error.
+    /// Spends a permit: resolves its host, judges every address, and connects by its route to the first
+    /// that answers. An address the guard refuses is never dialled, nor asked of a parent; when it
+    /// refuses them all, that is the error. Where the rule says that a parent resolves, no name is
+    /// looked up, and only a literal address can be judged.
     ///
     /// # Errors
-    /// By the party at fault: DNS, the guard, the origin, or time.
-    pub async fn dial(&self, permit: Permit) -> Result<Connected, DialFailed> {
+    /// By the party at fault: DNS, the guard, the origin, the parent, time, or the gate itself.
+    pub async fn dial(&self, permit: Permit, passing: Passing<'_>) -> Result<Connected, DialFailed> {
         let begin = Instant::now();
-        let named = matches!(permit.host(), Host::Name(_));
-        let answers = match permit.host() {
-            Host::Name(name) => self.resolver.resolve(name).await,
-            Host::V4(address) => Ok([IpAddr::V4(*address)].into()),
-            Host::V6(address) => Ok([IpAddr::V6(*address)].into()),
-        };
+        let resolved = self.answers(&permit).await;
         let dns = begin.elapsed();
-        let (answers, error) = match answers {
-            Ok(answers) => (answers, None),
-            Err(error) => (Arc::default(), Some(error)),
-        };
         let begin = Instant::now();
-        let dialled = match error {
-            None => self.dial_any(&permit, &answers).await,
-            Some(error) => Err(error.into()),
+        let (answers, reached) = match resolved {
+            Ok(answers) => (answers.clone(), self.reach(&permit, &answers, passing).await),
+            Err(error) => (Arc::default(), Err(error.into())),
         };
-        let answers = if named { answers } else { Arc::default() };
-        match dialled {
-            Ok((stream, dialled, refused)) => Ok(Connected {
-                stream,
-                host: permit.host().clone(),
-                port: permit.port(),
-                dialled,
-                answers,
-                refused,
-                timings: Timings { dns, connect: begin.elapsed() },
-                reused: false,
-                vouched: false,
-                born: Instant::now(),
-            }),
+        let answers = if permit.host().address().is_some() { Arc::default() } else { answers };
+        match reached {
+            Ok(Reached { stream, dialled, early, refused }) => {
+                let _ = stream.set_nodelay(true);
+                Ok(Connected {
+                    stream,
+                    way: Way::of(&permit),
+                    dialled,
+                    form: self.form(&permit),
+                    early,
+                    answers,
+                    refused,
+                    timings: Timings { dns, connect: begin.elapsed() },
+                    reused: false,
+                    vouched: false,
+                    born: Instant::now(),
+                })
+            }
             Err(error) => Err(DialFailed { error, answers, dns }),
         }
     }
 
-    /// Judges every address and connects to the first that answers; the refused ones come back too.
-    async fn dial_any(
+    /// The addresses of the permit's host; none where they are the parent's to learn.
+    async fn answers(&self, permit: &Permit) -> Result<Arc<[IpAddr]>, ResolveError> {
+        match (permit.host(), permit.route()) {
+            (Host::Name(_), Route::Parent { resolved_by: ResolvedBy::Parent, .. }) => Ok(Arc::default()),
+            (host, _) => self.addresses_of(host).await,
+        }
+    }
+
+    async fn addresses_of(&self, host: &Host) -> Result<Arc<[IpAddr]>, ResolveError> {
+        match host {
+            Host::Name(name) => self.resolver.resolve(name).await,
+            Host::V4(address) => Ok([IpAddr::V4(*address)].into()),
+            Host::V6(address) => Ok([IpAddr::V6(*address)].into()),
+        }
+    }
+
+    async fn reach(&self, permit: &Permit, answers: &[IpAddr], passing: Passing<'_>) -> Result<Reached, DialError> {
+        match permit.route() {
+            Route::Direct => {
+                let (checked, refused) = self.judge_all(permit, answers)?;
+                let limit = self.limits.connect_timeout;
+                let raced = tokio::time::timeout(limit, race(checked)).await;
+                let (stream, dialled) = raced.map_err(|_| DialError::Timeout(limit))??;
+                Ok(Reached { stream, dialled, early: BytesMut::new(), refused })
+            }
+            Route::Parent { parent, resolved_by: ResolvedBy::Gate } => {
+                let (checked, refused) = self.judge_all(permit, answers)?;
+                let uplink = self.uplink(parent, passing).await?;
+                let (opened, dialled) = self.in_time(parent, uplink.first_of(&checked)).await?;
+                Ok(Reached { stream: opened.stream, dialled, early: opened.early, refused })
+            }
+            Route::Parent { parent, resolved_by: ResolvedBy::Parent } => {
+                if permit.host().address().is_some() {
+                    self.judge_all(permit, answers)?;
+                }
+                let uplink = self.uplink(parent, passing).await?;
+                let opened = match permit.scheme() {
+                    Scheme::Http => self.in_time(parent, uplink.connect()).await?,
+                    Scheme::Tunnel => {
+                        let authority = format!("{}:{}", permit.host(), permit.port());
+                        self.in_time(parent, uplink.to(&authority)).await?
+                    }
+                };
+                Ok(Reached { stream: opened.stream, dialled: opened.parent, early: opened.early, refused: Vec::new() })
+            }
+        }
+    }
+
+    async fn in_time<T>(
         &self,
-        permit: &Permit,
-        answers: &[IpAddr],
-    ) -> Result<(TcpStream, SocketAddr, Vec<IpAddr>), DialError> {
-        let mut checked = Vec::with_capacity(answers.len());
-        let mut refused = Vec::new();
-        let mut first_refusal = None;
-        for address in answers {
-            match judge_address(*address, permit.port(), permit.opened(), &self.own) {
-                Ok(address) => checked.push(address),
-                Err(error) => {
-                    refused.push(*address);
-                    first_refusal = first_refusal.or(Some(error));
-                }
+        parent: &Parent,
+        doing: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let limit = self.limits.connect_timeout;
+        let done = tokio::time::timeout(limit, doing).await;
+        done.map_err(|_| DialError::Timeout(limit).on_the_way_to(parent))?
+    }
+
+    /// A parent with the addresses at which it may be dialled: where the operator's word says it is.
+    async fn uplink<'a>(&'a self, parent: &'a Parent, passing: Passing<'a>) -> Result<Uplink<'a>, DialError> {
+        let failed = |error: DialError| error.on_the_way_to(parent);
+        let answers = self.addresses_of(parent.host()).await.map_err(|error| failed(error.into()))?;
+        let judge = |address| judge_parent(address, parent.port(), &self.own);
+        let (addresses, _) = passed(&answers, judge).map_err(failed)?;
+        let credentials = self.credentials.of(parent);
+        Ok(Uplink { parent, addresses, credentials, limits: &self.limits.head, passing })
+    }
+
+    /// The addresses of the target that passed, and those that the guard refused.
+    fn judge_all(&self, permit: &Permit, answers: &[IpAddr]) -> Result<(Vec<CheckedAddress>, Vec<IpAddr>), DialError> {
+        passed(answers, |address| self.judge(permit, address))
+    }
+
+    fn judge(&self, permit: &Permit, address: IpAddr) -> Result<CheckedAddress, AddressRefused> {
+        judge_address(address, permit.port(), permit.opened(), &self.own)
+    }
+
+    fn form(&self, permit: &Permit) -> RequestForm {
+        match permit.route() {
+            Route::Parent { parent, resolved_by: ResolvedBy::Parent } if permit.scheme() == Scheme::Http => {
+                RequestForm::Absolute { parent: parent.clone(), credentials: self.credentials.of(parent).cloned() }
+            }
+            Route::Direct | Route::Parent { .. } => RequestForm::Origin,
+        }
+    }
+}
+
+/// The addresses that passed, and those that were refused; where none passed, why the first did not.
+fn passed(
+    answers: &[IpAddr],
+    judge: impl Fn(IpAddr) -> Result<CheckedAddress, AddressRefused>,
+) -> Result<(Vec<CheckedAddress>, Vec<IpAddr>), DialError> {
+    let mut checked = Vec::with_capacity(answers.len());
+    let mut refused = Vec::new();
+    let mut first_refusal = None;
+    for address in answers {
+        match judge(*address) {
+            Ok(address) => checked.push(address),
+            Err(error) => {
+                refused.push(*address);
+                first_refusal = first_refusal.or(Some(error));
             }
         }
-        if checked.is_empty() {
-            return Err(first_refusal.map_or(DialError::Resolve(ResolveError::NoAddress), DialError::Refused));
-        }
-        let (stream, dialled) = tokio::time::timeout(self.connect_timeout, race(checked))
-            .await
-            .map_err(|_| DialError::Timeout(self.connect_timeout))??;
-        let _ = stream.set_nodelay(true);
-        Ok((stream, dialled, refused))
     }
-}
-
-type Attempt = Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr), DialError>> + Send>>;
-
-/// Happy eyeballs (RFC 8305): attempts begin one after another, the first connection wins.
-async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, SocketAddr), DialError> {
-    if let [only] = addresses.as_slice() {
-        return connect(*only).await;
+    if checked.is_empty() {
+        return Err(first_refusal.map_or(DialError::Resolve(ResolveError::NoAddress), DialError::Refused));
     }
-    let mut waiting = addresses.into_iter();
-    let mut running: Vec<Attempt> = Vec::new();
-    let mut last_error = DialError::Resolve(ResolveError::NoAddress);
-    loop {
-        if let Some(address) = waiting.next() {
-            running.push(Box::pin(connect(address)));
-        }
-        if running.is_empty() {
-            return Err(last_error);
-        }
-        let more = waiting.len() > 0;
-        tokio::select! {
-            (index, result) = first_of(&mut running) => {
-                drop(running.swap_remove(index));
-                match result {
-                    Ok(connected) => return Ok(connected),
-                    Err(error) => last_error = error,
-                }
-            }
-            () = tokio::time::sleep(ATTEMPT_DELAY), if more => {}
-        }
-    }
-}
-
-async fn connect(address: CheckedAddress) -> Result<(TcpStream, SocketAddr), DialError> {
-    let address = address.socket_address();
-    match TcpStream::connect(address).await {
-        Ok(stream) => Ok((stream, address)),
-        Err(source) => Err(DialError::Connect { address, source }),
-    }
-}
-
-/// The first of several attempts to end, and its index.
-async fn first_of(running: &mut [Attempt]) -> (usize, Result<(TcpStream, SocketAddr), DialError>) {
-    std::future::poll_fn(|context| {
-        for (index, attempt) in running.iter_mut().enumerate() {
-            if let std::task::Poll::Ready(result) = attempt.as_mut().poll(context) {
-                return std::task::Poll::Ready((index, result));
-            }
-        }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn when_the_first_address_refuses_the_next_is_dialled() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let own = OwnEndpoints { listeners: Vec::new(), interfaces: Vec::new() };
-        let opened = ["127.0.0.0/8".parse().unwrap()];
-        // Nobody listens on the first: the listener has one address of the loopback network.
-        let checked = ["127.0.0.2", "127.0.0.1"]
-            .map(|address| judge_address(address.parse().unwrap(), port, &opened, &own).unwrap());
-        let (_, dialled) = race(checked.to_vec()).await.unwrap();
-        assert_eq!(dialled, listener.local_addr().unwrap());
-        let error = race(vec![checked[0], checked[0]]).await.unwrap_err();
-        assert!(matches!(error, DialError::Connect { .. }), "{error}");
-    }
+    Ok((checked, refused))
 }

@@ -1,13 +1,21 @@
-//! Reaches origins: resolves names, judges every address, dials the one that was judged.
+//! Reaches origins: resolves names, judges every address, dials the one that was judged, or asks a
+//! parent proxy for it.
 //!
 //! In: a [`crate::policy::Permit`], which is spent. Out: a connected socket and how it came about,
-//! or the failure by its name. It never decides whether an exchange may leave.
+//! or the failure by its name. It never decides whether an exchange may leave, nor by which way.
 
+mod credentials;
 mod dial;
+mod failure;
 mod own;
+mod parent;
 mod pool;
+mod race;
 mod resolve;
 
-pub use dial::{Connected, DialError, DialFailed, Dialler, Timings};
+pub use credentials::{BadCredentials, CREDENTIALS_BYTES_MAX, Credentials, KeyRing};
+pub use dial::{Connected, DialLimits, Dialler, RequestForm, Timings};
+pub use failure::{AtFault, DialError, DialFailed, ParentFailure};
 pub use own::{OwnConnections, Purpose};
+pub use parent::Passing;
 pub use resolve::{ResolveError, Resolver};

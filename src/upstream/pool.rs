@@ -7,15 +7,31 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::facts::Host;
+use crate::policy::{Permit, Route};
 
-/// Idle connections to origins, by the host and port they were dialled for.
+/// Idle connections to origins, by what they were dialled for.
 ///
 /// Bounded in all and for each origin: at the bound the connection that would be added is closed
 /// instead. What was left unused for a while is closed by [`Pool::sweep`].
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: HashMap<(Host, u16), Vec<Idle>>,
+    idle: HashMap<Way, Vec<Idle>>,
     count: usize,
+}
+
+/// Where a connection leads and by which route. One that was made by another route, or by another
+/// policy's parent of the same name, is another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Way {
+    host: Host,
+    port: u16,
+    route: Route,
+}
+
+impl Way {
+    pub(super) fn of(permit: &Permit) -> Self {
+        Self { host: permit.host().clone(), port: permit.port(), route: permit.route().clone() }
+    }
 }
 
 #[derive(Debug)]
@@ -35,19 +51,18 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 impl Pool {
-    /// The connection to this origin that was used last.
-    pub(super) fn take(&mut self, host: &Host, port: u16) -> Option<Idle> {
-        // The key is borrowed in parts nowhere else, so one clone of the host is the price.
-        let idle = self.idle.get_mut(&(host.clone(), port))?.pop()?;
+    /// The connection by this way that was used last.
+    pub(super) fn take(&mut self, way: &Way) -> Option<Idle> {
+        let idle = self.idle.get_mut(way)?.pop()?;
         self.count -= 1;
         Some(idle)
     }
 
-    pub(super) fn put(&mut self, host: Host, port: u16, idle: Idle) {
+    pub(super) fn put(&mut self, way: Way, idle: Idle) {
         if self.count >= IDLE_MAX || idle.born.elapsed() >= AGE_MAX {
             return;
         }
-        let same = self.idle.entry((host, port)).or_default();
+        let same = self.idle.entry(way).or_default();
         if same.len() < IDLE_PER_ORIGIN_MAX {
             same.push(idle);
             self.count += 1;
@@ -75,7 +90,10 @@ pub(super) fn is_quiet(stream: &TcpStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::policy::{Parent, ResolvedBy};
 
     async fn connection() -> TcpStream {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -87,15 +105,39 @@ mod tests {
         Idle { stream, dialled: ([127, 0, 0, 1], 80).into(), born: now, since: now }
     }
 
+    fn way(name: &str, port: u16, route: Route) -> Way {
+        Way { host: Host::parse(name.as_bytes()).unwrap(), port, route }
+    }
+
+    fn through(parent: &Arc<Parent>, resolved_by: ResolvedBy) -> Route {
+        Route::Parent { parent: parent.clone(), resolved_by }
+    }
+
     #[tokio::test]
-    async fn a_connection_is_given_to_its_own_host_and_port_alone() {
-        let host = |name: &str| Host::parse(name.as_bytes()).unwrap();
-        let mut pool = Pool::default();
-        pool.put(host("a.example"), 80, idle(connection().await));
-        assert!(pool.take(&host("b.example"), 80).is_none());
-        assert!(pool.take(&host("a.example"), 81).is_none());
-        assert!(pool.take(&host("a.example"), 80).is_some());
-        assert!(pool.take(&host("a.example"), 80).is_none());
+    async fn a_connection_is_given_to_its_own_host_port_and_route_alone() {
+        let (parent, moved) = (Parent::of("uplink", "10.9.0.1:8080"), Parent::of("uplink", "10.9.0.2:8080"));
+        let other = Parent::of("other", "10.9.0.1:8080");
+        let routes = [
+            Route::Direct,
+            through(&parent, ResolvedBy::Gate),
+            through(&parent, ResolvedBy::Parent),
+            through(&moved, ResolvedBy::Gate),
+            through(&other, ResolvedBy::Gate),
+        ];
+        for mine in &routes {
+            let mut pool = Pool::default();
+            pool.put(way("a.example", 80, mine.clone()), idle(connection().await));
+            assert!(pool.take(&way("b.example", 80, mine.clone())).is_none());
+            assert!(pool.take(&way("a.example", 81, mine.clone())).is_none());
+            for another in routes.iter().filter(|route| *route != mine) {
+                assert!(pool.take(&way("a.example", 80, another.clone())).is_none(), "{mine:?} {another:?}");
+            }
+            let same = Parent::of("uplink", "10.9.0.1:8080");
+            let mine =
+                if *mine == through(&parent, ResolvedBy::Gate) { &through(&same, ResolvedBy::Gate) } else { mine };
+            assert!(pool.take(&way("a.example", 80, mine.clone())).is_some());
+            assert!(pool.take(&way("a.example", 80, mine.clone())).is_none());
+        }
     }
 
     #[tokio::test]
@@ -114,13 +156,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_idle_too_long_is_closed() {
-        let host = Host::parse(b"a.example").unwrap();
+        let way = way("a.example", 80, Route::Direct);
         let mut pool = Pool::default();
-        pool.put(host.clone(), 80, idle(connection().await));
+        pool.put(way.clone(), idle(connection().await));
         pool.sweep(Instant::now() + IDLE_TIME / 2);
         assert_eq!(pool.count, 1);
         pool.sweep(Instant::now() + IDLE_TIME * 2);
         assert_eq!(pool.count, 0);
-        assert!(pool.take(&host, 80).is_none());
+        assert!(pool.take(&way).is_none());
     }
 }

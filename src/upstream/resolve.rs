@@ -11,6 +11,7 @@ use hickory_resolver::proto::rr::{Name as DnsName, RData};
 
 use crate::facts::Name;
 
+use super::failure::is_exhaustion;
 use super::own::{DnsSockets, OwnConnections};
 
 /// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts
@@ -28,12 +29,15 @@ struct Cached {
 }
 
 /// Why a name has no address.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     #[error("the name does not exist or has no address")]
     NoAddress,
     #[error("no name server answered: {0}")]
     Unanswered(String),
+    /// The gate itself could not ask.
+    #[error("the gate has no room to ask a name server: {0}")]
+    Exhausted(String),
     #[error("the resolver cannot be set up: {0}")]
     Setup(String),
 }
@@ -126,8 +130,8 @@ enum Family {
     Addresses(Vec<IpAddr>, Instant),
     /// It has none.
     Empty,
-    /// No name server could say.
-    Failed(String),
+    /// No name server could say, or be asked.
+    Failed(ResolveError),
     /// No answer while the other family's addresses waited.
     Unheard,
 }
@@ -140,7 +144,10 @@ impl Family {
                 if addresses.is_empty() { Self::Empty } else { Self::Addresses(addresses, lookup.valid_until()) }
             }
             Err(error) if error.is_no_records_found() => Self::Empty,
-            Err(error) => Self::Failed(error.to_string()),
+            Err(NetError::Io(error)) if is_exhaustion(&error) => {
+                Self::Failed(ResolveError::Exhausted(error.to_string()))
+            }
+            Err(error) => Self::Failed(ResolveError::Unanswered(error.to_string())),
         }
     }
 }
@@ -206,7 +213,7 @@ fn together(v6: Family, v4: Family) -> Result<(Vec<IpAddr>, Option<Instant>), Re
     match (all.is_empty(), failed) {
         (false, _) => Ok((all, until.filter(|_| all_heard))),
         (true, None) => Err(ResolveError::NoAddress),
-        (true, Some(error)) => Err(ResolveError::Unanswered(error)),
+        (true, Some(error)) => Err(error),
     }
 }
 
@@ -244,7 +251,7 @@ mod tests {
     }
 
     fn failed() -> Family {
-        Family::Failed("refused".to_owned())
+        Family::Failed(ResolveError::Unanswered("refused".to_owned()))
     }
 
     /// An answer that comes after everything that is ready at once.

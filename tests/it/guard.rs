@@ -150,7 +150,7 @@ fn a_name_that_does_not_exist_is_said_to_be_so() {
     let (status, text) = get(&gate, "a.test");
     assert!(status == 502 && text.contains("dns_failed"), "{text}");
     let close = &gate.events("close")[0];
-    assert_eq!((&close["closed_how"], &close["closed_by"]), (&"dns_failed".into(), &"gate".into()), "{close}");
+    assert_eq!((&close["closed_how"], &close["closed_by"]), (&"dns_failed".into(), &"dns".into()), "{close}");
 }
 
 /// An origin and, one address further, a listener on the same port that must see nobody.

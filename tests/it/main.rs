@@ -4,6 +4,7 @@
 mod gate;
 mod name_server;
 mod origin;
+mod parent;
 mod peer;
 
 mod cli;
@@ -14,6 +15,7 @@ mod fire_flood;
 mod fire_heads;
 mod fire_kill;
 mod fire_origins;
+mod exhausted;
 mod forward;
 mod forward_bodies;
 mod forward_pool;
@@ -22,6 +24,9 @@ mod guard;
 mod lab;
 mod power;
 mod promises;
+mod parents;
+mod parents_loops;
+mod parents_secrets;
 mod readme;
 mod status;
 mod tunnel;

@@ -13,6 +13,7 @@ use sekisho::app::{AppError, prepare_on};
 use sekisho::config::Config;
 use sekisho::policy::Policy;
 use sekisho::store::{Disk, DiskFile};
+use sekisho::upstream::KeyRing;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -208,7 +209,8 @@ impl Inside {
         );
         let config = Config::read("sekisho.toml", &config).unwrap();
         let policy = Policy::compile("policy.toml", &origin.policy()).unwrap();
-        let ready = prepare_on(Arc::new(disk.clone()), config, data_dir.into(), policy, "policy.toml".into()).unwrap();
+        let (disk, file, keys) = (Arc::new(disk.clone()), "policy.toml".to_owned(), KeyRing::default());
+        let ready = prepare_on(disk, config, data_dir.into(), policy, file, keys).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();
         let thread = std::thread::spawn(move || {

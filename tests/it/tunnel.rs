@@ -271,7 +271,7 @@ fn a_tunnel_to_an_origin_that_is_not_there_is_refused_by_its_reason() {
     assert!(answer.status() == 502 && answer.head.contains("connect_failed"), "{}", answer.head);
     drop(client);
     let close = &gate.events("close")[0];
-    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"connect_failed".into()), "{close}");
+    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"origin".into(), &"connect_failed".into()), "{close}");
 }
 
 #[test]

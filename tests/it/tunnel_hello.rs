@@ -113,7 +113,7 @@ fn a_dial_that_fails_after_the_hello_ends_with_an_alert() {
     client.send(hello("curl"));
     assert_eq!(client.rest(), (ALERT.to_vec(), End::Closed));
     let close = &gate.events("close")[0];
-    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"connect_failed".into()), "{close}");
+    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"origin".into(), &"connect_failed".into()), "{close}");
 }
 
 /// First bytes that show no hello, what they are, and what the refusal is called.

@@ -69,9 +69,9 @@ fn a_websocket_handshake_passes_and_is_an_exchange_inside_the_connects() {
         (&"http".into(), &"GET".into(), &"ws.test".into())
     );
     assert_eq!((&inner["rule"], &inner["port"]), (&"sockets".into(), &80.into()));
-    let parent = &inner["parent"];
-    assert!(parent.is_string() && *parent != inner["id"], "{inner}");
-    assert!(records.iter().any(|record| record["id"] == *parent && record["method"] == "CONNECT"), "{records:#?}");
+    let outer = &inner["inside"];
+    assert!(outer.is_string() && *outer != inner["id"], "{inner}");
+    assert!(records.iter().any(|record| record["id"] == *outer && record["method"] == "CONNECT"), "{records:#?}");
     let whole = exchanges(&records);
     let close = whole.iter().find(|exchange| exchange["id"] == inner["id"]).unwrap();
     assert_eq!((&close["carries"], &close["status"]), (&"websocket".into(), &101.into()), "{close}");

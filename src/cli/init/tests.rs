@@ -173,6 +173,8 @@ fn the_examples_in_the_policy_do_what_they_say() {
         (SERVER, "updates.vendor.example:443", "deny"),
         (SERVER, "tickets.plant.example:8443", "allow"),
         (SERVER, "tickets.plant.example:443", "deny"),
+        (OFFICE, "www.headoffice.example:443", "allow"),
+        (SERVER, "www.headoffice.example:443", "deny"),
     ];
     for (client, request, expected) in cases {
         assert_eq!(verdict(&policy, client, request), expected, "{request}");

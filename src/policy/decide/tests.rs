@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::facts::{Breakglass, Client, Hello, Program as Seen, Standing, Target, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
+use crate::policy::{ResolvedBy, Route};
 
 fn breakglass(until: u64) -> Breakglass {
     Breakglass { until: Timestamp(until), reason: "fire".into() }
@@ -267,4 +268,23 @@ fn an_empty_list_of_a_group_is_refused_and_not_taken_for_everybody() {
         let problems = Policy::compile("p.toml", group).unwrap_err();
         assert_eq!(problems.len(), 1, "{group}: {problems:?}");
     }
+}
+
+#[test]
+fn a_permit_leads_by_the_way_its_rule_names_and_directly_where_it_names_none() {
+    let policy = policy(
+        "[parents]\nuplink = { address = \"10.9.0.1:8080\" }\n\
+         [[rule]]\nname=\"up\"\nhosts=[\"up.example\"]\nparent=\"uplink\"\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"far\"\nhosts=[\"far.example\"]\nparent=\"uplink\"\nresolve=\"parent\"\nverdict=\"allow\"\n\
+         [[rule]]\nname=\"direct\"\nhosts=[\"direct.example\"]\nverdict=\"allow\"\n",
+    );
+    let route = |host: &str| match judge_with(&policy, &format!("{host}:443"), Stage::NotYet, Restraint::None) {
+        Outcome::Decided(Decision { verdict: Verdict::Allow(permit), .. }) => permit.route().clone(),
+        other => panic!("{other:?}"),
+    };
+    for (host, who) in [("up.example", ResolvedBy::Gate), ("far.example", ResolvedBy::Parent)] {
+        let Route::Parent { parent, resolved_by } = route(host) else { panic!("{host} goes directly") };
+        assert_eq!((parent.name(), resolved_by), ("uplink", who));
+    }
+    assert_eq!(route("direct.example"), Route::Direct);
 }
