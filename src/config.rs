@@ -66,6 +66,8 @@ pub struct Config {
     pub client_connections_max: u64,
     /// The largest head of a request or response, 1 KiB to 1 MiB.
     pub head_bytes_max: u64,
+    /// Memory that all connections together hold for heads and hellos beyond 8 KiB each, 1 MiB to 64 GiB.
+    pub heads_bytes_max: u64,
 }
 
 const DAY: u64 = 86_400;
@@ -101,6 +103,7 @@ impl Default for Config {
             connections_max: 20_000,
             client_connections_max: 4096,
             head_bytes_max: 64 << 10,
+            heads_bytes_max: 256 << 20,
         }
     }
 }
@@ -199,6 +202,9 @@ impl Config {
         }
         if let Some(kib) = section.integer("head_kib_max", 1..=1024) {
             self.head_bytes_max = kib << 10;
+        }
+        if let Some(mib) = section.integer("heads_mib_max", 1..=65_536) {
+            self.heads_bytes_max = mib << 20;
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::{AddressRefused, OwnEndpoints, Policy, judge_parent};
-use crate::session::{Clients, Counters, Gate, Glass, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
+use crate::session::{Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::{KeyRing, ResolveError};
 
@@ -297,6 +297,7 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
         counters: Counters::default(),
         glass: Glass::default(),
         clients: Clients::default(),
+        head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
     }
 }

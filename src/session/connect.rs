@@ -10,6 +10,7 @@ use super::forward;
 use super::gate::{Gate, Worker};
 use super::io::{Io, Next, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
+use super::relay::Ended;
 use super::rewrite::is_websocket;
 use super::tunnel::Tunnelled;
 use super::why::Why;
@@ -80,9 +81,13 @@ async fn decided(
     let waits = terms.wait_for_hello();
     if waits {
         let begun = Instant::now();
-        let Ok(seen) = first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await else {
-            account.close(End { by: "client", how: "client_closed", up: 0, down: 0 });
-            return Next::Close;
+        let seen = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
+            Ok(seen) => seen,
+            Err(not_seen) => {
+                let Ended { by, how } = not_seen.ended();
+                account.close(End { by, how, up: 0, down: 0 });
+                return Next::Close;
+            }
         };
         account.carries(seen.carries());
         if let FirstBytes::Tls(hello) = &seen {
@@ -129,9 +134,13 @@ async fn after_hello(
         return Next::Gone;
     }
     let begun = Instant::now();
-    let Ok(seen) = first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await else {
-        let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
-        return Next::Close;
+    let seen = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
+        Ok(seen) => seen,
+        Err(not_seen) => {
+            let why = Why::new(403, not_seen.ended().how);
+            let _ = account.refuse(policy, &asked, &Refused::by_gate(&why)).await;
+            return Next::Close;
+        }
     };
     account.carries(seen.carries());
     let hopeless = match &seen {
@@ -236,7 +245,8 @@ async fn read_request(
         return Next::Close;
     }
     let outer = account.id;
-    let head = match read_head(gate, io).await {
+    let mut held = gate.head_room.claim();
+    let head = match read_head(gate, io, &mut held).await {
         Ok(Some(head)) => head,
         Ok(None) => {
             account.close(End { by: "client", how: "client_closed", up: 0, down: 0 });

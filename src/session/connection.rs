@@ -13,6 +13,7 @@ use crate::site::{self, Refusal};
 
 use super::account::{Account, Asked, Refused};
 use super::gate::{Admitted, Counted, Gate, Worker};
+use super::headroom::{Exhausted, Held};
 use super::io::{Io, Next, linger, reset_on_close, write_all};
 use super::why::Why;
 use super::{connect, forward};
@@ -86,7 +87,9 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
     let gate = &*worker.gate;
     let _busy = Counted::new(&gate.counters.exchanges);
     let client = Client { address, user: None };
-    let head = match read_head(gate, io).await {
+    // Held to the exchange's end, as its head is.
+    let mut held = gate.head_room.claim();
+    let head = match read_head(gate, io, &mut held).await {
         Ok(Some(head)) => head,
         Ok(None) => return Next::Gone,
         Err(why) => return refuse_bytes(worker, io, &client, None, why).await,
@@ -110,7 +113,7 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
 }
 
 /// The next head, or `None` when the client has gone.
-pub(super) async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<RequestHead>, Why> {
+pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> Result<Option<RequestHead>, Why> {
     let mut scanned = 0;
     let reading = async {
         loop {
@@ -120,6 +123,7 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io) -> Result<Option<Request
                 Err(fault) => return Err(Why::of_fault(fault)),
             }
             io.buffer.reserve(4096);
+            held.hold(io.buffer.capacity()).map_err(|Exhausted| Why::head_room())?;
             match io.stream.read_buf(&mut io.buffer).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) if io.buffer.is_empty() => return Ok(None),

@@ -343,6 +343,7 @@ impl<'a> Exchange<'a> {
         let sent_body = self.sent_body.clone();
         let left = has_left(client, &sent_body);
         tokio::pin!(left);
+        let mut held = self.gate.head_room.claim();
         let mut scanned = 0;
         loop {
             match take_response_head(buffer, &self.gate.limits.head, &mut scanned) {
@@ -351,6 +352,9 @@ impl<'a> Exchange<'a> {
                 Err(fault) => return Err(Peer::Origin.fault(fault)),
             }
             buffer.reserve(4096);
+            if held.hold(buffer.capacity()).is_err() {
+                return Err(Failure { by: "gate", why: Why::head_room() });
+            }
             let read = tokio::select! {
                 biased;
                 read = pace.wait(origin.read_buf(buffer)) => read,

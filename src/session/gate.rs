@@ -12,6 +12,7 @@ use crate::upstream::{Dialler, OwnConnections, Passing};
 
 use super::breakglass::Glass;
 use super::clients::{self, Clients};
+use super::headroom::HeadRoom;
 use super::tunnels::Tunnels;
 use super::why::Why;
 
@@ -24,6 +25,7 @@ pub struct Gate {
     pub counters: Counters,
     pub glass: Glass,
     pub clients: Clients,
+    pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }

@@ -8,6 +8,8 @@ use tokio::time::timeout;
 use crate::parse::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 
 use super::gate::Gate;
+use super::headroom::Exhausted;
+use super::relay::Ended;
 
 /// TLS alert 112, `unrecognized_name`, fatal: neither Chromium nor Firefox retries on it.
 pub(super) const ALERT_UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
@@ -22,9 +24,24 @@ pub(super) enum Patience {
     WhatIsHeld,
 }
 
-/// The client closed its side before it was plain what it speaks.
+/// It did not become plain what the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ClientClosed;
+pub(super) enum NotSeen {
+    /// The client closed its side before.
+    ClientClosed,
+    /// The gate has no room for so large a hello.
+    Exhausted,
+}
+
+impl NotSeen {
+    /// Who ended it, and how.
+    pub(super) fn ended(self) -> Ended {
+        match self {
+            Self::ClientClosed => Ended { by: "client", how: "client_closed" },
+            Self::Exhausted => Ended { by: "gate", how: "gate_exhausted" },
+        }
+    }
+}
 
 /// Reads until it is plain what the client speaks, or the time a hello may take is over; what was read
 /// stays in the buffer, whose growth the hello's limits bound.
@@ -33,7 +50,8 @@ pub(super) async fn first_bytes(
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
     patience: Patience,
-) -> Result<FirstBytes, ClientClosed> {
+) -> Result<FirstBytes, NotSeen> {
+    let mut held = gate.head_room.claim();
     let reading = async {
         loop {
             if let Some(seen) = read_first_bytes(buffer, &gate.limits.hello) {
@@ -43,9 +61,10 @@ pub(super) async fn first_bytes(
                 return Ok(FirstBytes::Other);
             }
             buffer.reserve(2048);
+            held.hold(buffer.capacity()).map_err(|Exhausted| NotSeen::Exhausted)?;
             match stream.read_buf(buffer).await {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Err(ClientClosed),
+                Ok(0) | Err(_) => return Err(NotSeen::ClientClosed),
             }
         }
     };

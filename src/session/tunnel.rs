@@ -12,7 +12,7 @@ use crate::policy::{Content, ContentTerms, TunnelLimits};
 use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
-use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
+use super::look::{ALERT_UNRECOGNIZED_NAME, NotSeen, Patience, first_bytes};
 use super::relay::{Ended, Relay};
 use super::tunnels::{Cut, Entry, Tunnel};
 use super::why::Why;
@@ -101,8 +101,12 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
     let mut buffer = BytesMut::new();
     let looked = first_bytes(gate, &mut relay.client, &mut buffer, Patience::WhatIsHeld).await;
     relay.send_up(buffer.to_vec());
-    // If it closed its side, there is nothing more to look at.
-    let seen = looked.ok()?;
+    let seen = match looked {
+        Ok(seen) => seen,
+        // There is nothing more to look at.
+        Err(NotSeen::ClientClosed) => return None,
+        Err(NotSeen::Exhausted) => return Some(NotSeen::Exhausted.ended()),
+    };
     let judged = terms.judge(&seen);
     standing.ending.first_bytes(standing.worker, |record| {
         record.carries = Some(seen.carries());

@@ -64,6 +64,12 @@ impl Why {
         Self { status: 502, code: "loop_detected", detail: Some(detail) }
     }
 
+    /// So many large heads are held that there is no room for another.
+    pub(super) fn head_room() -> Self {
+        let detail = "too many large heads at the same time: see heads_mib_max".to_owned();
+        Self { detail: Some(detail), ..Self::new(503, "gate_exhausted") }
+    }
+
     /// The journal takes no records.
     pub(super) fn evidence() -> Self {
         Self::new(503, "evidence_unavailable")

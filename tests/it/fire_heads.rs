@@ -139,3 +139,34 @@ fn a_hello_that_comes_byte_by_byte_or_by_half_has_its_time_and_the_origin_sees_n
         assert_eq!(names, vec!["hello_timeout"; ended], "{events:#?}");
     }
 }
+
+#[test]
+fn many_large_heads_share_a_bound_and_small_ones_are_served_meanwhile() {
+    let mut gate = Gate::configured("", "[gate]\nworkers = 1\n[limits]\nheads_mib_max = 1\n");
+    let mut other = gate.client();
+    let large =
+        format!("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nX: {}", "a".repeat(60_000));
+    let mut flood: Vec<_> = (0..200).map(|_| gate.client()).collect();
+    for client in &mut flood {
+        let _ = client.try_send(&large);
+    }
+    is_served(&mut other);
+    let mut answers = std::collections::BTreeMap::<u16, usize>::new();
+    for client in &mut flood {
+        let _ = client.try_send("\r\n\r\n");
+        let answer = client.answer();
+        assert!(answer.status() == 403 || answer.text().contains("gate_exhausted"), "{}", answer.text());
+        *answers.entry(answer.status()).or_default() += 1;
+    }
+    assert!(answers[&403] >= 5 && answers[&503] >= 150, "{answers:?}");
+    let memory = gate.peak_memory();
+    assert!(memory < MEMORY_MAX, "{memory} bytes");
+    drop(flood);
+    is_served(&mut other);
+    let mut again = gate.client();
+    again.send(format!("{large}\r\n\r\n"));
+    assert_eq!(again.answer().status(), 403, "there is room again");
+    drop((again, other));
+    let reasons = reasons(&mut gate);
+    assert_eq!(reasons.iter().filter(|reason| *reason == "gate_exhausted").count(), answers[&503]);
+}

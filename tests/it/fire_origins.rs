@@ -180,7 +180,11 @@ fn an_origin_that_answers_no_connection_becomes_504_in_the_time_that_connecting_
     let closes = gate.events("close");
     assert_eq!(closes.len(), 2);
     for close in closes {
-        assert_eq!((&close["closed_by"], &close["closed_how"]), (&"origin".into(), &"connect_timeout".into()), "{close}");
+        assert_eq!(
+            (&close["closed_by"], &close["closed_how"]),
+            (&"origin".into(), &"connect_timeout".into()),
+            "{close}"
+        );
         assert!(close["dialled"].is_null(), "{close}");
     }
 }
