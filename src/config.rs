@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::parse::{Document, Problem, Section};
+use crate::policy::Internal;
 use crate::store::Durability;
 
 /// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
@@ -31,6 +33,8 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// For one question to one server, 1 to 60 s.
     pub dns_timeout: Duration,
+    /// Names that other name servers answer, and where they live; `[internal]`.
+    pub internal: Option<InternalNames>,
     /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
@@ -60,6 +64,15 @@ pub struct Config {
     pub head_bytes_max: u64,
 }
 
+/// Names of the inside: asked of their own name servers, and of nobody else.
+#[derive(Debug, Clone)]
+pub struct InternalNames {
+    /// Which they are, and where they live.
+    pub places: Arc<Internal>,
+    /// The name servers asked for them and for nothing else, at least one.
+    pub resolvers: Vec<SocketAddr>,
+}
+
 const DAY: u64 = 86_400;
 
 impl Default for Config {
@@ -77,6 +90,7 @@ impl Default for Config {
             via: true,
             dns_servers: Vec::new(),
             dns_timeout: seconds(3),
+            internal: None,
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
             keep_query: false,
@@ -109,6 +123,10 @@ impl Config {
             if let Some(mut section) = root.table("dns") {
                 config.dns_servers = addresses(&mut section, "servers").unwrap_or_default();
                 seconds(&mut section, "timeout_seconds", 60, &mut config.dns_timeout);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("internal") {
+                config.internal = read_internal(&mut section);
                 section.finish();
             }
             if let Some(mut section) = root.table("evidence") {
@@ -183,6 +201,14 @@ impl Config {
             self.head_bytes_max = kib << 10;
         }
     }
+}
+
+/// All three keys belong together, and each must hold something.
+fn read_internal(section: &mut Section<'_, '_>) -> Option<InternalNames> {
+    let places = Internal::read(section);
+    let resolvers = addresses(section, "resolvers");
+    section.need_some("resolvers", "[\"10.1.0.53:53\"]");
+    Some(InternalNames { places: places?.into(), resolvers: resolvers? })
 }
 
 fn seconds(section: &mut Section<'_, '_>, key: &'static str, most: u64, into: &mut Duration) {

@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
@@ -91,6 +91,7 @@ struct Plan {
     own: Arc<OwnEndpoints>,
     credentials: KeyRing,
     dns_servers: Vec<SocketAddr>,
+    internal: Option<InternalNames>,
     dns_timeout: Duration,
     connect_timeout: Duration,
     drain_timeout: Duration,
@@ -161,7 +162,7 @@ fn check_parents(policy: &Policy, own: &OwnEndpoints) -> Result<(), AppError> {
     for parent in policy.parents() {
         let parent = &parent.value;
         if let Some(address) = parent.host().address() {
-            judge_parent(address, parent.port(), own)
+            judge_parent(parent, address, own, None)
                 .map_err(|refused| AppError::Parent { name: parent.name().to_owned(), refused })?;
         }
     }
@@ -191,6 +192,7 @@ impl Ready {
             own: self.own,
             credentials: self.credentials,
             dns_servers: self.config.dns_servers.clone(),
+            internal: self.config.internal.clone(),
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,

@@ -16,6 +16,7 @@ mod forward_bodies;
 mod forward_pool;
 mod forward_upgrade;
 mod guard;
+mod internal;
 mod lab;
 mod parents;
 mod parents_loops;
