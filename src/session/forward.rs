@@ -9,10 +9,11 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::facts::{Client, ExchangeId, Stage, Target};
 use crate::parse::{
-    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, response_body,
-    take_response_head,
+    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
+    response_body, take_response_head,
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
+use crate::site;
 use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
@@ -45,7 +46,7 @@ pub(super) async fn serve(
     let policy = gate.policy.now();
     let mut account = Account::new(worker, inside);
     let asked = Asked { client, head, target, hello: Stage::Never };
-    let outgoing = match prepare(gate, request, target, &io.buffer) {
+    let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
     };
@@ -61,6 +62,13 @@ pub(super) async fn serve(
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         return refuse(gate, io, account, (&policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
+    }
+    if forwards == Some(0) {
+        if account.answer(&policy, &asked, &decision).await.is_err() {
+            return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+        }
+        let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
+        return send_page(gate, io, &answer, keep_refused).await;
     }
     if account.open(&policy, &asked, &decision).await.is_err() {
         return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
@@ -88,8 +96,9 @@ pub(super) async fn serve(
     exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
 }
 
-/// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out.
-fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<BytesMut, Why> {
+/// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out; and
+/// the Max-Forwards of a TRACE or OPTIONS.
+fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<(BytesMut, Option<u32>), Why> {
     let head = &request.head;
     if let Some(why) = gate.looped(head) {
         return Err(why);
@@ -97,7 +106,10 @@ fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> R
     expects_continue(head).map_err(Why::of_fault)?;
     check_ahead(request.body, arrived).map_err(Why::of_fault)?;
     let upgrade = is_websocket(head, request.body);
-    rewrite::request(head, target, request.body, upgrade, gate.wording.via.as_deref()).map_err(Why::of_fault)
+    let forwards = max_forwards(head).map_err(Why::of_fault)?;
+    let via = gate.wording.via.as_deref();
+    let outgoing = rewrite::request(head, target, request.body, upgrade, forwards, via).map_err(Why::of_fault)?;
+    Ok((outgoing, forwards))
 }
 
 /// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2), and it can be.

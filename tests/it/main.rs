@@ -18,6 +18,7 @@ mod forward_upgrade;
 mod guard;
 mod internal;
 mod lab;
+mod max_forwards;
 mod parents;
 mod parents_loops;
 mod parents_secrets;
