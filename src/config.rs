@@ -41,7 +41,8 @@ pub struct Config {
     pub segment_bytes_max: u64,
     /// Whether queries are recorded in clear; otherwise by length and keyed hash.
     pub keep_query: bool,
-    /// For all attempts to connect to one origin together, DNS not counted; 1 to 600 s.
+    /// For all attempts to connect to one origin together, a parent's answers included and DNS not; 1 to
+    /// 600 s.
     pub connect_timeout: Duration,
     /// From the first byte of a request's head to its last; 1 to 600 s.
     pub head_timeout: Duration,

@@ -31,4 +31,4 @@ pub use request::{Form, Request, examine, max_forwards, understand, understand_i
 pub use sniff::{Sniffed, is_connect, sniff};
 pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};
 pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};
-pub use via::via_names;
+pub use via::{via_line, via_names};

@@ -95,10 +95,10 @@ impl Policy {
     }
 
     /// Gives the word `internal` in rules' `private` its meaning: the addresses of the config's
-    /// [internal]. Until then it opens nothing.
+    /// `[internal]`. Until then it opens nothing.
     ///
     /// # Errors
-    /// A problem for each rule that says the word where the config has no [internal].
+    /// A problem for each rule that says the word where the config has no `[internal]`.
     pub fn with_internal(mut self, internal: Option<&Internal>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         for rule in &mut self.rules {
@@ -308,7 +308,7 @@ fn prefixes_of(section: &Section<'_, '_>, texts: Vec<Placed<String>>) -> Vec<IpN
     nets
 }
 
-/// The word in a rule's `private` that stands for the [internal] addresses of the config.
+/// The word in a rule's `private` that stands for the `[internal]` addresses of the config.
 const INTERNAL: &str = "internal";
 
 /// What a rule's `private` opens, and where it says `internal`.

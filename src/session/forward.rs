@@ -14,7 +14,7 @@ use crate::parse::{
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
 use crate::site;
-use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
+use crate::upstream::{AtFault, Connected, DialError, DialFailed, ParentFailure, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
@@ -304,14 +304,7 @@ impl<'a> Exchange<'a> {
                 self.send(client, &interim, pace).await?;
             }
         };
-        if let RequestForm::Absolute { parent, .. } = form
-            && response.status == 407
-        {
-            // It asks the gate, not the client.
-            let failure = ParentFailure::Unauthorised;
-            let why = Why::of_dial(&DialError::Parent { name: parent.name().into(), failure });
-            return Err(Failure { by: "parent", why });
-        }
+        check_asked(&response, form)?;
         account.answered(response.status, response.fields.get("content-type"));
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
@@ -415,6 +408,17 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// A parent that wants credentials asks the gate for them, never the client.
+fn check_asked(response: &ResponseHead, form: &RequestForm) -> Result<(), Failure> {
+    match form {
+        RequestForm::Absolute { parent, .. } if response.status == 407 => {
+            let error = DialError::Parent { name: parent.name().into(), failure: ParentFailure::Unauthorised };
+            Err(Failure { by: error.at_fault().as_str(), why: Why::of_dial(&error) })
+        }
+        RequestForm::Absolute { .. } | RequestForm::Origin => Ok(()),
+    }
+}
+
 /// What failed on a connection to a parent that speaks for the origin is the parent's: which of the two
 /// it was cannot be seen.
 fn attributed(failure: Failure, form: &RequestForm) -> Failure {
@@ -422,7 +426,7 @@ fn attributed(failure: Failure, form: &RequestForm) -> Failure {
         RequestForm::Absolute { parent, .. } if failure.by == Peer::Origin.as_str() => {
             let code = if failure.why.status == 504 { "parent_timeout" } else { "parent_bad_answer" };
             let detail = format!("parent {}: {}", parent.name(), failure.why.code);
-            Failure { by: "parent", why: Why { code, detail: Some(detail), ..failure.why } }
+            Failure { by: AtFault::Parent.as_str(), why: Why { code, detail: Some(detail), ..failure.why } }
         }
         RequestForm::Absolute { .. } | RequestForm::Origin => failure,
     }

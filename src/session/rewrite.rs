@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use crate::facts::Target;
-use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop};
+use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop, via_line};
 use crate::upstream::Credentials;
 
 /// The request as it goes to the origin; Host is the judged target's. `forwards` is the Max-Forwards it
@@ -147,10 +147,6 @@ fn put(out: &mut BytesMut, parts: &[&[u8]]) {
 
 fn put_via(out: &mut BytesMut, via: Option<&str>, version: Version) {
     if let Some(name) = via {
-        let version: &[u8] = match version {
-            Version::Http10 => b"1.0 ",
-            Version::Http11 => b"1.1 ",
-        };
-        put(out, &[b"Via: ", version, name.as_bytes(), b"\r\n"]);
+        put(out, &[via_line(version, name).as_bytes()]);
     }
 }

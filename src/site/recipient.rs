@@ -1,4 +1,4 @@
-use crate::parse::{RequestHead, Version};
+use crate::parse::{RequestHead, via_line};
 
 /// A request that is sent back is repeated this far; fields beyond are left out.
 const REPEATED_BYTES_MAX: usize = 16 * 1024;
@@ -14,7 +14,7 @@ pub fn final_answer(head: &RequestHead, via: Option<&str>, keep_alive: bool) -> 
     let repeats = head.method() == "TRACE";
     let body = if repeats { repeated(head) } else { Vec::new() };
     let kind = if repeats { "Content-Type: message/http\r\nX-Content-Type-Options: nosniff\r\n" } else { "" };
-    let via = via.map_or_else(String::new, |name| format!("Via: {} {name}\r\n", version(head.version)));
+    let via = via.map_or_else(String::new, |name| via_line(head.version, name));
     let connection = if keep_alive { "keep-alive" } else { "close" };
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\n{via}Cache-Control: no-store\r\nConnection: {connection}\r\n\r\n",
@@ -26,7 +26,7 @@ pub fn final_answer(head: &RequestHead, via: Option<&str>, keep_alive: bool) -> 
 }
 
 fn repeated(head: &RequestHead) -> Vec<u8> {
-    let line = [head.method().as_bytes(), b" ", head.target(), b" HTTP/", version(head.version).as_bytes(), b"\r\n"];
+    let line = [head.method().as_bytes(), b" ", head.target(), b" HTTP/", head.version.as_str().as_bytes(), b"\r\n"];
     let mut out = line.concat();
     for (name, value) in head.fields.iter() {
         let field = [name.as_bytes(), b": ", value, b"\r\n"].concat();
@@ -41,13 +41,6 @@ fn repeated(head: &RequestHead) -> Vec<u8> {
 fn holds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRETS.iter().any(|part| name.contains(part))
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-    }
 }
 
 #[cfg(test)]

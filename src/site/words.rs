@@ -105,6 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_gate_or_another_proxy_did_is_not_said_to_be_the_sites_doing() {
+        for (reason, kind) in [
+            ("gate_exhausted", Kind::Exhausted),
+            ("parent_refused", Kind::Proxies),
+            ("parent_auth_failed", Kind::Proxies),
+            ("parent_unreachable", Kind::Proxies),
+            ("parent_timeout", Kind::Proxies),
+            ("parent_bad_answer", Kind::Proxies),
+            ("loop_detected", Kind::Proxies),
+            ("connect_failed", Kind::Origin),
+            ("bad_max_forwards", Kind::Request),
+        ] {
+            assert_eq!(Kind::of(reason), kind, "{reason}");
+        }
+    }
+
+    #[test]
     fn each_kind_of_reason_has_its_own_sentence_in_both_languages() {
         let reasons = [
             "no_rule",

@@ -1,6 +1,7 @@
 //! What a resolver may ask its name servers, looked at where a question leaves: the alias of one name
 //! must not carry another to servers that it is none of the business of.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -56,7 +57,7 @@ impl ConnectionProvider for Asking {
 
     fn new_connection(
         &self,
-        server: std::net::IpAddr,
+        server: IpAddr,
         config: &ConnectionConfig,
         context: &PoolContext,
     ) -> Result<Self::FutureConn, NetError> {
