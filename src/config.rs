@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::parse::{Document, Problem, Section};
+use crate::policy::Internal;
 use crate::store::Durability;
 
 /// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
@@ -31,6 +33,8 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// For one question to one server, 1 to 60 s.
     pub dns_timeout: Duration,
+    /// Names that other name servers answer, and where they live; `[internal]`.
+    pub internal: Option<InternalNames>,
     /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
@@ -40,7 +44,8 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// Whether queries are recorded in clear; otherwise by length and keyed hash.
     pub keep_query: bool,
-    /// For all attempts to connect to one origin together, DNS not counted; 1 to 600 s.
+    /// For all attempts to connect to one origin together, a parent's answers included and DNS not; 1 to
+    /// 600 s.
     pub connect_timeout: Duration,
     /// From the first byte of a request's head to its last; 1 to 600 s.
     pub head_timeout: Duration,
@@ -70,6 +75,15 @@ pub struct Config {
     pub heads_bytes_max: u64,
 }
 
+/// Names of the inside: asked of their own name servers, and of nobody else.
+#[derive(Debug, Clone)]
+pub struct InternalNames {
+    /// Which they are, and where they live.
+    pub places: Arc<Internal>,
+    /// The name servers asked for them and for nothing else, at least one.
+    pub resolvers: Vec<SocketAddr>,
+}
+
 const DAY: u64 = 86_400;
 
 impl Default for Config {
@@ -87,6 +101,7 @@ impl Default for Config {
             via: true,
             dns_servers: Vec::new(),
             dns_timeout: seconds(3),
+            internal: None,
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
             reserve_bytes: 32 << 20,
@@ -123,6 +138,10 @@ impl Config {
             if let Some(mut section) = root.table("dns") {
                 config.dns_servers = addresses(&mut section, "servers").unwrap_or_default();
                 seconds(&mut section, "timeout_seconds", 60, &mut config.dns_timeout);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("internal") {
+                config.internal = read_internal(&mut section);
                 section.finish();
             }
             if let Some(mut section) = root.table("evidence") {
@@ -207,6 +226,14 @@ impl Config {
             self.heads_bytes_max = mib << 20;
         }
     }
+}
+
+/// All three keys belong together, and each must hold something.
+fn read_internal(section: &mut Section<'_, '_>) -> Option<InternalNames> {
+    let places = Internal::read(section);
+    let resolvers = addresses(section, "resolvers");
+    section.need_some("resolvers", "[\"10.1.0.53:53\"]");
+    Some(InternalNames { places: places?.into(), resolvers: resolvers? })
 }
 
 fn seconds(section: &mut Section<'_, '_>, key: &'static str, most: u64, into: &mut Duration) {

@@ -8,7 +8,8 @@
 //! 3. No passage without record: nothing is forwarded before its opening record is accepted.
 //!    Queue or disk full means deny with reason `evidence_unavailable`.
 //! 4. Every denial carries a reason a person can act on: rule, file and line, or the guard's name.
-//! 5. Addresses are checked after DNS, on every attempt, and the address checked is the one dialled.
+//! 5. Addresses are checked after DNS, on every attempt, and the address checked is the one dialled,
+//!    or asked of a parent proxy. Only a rule that says so leaves a name to its parent.
 //! 6. One parse, one value: the outgoing request is rebuilt from the value that was judged.
 //! 7. A new policy is compiled whole, then swapped in atomically. A bad one changes nothing.
 //! 8. Every queue, map, cache and buffer has a bound in code, and says what happens at the bound.

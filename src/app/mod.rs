@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
 use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
@@ -94,6 +94,7 @@ struct Plan {
     own: Arc<OwnEndpoints>,
     credentials: KeyRing,
     dns_servers: Vec<SocketAddr>,
+    internal: Option<InternalNames>,
     dns_timeout: Duration,
     connect_timeout: Duration,
     drain_timeout: Duration,
@@ -181,7 +182,7 @@ fn check_parents(policy: &Policy, own: &OwnEndpoints) -> Result<(), AppError> {
     for parent in policy.parents() {
         let parent = &parent.value;
         if let Some(address) = parent.host().address() {
-            judge_parent(address, parent.port(), own)
+            judge_parent(parent, address, own, None)
                 .map_err(|refused| AppError::Parent { name: parent.name().to_owned(), refused })?;
         }
     }
@@ -219,6 +220,7 @@ impl Ready {
             own: self.own,
             credentials: self.credentials,
             dns_servers: self.config.dns_servers.clone(),
+            internal: self.config.internal.clone(),
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,

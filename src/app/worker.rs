@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::listen;
 use crate::session::{self, Gate, Worker};
-use crate::upstream::{DialLimits, Dialler, OwnConnections, Resolver};
+use crate::upstream::{DialLimits, Dialler, OwnConnections, Resolvers};
 
 use super::{AppError, Plan};
 
@@ -44,9 +44,10 @@ async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
-    let resolver = Resolver::new(&plan.dns_servers, plan.dns_timeout, own.clone())?;
+    let internal = plan.internal.as_ref().map(|internal| (&internal.places, internal.resolvers.as_slice()));
+    let resolvers = Resolvers::new(&plan.dns_servers, internal, plan.dns_timeout, &own)?;
     let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
-    let dialler = Dialler::new(resolver, plan.own.clone(), plan.credentials.clone(), limits);
+    let dialler = Dialler::new(resolvers, plan.own.clone(), plan.credentials.clone(), limits);
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();
     for listener in listeners {

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::arguments::{CheckArguments, CheckedFiles};
 use super::error::CliError;
-use super::files::{NamedPolicy, read_config, read_policy};
+use super::files::{NamedPolicy, give_internal, read_config, read_policy};
 use super::output::{Rows, report};
 
 /// What was found right.
@@ -29,11 +29,16 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         Ok(None) | Err(_) => None,
     };
     let path = files.policy.clone().or(named);
-    if let Err(error) = config {
+    let config = match config {
+        Ok(config) => config,
         // Which policy a broken config names is not known; one that was given beside it is checked too.
-        return Err(together(error, path.map(|path| read_policy(Some(&path)))));
+        Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path))))),
+    };
+    let NamedPolicy { mut policy, file, .. } = read_policy(path.as_deref())?;
+    // A policy that is checked alone may be meant for any config.
+    if let Some(config) = &config {
+        policy = give_internal(policy, config)?;
     }
-    let NamedPolicy { policy, file, .. } = read_policy(path.as_deref())?;
     Ok(Checked {
         config: files.config.as_ref().map(|path| path.display().to_string()),
         policy: file,

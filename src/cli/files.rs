@@ -44,6 +44,12 @@ pub(super) fn read_policy(path: Option<&Path>) -> Result<NamedPolicy, CliError> 
     Ok(NamedPolicy { policy, credentials, file, built_in: path.is_none() })
 }
 
+/// Tells the policy what the config says is internal.
+pub(super) fn give_internal(policy: Policy, config: &Config) -> Result<Policy, CliError> {
+    let internal = config.internal.as_ref().map(|internal| &*internal.places);
+    policy.with_internal(internal).map_err(CliError::Problems)
+}
+
 fn read(role: Role, path: &Path) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(|source| CliError::Read { role, path: path.into(), source })
 }

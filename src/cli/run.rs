@@ -6,7 +6,7 @@ use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
 use super::error::CliError;
-use super::files::{NamedPolicy, default_data_dir, read_config, read_policy};
+use super::files::{NamedPolicy, default_data_dir, give_internal, read_config, read_policy};
 use super::output::{Rows, print, table};
 
 /// Runs the gate until it is told to end.
@@ -20,6 +20,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
     let NamedPolicy { mut policy, credentials, file, built_in } = read_policy(path.as_deref())?;
+    policy = give_internal(policy, &config)?;
     if arguments.observe {
         policy = policy.observing();
     }

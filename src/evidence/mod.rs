@@ -11,8 +11,9 @@
 //!
 //! * `segment` opens a file: `prev` is the whole running hash so far.
 //! * `batch` closes a group that was synced together: `chain` is the whole running hash before it.
-//! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), and for tunnels
-//!   `waiting`, `established` and `first_bytes`; see [`Exchange`].
+//! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
+//!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
+//!   see [`Exchange`].
 //! * `progress` tells what a long tunnel has carried so far.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
 //!   `policy` that a policy came into force or was refused; `own` what the gate connected to for

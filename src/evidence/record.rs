@@ -54,6 +54,8 @@ pub enum Event {
     Close,
     /// It never left: opened and closed in one record.
     Refused,
+    /// It was allowed, and the gate answered it: nothing left. Opened and closed in one record.
+    Answered,
 }
 
 /// One request and its answer, or one tunnel.

@@ -118,6 +118,18 @@ impl<'d, 't> Section<'d, 't> {
         self.table.get(key).is_some()
     }
 
+    /// Reports a list that is not there or holds nothing; `example` is how one is written.
+    pub fn need_some(&self, key: &str, example: &str) {
+        let (place, what) = match self.table.get(key) {
+            None => (self.place.clone(), format!("`{key}` is missing")),
+            Some(value) if value.get_ref().as_array().is_some_and(|list| list.is_empty()) => {
+                (self.place_of(value), format!("`{key}` is empty"))
+            }
+            Some(_) => return,
+        };
+        self.problem(&place, what, format!("write {key} = {example}"));
+    }
+
     /// Where the value of a key stands, if the key is there.
     pub fn place_of_key(&self, key: &str) -> Option<Place> {
         self.table.get(key).map(|value| self.place_of(value))

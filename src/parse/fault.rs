@@ -68,6 +68,7 @@ faults! {
     BytesBehindConnect "bytes_behind_connect" "bytes sent behind CONNECT before it was answered"
     BodyOnConnect "body_on_connect" "a body announced on CONNECT"
     BadConnectionOption "bad_connection_option" "a Connection option that is no token, one too many, or the name of an end-to-end field"
+    BadMaxForwards "bad_max_forwards" "a Max-Forwards of TRACE or OPTIONS other than one number of at most nine digits"
     BadExpect "bad_expect" "an Expect other than one 100-continue"
 
     // The chunked coding.

@@ -31,6 +31,16 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    /// The number, as `Via` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        }
+    }
+}
+
 /// The head of one request.
 #[derive(Debug, Clone)]
 pub struct RequestHead {

@@ -93,6 +93,21 @@ fn check_upgrade(head: &RequestHead) -> Result<(), Fault> {
     if h2c { Err(Fault::H2cUpgrade) } else { Ok(()) }
 }
 
+/// How many more times a TRACE or OPTIONS may be passed on (RFC 9110 §7.6.2), where it says so. For any
+/// other method the field means nothing.
+pub fn max_forwards(head: &RequestHead) -> Result<Option<u32>, Fault> {
+    if !matches!(head.method(), "TRACE" | "OPTIONS") {
+        return Ok(None);
+    }
+    let mut values = head.fields.get_all("max-forwards");
+    let (value, more) = (values.next(), values.next());
+    let Some(digits) = value else { return Ok(None) };
+    if more.is_some() || !(1..=9).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Fault::BadMaxForwards);
+    }
+    Ok(Some(digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))))
+}
+
 /// The request read inside a tunnel to port 80: origin-form, its Host equal to the CONNECT's host.
 pub fn understand_inner(head: RequestHead, tunnel: &Target) -> Result<Request, Fault> {
     if head.method() == "CONNECT" {

@@ -3,6 +3,13 @@
 use std::borrow::Cow;
 
 use super::fields::Fields;
+use super::head::Version;
+
+/// The field line by which a proxy says that it has received a message of this version.
+pub fn via_line(received: Version, pseudonym: &str) -> String {
+    let version = received.as_str();
+    format!("Via: {version} {pseudonym}\r\n")
+}
 
 /// Whether any `Via` says that the proxy of this pseudonym has received the message: the received-by of
 /// each element, in any letter case. Comments mean nothing.

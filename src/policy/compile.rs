@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::parse::{Document, Place, Placed, Problem, Section, did_you_mean, is_token_byte};
 
 use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
+use super::internal::Internal;
 use super::parents::{Parent, Parents, ResolvedBy, Route, read_parents};
 use super::pattern::HostSet;
 
@@ -45,6 +46,8 @@ pub(super) struct Rule {
     pub(super) methods: Option<Vec<Box<str>>>,
     pub(super) programs: Option<Vec<Arc<Program>>>,
     pub(super) verdict: VerdictKind,
+    /// Where it says that it opens the internal addresses, which [`Policy::with_internal`] adds.
+    opens_internal: Option<Place>,
     pub(super) terms: PermitTerms,
 }
 
@@ -93,6 +96,30 @@ impl Policy {
     pub fn observing(mut self) -> Self {
         self.mode = Mode::Observe;
         self
+    }
+
+    /// Gives the word `internal` in rules' `private` its meaning: the addresses of the config's
+    /// `[internal]`. Until then it opens nothing.
+    ///
+    /// # Errors
+    /// A problem for each rule that says the word where the config has no `[internal]`.
+    pub fn with_internal(mut self, internal: Option<&Internal>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        for rule in &mut self.rules {
+            match (&rule.opens_internal, internal) {
+                (None, _) => {}
+                (Some(_), Some(internal)) => {
+                    rule.terms.opened = rule.terms.opened.iter().chain(internal.addresses()).copied().collect();
+                }
+                (Some(place), None) => problems.push(Problem {
+                    place: place.clone(),
+                    what: "`private` opens \"internal\", and the config has no [internal]".to_owned(),
+                    fix: "add [internal] with names, resolvers and addresses to the config, or write prefixes here"
+                        .to_owned(),
+                }),
+            }
+        }
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
     pub fn mode(&self) -> Mode {
@@ -206,11 +233,8 @@ fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGrou
 fn read_hosts(root: &mut Section<'_, '_>) -> HashMap<String, HostSet> {
     let mut groups = HashMap::new();
     for (name, mut section) in root.named_tables("hosts") {
-        let mut set = HostSet::default();
         let patterns = section.strings("names").unwrap_or_default();
-        for pattern in &patterns {
-            add_host(&section, &mut set, pattern);
-        }
+        let set = host_patterns(&section, &patterns);
         if patterns.is_empty() {
             let place = section.place().clone();
             section.problem(
@@ -223,6 +247,15 @@ fn read_hosts(root: &mut Section<'_, '_>) -> HashMap<String, HostSet> {
         groups.insert(name.value, set);
     }
     groups
+}
+
+/// The set of these patterns; each that is none is reported.
+pub(super) fn host_patterns(section: &Section<'_, '_>, patterns: &[Placed<String>]) -> HostSet {
+    let mut set = HostSet::default();
+    for pattern in patterns {
+        add_host(section, &mut set, pattern);
+    }
+    set
 }
 
 fn add_host(section: &Section<'_, '_>, set: &mut HostSet, pattern: &Placed<String>) {
@@ -258,8 +291,12 @@ fn read_programs(root: &mut Section<'_, '_>) -> HashMap<String, Arc<Program>> {
     groups
 }
 
-fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
-    let texts = section.strings(key)?;
+/// A list of prefixes; absent and wrong are both `None`.
+pub(super) fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+    section.strings(key).map(|texts| prefixes_of(section, texts))
+}
+
+fn prefixes_of(section: &Section<'_, '_>, texts: Vec<Placed<String>>) -> Vec<IpNet> {
     let mut nets = Vec::with_capacity(texts.len());
     for text in texts {
         let net = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<IpAddr>().map(IpNet::from));
@@ -277,7 +314,17 @@ fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNe
             ),
         }
     }
-    Some(nets)
+    nets
+}
+
+/// The word in a rule's `private` that stands for the `[internal]` addresses of the config.
+const INTERNAL: &str = "internal";
+
+/// What a rule's `private` opens, and where it says `internal`.
+fn private(section: &mut Section<'_, '_>) -> (Vec<IpNet>, Option<Place>) {
+    let texts = section.strings("private").unwrap_or_default();
+    let (internal, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.value == INTERNAL);
+    (prefixes_of(section, texts), internal.into_iter().next().map(|text| text.place))
 }
 
 /// A list of a rule. Absent, it matches all; empty, it would match nothing, which nobody means.
@@ -330,7 +377,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let (verdict, has_verdict) = (section.word("verdict", &WORDS), section.has("verdict"));
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
-    let opened = prefixes(section, "private").unwrap_or_default();
+    let (opened, opens_internal) = private(section);
     let essential = section.boolean("essential").unwrap_or(false);
     let limits = section.table("tunnel").map_or_else(TunnelLimits::default, |mut table| {
         let minutes = |number: u64| Duration::from_secs(number * 60);
@@ -373,6 +420,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         methods,
         programs,
         verdict,
+        opens_internal,
         terms: PermitTerms { route, opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
     })
 }

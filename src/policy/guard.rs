@@ -9,7 +9,7 @@
 mod disguise;
 mod ranges;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -59,6 +59,18 @@ pub enum AddressRefused {
         name: &'static str,
         /// The IPv4 address inside, where there is one.
         disguise: Option<Disguise>,
+    },
+    /// An internal name leads where no internal name lives.
+    #[error("{address} is none of the [internal] addresses, and internal names live nowhere else")]
+    OutsideInternal {
+        /// What the name led to.
+        address: IpAddr,
+    },
+    /// A name from outside leads inside. Nothing opens that.
+    #[error("{address} is one of the [internal] addresses, or carries one, and only internal names lead there")]
+    InsideInternal {
+        /// What the name led to.
+        address: IpAddr,
     },
     /// Port 0 cannot be dialled.
     #[error("{address} has no port to dial")]
@@ -111,13 +123,13 @@ pub fn judge_address(
     }
 }
 
-/// Judges the address of a parent for one dial attempt.
-///
-/// The operator has named the parent, so it may be where no target may: private or on loopback. Refused
-/// are port 0, the gate itself, and what no rule could open: there is no single host behind it. An IPv6
-/// address that carries an IPv4 one is judged by that too, which only its own form names.
-pub fn judge_parent(address: IpAddr, port: u16, own: &OwnEndpoints) -> Result<CheckedAddress, AddressRefused> {
-    judge_address(address, port, &[IpNet::from(address)], own)
+/// Every IPv4 address that `address` carries, as [`judge_address`] finds them.
+pub(super) fn carried(address: IpAddr, opened: &[IpNet]) -> impl Iterator<Item = Ipv4Addr> {
+    let found = match address {
+        IpAddr::V4(_) => [None; 3],
+        IpAddr::V6(address) => disguises(address, narrowest_length(address, opened)),
+    };
+    found.into_iter().flatten().map(|disguise| disguise.embedded)
 }
 
 /// Whether `address` is an ordinary public host's: outside every special-purpose range, and carrying no IPv4 address.

@@ -9,6 +9,7 @@ mod content;
 mod decide;
 mod decision;
 mod guard;
+mod internal;
 mod parents;
 mod pattern;
 
@@ -18,5 +19,6 @@ pub use decide::decide;
 pub use decision::{
     Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,
 };
-pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address, judge_parent};
+pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
+pub use internal::{Internal, judge_parent, judge_target};
 pub use parents::{Parent, ResolvedBy, Route};

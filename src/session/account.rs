@@ -177,6 +177,23 @@ impl<'g> Account<'g> {
         Ok(())
     }
 
+    /// Records an exchange that was allowed and that the gate answers as its last recipient. The record is
+    /// in the journal when this returns `Ok`.
+    pub(super) async fn answer(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        decision: &Decision,
+    ) -> Result<(), JournalFull> {
+        let mut record = self.describe(Event::Answered, policy, asked);
+        record.verdict = Some(VerdictKind::Allow.as_str());
+        record.would = decision.would.map(VerdictKind::as_str);
+        describe_reason(&mut record, &decision.reason);
+        record.reason = Some("max_forwards".into());
+        record.status = Some(200);
+        self.worker.journal.append(&Record::Exchange(record), clock::now()).await
+    }
+
     /// Records an exchange that never left. The record is in the journal when this returns, or the
     /// loss of it is counted.
     pub(super) async fn refuse(

@@ -12,11 +12,12 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::facts::{Client, ExchangeId, Stage, Target};
 use crate::parse::{
-    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, response_body,
-    take_response_head,
+    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
+    response_body, take_response_head,
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
-use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
+use crate::site;
+use crate::upstream::{AtFault, Connected, DialError, DialFailed, ParentFailure, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
@@ -48,7 +49,7 @@ pub(super) async fn serve(
     let policy = gate.policy.now();
     let mut account = Account::new(worker, inside);
     let asked = Asked { client, head, target, hello: Stage::Never };
-    let outgoing = match prepare(gate, request, target, &io.buffer) {
+    let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
     };
@@ -64,6 +65,13 @@ pub(super) async fn serve(
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         return refuse(gate, io, account, (&policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
+    }
+    if forwards == Some(0) {
+        if account.answer(&policy, &asked, &decision).await.is_err() {
+            return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+        }
+        let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
+        return send_page(gate, io, &answer, keep_refused).await;
     }
     if account.open(&policy, &asked, &decision).await.is_err() {
         return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
@@ -91,8 +99,9 @@ pub(super) async fn serve(
     exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
 }
 
-/// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out.
-fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<BytesMut, Why> {
+/// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out; and
+/// the Max-Forwards of a TRACE or OPTIONS.
+fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> Result<(BytesMut, Option<u32>), Why> {
     let head = &request.head;
     if let Some(why) = gate.looped(head) {
         return Err(why);
@@ -100,7 +109,10 @@ fn prepare(gate: &Gate, request: &Request, target: &Target, arrived: &[u8]) -> R
     expects_continue(head).map_err(Why::of_fault)?;
     check_ahead(request.body, arrived).map_err(Why::of_fault)?;
     let upgrade = is_websocket(head, request.body);
-    rewrite::request(head, target, request.body, upgrade, gate.wording.via.as_deref()).map_err(Why::of_fault)
+    let forwards = max_forwards(head).map_err(Why::of_fault)?;
+    let via = gate.wording.via.as_deref();
+    let outgoing = rewrite::request(head, target, request.body, upgrade, forwards, via).map_err(Why::of_fault)?;
+    Ok((outgoing, forwards))
 }
 
 /// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2), and it can be.
@@ -295,14 +307,7 @@ impl<'a> Exchange<'a> {
                 self.send(client, &interim, pace).await?;
             }
         };
-        if let RequestForm::Absolute { parent, .. } = form
-            && response.status == 407
-        {
-            // It asks the gate, not the client.
-            let failure = ParentFailure::Unauthorised;
-            let why = Why::of_dial(&DialError::Parent { name: parent.name().into(), failure });
-            return Err(Failure { by: "parent", why });
-        }
+        check_asked(&response, form)?;
         account.answered(response.status, response.fields.get("content-type"));
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
@@ -444,6 +449,17 @@ fn has_left(client: &WriteHalf<'_>, sent_body: &AtomicBool) -> impl Future<Outpu
     }
 }
 
+/// A parent that wants credentials asks the gate for them, never the client.
+fn check_asked(response: &ResponseHead, form: &RequestForm) -> Result<(), Failure> {
+    match form {
+        RequestForm::Absolute { parent, .. } if response.status == 407 => {
+            let error = DialError::Parent { name: parent.name().into(), failure: ParentFailure::Unauthorised };
+            Err(Failure { by: error.at_fault().as_str(), why: Why::of_dial(&error) })
+        }
+        RequestForm::Absolute { .. } | RequestForm::Origin => Ok(()),
+    }
+}
+
 /// What failed on a connection to a parent that speaks for the origin is the parent's: which of the two
 /// it was cannot be seen.
 fn attributed(failure: Failure, form: &RequestForm) -> Failure {
@@ -451,7 +467,7 @@ fn attributed(failure: Failure, form: &RequestForm) -> Failure {
         RequestForm::Absolute { parent, .. } if failure.by == Peer::Origin.as_str() => {
             let code = if failure.why.status == 504 { "parent_timeout" } else { "parent_bad_answer" };
             let detail = format!("parent {}: {}", parent.name(), failure.why.code);
-            Failure { by: "parent", why: Why { code, detail: Some(detail), ..failure.why } }
+            Failure { by: AtFault::Parent.as_str(), why: Why { code, detail: Some(detail), ..failure.why } }
         }
         RequestForm::Absolute { .. } | RequestForm::Origin => failure,
     }

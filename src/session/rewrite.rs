@@ -4,15 +4,17 @@
 use bytes::BytesMut;
 
 use crate::facts::Target;
-use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop};
+use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop, via_line};
 use crate::upstream::Credentials;
 
-/// The request as it goes to the origin; Host is the judged target's.
+/// The request as it goes to the origin; Host is the judged target's. `forwards` is the Max-Forwards it
+/// came with, where that counts.
 pub(super) fn request(
     head: &RequestHead,
     target: &Target,
     body: Body,
     upgrade: bool,
+    forwards: Option<u32>,
     via: Option<&str>,
 ) -> Result<BytesMut, Fault> {
     let hops = hop_by_hop(&head.fields)?;
@@ -35,6 +37,9 @@ pub(super) fn request(
             if body == Body::Chunked {
                 put(&mut out, &[name.as_bytes(), b": chunked\r\n"]);
             }
+        } else if let Some(forwards) = forwards.filter(|_| name.eq_ignore_ascii_case("max-forwards")) {
+            let left = forwards.saturating_sub(1).to_string();
+            put(&mut out, &[name.as_bytes(), b": ", left.as_bytes(), b"\r\n"]);
         } else if hops.drops(name) || (name.eq_ignore_ascii_case("expect") && head.version == Version::Http10) {
             // What an HTTP/1.0 client expects is ignored (RFC 9110 §10.1.1).
         } else {
@@ -142,10 +147,6 @@ fn put(out: &mut BytesMut, parts: &[&[u8]]) {
 
 fn put_via(out: &mut BytesMut, via: Option<&str>, version: Version) {
     if let Some(name) = via {
-        let version: &[u8] = match version {
-            Version::Http10 => b"1.0 ",
-            Version::Http11 => b"1.1 ",
-        };
-        put(out, &[b"Via: ", version, name.as_bytes(), b"\r\n"]);
+        put(out, &[via_line(version, name).as_bytes()]);
     }
 }

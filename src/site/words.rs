@@ -105,6 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_gate_or_another_proxy_did_is_not_said_to_be_the_sites_doing() {
+        for (status, reason, kind) in [
+            (503, "gate_exhausted", Kind::Exhausted),
+            (502, "parent_refused", Kind::Proxies),
+            (502, "parent_auth_failed", Kind::Proxies),
+            (502, "parent_unreachable", Kind::Proxies),
+            (504, "parent_timeout", Kind::Proxies),
+            (502, "parent_bad_answer", Kind::Proxies),
+            (502, "loop_detected", Kind::Proxies),
+            (502, "connect_failed", Kind::Origin),
+            (400, "bad_max_forwards", Kind::Request),
+        ] {
+            assert_eq!(Kind::of(status, reason), kind, "{reason}");
+        }
+    }
+
+    #[test]
     fn each_kind_of_reason_has_its_own_sentence_in_both_languages() {
         let reasons = [
             (403, "no_rule"),

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::facts::{Host, Scheme};
 use crate::parse::HeadLimits;
 use crate::policy::{
-    AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_address, judge_parent,
+    AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_parent, judge_target,
 };
 
 use super::credentials::{Credentials, KeyRing};
@@ -16,12 +16,13 @@ use super::failure::{DialError, DialFailed};
 use super::parent::{Passing, Uplink};
 use super::pool::{Idle, Pool, Way, is_quiet};
 use super::race::race;
-use super::resolve::{ResolveError, Resolver};
+use super::resolve::ResolveError;
+use super::resolvers::Resolvers;
 
 /// Gets connections to origins for permits: new ones, or ones that an earlier exchange left. Each leads
 /// by the route of its permit and by no other.
 pub struct Dialler {
-    resolver: Resolver,
+    resolvers: Resolvers,
     own: Arc<OwnEndpoints>,
     credentials: KeyRing,
     limits: DialLimits,
@@ -91,8 +92,8 @@ struct Reached {
 }
 
 impl Dialler {
-    pub fn new(resolver: Resolver, own: Arc<OwnEndpoints>, credentials: KeyRing, limits: DialLimits) -> Self {
-        Self { resolver, own, credentials, limits, pool: Mutex::default() }
+    pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, credentials: KeyRing, limits: DialLimits) -> Self {
+        Self { resolvers, own, credentials, limits, pool: Mutex::default() }
     }
 
     /// Spends a permit on a connection that an earlier exchange left for the same host, port and route,
@@ -217,7 +218,7 @@ impl Dialler {
 
     async fn addresses_of(&self, host: &Host) -> Result<Arc<[IpAddr]>, ResolveError> {
         match host {
-            Host::Name(name) => self.resolver.resolve(name).await,
+            Host::Name(name) => self.resolvers.resolve(name).await,
             Host::V4(address) => Ok([IpAddr::V4(*address)].into()),
             Host::V6(address) => Ok([IpAddr::V6(*address)].into()),
         }
@@ -269,7 +270,7 @@ impl Dialler {
     async fn uplink<'a>(&'a self, parent: &'a Parent, passing: Passing<'a>) -> Result<Uplink<'a>, DialError> {
         let failed = |error: DialError| error.on_the_way_to(parent);
         let answers = self.addresses_of(parent.host()).await.map_err(|error| failed(error.into()))?;
-        let judge = |address| judge_parent(address, parent.port(), &self.own);
+        let judge = |address| judge_parent(parent, address, &self.own, self.resolvers.internal());
         let (addresses, _) = passed(&answers, judge).map_err(failed)?;
         let credentials = self.credentials.of(parent);
         Ok(Uplink { parent, addresses, credentials, limits: &self.limits.head, passing })
@@ -281,7 +282,8 @@ impl Dialler {
     }
 
     fn judge(&self, permit: &Permit, address: IpAddr) -> Result<CheckedAddress, AddressRefused> {
-        judge_address(address, permit.port(), permit.opened(), &self.own)
+        let target = (address, permit.port());
+        judge_target(permit.host(), target, permit.opened(), &self.own, self.resolvers.internal())
     }
 
     fn form(&self, permit: &Permit) -> RequestForm {

@@ -15,6 +15,8 @@ use tokio::net::{TcpStream, UdpSocket};
 pub enum Purpose {
     /// Asking a name server named in the config, or in the system's.
     Dns,
+    /// Asking a name server for an internal name.
+    DnsInternal,
 }
 
 impl Purpose {
@@ -22,6 +24,7 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Purpose::Dns => "dns",
+            Purpose::DnsInternal => "dns_internal",
         }
     }
 }
@@ -76,15 +79,16 @@ impl OwnConnections {
 }
 
 /// Gives the resolver its sockets, each by [`OwnConnections`].
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct DnsSockets {
     own: OwnConnections,
+    purpose: Purpose,
     handle: TokioHandle,
 }
 
 impl DnsSockets {
-    pub(super) fn new(own: OwnConnections) -> Self {
-        Self { own, handle: TokioHandle::default() }
+    pub(super) fn new(own: OwnConnections, purpose: Purpose) -> Self {
+        Self { own, purpose, handle: TokioHandle::default() }
     }
 }
 
@@ -106,15 +110,15 @@ impl RuntimeProvider for DnsSockets {
         _local: Option<SocketAddr>,
         limit: Option<Duration>,
     ) -> Opening<Self::Tcp> {
-        let own = self.own.clone();
+        let (own, purpose) = (self.own.clone(), self.purpose);
         Box::pin(async move {
-            let stream = own.connect(Purpose::Dns, server, limit.unwrap_or(CONNECT_TIMEOUT)).await?;
+            let stream = own.connect(purpose, server, limit.unwrap_or(CONNECT_TIMEOUT)).await?;
             Ok(AsyncIoTokioAsStd(stream))
         })
     }
 
     fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
-        let own = self.own.clone();
-        Box::pin(async move { own.bind_udp(Purpose::Dns, local, server).await })
+        let (own, purpose) = (self.own.clone(), self.purpose);
+        Box::pin(async move { own.bind_udp(purpose, local, server).await })
     }
 }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::parse::{HeadLimits, RequestHead, ResponseHead, Version, take_response_head};
+use crate::parse::{HeadLimits, RequestHead, ResponseHead, take_response_head, via_line};
 use crate::policy::{CheckedAddress, Parent};
 
 use super::credentials::Credentials;
@@ -114,11 +114,7 @@ impl Uplink<'_> {
             out.extend_from_slice(&[b"Via: ", via, b"\r\n"].concat());
         }
         if let Some(name) = pseudonym {
-            let version = match head.version {
-                Version::Http10 => "1.0",
-                Version::Http11 => "1.1",
-            };
-            out.extend_from_slice(format!("Via: {version} {name}\r\n").as_bytes());
+            out.extend_from_slice(via_line(head.version, name).as_bytes());
         }
         if let Some(credentials) = self.credentials {
             out.extend_from_slice(format!("Proxy-Authorization: {}\r\n", credentials.field_value()).as_bytes());

@@ -11,13 +11,14 @@ use hickory_resolver::proto::rr::{Name as DnsName, RData};
 
 use crate::facts::Name;
 
+use super::asking::{Asking, Scope};
 use super::failure::is_exhaustion;
-use super::own::{DnsSockets, OwnConnections};
+use super::own::DnsSockets;
 
 /// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts
 /// file, cached by its TTL within a bound.
-pub struct Resolver {
-    inner: HickoryResolver<DnsSockets>,
+pub(super) struct Resolver {
+    inner: HickoryResolver<Asking>,
     cache: Mutex<HashMap<Name, Cached>>,
 }
 
@@ -52,12 +53,16 @@ const CACHE_TIME_MAX: Duration = Duration::from_secs(3600);
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 impl Resolver {
-    /// A resolver that asks `servers`, or the system's where there are none; its connections are
-    /// counted in `own`.
+    /// A resolver that asks `servers`, or the system's where there are none, for the names in `scope`.
     ///
     /// # Errors
     /// [`ResolveError::Setup`] when the system's configuration cannot be read.
-    pub fn new(servers: &[SocketAddr], timeout: Duration, own: OwnConnections) -> Result<Self, ResolveError> {
+    pub(super) fn new(
+        servers: &[SocketAddr],
+        timeout: Duration,
+        sockets: DnsSockets,
+        scope: Scope,
+    ) -> Result<Self, ResolveError> {
         let setup = |error: NetError| ResolveError::Setup(error.to_string());
         let config = if servers.is_empty() {
             let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(setup)?;
@@ -72,7 +77,7 @@ impl Resolver {
             });
             ResolverConfig::from_parts(None, Vec::new(), servers.collect())
         };
-        let mut builder = HickoryResolver::builder_with_config(config, DnsSockets::new(own));
+        let mut builder = HickoryResolver::builder_with_config(config, Asking { sockets, scope });
         let options = builder.options_mut();
         options.use_hosts_file = ResolveHosts::Never;
         options.cache_size = CACHE_ANSWERS_MAX;
@@ -86,7 +91,7 @@ impl Resolver {
     ///
     /// # Errors
     /// No address, or no answer.
-    pub async fn resolve(&self, name: &Name) -> Result<Arc<[IpAddr]>, ResolveError> {
+    pub(super) async fn resolve(&self, name: &Name) -> Result<Arc<[IpAddr]>, ResolveError> {
         if let Some(cached) = self.cache().get(name)
             && cached.until > Instant::now()
         {

@@ -1,6 +1,6 @@
 //! Gates in a chain, and requests that come back to the gate they went through.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::gate::{Gate, Start, event_of};
 use crate::name_server::NameServer;
@@ -138,8 +138,10 @@ fn gates_that_are_each_others_parents_end_the_circle_where_it_closes() {
 #[test]
 fn a_parent_that_is_the_gate_itself_is_refused_at_the_start() {
     let own = free_address();
-    let everywhere = SocketAddr::from(([0, 0, 0, 0], own.port()));
-    for (listen, uplink) in [(own, own), (everywhere, own)] {
+    // A port that is free on every address.
+    let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap();
+    let within = SocketAddr::from(([127, 7, 7, 7], everywhere.port()));
+    for (listen, uplink) in [(own, own), (everywhere, within)] {
         let output = Start { policy: &policy(uplink, 80), listen: Some(listen), ..Start::default() }.output();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{error}");

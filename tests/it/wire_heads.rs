@@ -190,6 +190,28 @@ pub(crate) fn lines(at: SocketAddr) -> Vec<Class> {
                 ],
             ),
         ),
+        (
+            "bad_max_forwards",
+            [
+                "",
+                "-1",
+                "+1",
+                "1, 1",
+                "0x1",
+                "1.0",
+                "one",
+                "\u{ff11}",
+                "0000000000",
+                "1000000000",
+                "1\r\nMax-Forwards: 1",
+            ]
+            .iter()
+            .zip(["TRACE", "OPTIONS"].iter().cycle())
+            .map(|(value, method)| {
+                format!("{method} http://{at}/ HTTP/1.1\r\nHost: {at}\r\nMax-Forwards: {value}\r\n\r\n").into_bytes()
+            })
+            .collect(),
+        ),
         ("http2_preface", vec![b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()]),
         (
             "h2c_upgrade",
