@@ -12,7 +12,7 @@ use crate::policy::{
 };
 
 use super::credentials::{Credentials, KeyRing};
-use super::failure::{DialError, DialFailed};
+use super::failure::{AtFault, DialError, DialFailed};
 use super::parent::{Passing, Uplink};
 use super::pool::{Idle, Pool, Way, is_quiet};
 use super::race::race;
@@ -204,7 +204,13 @@ impl Dialler {
                     born: Instant::now(),
                 })
             }
-            Err(error) => Err(DialFailed { error, answers, dns }),
+            Err(error) => {
+                if error.at_fault() == AtFault::Gate && !error.is_denial() {
+                    // What lies idle makes room for the next one.
+                    self.pool().clear();
+                }
+                Err(DialFailed { error, answers, dns })
+            }
         }
     }
 

@@ -69,6 +69,11 @@ impl Pool {
         }
     }
 
+    /// Closes all of them.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Closes what was idle too long.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut count = 0;
