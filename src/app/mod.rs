@@ -104,32 +104,32 @@ struct Plan {
 /// Descriptors that are not a client's or an origin's: listeners, journal, DNS.
 const DESCRIPTORS_SPARE: u64 = 200;
 
+/// What a gate is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Config,
+    pub data_dir: PathBuf,
+    pub policy: Policy,
+    /// The file that reasons and records show for it.
+    pub policy_file: String,
+    /// What the policy's parents are shown.
+    pub credentials: KeyRing,
+}
+
 /// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
 ///
 /// # Errors
 /// What could not be had, with its address or path.
-pub fn prepare(
-    config: Config,
-    data_dir: PathBuf,
-    policy: Policy,
-    policy_file: String,
-    credentials: KeyRing,
-) -> Result<Ready, AppError> {
-    prepare_on(Arc::new(SystemDisk), config, data_dir, policy, policy_file, credentials)
+pub fn prepare(parts: Parts) -> Result<Ready, AppError> {
+    prepare_on(Arc::new(SystemDisk), parts)
 }
 
 /// The same, with the journal's segments on another layer of files.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_on(
-    disk: Arc<dyn Disk>,
-    config: Config,
-    data_dir: PathBuf,
-    policy: Policy,
-    policy_file: String,
-    credentials: KeyRing,
-) -> Result<Ready, AppError> {
+pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> {
+    let Parts { config, data_dir, policy, policy_file, credentials } = parts;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),

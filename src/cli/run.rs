@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use crate::app;
+use crate::app::{self, Parts};
 use crate::config::Config;
 use crate::policy::{Policy, VerdictKind};
 
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(config, data_dir, policy, file, credentials)?;
+    let ready = app::prepare(Parts { config, data_dir, policy, policy_file: file, credentials })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let most = ready.connections_max();
     if most < wanted {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::fire_flood::ASK;
-use crate::gate::Gate;
+use crate::gate::{Gate, Start, raise_open_files};
 use crate::peer::Peer;
 use crate::tunnel_lab::{CURL, Lab, hello};
 
@@ -169,4 +169,28 @@ fn many_large_heads_share_a_bound_and_small_ones_are_served_meanwhile() {
     drop((again, other));
     let reasons = reasons(&mut gate);
     assert_eq!(reasons.iter().filter(|reason| *reason == "gate_exhausted").count(), answers[&503]);
+}
+
+#[test]
+fn a_gate_with_little_memory_outlives_a_flood_of_large_heads() {
+    // Half a gibibyte of address space, most of which threads and allocator reserve. Without a bound the
+    // heads would take as much again.
+    let before = "ulimit -v 524288";
+    let config = "[gate]\nworkers = 1\n[limits]\nheads_mib_max = 32\n";
+    let mut gate = Start { config, before, ..Start::default() }.gate();
+    let mut other = gate.client();
+    is_served(&mut other);
+    let large = format!("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX: {}", "a".repeat(63_000));
+    raise_open_files();
+    let mut flood = Vec::new();
+    for _ in 0..4000 {
+        let mut client = gate.client();
+        let _ = client.try_send(&large);
+        flood.push(client);
+    }
+    is_served(&mut other);
+    drop(flood);
+    is_served(&mut other);
+    drop(other);
+    assert_eq!(gate.end("-TERM"), Some(0));
 }

@@ -20,6 +20,13 @@ pub(crate) fn rounds(few: u64, many: u64) -> u64 {
     if std::env::var_os("SEKISHO_LONG").is_some_and(|value| value == "1") { many } else { few }
 }
 
+/// Lets this process open as many files as the system allows it.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
 /// A running gate; it is ended when this is dropped.
 pub(crate) struct Gate {
     child: Child,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sekisho::app::{AppError, prepare_on};
+use sekisho::app::{AppError, Parts, prepare_on};
 use sekisho::config::Config;
 use sekisho::policy::Policy;
 use sekisho::store::{Disk, DiskFile};
@@ -209,8 +209,9 @@ impl Inside {
         );
         let config = Config::read("sekisho.toml", &config).unwrap();
         let policy = Policy::compile("policy.toml", &origin.policy()).unwrap();
-        let (disk, file, keys) = (Arc::new(disk.clone()), "policy.toml".to_owned(), KeyRing::default());
-        let ready = prepare_on(disk, config, data_dir.into(), policy, file, keys).unwrap();
+        let (policy_file, credentials) = ("policy.toml".to_owned(), KeyRing::default());
+        let parts = Parts { config, data_dir: data_dir.into(), policy, policy_file, credentials };
+        let ready = prepare_on(Arc::new(disk.clone()), parts).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();
         let thread = std::thread::spawn(move || {
