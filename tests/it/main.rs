@@ -14,6 +14,7 @@ mod fire_flood;
 mod fire_heads;
 mod fire_kill;
 mod fire_origins;
+mod fire_splits;
 mod forward;
 mod forward_bodies;
 mod forward_pool;
