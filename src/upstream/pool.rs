@@ -1,7 +1,10 @@
 use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::facts::Host;
@@ -66,12 +69,15 @@ impl Pool {
 
 /// Whether the origin has neither ended the connection nor said anything unasked.
 pub(super) fn is_quiet(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    stream.try_read(&mut byte).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    // Asked of the kernel: what the runtime knows can be older than what the origin has said.
+    let mut byte = [MaybeUninit::uninit()];
+    SockRef::from(stream).peek(&mut byte).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     async fn connection() -> TcpStream {
@@ -93,6 +99,19 @@ mod tests {
         assert!(pool.take(&host("a.example"), 81).is_none());
         assert!(pool.take(&host("a.example"), 80).is_some());
         assert!(pool.take(&host("a.example"), 80).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_the_origin_has_said_or_ended_is_seen_before_the_runtime_knows() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for say in [b"HTTP/1.1 ".as_slice(), b""] {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut origin, _) = listener.accept().unwrap();
+            assert!(is_quiet(&stream));
+            origin.write_all(say).unwrap();
+            drop(origin);
+            assert!(!is_quiet(&stream));
+        }
     }
 
     #[tokio::test]
