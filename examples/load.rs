@@ -7,7 +7,8 @@ mod origin;
 #[path = "../benches/speed/process.rs"]
 mod process;
 
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,24 +16,29 @@ use std::{env, fs, io, thread};
 
 use client::{KeptAlive, Tunnel};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
 
 const HELP: &str = "\
 Puts a running gate under load, with an origin of its own.
 
-Usage: load get|connect|idle [OPTIONS]
+Usage: load get|connect|idle|silent|slow [OPTIONS]
 
   get      requests over connections that are kept alive
   connect  tunnels: opened, a byte there and back, closed
   idle     tunnels that are opened and then stand still
+  silent   connections on which nothing is said; one that the gate closes is opened again
+  slow     the same with a head that comes by one byte a second
 
 Options:
   --proxy ADDRESS    the gate [127.0.0.1:3128]
   --origin ADDRESS   where this program listens as the origin [127.0.0.1:8090]
   --pid PID          the gate's process: its CPU time and memory are shown
-  --clients N        at the same time; with `idle`, tunnels [8; 1000]
-  --seconds N        stop after this time; with `idle`, how long they stand still [5]
+  --clients N        at the same time: clients, tunnels or connections [8; 1000 unless get or connect]
+  --seconds N        stop after this time; how long tunnels or connections stand [5]
   --count N          stop after so many
   --bytes N          the length of an answer [1024]
+
+Silent and slow connections come from 127.0.0.2 and on, 2,000 from each address.
 
 The gate's policy must let it out to the origin:
 
@@ -69,6 +75,8 @@ enum Work {
     Get,
     Connect,
     Idle,
+    Silent,
+    Slow,
 }
 
 struct Options {
@@ -88,6 +96,8 @@ impl Options {
             "get" => (Work::Get, 8),
             "connect" => (Work::Connect, 8),
             "idle" => (Work::Idle, 1000),
+            "silent" => (Work::Silent, 1000),
+            "slow" => (Work::Slow, 1000),
             _ => return None,
         };
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -121,20 +131,26 @@ impl Options {
 fn run(options: &Options) -> io::Result<()> {
     let open_files = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: open_files, maximum: open_files })?;
-    let origin = origin::start(options.origin)?;
     let before = Gauge::read(options.pid);
     match options.work {
-        Work::Get => busy(options, "requests", before, || {
-            let mut client = KeptAlive::new(Some(options.proxy), origin, options.bytes)?;
-            Ok(move || match client.exchange()? {
-                200 => Ok(()),
-                status => Err(io::Error::other(format!("answered with status {status}"))),
+        Work::Get => {
+            let origin = origin::start(options.origin)?;
+            busy(options, "requests", before, || {
+                let mut client = KeptAlive::new(Some(options.proxy), origin, options.bytes)?;
+                Ok(move || match client.exchange()? {
+                    200 => Ok(()),
+                    status => Err(io::Error::other(format!("answered with status {status}"))),
+                })
             })
-        }),
-        Work::Connect => busy(options, "tunnels", before, || {
-            Ok(|| Tunnel::open(Some(options.proxy), origin, &[]).and_then(|mut tunnel| tunnel.carry(1, 1)))
-        }),
-        Work::Idle => idle(options, origin, before),
+        }
+        Work::Connect => {
+            let origin = origin::start(options.origin)?;
+            busy(options, "tunnels", before, || {
+                Ok(|| Tunnel::open(Some(options.proxy), origin, &[]).and_then(|mut tunnel| tunnel.carry(1, 1)))
+            })
+        }
+        Work::Idle => idle(options, origin::start(options.origin)?, before),
+        Work::Silent | Work::Slow => stand(options, before),
     }
 }
 
@@ -148,24 +164,29 @@ fn busy<F: FnMut() -> io::Result<()>>(
     let (begun, failed, since) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
     let one_client = || {
         let mut work = client()?;
-        let mut done = 0;
+        let mut times = Vec::new();
         while since.elapsed() < options.time
             && !failed.load(Ordering::Relaxed)
             && begun.fetch_add(1, Ordering::Relaxed) < options.count
         {
+            let begun = Instant::now();
             work().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            done += 1;
+            times.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
         }
-        Ok(done)
+        Ok(times)
     };
-    let results: Vec<io::Result<u64>> = thread::scope(|scope| {
+    let results: Vec<io::Result<Vec<u32>>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..options.clients).map(|_| scope.spawn(one_client)).collect();
         let died = || Err(io::Error::other("a client died"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
     let took = since.elapsed().as_secs_f64();
-    let done = results.into_iter().sum::<io::Result<u64>>()?;
+    let mut times = results.into_iter().collect::<io::Result<Vec<_>>>()?.concat();
+    times.sort_unstable();
+    let done = times.len() as u64;
     println!("{done} {what} in {took:.1} s: {:.0} a second", done as f64 / took);
+    let at = |part: f64| times.get((times.len() as f64 * part) as usize).or(times.last()).copied().unwrap_or(0);
+    println!("  time of one: p50 {} µs, p99 {} µs, max {} µs", at(0.5), at(0.99), at(1.0));
     Gauge::read(options.pid).tell(before, done, what);
     Ok(())
 }
@@ -186,6 +207,72 @@ fn idle(options: &Options, origin: SocketAddr, before: Gauge) -> io::Result<()> 
         println!("  memory a tunnel: {} bytes", now.saturating_sub(then) / many);
     }
     drop(tunnels);
+    Ok(())
+}
+
+/// A connection that keeps the gate waiting for a request.
+struct Standing {
+    stream: TcpStream,
+    source: Ipv4Addr,
+    /// Bytes of the head sent so far.
+    sent: usize,
+}
+
+/// Connections from one address of loopback; a gate bounds what one client may hold.
+const FROM_ONE_ADDRESS: usize = 2000;
+/// The ticks of a second, over which the bytes of slow heads are spread.
+const TICKS: usize = 1000;
+
+impl Standing {
+    fn open(proxy: SocketAddr, source: Ipv4Addr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+        socket.connect(&proxy.into())?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { stream: socket.into(), source, sent: 0 })
+    }
+
+    /// Sends another byte of the head, if it is a slow one; false when the gate has ended the connection.
+    fn goes_on(&mut self, slow: bool) -> bool {
+        if slow {
+            let head = b"GET http://127.0.0.1/ HTTP/1.1\r\nX-Slow: ";
+            let byte = head.get(self.sent).copied().unwrap_or(b'a');
+            self.sent += 1;
+            if self.stream.write_all(&[byte]).is_err() {
+                return false;
+            }
+        }
+        self.stream.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// Opens the connections, lets them stand, opens again what the gate has closed, and closes them.
+fn stand(options: &Options, before: Gauge) -> io::Result<()> {
+    let many = options.clients as u64;
+    let source = |number: usize| Ipv4Addr::from_bits(0x7f00_0002 + (number / FROM_ONE_ADDRESS) as u32);
+    let open = |number| Standing::open(options.proxy, source(number));
+    let mut standing = (0..options.clients).map(open).collect::<io::Result<Vec<_>>>()?;
+    let opened = Gauge::read(options.pid);
+    println!("{many} connections stand");
+    opened.tell(before, many, "connections");
+    let (since, mut again, mut tick) = (Instant::now(), 0, 0);
+    while since.elapsed() < options.time {
+        thread::sleep(Duration::from_secs(1) / TICKS as u32);
+        for one in standing.iter_mut().skip(tick % TICKS).step_by(TICKS) {
+            if !one.goes_on(options.work == Work::Slow) {
+                *one = Standing::open(options.proxy, one.source)?;
+                again += 1;
+            }
+        }
+        tick += 1;
+    }
+    println!("after {} s, in which {again} were opened again", options.time.as_secs());
+    let stood = Gauge::read(options.pid);
+    stood.tell(opened, many, "connections");
+    drop(standing);
+    thread::sleep(Duration::from_secs(2));
+    println!("after they have gone");
+    Gauge::read(options.pid).tell(stood, many, "connections");
     Ok(())
 }
 

@@ -1,8 +1,12 @@
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -17,6 +21,9 @@ use super::headroom::{Exhausted, Held};
 use super::io::{Io, Next, linger, reset_on_close, write_all};
 use super::why::Why;
 use super::{connect, forward};
+
+/// Most heads come in one read of so many bytes.
+const READ_BYTES: usize = 4096;
 
 /// Serves one client connection to its end.
 ///
@@ -45,7 +52,21 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
             }
         }
         first = false;
-        match Box::pin(exchange(worker, &mut io, address)).await {
+        let next = {
+            let _busy = Counted::new(&gate.counters.exchanges);
+            // A head that comes slowly or never holds its bytes and little else: the box of an exchange is
+            // made when there is something to judge.
+            let mut held = gate.head_room.claim();
+            match read_head(gate, &mut io, &mut held).await {
+                Ok(Some(head)) => Box::pin(exchange(worker, &mut io, address, head)).await,
+                Ok(None) => Next::Gone,
+                Err(why) => {
+                    let client = Client { address, user: None };
+                    Box::pin(refuse_bytes(worker, &mut io, &client, None, why)).await
+                }
+            }
+        };
+        match next {
             Next::Again => {}
             Next::Close => {
                 Box::pin(linger(&mut io.stream)).await;
@@ -66,34 +87,34 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
 /// # Errors
 /// The client has gone.
 async fn until_something_comes(io: &mut Io) -> Result<(), Gone> {
-    loop {
-        io.buffer = BytesMut::new();
-        io.stream.readable().await.map_err(|_| Gone)?;
-        io.buffer.reserve(4096);
-        match io.stream.try_read_buf(&mut io.buffer) {
-            Ok(1..) => return Ok(()),
-            // An accepted socket is taken for readable before the kernel has said so.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return Err(Gone),
-        }
+    io.buffer = BytesMut::new();
+    match read_some(io).await {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(_) => Err(Gone),
     }
 }
 
 /// There is nobody to talk to.
 struct Gone;
 
-/// Reads one request and answers it.
-async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
+/// Waits for bytes and puts them behind those that are there; 0 at the end of the stream. Waiting takes
+/// no memory for what is to come.
+async fn read_some(io: &mut Io) -> io::Result<usize> {
+    let Io { stream, buffer, .. } = io;
+    poll_fn(|context| {
+        let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
+        let mut come = ReadBuf::uninit(&mut scratch);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut come))?;
+        buffer.extend_from_slice(come.filled());
+        Poll::Ready(Ok(come.filled().len()))
+    })
+    .await
+}
+
+/// Answers one request.
+async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: RequestHead) -> Next {
     let gate = &*worker.gate;
-    let _busy = Counted::new(&gate.counters.exchanges);
     let client = Client { address, user: None };
-    // Held to the exchange's end, as its head is.
-    let mut held = gate.head_room.claim();
-    let head = match read_head(gate, io, &mut held).await {
-        Ok(Some(head)) => head,
-        Ok(None) => return Next::Gone,
-        Err(why) => return refuse_bytes(worker, io, &client, None, why).await,
-    };
     let request = match examine(&head) {
         Ok((form, body)) => Request { head, form, body },
         Err(fault) => return refuse_bytes(worker, io, &client, Some(&head), Why::of_fault(fault)).await,
@@ -122,10 +143,8 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> 
                 Ok(None) => {}
                 Err(fault) => return Err(Why::of_fault(fault)),
             }
-            io.buffer.reserve(4096);
-            held.hold(io.buffer.capacity()).map_err(|Exhausted| Why::head_room())?;
-            match io.stream.read_buf(&mut io.buffer).await {
-                Ok(1..) => {}
+            match read_some(io).await {
+                Ok(1..) => held.hold(io.buffer.capacity()).map_err(|Exhausted| Why::head_room())?,
                 Ok(0) | Err(_) if io.buffer.is_empty() => return Ok(None),
                 Ok(0) | Err(_) => return Err(Why::new(400, "client_closed")),
             }

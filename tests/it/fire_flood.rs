@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::gate::{Gate, Start};
+use crate::origin::Origin;
 use crate::peer::{End, Peer};
 
 /// A request that the gate answers itself, and keeps the connection.
@@ -68,4 +71,40 @@ fn a_client_that_fills_its_share_does_not_keep_another_out() {
         let detail = gap["detail"].as_str().unwrap();
         assert!(detail.contains("too many open") && detail.ends_with("of 127.0.0.1"), "{gap}");
     }
+}
+
+/// What a silent or slow connection may cost the gate, in a debug build.
+const MEMORY_EACH: u64 = 6 << 10;
+
+#[test]
+fn a_thousand_silent_and_slow_connections_cost_little_and_others_are_served() {
+    let descriptors = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum: descriptors }).unwrap();
+    let origin = Origin::start();
+    let mut gate = Gate::configured(&origin.policy(), "[limits]\nclient_connections_max = 250\n");
+    let mut other = gate.client();
+    let mut is_served = || {
+        other.send(format!("GET http://{0}/ HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.address));
+        assert_eq!(other.answer().status(), 200);
+    };
+    (0..100).for_each(|_| is_served());
+    let before = gate.peak_memory();
+    let open = |number: u8| Peer::connect_from(other_client(2 + number % 4), gate.address);
+    let silent: Vec<_> = (0..500_u16).map(|number| open(number as u8)).collect();
+    let mut slow: Vec<_> = (0..500_u16).map(|number| open(number as u8)).collect();
+    for byte in b"GET http://a.example/ HTTP/1.1\r\nHost: a.exa" {
+        slow.iter_mut().for_each(|client| client.send([*byte]));
+        is_served();
+    }
+    let status = gate.status();
+    let of = |key: &str| status["connections"][key].as_u64().unwrap();
+    assert_eq!((of("open"), of("overflows"), of("overflows_of_clients")), (1001, 0, 0), "{status}");
+    let grown = gate.peak_memory().saturating_sub(before);
+    assert!(grown < 1000 * MEMORY_EACH, "{grown} bytes for a thousand");
+    // Each of the slow ones can come to its end.
+    slow.iter_mut().for_each(|client| client.send("mple\r\n\r\n"));
+    assert!(slow.iter_mut().all(|client| client.answer().status() == 403));
+    is_served();
+    drop((silent, slow, other));
+    assert_eq!(gate.events("refused").len(), 500, "a record for each that asked");
 }

@@ -16,6 +16,7 @@ mod fire_heads;
 mod fire_kill;
 mod fire_origins;
 mod exhausted;
+mod fire_splits;
 mod forward;
 mod forward_bodies;
 mod forward_pool;

@@ -38,19 +38,117 @@ impl Lab {
     }
 }
 
+/// Field lines that frame a body, and the body.
+const LENGTHS: [(&str, &str); 7] = [
+    ("Content-Length: 3", "abc"),
+    ("content-length:3", "abc"),
+    ("Content-Length: \t 3 \t", "abc"),
+    ("Content-Length: 003", "abc"),
+    ("Content-Length: 0", ""),
+    ("Content-Lengths: 9\r\nContent-Length: 3", "abc"),
+    ("TE: chunked\r\nContent-Length: 3", "abc"),
+];
+
+/// Field lines, and what the origin sees of one of them.
+const LINES: [(&str, &str, Option<&str>); 9] = [
+    ("X:a", "X", Some("a")),
+    ("X:", "X", Some("")),
+    ("X: \t a \t ", "X", Some("a")),
+    ("X: a\tb: c", "X", Some("a\tb: c")),
+    ("X: caf\u{e9} 関所", "X", Some("caf\u{e9} 関所")),
+    ("x_Y.z~!: a", "x_Y.z~!", Some("a")),
+    ("Connection: , close,,", "Connection-Free", None),
+    ("Connection: keep-alive\r\nUpgrade: h2cx", "Upgrade", None),
+    ("Connection: Upgrade\r\nUpgrade: TLS/1.0", "Upgrade", None),
+];
+
+/// Large sites serve from such names: hyphens in the third and fourth place, at a label's end, underscores.
+const NAMES: [&str; 6] = ["r3---sn-4g5e6n7k.test", "a-.test", "a--b.test", "_a.test", "a_b.test", "-a.test"];
+
+fn with_length(lines: &str, body: &str) -> String {
+    format!("POST http://AT/ HTTP/1.1\r\nHost: AT\r\n{lines}\r\n\r\n{body}")
+}
+
+fn with_line(line: &str) -> String {
+    format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\n{line}\r\n\r\n")
+}
+
+fn of(target: &str, host: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+/// Whole heads, and the line that the origin sees.
+fn heads() -> Vec<(String, String)> {
+    let method = "M".repeat(32);
+    [
+        ("\r\nGET http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "GET / HTTP/1.1"),
+        ("GET http://AT/ HTTP/1.0\r\n\r\n", "GET / HTTP/1.1"),
+        ("M-SEARCH http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "M-SEARCH / HTTP/1.1"),
+        ("!#$%&'*+-.^_`|~ http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "!#$%&'*+-.^_`|~ / HTTP/1.1"),
+        (&format!("{method} http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n"), &format!("{method} / HTTP/1.1")),
+    ]
+    .map(|(head, line)| (head.to_owned(), line.to_owned()))
+    .to_vec()
+}
+
+/// Targets and Hosts, and the line and the Host that the origin sees.
+fn targets() -> Vec<[String; 4]> {
+    let label = "a".repeat(63);
+    [
+        ["http://AT/", "AT", "GET / HTTP/1.1", "AT"],
+        ["HTTP://AT", "127.0.0.1", "GET / HTTP/1.1", "AT"],
+        ["http://AT?q=1", "AT", "GET /?q=1 HTTP/1.1", "AT"],
+        ["http://AT//b.example/", "AT", "GET //b.example/ HTTP/1.1", "AT"],
+        ["http://AT/@b.example", "AT", "GET /@b.example HTTP/1.1", "AT"],
+        [
+            "http://AT/%00%0d%0a%2e%2e/..;/'\"<>{}|\\^`[]",
+            "AT",
+            "GET /%00%0d%0a%2e%2e/..;/'\"<>{}|\\^`[] HTTP/1.1",
+            "AT",
+        ],
+        ["http://A.Test:PORT/", "a.test:PORT", "GET / HTTP/1.1", "a.test:PORT"],
+        ["http://a.test.:PORT/", "A.TEST", "GET / HTTP/1.1", "a.test:PORT"],
+        ["http://0x7f.test:PORT/", "0x7f.test:PORT", "GET / HTTP/1.1", "0x7f.test:PORT"],
+        ["http://127.0.0.1.test:PORT/", "127.0.0.1.test:PORT", "GET / HTTP/1.1", "127.0.0.1.test:PORT"],
+        ["http://2130706433.test:PORT/", "2130706433.test:PORT", "GET / HTTP/1.1", "2130706433.test:PORT"],
+        ["http://xn--bcher-kva.test:PORT/", "xn--bcher-kva.test:PORT", "GET / HTTP/1.1", "xn--bcher-kva.test:PORT"],
+        [
+            &format!("http://{label}.test:PORT/"),
+            &format!("{label}.test:PORT"),
+            "GET / HTTP/1.1",
+            &format!("{label}.test:PORT"),
+        ],
+    ]
+    .map(|row| row.map(str::to_owned))
+    .to_vec()
+}
+
+/// Heads as large as may be: in fields, in bytes, in connection options.
+fn bounds() -> [String; 3] {
+    let options = (0..32).map(|n| format!("x{n}")).collect::<Vec<_>>().join(", ");
+    [
+        format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\n{}\r\n", "X: a\r\n".repeat(127)),
+        with_line(&format!("X: {}", "a".repeat(63 << 10))),
+        with_line(&format!("X31: a\r\nX32: b\r\nConnection: {options}")),
+    ]
+}
+
+/// Every request of the tables here, in which `AT` stands for the origin's address and `PORT` for its port.
+pub(crate) fn requests() -> Vec<String> {
+    let mut requests: Vec<_> = LENGTHS.iter().map(|(lines, body)| with_length(lines, body)).collect();
+    requests.extend(LINES.iter().map(|(line, ..)| with_line(line)));
+    requests.extend(NAMES.iter().map(|name| of(&format!("http://{name}:PORT/"), name)));
+    requests.extend(heads().into_iter().map(|(head, _)| head));
+    requests.extend(targets().iter().map(|[target, host, ..]| of(target, host)));
+    requests.extend(bounds());
+    requests
+}
+
 #[test]
 fn lengths_near_the_refused_ones_pass_as_one_length() {
     let lab = lab();
-    for (lines, body) in [
-        ("Content-Length: 3", "abc"),
-        ("content-length:3", "abc"),
-        ("Content-Length: \t 3 \t", "abc"),
-        ("Content-Length: 003", "abc"),
-        ("Content-Length: 0", ""),
-        ("Content-Lengths: 9\r\nContent-Length: 3", "abc"),
-        ("TE: chunked\r\nContent-Length: 3", "abc"),
-    ] {
-        let seen = lab.pass(&format!("POST http://AT/ HTTP/1.1\r\nHost: AT\r\n{lines}\r\n\r\n{body}"));
+    for (lines, body) in LENGTHS {
+        let seen = lab.pass(&with_length(lines, body));
         assert_eq!(seen.all("content-length"), [body.len().to_string()], "{lines}");
         assert_eq!((seen.text().as_str(), seen.field("transfer-encoding")), (body, None), "{lines}");
     }
@@ -61,28 +159,11 @@ fn lengths_near_the_refused_ones_pass_as_one_length() {
 #[test]
 fn heads_near_the_refused_ones_pass() {
     let lab = lab();
-    let method = "M".repeat(32);
-    for (request, line) in [
-        ("\r\nGET http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "GET / HTTP/1.1"),
-        ("GET http://AT/ HTTP/1.0\r\n\r\n", "GET / HTTP/1.1"),
-        ("M-SEARCH http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "M-SEARCH / HTTP/1.1"),
-        ("!#$%&'*+-.^_`|~ http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n", "!#$%&'*+-.^_`|~ / HTTP/1.1"),
-        (&format!("{method} http://AT/ HTTP/1.1\r\nHost: AT\r\n\r\n"), &format!("{method} / HTTP/1.1")),
-    ] {
-        assert_eq!(lab.pass(request).line(), line, "{request:?}");
+    for (request, line) in heads() {
+        assert_eq!(lab.pass(&request).line(), line, "{request:?}");
     }
-    for (line, name, value) in [
-        ("X:a", "X", Some("a")),
-        ("X:", "X", Some("")),
-        ("X: \t a \t ", "X", Some("a")),
-        ("X: a\tb: c", "X", Some("a\tb: c")),
-        ("X: caf\u{e9} 関所", "X", Some("caf\u{e9} 関所")),
-        ("x_Y.z~!: a", "x_Y.z~!", Some("a")),
-        ("Connection: , close,,", "Connection-Free", None),
-        ("Connection: keep-alive\r\nUpgrade: h2cx", "Upgrade", None),
-        ("Connection: Upgrade\r\nUpgrade: TLS/1.0", "Upgrade", None),
-    ] {
-        let seen = lab.pass(&format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\n{line}\r\n\r\n"));
+    for (line, name, value) in LINES {
+        let seen = lab.pass(&with_line(line));
         assert_eq!(seen.field(name), value, "{line:?}: {}", seen.head);
     }
 }
@@ -90,47 +171,18 @@ fn heads_near_the_refused_ones_pass() {
 #[test]
 fn heads_at_their_bounds_pass() {
     let lab = lab();
-    let seen = lab.pass(&format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\n{}\r\n", "X: a\r\n".repeat(127)));
-    assert_eq!(seen.all("x").len(), 127);
-    let long = "a".repeat(63 << 10);
-    let seen = lab.pass(&format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\nX: {long}\r\n\r\n"));
-    assert_eq!(seen.field("x"), Some(long.as_str()));
-    let options = (0..32).map(|n| format!("x{n}")).collect::<Vec<_>>().join(", ");
-    let seen =
-        lab.pass(&format!("GET http://AT/ HTTP/1.1\r\nHost: AT\r\nX31: a\r\nX32: b\r\nConnection: {options}\r\n\r\n"));
+    let [fields, bytes, options] = bounds();
+    assert_eq!(lab.pass(&fields).all("x").len(), 127);
+    assert_eq!(lab.pass(&bytes).field("x"), Some("a".repeat(63 << 10).as_str()));
+    let seen = lab.pass(&options);
     assert_eq!((seen.field("x31"), seen.field("x32")), (None, Some("b")));
 }
 
 #[test]
 fn targets_near_the_refused_ones_pass_and_the_host_sent_is_the_one_judged() {
     let lab = lab();
-    let label = "a".repeat(63);
-    for (target, host, line, seen_host) in [
-        ("http://AT/", "AT", "GET / HTTP/1.1", "AT"),
-        ("HTTP://AT", "127.0.0.1", "GET / HTTP/1.1", "AT"),
-        ("http://AT?q=1", "AT", "GET /?q=1 HTTP/1.1", "AT"),
-        ("http://AT//b.example/", "AT", "GET //b.example/ HTTP/1.1", "AT"),
-        ("http://AT/@b.example", "AT", "GET /@b.example HTTP/1.1", "AT"),
-        (
-            "http://AT/%00%0d%0a%2e%2e/..;/'\"<>{}|\\^`[]",
-            "AT",
-            "GET /%00%0d%0a%2e%2e/..;/'\"<>{}|\\^`[] HTTP/1.1",
-            "AT",
-        ),
-        ("http://A.Test:PORT/", "a.test:PORT", "GET / HTTP/1.1", "a.test:PORT"),
-        ("http://a.test.:PORT/", "A.TEST", "GET / HTTP/1.1", "a.test:PORT"),
-        ("http://0x7f.test:PORT/", "0x7f.test:PORT", "GET / HTTP/1.1", "0x7f.test:PORT"),
-        ("http://127.0.0.1.test:PORT/", "127.0.0.1.test:PORT", "GET / HTTP/1.1", "127.0.0.1.test:PORT"),
-        ("http://2130706433.test:PORT/", "2130706433.test:PORT", "GET / HTTP/1.1", "2130706433.test:PORT"),
-        ("http://xn--bcher-kva.test:PORT/", "xn--bcher-kva.test:PORT", "GET / HTTP/1.1", "xn--bcher-kva.test:PORT"),
-        (
-            &format!("http://{label}.test:PORT/"),
-            &format!("{label}.test:PORT"),
-            "GET / HTTP/1.1",
-            &format!("{label}.test:PORT"),
-        ),
-    ] {
-        let seen = lab.pass(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for [target, host, line, seen_host] in &targets() {
+        let seen = lab.pass(&of(target, host));
         assert_eq!(seen.line(), line, "{target}");
         assert_eq!(seen.all("host"), [lab.fill(seen_host)], "{target}");
     }
@@ -192,9 +244,8 @@ fn places_that_are_well_written_are_judged_and_not_called_malformed() {
 #[test]
 fn names_that_no_registrar_sells_and_yet_exist_are_resolved() {
     let lab = lab();
-    // Large sites serve from such names: hyphens in the third and fourth place, at a label's end, underscores.
-    for name in ["r3---sn-4g5e6n7k.test", "a-.test", "a--b.test", "_a.test", "a_b.test", "-a.test"] {
-        let seen = lab.pass(&format!("GET http://{name}:PORT/ HTTP/1.1\r\nHost: {name}\r\n\r\n"));
+    for name in NAMES {
+        let seen = lab.pass(&of(&format!("http://{name}:PORT/"), name));
         assert_eq!(seen.all("host"), [lab.fill(&format!("{name}:PORT"))]);
     }
 }
