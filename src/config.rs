@@ -39,7 +39,7 @@ pub struct Config {
     pub durability: Durability,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
     pub segment_bytes_max: u64,
-    /// Held on the disk for the time when it is full, 0 for none, at most 1 GiB. Half of it is given up for the
+    /// Held on the disk for the time when it is full, 0 for none, at most 256 MiB. Half of it is given up for the
     /// last records; half is room for what passes under a breakglass.
     pub reserve_bytes: u64,
     /// Whether queries are recorded in clear; otherwise by length and keyed hash.
@@ -195,7 +195,7 @@ impl Config {
         if let Some(mib) = section.integer("segment_mib", 1..=65_536) {
             self.segment_bytes_max = mib << 20;
         }
-        if let Some(mib) = section.integer("reserve_mib", 0..=1024) {
+        if let Some(mib) = section.integer("reserve_mib", 0..=256) {
             self.reserve_bytes = mib << 20;
         }
         if let Some(keep) = section.boolean("keep_query") {

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock;
 use crate::evidence::{Admin, Record, format_time};
 use crate::session::Gate;
+use crate::store::NotAccepted;
 
 use super::status::BreakglassStatus;
 
@@ -11,55 +14,91 @@ pub const BREAKGLASS_MINUTES_MAX: u64 = 1440;
 /// A reason is so long at most.
 pub const REASON_BYTES_MAX: usize = 500;
 
+/// Why the running gate did not do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum NotDone {
+    #[error("a breakglass holds 1 to {BREAKGLASS_MINUTES_MAX} minutes")]
+    Minutes,
+    #[error("a reason has 1 to {REASON_BYTES_MAX} bytes")]
+    Reason,
+    /// It must be on record first.
+    #[error("neither the journal nor the reserve takes a record of it, so it does not hold")]
+    NoRecord,
+    #[error("too many records wait for the disk at the moment; ask again")]
+    Overloaded,
+    #[error("no breakglass is in force")]
+    NotInForce,
+    #[error("it does not know that question: is it of another version?")]
+    UnknownQuestion,
+}
+
 /// Puts a breakglass in force, once that is on record.
 ///
 /// # Errors
 /// What is asked makes no sense, or not even the reserve takes the record.
-pub(super) async fn break_glass(gate: &Gate, minutes: u64, reason: &str, asker: &str) -> Result<(), String> {
+pub(super) async fn break_glass(gate: &Gate, minutes: u64, reason: &str, asker: &str) -> Result<(), NotDone> {
     let reason = reason.trim();
     if !(1..=BREAKGLASS_MINUTES_MAX).contains(&minutes) {
-        return Err(format!("a breakglass holds 1 to {BREAKGLASS_MINUTES_MAX} minutes, not {minutes}"));
+        return Err(NotDone::Minutes);
     }
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
-        return Err(format!("a reason has 1 to {REASON_BYTES_MAX} bytes"));
+        return Err(NotDone::Reason);
     }
     let detail = format!("for {minutes} minutes, by {asker}: {reason}");
-    if !put_on_record(gate, "breakglass", &detail).await {
-        return Err("neither the journal nor the reserve takes a record of it, so it does not hold".to_owned());
+    let (record, now) = (admin("breakglass", &detail), clock::now());
+    match gate.journal.append(&record, now).await {
+        Ok(()) => {}
+        Err(NotAccepted::Overloaded) => return Err(NotDone::Overloaded),
+        Err(NotAccepted::Disk) => gate.journal.tell_reserve(&record, now).await.map_err(|_| NotDone::NoRecord)?,
     }
     gate.glass.break_for(Duration::from_secs(60 * minutes), reason);
     Ok(())
 }
 
-/// Ends a breakglass; whether one was in force.
-pub(super) async fn mend_glass(gate: &Gate, asker: &str) -> bool {
-    let was = gate.glass.mend();
-    if was {
-        put_on_record(gate, "breakglass_ended", &format!("by {asker}")).await;
+/// Ends a breakglass before its time.
+///
+/// # Errors
+/// None was in force.
+pub(super) async fn mend_glass(gate: &Gate, asker: &str) -> Result<(), NotDone> {
+    if !gate.glass.mend() {
+        return Err(NotDone::NotInForce);
     }
-    was
+    tell_end(gate, asker).await;
+    Ok(())
 }
 
 /// Ends a breakglass whose time is over.
-pub(super) async fn expire(gate: &Gate) -> bool {
-    let over = gate.glass.expire();
-    if over {
-        put_on_record(gate, "breakglass_ended", "its time is over").await;
+pub(super) async fn expire(gate: &Gate) {
+    if gate.glass.expire() {
+        tell_end(gate, "its time is over").await;
     }
-    over
 }
 
-/// In the journal, or in the reserve while that takes nothing.
-async fn put_on_record(gate: &Gate, action: &'static str, detail: &str) -> bool {
-    let record = Record::Admin(Admin { action, detail: Some(detail.into()) });
-    let now = clock::now();
-    gate.journal.append(&record, now).await.is_ok() || gate.journal.append_to_reserve(&record, now).await.is_ok()
+/// Ends a breakglass with the gate.
+pub(super) async fn end_with_gate(gate: &Gate) {
+    if gate.glass.mend() {
+        tell_end(gate, "the gate ends").await;
+    }
+}
+
+/// In the reserve while the journal takes nothing; else in the journal, as soon as that can be.
+async fn tell_end(gate: &Gate, why: &str) {
+    let (record, now) = (admin("breakglass_ended", why), clock::now());
+    let takes_none = gate.journal.health().last_error.is_some();
+    if !takes_none || gate.journal.tell_reserve(&record, now).await.is_err() {
+        gate.journal.tell(&record, now);
+    }
+}
+
+fn admin(action: &'static str, detail: &str) -> Record {
+    Record::Admin(Admin { action, detail: Some(detail.into()) })
 }
 
 /// What is in force, for `status`.
 pub(super) fn report(gate: &Gate) -> Option<BreakglassStatus> {
-    let (breakglass, now) = gate.glass.now();
-    let breakglass = breakglass.filter(|breakglass| breakglass.holds(now))?;
+    let (breakglass, now) = gate.glass.holding();
+    let breakglass = breakglass?;
     Some(BreakglassStatus {
         until: format_time(breakglass.until),
         minutes_left: breakglass.until.0.saturating_sub(now.0).div_ceil(60_000_000),

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::status::{Reporter, Status};
-use super::{AppError, breakglass};
+use super::{AppError, NotDone, breakglass};
 
 /// Where the socket is, below the data directory.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
@@ -40,13 +40,17 @@ pub enum Question {
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Status(Box<Status>),
-    Refused(String),
+    Refused(NotDone),
 }
 
 const QUESTION_BYTES_MAX: usize = 4096;
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Whoever connects and does not ask is dropped.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
+/// An answer may have to wait for a disk that stands still, several times over, and for those who asked
+/// before.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Binds the socket. The data directory is locked, so one that is already there is a dead gate's.
 pub(super) fn bind(data_dir: &Path) -> Result<UnixListener, AppError> {
@@ -68,7 +72,7 @@ pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let _ = timeout(QUESTION_LIMIT, answer(stream, &reporter)).await;
+                let _ = timeout(ANSWER_LIMIT, answer(stream, &reporter)).await;
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -76,11 +80,7 @@ pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
 }
 
 async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
-    let mut question = Vec::new();
-    let mut byte = [0];
-    while question.len() < QUESTION_BYTES_MAX && stream.read(&mut byte).await? == 1 && byte != *b"\n" {
-        question.extend_from_slice(&byte);
-    }
+    let question = timeout(QUESTION_LIMIT, read_question(&mut stream)).await??;
     let asker = match stream.peer_cred() {
         Ok(peer) => format!("user {}", peer.uid()),
         Err(_) => "an unknown user".to_owned(),
@@ -90,9 +90,8 @@ async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
         Ok(Question::Breakglass { minutes, reason }) => {
             breakglass::break_glass(&reporter.gate, minutes, &reason, &asker).await
         }
-        Ok(Question::MendGlass) if breakglass::mend_glass(&reporter.gate, &asker).await => Ok(()),
-        Ok(Question::MendGlass) => Err("no breakglass is in force".to_owned()),
-        Err(_) => Err("this gate does not know that question: is it of another version?".to_owned()),
+        Ok(Question::MendGlass) => breakglass::mend_glass(&reporter.gate, &asker).await,
+        Err(_) => Err(NotDone::UnknownQuestion),
     };
     let answer = match done {
         Ok(()) => Answer::Status(Box::new(reporter.report())),
@@ -102,22 +101,49 @@ async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
     stream.write_all(b"\n").await
 }
 
-/// Asks the gate that runs on this data directory, and returns how it stands after that, or why it did not
-/// do what it was asked.
+async fn read_question(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut question = Vec::new();
+    let mut byte = [0];
+    while question.len() < QUESTION_BYTES_MAX && stream.read(&mut byte).await? == 1 && byte != *b"\n" {
+        question.extend_from_slice(&byte);
+    }
+    Ok(question)
+}
+
+/// Why there is no answer from a gate.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// None runs there, or the socket is another user's.
+    #[error("no gate answers: {0}")]
+    NoGate(io::Error),
+    /// One runs and was asked; whether it has done it is not known.
+    #[error(
+        "the gate runs, and did not answer in time or in words of this version ({0}); it may have done what was asked"
+    )]
+    NoAnswer(io::Error),
+    #[error("the gate refuses: {0}")]
+    NotDone(NotDone),
+}
+
+/// Asks the gate that runs on this data directory, and returns how it stands after that.
 ///
 /// # Errors
-/// No gate runs there, or the socket is another user's.
-pub fn ask(data_dir: &Path, question: &Question) -> io::Result<Result<Status, String>> {
+/// No gate, no answer, or its reason for doing nothing.
+pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
+    let stream = std::os::unix::net::UnixStream::connect(socket_path(data_dir)).map_err(AskError::NoGate)?;
+    match converse(stream, question).map_err(AskError::NoAnswer)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+fn converse(mut stream: std::os::unix::net::UnixStream, question: &Question) -> io::Result<Answer> {
     use std::io::{Read, Write};
-    let mut stream = std::os::unix::net::UnixStream::connect(socket_path(data_dir))?;
-    stream.set_read_timeout(Some(QUESTION_LIMIT))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(match serde_json::from_str(&answer)? {
-        Answer::Status(status) => Ok(*status),
-        Answer::Refused(why) => Err(why),
-    })
+    Ok(serde_json::from_str(&answer)?)
 }

@@ -25,7 +25,6 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
-use crate::facts::Timestamp;
 use crate::listen::{self, BindError, Bound};
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::policy::{AddressRefused, OwnEndpoints, Policy, judge_parent};
@@ -35,8 +34,8 @@ use crate::upstream::{KeyRing, ResolveError};
 
 use status::Reporter;
 
-pub use breakglass::{BREAKGLASS_MINUTES_MAX, REASON_BYTES_MAX};
-pub use control::{Question, ask, socket_path};
+pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
+pub use control::{AskError, Question, ask, socket_path};
 pub use status::{
     BreakglassStatus, Connections, DiskStatus, Exchanges, JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
@@ -248,12 +247,15 @@ impl Ready {
         let shares = shares(self.bound, self.workers);
         let control = self.control;
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
-        let untold = self.runtime.block_on(gate.journal.append(&in_force, since)).is_err().then_some((in_force, since));
+        if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
+            gate.journal.tell(&in_force, since);
+        }
         let end = async {
             tokio::select! {
-                () = until(self.end, control, reporter, gate.clone(), untold) => {}
+                () = until(self.end, control, reporter, gate.clone()) => {}
                 () = told => {}
             }
+            breakglass::end_with_gate(&gate).await;
         };
         let result = serve(&plan, &gate, shares, &self.runtime, end);
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
@@ -305,18 +307,12 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
 }
 
 /// Waits to be told to end; answers what a person asks meanwhile, and tells of what goes wrong.
-async fn until(
-    mut end: End,
-    control: UnixListener,
-    reporter: Arc<Reporter>,
-    gate: Arc<Gate>,
-    untold: Option<(Record, Timestamp)>,
-) {
+async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>) {
     tokio::select! {
         _ = end.terminate.recv() => {}
         _ = end.interrupt.recv() => {}
         () = control::serve(control, reporter) => {}
-        () = notices::tell(&gate, untold) => {}
+        () = notices::tell(&gate) => {}
     }
 }
 

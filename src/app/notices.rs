@@ -1,11 +1,10 @@
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
 use crate::evidence::{Capacity, Health, Outlook, Record};
-use crate::facts::Timestamp;
 use crate::session::Gate;
 
 use super::breakglass;
@@ -14,32 +13,45 @@ use super::breakglass;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells whoever reads the gate's standard error, for as long as it is polled, when it cannot do its
-/// work and when it can again: one line at each change, never one for each request. How the disk stands
-/// goes on record too, and so does `untold`, which the journal did not take at the start.
-pub(super) async fn tell(gate: &Gate, mut untold: Option<(Record, Timestamp)>) {
+/// work and when it can again: one line at each change, never one for each request. How long the disk
+/// lasts goes on record too. It never waits for the journal.
+pub(super) async fn tell(gate: &Gate) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = State::default();
     loop {
         ticks.tick().await;
-        if let Some((record, time)) = &untold
-            && gate.journal.append(record, *time).await.is_ok()
-        {
-            untold = None;
-        }
-        breakglass::expire(gate).await;
         let now = State::of(gate, &last);
-        if now.capacity != last.capacity
-            && let Some(detail) = now.outlook.map(|outlook| describe(&outlook))
-        {
-            let level = now.capacity.as_str();
-            let record = Record::Health(Health { subject: "disk", level, detail: detail.as_str().into() });
-            let _ = gate.journal.append(&record, clock::now()).await;
-        }
         for line in changes(&last, &now) {
             eprintln!("sekisho: {line}");
         }
+        if let Some(outlook) = now.outlook.filter(|_| now.capacity != last.capacity) {
+            let (level, detail) = (now.capacity.as_str(), describe(&outlook));
+            let record = Record::Health(Health { subject: "disk", level, detail: detail.as_str().into() });
+            gate.journal.tell(&record, clock::now());
+        }
         last = now;
+        breakglass::expire(gate).await;
+    }
+}
+
+/// Something that clients meet with: it lasts until one has got through and none has met with it since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Trouble {
+    lasts: bool,
+    count: u64,
+    through: u64,
+    /// What had got through before the look in which somebody last met with it.
+    through_before: u64,
+}
+
+impl Trouble {
+    fn go_on(self, count: &AtomicU64, through: &AtomicU64) -> Self {
+        let (count, through) = (count.load(Ordering::Relaxed), through.load(Ordering::Relaxed));
+        if count > self.count {
+            return Self { lasts: true, count, through, through_before: self.through };
+        }
+        Self { lasts: self.lasts && through == self.through_before, through, ..self }
     }
 }
 
@@ -47,15 +59,18 @@ pub(super) async fn tell(gate: &Gate, mut untold: Option<(Record, Timestamp)>) {
 struct State {
     /// The journal's last failure, while it lasts.
     error: Option<String>,
-    /// Connections were closed unread since the last look.
-    full: bool,
-    overflows: u64,
-    /// No client could be accepted since the last look.
-    exhausted: bool,
-    accept_failures: u64,
+    /// Too many records waited for the disk.
+    overloads: u64,
+    sync_failures: u64,
+    /// Connections were closed unread, as there were too many.
+    full: Trouble,
+    /// The same, as one client had too many.
+    client_full: Trouble,
+    /// No client could be accepted.
+    exhausted: Trouble,
     outlook: Option<Outlook>,
     capacity: Capacity,
-    /// Why there is no reserve.
+    /// Why there is no whole reserve.
     reserve_error: Option<String>,
     /// Until when a breakglass holds.
     broken_until: Option<String>,
@@ -65,16 +80,16 @@ impl State {
     fn of(gate: &Gate, last: &State) -> Self {
         let health = gate.journal.health();
         let outlook = gate.journal.outlook(clock::now()).ok();
-        let overflows = gate.counters.overflows.load(Ordering::Relaxed);
-        let accept_failures = gate.counters.accept_failures.load(Ordering::Relaxed);
+        let counters = &gate.counters;
         Self {
             error: health.last_error,
-            full: overflows > last.overflows,
-            overflows,
-            exhausted: accept_failures > last.accept_failures,
-            accept_failures,
-            outlook,
-            capacity: outlook.map_or(last.capacity, |outlook| outlook.capacity(last.capacity)),
+            overloads: health.overloads,
+            sync_failures: health.sync_failures,
+            full: last.full.go_on(&counters.overflows, &counters.accepted),
+            client_full: last.client_full.go_on(&counters.overflows_of_clients, &counters.accepted),
+            exhausted: last.exhausted.go_on(&counters.accept_failures, &counters.accepted),
+            capacity: outlook.map_or(last.capacity, |(_, capacity)| capacity),
+            outlook: outlook.map(|(outlook, _)| outlook),
             reserve_error: health.reserve_error,
             broken_until: breakglass::report(gate).map(|report| report.until),
         }
@@ -82,6 +97,38 @@ impl State {
 }
 
 fn changes(last: &State, now: &State) -> Vec<String> {
+    let mut lines = changes_of_evidence(last, now);
+    let troubles = [
+        (
+            (last.full, now.full),
+            "too many clients are connected, and more are closed unread: see connections_max and `sekisho status`",
+            "new clients are taken again",
+        ),
+        (
+            (last.client_full, now.client_full),
+            "a client has too many connections, and more of its are closed unread: see client_connections_max; gap \
+             records name it",
+            "no client has too many connections any more",
+        ),
+        (
+            (last.exhausted, now.exhausted),
+            "descriptors or memory ran out, and new clients wait until there are some: see LimitNOFILE and \
+             connections_max",
+            "there are descriptors again, and new clients are accepted",
+        ),
+    ];
+    for ((last, now), begins, ends) in troubles {
+        match (last.lasts, now.lasts) {
+            (false, true) => lines.push(begins.to_owned()),
+            (true, false) => lines.push(ends.to_owned()),
+            (true, true) | (false, false) => {}
+        }
+    }
+    lines
+}
+
+/// What changed of the records that can be written, of the space they need, and of what may pass without.
+fn changes_of_evidence(last: &State, now: &State) -> Vec<String> {
     let mut lines = Vec::new();
     match (&last.error, &now.error) {
         (None, Some(error)) => lines.push(format!(
@@ -91,32 +138,19 @@ fn changes(last: &State, now: &State) -> Vec<String> {
         (Some(_), None) => lines.push("records are written again; a gap record counts what was lost".to_owned()),
         (Some(_), Some(_)) | (None, None) => {}
     }
-    match (last.full, now.full) {
-        (false, true) => lines.push(
-            "too many clients are connected, and more are closed unread: see connections_max and `sekisho status`"
-                .to_owned(),
-        ),
-        (true, false) => lines.push("new clients are taken again".to_owned()),
-        (true, true) | (false, false) => {}
+    if now.overloads > last.overloads {
+        lines.push("records came faster than the disk took them, and requests were refused for want of one".to_owned());
     }
-    match (last.exhausted, now.exhausted) {
-        (false, true) => lines.push(
-            "descriptors or memory ran out, and new clients wait until there are some: see LimitNOFILE and connections_max"
+    if now.sync_failures > last.sync_failures {
+        lines.push(
+            "the disk did not keep what had been written to it: records of the last moments may be lost with the next \
+             loss of power; see the kernel's log"
                 .to_owned(),
-        ),
-        (true, false) => lines.push("there are descriptors again, and new clients are accepted".to_owned()),
-        (true, true) | (false, false) => {}
+        );
     }
-    lines.extend(changes_of_evidence(last, now));
-    lines
-}
-
-/// What changed of the space that records need, and of what may pass without.
-fn changes_of_evidence(last: &State, now: &State) -> Vec<String> {
-    let mut lines = Vec::new();
     if let Some(outlook) = now.outlook.filter(|_| now.capacity != last.capacity) {
         let more = if now.capacity > last.capacity {
-            ": once it is full nothing passes; make room, or move old segments away"
+            ": once it is full nothing passes; make room, or move segments older than a week away"
         } else {
             ", which is more than before"
         };
@@ -124,8 +158,7 @@ fn changes_of_evidence(last: &State, now: &State) -> Vec<String> {
     }
     match (&last.reserve_error, &now.reserve_error) {
         (None, Some(error)) => lines.push(format!(
-            "no space can be held for the time when the disk is full ({error}): records of what is under way would be \
-             lost then, and no breakglass can hold; make room, or set reserve_mib"
+            "not all of the space can be held for the time when the disk is full ({error}): make room, or set reserve_mib"
         )),
         (Some(_), None) => lines.push("space is held again for the time when the disk is full".to_owned()),
         (Some(_), Some(_)) | (None, None) => {}
@@ -157,19 +190,39 @@ fn describe(outlook: &Outlook) -> String {
 mod tests {
     use super::*;
 
-    fn state(error: Option<&str>, full: bool) -> State {
-        State { error: error.map(str::to_owned), full, exhausted: full, ..State::default() }
+    fn state(error: Option<&str>, lasts: bool) -> State {
+        let trouble = Trouble { lasts, ..Trouble::default() };
+        let error = error.map(str::to_owned);
+        State { error, full: trouble, client_full: trouble, exhausted: trouble, ..State::default() }
     }
 
     #[test]
     fn a_change_is_told_once_and_its_end_too() {
         let (well, ill) = (state(None, false), state(Some("no space left"), true));
         assert_eq!(changes(&well, &well), Vec::<String>::new());
-        let told = changes(&well, &ill);
-        assert!(told[0].contains("no space left") && told[1].contains("connections_max"), "{told:?}");
-        assert!(told[2].contains("descriptors"), "{told:?}");
+        let told = changes(&well, &ill).join("\n");
+        for word in ["no space left", "see connections_max", "client_connections_max", "descriptors"] {
+            assert!(told.contains(word), "{told}");
+        }
         assert_eq!(changes(&ill, &ill), Vec::<String>::new());
-        assert_eq!(changes(&ill, &well).len(), 3);
+        assert_eq!(changes(&ill, &well).len(), 4);
+        let worse = State { overloads: 1, sync_failures: 1, ..State::default() };
+        assert_eq!(changes(&well, &worse).len(), 2);
+        assert_eq!(changes(&worse, &worse), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_trouble_ends_when_somebody_got_through_and_not_because_nobody_tried() {
+        let (count, through) = (AtomicU64::new(0), AtomicU64::new(5));
+        let mut trouble = Trouble::default();
+        let mut look = |meets: u64, passes: u64| {
+            count.fetch_add(meets, Ordering::Relaxed);
+            through.fetch_add(passes, Ordering::Relaxed);
+            trouble = trouble.go_on(&count, &through);
+            trouble.lasts
+        };
+        assert!(!look(0, 1) && look(3, 0) && look(0, 0) && look(0, 0) && look(1, 0) && !look(0, 1) && !look(0, 0));
+        assert!(look(1, 3) && !look(0, 0), "somebody got through in the look in which it was met with last");
     }
 
     #[test]

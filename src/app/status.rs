@@ -73,9 +73,13 @@ pub struct Exchanges {
 pub struct JournalStatus {
     pub directory: String,
     pub records: u64,
-    /// Records that could not be taken since the start: exchanges denied for want of evidence, and
-    /// ends of exchanges. A gap record tells of them.
+    /// What has no record since the start: ends of exchanges, and requests refused meanwhile. A gap record
+    /// tells of them.
     pub lost: u64,
+    /// Times since the start that more records waited than may, and requests were refused for that.
+    pub overloads: u64,
+    /// Times since the start that the disk did not keep what had been written to it.
+    pub sync_failures: u64,
     /// The last failure of the disk, while it lasts.
     pub last_error: Option<String>,
 }
@@ -139,10 +143,12 @@ pub(super) struct Reporter {
 impl Reporter {
     fn disk(&self, health: &JournalHealth) -> DiskStatus {
         let outlook = self.gate.journal.outlook(clock::now()).ok();
-        let level = match health.room {
-            Room::Ample => outlook.map_or(Capacity::Ample, |outlook| outlook.capacity(Capacity::Ample)).as_str(),
-            Room::LastRecords | Room::None => "full",
+        let level = match (health.room, outlook) {
+            (Room::Ample, Some((_, capacity))) => capacity.as_str(),
+            (Room::Ample, None) => Capacity::Ample.as_str(),
+            (Room::LastRecords | Room::None, _) => "full",
         };
+        let outlook = outlook.map(|(outlook, _)| outlook);
         DiskStatus {
             level: level.to_owned(),
             free_bytes: outlook.map(|outlook| outlook.free_bytes),
@@ -197,6 +203,8 @@ impl Reporter {
                 directory: self.journal_directory.clone(),
                 records: health.records,
                 lost: health.lost,
+                overloads: health.overloads,
+                sync_failures: health.sync_failures,
                 last_error: health.last_error,
             },
         }

@@ -78,8 +78,10 @@ pub(super) enum Command {
     /// Let rules marked `essential` pass for a time though the gate can write no record, or end that
     ///
     /// When the disk is full the gate lets nothing new out. A breakglass lets exchanges of rules marked
-    /// `essential = true` pass all the same, each on a short record in the reserve; when the reserve is full,
-    /// nothing does. While records can be written it changes nothing. It ends by itself, and with the gate.
+    /// `essential = true` pass all the same, each on a short record in the reserve (reserve_mib in the config);
+    /// when that is full, nothing does. While records can be written it changes nothing. It ends by itself, and
+    /// with the gate; tunnels that it let out live on to their own limits. `sekisho check POLICY` counts the
+    /// essential rules, and `sekisho status` shows what holds and how much room the reserve has.
     #[command(after_help = notes!(
         "sekisho breakglass --minutes 30 --reason \"disk full, alarms of plant 2 must go out\"",
         "sekisho breakglass --minutes 30 --reason \"...\" /var/lib/sekisho",
@@ -131,9 +133,11 @@ pub(super) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "sekisho breakglass --minutes <N> --reason <TEXT> [DATA_DIR]\n       sekisho breakglass --end [DATA_DIR]",
+    group = clap::ArgGroup::new("what").required(true).args(["minutes", "end"]))]
 pub(super) struct BreakglassArguments {
     /// For how long, 1 to 1440
-    #[arg(long, value_name = "N", required_unless_present = "end", requires = "reason",
+    #[arg(long, value_name = "N", requires = "reason",
           value_parser = clap::value_parser!(u64).range(1..=BREAKGLASS_MINUTES_MAX))]
     pub(super) minutes: Option<u64>,
     /// Why; it goes on record

@@ -23,7 +23,12 @@ fn rows(status: &Status) -> Rows {
     };
     let mut rows = vec![("breakglass", describe_breakglass(breakglass, status.exchanges.on_reserve))];
     if breakglass.essential_rules == 0 {
-        rows.push(("WARNING", "no rule of the policy is marked `essential`, so nothing passes".to_owned()));
+        rows.push((
+            "WARNING",
+            "no rule of the policy in force is marked `essential`, so nothing passes: mark one (essential = true),\n\
+             restart the gate, which works on a full disk too, and ask again, since a breakglass ends with the gate"
+                .to_owned(),
+        ));
     }
     if status.disk.level != "full" && status.journal.last_error.is_none() {
         rows.push(("note", "records can be written at the moment, so it changes nothing yet".to_owned()));
@@ -37,9 +42,10 @@ fn rows(status: &Status) -> Rows {
                 reserve.room_bytes / 1024
             ),
         )),
-        None => {
-            rows.push(("WARNING", "there is no reserve to record in, so nothing passes: see reserve_mib".to_owned()))
-        }
+        None => rows.push((
+            "WARNING",
+            "there is no reserve to record in, so nothing passes: see reserve_mib in the config".to_owned(),
+        )),
     }
     rows
 }

@@ -15,6 +15,8 @@ struct Checked {
     mode: &'static str,
     unknown: &'static str,
     rules: usize,
+    /// Rules whose exchanges may pass under a breakglass.
+    essential_rules: usize,
 }
 
 /// Checks a policy, a config, or both, and shows all problems of both at once.
@@ -46,6 +48,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         mode: policy.mode().as_str(),
         unknown: policy.unknown().as_str(),
         rules: policy.rules(),
+        essential_rules: policy.essential_rules(),
     })
 }
 
@@ -71,6 +74,7 @@ fn rows(checked: &Checked) -> Rows {
         ("mode", checked.mode.to_owned()),
         ("unknown", checked.unknown.to_owned()),
         ("rules", checked.rules.to_string()),
+        ("essential", checked.essential_rules.to_string()),
         ("result", "no problem found".to_owned()),
     ]);
     rows

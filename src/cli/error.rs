@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::app::AppError;
+use crate::app::{AppError, AskError, NotDone};
 use crate::parse::Problem;
 use crate::store::OpenError;
 
@@ -18,11 +18,8 @@ pub enum CliError {
     /// There is nothing that could verify.
     #[error("there are no records in {}", .0.display())]
     NoRecords(PathBuf),
-    /// The running gate did not do what it was asked.
-    #[error("the gate refuses: {0}")]
-    Refused(String),
-    #[error("no gate answers in {}: {source}", .data_dir.display())]
-    NotAnswering { data_dir: PathBuf, source: io::Error },
+    #[error("{}: {source}", .data_dir.display())]
+    Ask { data_dir: PathBuf, source: AskError },
     #[error(transparent)]
     Verify(OpenError),
     /// `init` found files it would have had to overwrite; nothing was written.
@@ -54,8 +51,7 @@ impl CliError {
             | CliError::NoRecords(_)
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
-            | CliError::Refused(_)
-            | CliError::NotAnswering { .. }
+            | CliError::Ask { .. }
             | CliError::Verify(
                 OpenError::Io { .. }
                 | OpenError::Locked(_)
@@ -81,10 +77,7 @@ impl CliError {
                 _ => "name a file of TOML text",
             }),
             CliError::Problems(_) => None,
-            CliError::NotAnswering { source, .. } => Some(match source.kind() {
-                io::ErrorKind::PermissionDenied => "ask as the gate's user or as root",
-                _ => "start one with `sekisho run`, or name the data directory that it prints",
-            }),
+            CliError::Ask { source, .. } => ask_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::NoRecords(_) => Some(
                 "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
@@ -101,9 +94,24 @@ impl CliError {
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
-            CliError::Refused(_) => Some("`sekisho status` shows how the gate and its disk stand"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
+    }
+}
+
+fn ask_hint(error: &AskError) -> Option<&'static str> {
+    match error {
+        AskError::NoGate(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Some("ask as the gate's user or as root")
+        }
+        AskError::NoGate(_) => Some("start one with `sekisho run`, or name the data directory that it prints"),
+        AskError::NoAnswer(_) => {
+            Some("`sekisho status` shows what is in force; if that does not answer either, see its disk")
+        }
+        AskError::NotDone(NotDone::NoRecord) => {
+            Some("make room on the disk: reserve_mib in the config holds space for this, and could not be had")
+        }
+        AskError::NotDone(_) => Some("`sekisho status` shows how the gate and its disk stand"),
     }
 }
 

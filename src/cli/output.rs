@@ -114,8 +114,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             | OpenError::NotOurs { .. }
             | OpenError::WritableByOthers { .. },
         )
-        | CliError::Refused(_)
-        | CliError::NotAnswering { .. }
+        | CliError::Ask { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }
         | CliError::Executable(_)

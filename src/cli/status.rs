@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::app::{BreakglassStatus, DiskStatus, Question, Status, ask};
+use crate::app::{BreakglassStatus, DiskStatus, JournalStatus, Question, Status, ask};
 
 use super::error::CliError;
 use super::files::default_data_dir;
@@ -14,9 +14,7 @@ pub(super) fn status(data_dir: Option<PathBuf>, format: Format) -> Result<(), Cl
 
 /// Asks the running gate, and gives how it stands after that.
 pub(super) fn ask_gate(data_dir: &Path, question: &Question) -> Result<Status, CliError> {
-    let answer = ask(data_dir, question);
-    let answer = answer.map_err(|source| CliError::NotAnswering { data_dir: data_dir.into(), source })?;
-    answer.map_err(CliError::Refused)
+    ask(data_dir, question).map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })
 }
 
 fn rows(status: &Status) -> Rows {
@@ -44,17 +42,27 @@ fn rows(status: &Status) -> Rows {
         let count = connections.accept_failures;
         rows.push(("WARNING", format!("{count} times no client could be accepted: descriptors or memory ran out")));
     }
-    if journal.lost > 0 {
-        rows.push(("WARNING", format!("{} records were not accepted", journal.lost)));
-    }
+    let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
-        rows.push(("WARNING", format!("nothing new passes while no record can be written: {error}")));
+        let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
+        rows.push(("WARNING", format!("{passes} while no record can be written: {error}")));
     }
     rows.extend(disk_warnings(disk).into_iter().map(|warning| ("WARNING", warning)));
     if let Some(breakglass) = &status.breakglass {
         rows.push(("WARNING", describe_breakglass(breakglass, exchanges.on_reserve)));
     }
+    rows.extend(since_start(journal).into_iter().map(|text| ("since start", text)));
     rows
+}
+
+/// What has been, and need not be any more.
+fn since_start(journal: &JournalStatus) -> Vec<String> {
+    let counted = [
+        (journal.lost, "ends of exchanges, or requests refused meanwhile, have no record; a gap record counts them"),
+        (journal.overloads, "times more records waited for the disk than may, and requests were refused"),
+        (journal.sync_failures, "times the disk did not keep what had been written to it; see the kernel's log"),
+    ];
+    counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
 }
 
 fn mib(bytes: u64) -> u64 {
@@ -62,13 +70,19 @@ fn mib(bytes: u64) -> u64 {
 }
 
 fn describe_disk(disk: &DiskStatus) -> String {
-    let free = disk.free_bytes.map_or("unknown".to_owned(), |free| format!("{} MiB free", mib(free)));
+    let full = disk.level == "full";
+    let free = match disk.free_bytes {
+        _ if full => "full".to_owned(),
+        Some(free) => format!("{} MiB free", free >> 20),
+        None => "unknown".to_owned(),
+    };
     let pace = disk.bytes_per_day.map_or(String::new(), |bytes| format!(", {} MiB a day", mib(bytes)));
     let left = disk.days_left.map_or(String::new(), |days| format!(", about {days:.1} days left"));
     let reserve = match &disk.reserve {
-        Some(reserve) if reserve.whole => ", reserve whole".to_owned(),
-        Some(_) => ", reserve given up for the last records".to_owned(),
-        None => ", no reserve".to_owned(),
+        Some(reserve) if reserve.whole => ", reserve whole",
+        Some(_) if full => ", reserve given up for the last records",
+        Some(_) => ", reserve not whole",
+        None => ", no reserve",
     };
     format!("{free}{pace}{left}{reserve}")
 }
@@ -80,13 +94,13 @@ fn disk_warnings(disk: &DiskStatus) -> Vec<String> {
             warnings.push("the disk of the journal is full: make room, and the gate goes on by itself".to_owned())
         }
         level @ ("low" | "critical") => warnings.push(format!(
-            "the disk of the journal is {level}: about {:.1} days are left; make room, or move old segments away",
+            "the disk of the journal is {level}: about {:.1} days are left; make room, or move segments older than a week away",
             disk.days_left.unwrap_or_default()
         )),
         _ => {}
     }
     if let Some(error) = &disk.reserve_error {
-        warnings.push(format!("no space is held for the time when the disk is full: {error}"));
+        warnings.push(format!("not all of the space is held for the time when the disk is full: {error}"));
     }
     if let Some(reserve) = disk.reserve.as_ref().filter(|reserve| reserve.records > 0) {
         warnings.push(format!(
@@ -99,12 +113,21 @@ fn disk_warnings(disk: &DiskStatus) -> Vec<String> {
     warnings
 }
 
+/// So many of something.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// A breakglass in a sentence.
 pub(super) fn describe_breakglass(breakglass: &BreakglassStatus, passed: u64) -> String {
     format!(
-        "a breakglass holds {} more minutes, until {} ({}): while no record can be written, what {} essential rules \
-         let out passes; {passed} exchanges have",
-        breakglass.minutes_left, breakglass.until, breakglass.reason, breakglass.essential_rules
+        "a breakglass holds {} more minutes, until {} ({}): while no record can be written, what {} let out passes; \
+         {} so far",
+        breakglass.minutes_left,
+        breakglass.until,
+        breakglass.reason,
+        counted(breakglass.essential_rules as u64, "essential rule"),
+        counted(passed, "exchange"),
     )
 }
 

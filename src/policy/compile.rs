@@ -413,7 +413,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         );
     }
     Some(Rule {
-        reference: Arc::new(RuleRef { name: name.value.into(), file: place.file, line: name.place.line }),
+        reference: Arc::new(RuleRef { name: name.value.into(), file: place.file, line: name.place.line, essential }),
         clients,
         hosts,
         ports,

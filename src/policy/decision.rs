@@ -76,6 +76,8 @@ pub struct RuleRef {
     pub name: Box<str>,
     pub file: Arc<str>,
     pub line: u32,
+    /// What it lets out may pass under a breakglass.
+    pub essential: bool,
 }
 
 /// The closed list of reasons a policy gives.

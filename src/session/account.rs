@@ -6,7 +6,7 @@ use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
 use crate::policy::{Decision, Outcome, Policy, Reason, Route, Verdict, VerdictKind, decide};
-use crate::store::JournalFull;
+use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
 use super::gate::Worker;
@@ -119,7 +119,7 @@ impl<'g> Account<'g> {
         policy: &Policy,
         asked: &Asked<'_>,
         decision: &Decision,
-    ) -> Result<(), JournalFull> {
+    ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Open, policy, asked);
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
@@ -128,8 +128,10 @@ impl<'g> Account<'g> {
             describe_route(&mut record, permit.route());
             self.outcome(|outcome| describe_route(outcome, permit.route()));
         }
-        if self.worker.journal.append(&Record::Exchange(record), clock::now()).await.is_err() {
-            self.open_on_reserve(asked, decision).await?;
+        match self.worker.journal.append(&Record::Exchange(record), clock::now()).await {
+            Ok(()) => {}
+            Err(NotAccepted::Disk) => self.open_on_reserve(asked, decision).await?,
+            Err(NotAccepted::Overloaded) => return Err(NotAccepted::Overloaded),
         }
         self.opened = true;
         self.worker.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
@@ -137,12 +139,12 @@ impl<'g> Account<'g> {
     }
 
     /// The journal takes no record: what is essential may pass under a breakglass, on a short record.
-    async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), JournalFull> {
+    async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), NotAccepted> {
         let glass = &self.worker.gate.glass;
-        let (breakglass, now) = glass.now();
+        let (breakglass, now) = glass.holding();
         let permit = match &decision.verdict {
             Verdict::Allow(permit) if permit.passes_on_reserve(breakglass.as_deref(), now) => permit,
-            Verdict::Allow(_) | Verdict::Challenge | Verdict::Deny => return Err(JournalFull),
+            Verdict::Allow(_) | Verdict::Challenge | Verdict::Deny => return Err(NotAccepted::Disk),
         };
         let mut record = Box::new(Exchange::new(Event::Open, self.id));
         describe_route(&mut record, permit.route());
@@ -159,22 +161,37 @@ impl<'g> Account<'g> {
         Ok(())
     }
 
-    /// Records that a CONNECT is answered before it is decided, and for which fact. Under a breakglass it may
-    /// go unrecorded: nothing has left yet, and what does needs its own record.
-    pub(super) async fn wait(&self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
+    /// Records that a CONNECT is answered before it is decided, and for which fact: `reason` names the rule
+    /// that waits for it.
+    pub(super) async fn wait(&self, policy: &Policy, asked: &Asked<'_>, reason: &Reason) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Waiting, policy, asked);
         record.reason = Some("needs_hello".into());
         let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
-        recorded.or_else(|full| self.worker.gate.glass.now().0.map(|_| ()).ok_or(full))
+        self.or_unrecorded(recorded, reason)
     }
 
     /// Opens a tunnel that the gate answers itself until its first request is read and judged.
-    pub(super) async fn open_for_request(&mut self, policy: &Policy, asked: &Asked<'_>) -> Result<(), JournalFull> {
+    pub(super) async fn open_for_request(
+        &mut self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        reason: &Reason,
+    ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Open, policy, asked);
         record.reason = Some("needs_inner_request".into());
-        self.worker.journal.append(&Record::Exchange(record), clock::now()).await?;
-        self.opened = true;
-        Ok(())
+        let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
+        self.opened = recorded.is_ok();
+        self.or_unrecorded(recorded, reason)
+    }
+
+    /// Where an essential rule waits for what is still to come, a breakglass lets the wait go unrecorded:
+    /// nothing has left yet, and what does needs a record of its own.
+    fn or_unrecorded(&self, recorded: Result<(), NotAccepted>, reason: &Reason) -> Result<(), NotAccepted> {
+        let is_essential = reason.rule.as_ref().is_some_and(|rule| rule.essential);
+        match recorded {
+            Err(NotAccepted::Disk) if is_essential && self.worker.gate.glass.holding().0.is_some() => Ok(()),
+            recorded => recorded,
+        }
     }
 
     /// Records an exchange that was allowed and that the gate answers as its last recipient. The record is
@@ -184,7 +201,7 @@ impl<'g> Account<'g> {
         policy: &Policy,
         asked: &Asked<'_>,
         decision: &Decision,
-    ) -> Result<(), JournalFull> {
+    ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Answered, policy, asked);
         record.verdict = Some(VerdictKind::Allow.as_str());
         record.would = decision.would.map(VerdictKind::as_str);
@@ -201,7 +218,7 @@ impl<'g> Account<'g> {
         policy: &Policy,
         asked: &Asked<'_>,
         refused: &Refused<'_>,
-    ) -> Result<(), JournalFull> {
+    ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Refused, policy, asked);
         record.verdict = Some(refused.verdict.as_str());
         if let Some(reason) = refused.reason {
@@ -217,7 +234,7 @@ impl<'g> Account<'g> {
         client: &Client,
         head: Option<&RequestHead>,
         why: &Why,
-    ) -> Result<(), JournalFull> {
+    ) -> Result<(), NotAccepted> {
         let mut record = Box::new(Exchange::new(Event::Refused, self.id));
         record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, client);
@@ -232,13 +249,14 @@ impl<'g> Account<'g> {
         self.record_refusal(record, why).await
     }
 
-    async fn record_refusal(&mut self, mut record: Box<Exchange>, why: &Why) -> Result<(), JournalFull> {
+    async fn record_refusal(&mut self, mut record: Box<Exchange>, why: &Why) -> Result<(), NotAccepted> {
         record.carries = self.outcome.take().and_then(|outcome| outcome.carries);
         record.reason = Some(why.code.into());
         record.detail = why.detail.as_deref().map(Text::from);
         record.status = Some(why.status);
         self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-        self.worker.journal.append(&Record::Exchange(record), clock::now()).await
+        let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
+        recorded.inspect_err(|_| self.worker.journal.lose())
     }
 
     fn outcome(&mut self, change: impl FnOnce(&mut Exchange)) {

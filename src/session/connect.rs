@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use crate::facts::{Client, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
-use crate::policy::{Content, Decision, Need, Outcome, Policy, Verdict};
+use crate::policy::{Content, Decision, Need, Outcome, Policy, Reason, Verdict};
 
 use super::account::{Account, Asked, End, Refused};
 use super::connection::{page, read_head, refuse, send_page};
@@ -32,9 +32,9 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     }
     match account.judge(&policy, &asked) {
         Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
-        Outcome::Needs(Need::Hello, _) => after_hello(worker, io, account, &policy, asked).await,
-        Outcome::Needs(Need::InnerRequest, _) if target.port == 80 => {
-            after_request(worker, io, account, &policy, &asked).await
+        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &policy, asked, &reason).await,
+        Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
+            after_request(worker, io, account, &policy, &asked, &reason).await
         }
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
@@ -124,9 +124,10 @@ async fn after_hello(
     mut account: Account<'_>,
     policy: &Policy,
     asked: Asked<'_>,
+    reason: &Reason,
 ) -> Next {
     let gate = &*worker.gate;
-    if account.wait(policy, &asked).await.is_err() {
+    if account.wait(policy, &asked, reason).await.is_err() {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
@@ -166,8 +167,8 @@ async fn after_hello(
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
-        Outcome::Needs(Need::InnerRequest, _) if asked.target.port == 80 => {
-            return read_request(worker, io, account, policy, &asked).await;
+        Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
+            return read_request(worker, io, account, policy, &asked, &reason).await;
         }
         Outcome::Needs(_, reason) => {
             let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
@@ -220,16 +221,23 @@ async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
 
 /// A tunnel to port 80 may carry a WebSocket handshake and nothing else (what browsers do for
 /// `ws://`): 200 first, then the request in it, which is judged and recorded like a plain one.
-async fn after_request(worker: &Worker, io: &mut Io, account: Account<'_>, policy: &Policy, asked: &Asked<'_>) -> Next {
+async fn after_request(
+    worker: &Worker,
+    io: &mut Io,
+    account: Account<'_>,
+    policy: &Policy,
+    asked: &Asked<'_>,
+    reason: &Reason,
+) -> Next {
     let gate = &*worker.gate;
-    if account.wait(policy, asked).await.is_err() {
+    if account.wait(policy, asked, reason).await.is_err() {
         return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
         let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::new(403, "client_closed"))).await;
         return Next::Gone;
     }
-    read_request(worker, io, account, policy, asked).await
+    read_request(worker, io, account, policy, asked, reason).await
 }
 
 async fn read_request(
@@ -238,9 +246,10 @@ async fn read_request(
     mut account: Account<'_>,
     policy: &Policy,
     asked: &Asked<'_>,
+    reason: &Reason,
 ) -> Next {
     let gate = &*worker.gate;
-    if account.open_for_request(policy, asked).await.is_err() {
+    if account.open_for_request(policy, asked, reason).await.is_err() {
         let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
         return Next::Close;
     }

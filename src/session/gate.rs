@@ -73,6 +73,8 @@ pub struct Limits {
 pub struct Counters {
     /// Client connections now open.
     pub connections: AtomicU64,
+    /// Client connections taken since the start.
+    pub accepted: AtomicU64,
     /// Client connections closed unread because too many were open.
     pub overflows: AtomicU64,
     /// So many of them a gap record has told of.
@@ -171,6 +173,7 @@ impl Worker {
             clients.overflowed.count(client);
             return None;
         }
+        counters.accepted.fetch_add(1, Ordering::Relaxed);
         Some(Admitted { worker: self.clone(), address })
     }
 

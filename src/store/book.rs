@@ -69,6 +69,8 @@ pub(super) struct Book {
     pub(super) in_batch: u64,
     /// Records that no sync has begun for.
     pub(super) unsynced: u64,
+    /// A sync of its own has failed since this was last asked.
+    failed_sync: Option<String>,
     scratch: Vec<u8>,
     line: Vec<u8>,
     /// What stands on each line: who keeps the journal.
@@ -89,6 +91,7 @@ impl Book {
             chain,
             in_batch: 0,
             unsynced: 0,
+            failed_sync: None,
             scratch: Vec::new(),
             line: Vec::new(),
             source,
@@ -228,6 +231,12 @@ impl Book {
         Ok(())
     }
 
+    /// Why a sync of the book's own failed since this was last asked: the kernel says so once, and the next
+    /// one may succeed without what this one lost.
+    pub(super) fn take_failed_sync(&mut self) -> Option<String> {
+        self.failed_sync.take()
+    }
+
     pub(super) fn sync_with_batch_line(&mut self) -> io::Result<()> {
         self.close_batch()?;
         self.sync()
@@ -235,7 +244,7 @@ impl Book {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if let Some(open) = &mut self.open {
-            open.file.sync()?;
+            open.file.sync().inspect_err(|error| self.failed_sync = Some(error.to_string()))?;
             open.synced = Some(Mark { chain: self.chain, in_batch: self.in_batch, bytes: open.bytes });
         }
         self.unsynced = 0;

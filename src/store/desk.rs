@@ -9,7 +9,7 @@ use crate::evidence::Record;
 use crate::facts::Timestamp;
 
 use super::book::BATCH_RECORDS_MAX;
-use super::journal::{Duty, Entry, JournalFull, JournalHandle, QUEUE_RECORDS_MAX};
+use super::journal::{Accepted, Duty, Entry, JournalHandle, NotAccepted, QUEUE_RECORDS_MAX};
 
 /// One worker's way to the journal. What its tasks hand in during one turn of their loop goes over
 /// together, and they are told together: a record costs no switch of threads of its own.
@@ -29,7 +29,7 @@ const NOTES_MAX: usize = 256;
 
 #[derive(Default)]
 struct Tray {
-    records: VecDeque<(Entry, Option<oneshot::Sender<bool>>)>,
+    records: VecDeque<(Entry, Option<Accepted>)>,
     /// So many of them somebody waits for.
     waiting: usize,
 }
@@ -43,17 +43,19 @@ impl Desk {
         self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, record: Vec<u8>, waiting: Option<oneshot::Sender<bool>>) -> Result<(), JournalFull> {
+    fn put(&self, entry: Entry, waiting: Option<Accepted>) -> Result<(), NotAccepted> {
         let mut tray = self.tray();
         if tray.records.len() >= QUEUE_RECORDS_MAX {
             drop(tray);
-            self.journal.lose(1);
-            return Err(JournalFull);
+            self.journal.overload();
+            if entry.duty != Duty::Before {
+                self.journal.lose();
+            }
+            return Err(NotAccepted::Overloaded);
         }
         let urgent = waiting.is_some() && tray.waiting == 0;
         tray.waiting += usize::from(waiting.is_some());
-        let duty = if waiting.is_some() { Duty::Before } else { Duty::After };
-        tray.records.push_back((Entry { members: record, duty }, waiting));
+        tray.records.push_back((entry, waiting));
         let count = tray.records.len();
         drop(tray);
         if count == 1 {
@@ -65,32 +67,48 @@ impl Desk {
         Ok(())
     }
 
-    /// Hands a record in and waits until it is accepted. [`Desk::run`] must be running.
+    /// Hands a record in and waits until it is accepted, some seconds at most. [`Desk::run`] must be
+    /// running.
     ///
     /// # Errors
-    /// [`JournalFull`]: it was not, and nothing may be forwarded.
-    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+    /// It was not, and nothing may be forwarded.
+    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), NotAccepted> {
         let (sender, receiver) = oneshot::channel();
-        self.put(record.encode(now), Some(sender))?;
-        match receiver.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(JournalFull),
-        }
+        self.put(Entry { members: record.encode(now), duty: Duty::Before }, Some(sender))?;
+        // Whoever carries it bounds the wait.
+        receiver.await.unwrap_or(Err(NotAccepted::Disk))
     }
 
     /// Hands in the short record of an exchange that passes under a breakglass, as the journal took none of
     /// it; waits until the reserve has it.
     ///
     /// # Errors
-    /// [`JournalFull`]: there is no reserve, or no room in it, and nothing may be forwarded.
-    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+    /// There is no reserve, or no room in it, and nothing may be forwarded.
+    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), NotAccepted> {
         self.journal.append_to_reserve(record, now).await
     }
 
-    /// Hands in a record that nothing waits for: the end of an exchange. One that is not accepted is
-    /// counted, and a gap record tells of it as soon as one can be written.
+    /// Hands in a record that nothing waits for: what came of an exchange that was let out. One that is not
+    /// accepted is counted, and a gap record tells of it as soon as one can be written.
     pub fn note(&self, record: &Record, now: Timestamp) {
-        let _ = self.put(record.encode(now), None);
+        let duty = match record {
+            Record::Exchange(_) => Duty::After,
+            Record::Segment(_)
+            | Record::Batch(_)
+            | Record::Progress(_)
+            | Record::Gap(_)
+            | Record::Policy(_)
+            | Record::Admin(_)
+            | Record::Own(_)
+            | Record::Health(_)
+            | Record::Clients(_) => Duty::Meanwhile,
+        };
+        let _ = self.put(Entry { members: record.encode(now), duty }, None);
+    }
+
+    /// Counts a request that was refused without a record: a gap record will tell of it.
+    pub fn lose(&self) {
+        self.journal.lose();
     }
 
     /// Carries what is handed in to the journal, for as long as it is polled.
@@ -109,7 +127,7 @@ impl Desk {
             if entries.is_empty() {
                 return;
             }
-            let accepted = self.journal.append_group(entries).await.is_ok();
+            let accepted = self.journal.append_group(entries).await;
             for sender in waiting.into_iter().flatten() {
                 let _ = sender.send(accepted);
             }
@@ -119,7 +137,7 @@ impl Desk {
 
 impl Tray {
     /// The first records, as many as a batch holds, and who waits for them.
-    fn take(&mut self) -> (Vec<Entry>, Vec<Option<oneshot::Sender<bool>>>) {
+    fn take(&mut self) -> (Vec<Entry>, Vec<Option<Accepted>>) {
         let count = self.records.len().min(BATCH_RECORDS_MAX);
         let (records, waiting): (Vec<_>, Vec<_>) = self.records.drain(..count).unzip();
         self.waiting -= waiting.iter().flatten().count();

@@ -27,7 +27,8 @@ pub trait Disk: Send + Sync {
     /// There is none, or it cannot be removed.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Bytes that this user can still write to the file system of `path`.
+    /// Bytes that this user can still write to the file system of `path`; none where it has no inode left
+    /// for another file.
     ///
     /// # Errors
     /// The system does not say.
@@ -80,6 +81,9 @@ impl Disk for SystemDisk {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let found = rustix::fs::statvfs(path)?;
+        if found.f_files > 0 && found.f_favail == 0 {
+            return Ok(0);
+        }
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }

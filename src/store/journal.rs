@@ -5,12 +5,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::evidence::{Gap, Outlook, Record, Usage};
+use crate::evidence::{Capacity, Gap, Outlook, Record, Usage};
 use crate::facts::Timestamp;
 
 use super::book::Book;
@@ -42,11 +43,16 @@ pub struct JournalConfig {
     pub reserve_bytes: u64,
 }
 
-/// A record was not accepted: the queue is full, the disk is full, or the journal has ended. The
-/// exchange must be denied with reason `evidence_unavailable`.
+/// A record was not accepted: the exchange must be denied with reason `evidence_unavailable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the record was not accepted")]
-pub struct JournalFull;
+pub enum NotAccepted {
+    /// More records wait than may: they come faster than the disk takes them.
+    #[error("too many records wait for the disk")]
+    Overloaded,
+    /// The disk is full, fails or does not answer, or the journal has ended.
+    #[error("the disk takes no record")]
+    Disk,
+}
 
 /// What the disk has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,8 +70,12 @@ pub enum Room {
 #[derive(Debug, Clone, Default)]
 pub struct JournalHealth {
     pub records: u64,
-    /// Records that were not accepted.
+    /// What happened and is not on record: ends of exchanges, and requests refused without a record.
     pub lost: u64,
+    /// Times that too many records waited.
+    pub overloads: u64,
+    /// Times that the disk failed to keep what had been written to it.
+    pub sync_failures: u64,
     pub last_error: Option<String>,
     pub room: Room,
     pub reserve: Option<ReserveHealth>,
@@ -91,12 +101,22 @@ pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
 /// Records on their way to the reserve, at most; beyond it they are refused.
 const PASSAGES_MAX: usize = 1024;
 
-/// Whether a record has to be written before something may pass, or tells of what has.
+/// What a record is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
+    /// It has to be written before something may pass.
     Before,
+    /// It tells what came of an exchange that was let out.
     After,
+    /// It tells of something that goes on: the first to be given up.
+    Meanwhile,
 }
+
+/// For so long a record is waited for, and for so long the disk may stand still before nothing more is
+/// asked of it: a disk that hangs is a disk that takes nothing.
+pub(super) const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
+/// Records of the gate itself that wait to be told, at most; beyond it the oldest is dropped.
+pub(super) const TELLS_MAX: usize = 16;
 
 pub(super) struct Entry {
     pub(super) members: Vec<u8>,
@@ -107,24 +127,43 @@ pub(super) struct Entry {
 pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
     /// Whether all were.
-    pub(super) accepted: oneshot::Sender<bool>,
+    pub(super) accepted: Accepted,
 }
+
+pub(super) type Accepted = oneshot::Sender<Result<(), NotAccepted>>;
 
 /// The short record of an exchange that passes under a breakglass.
 pub(super) struct Passage {
     pub(super) members: Vec<u8>,
-    pub(super) accepted: oneshot::Sender<bool>,
+    pub(super) weight: Weight,
+    pub(super) accepted: Accepted,
+}
+
+/// For whom there is still room in a reserve that is nearly full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    Exchange,
+    /// What the gate itself has to say, such as that a breakglass ended.
+    Own,
 }
 
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) groups: VecDeque<Group>,
     pub(super) passages: VecDeque<Passage>,
+    /// What the gate itself has to say, kept until it is written.
+    pub(super) tells: VecDeque<Vec<u8>>,
     /// Records in `groups`.
     pub(super) waiting: usize,
+    /// Groups and passages that are not answered yet.
+    pub(super) outstanding: usize,
+    /// When something was answered last, or first had to be.
+    pub(super) progress: Option<Instant>,
     pub(super) ended: bool,
     pub(super) health: JournalHealth,
     pub(super) usage: Usage,
+    /// What was last said of the space that is left.
+    pub(super) capacity: Capacity,
     /// When the segment that `usage` counts last was begun.
     pub(super) segment: Option<Timestamp>,
 }
@@ -179,7 +218,7 @@ impl Journal {
         let mut writer = Writer::new(shared.clone(), terms, config.data_dir, lock, book)
             .map_err(|source| OpenError::Io { path: "the journal's thread".into(), source })?;
         for gap in gaps(&found) {
-            writer.tell(Record::Gap(gap));
+            writer.tell(&Record::Gap(gap));
         }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -220,6 +259,26 @@ impl Drop for Journal {
 }
 
 impl Inbox {
+    /// Something has been handed in that waits for an answer.
+    fn expect(&mut self) {
+        if self.outstanding == 0 {
+            self.progress = Some(Instant::now());
+        }
+        self.outstanding += 1;
+    }
+
+    /// So many groups and passages have been answered.
+    pub(super) fn answered(&mut self, count: usize) {
+        self.outstanding = self.outstanding.saturating_sub(count);
+        self.progress = Some(Instant::now());
+    }
+
+    /// For how long nothing was answered, where that is too long.
+    fn stuck(&self) -> Option<Duration> {
+        let since = self.progress.filter(|_| self.outstanding > 0)?;
+        Some(since.elapsed()).filter(|stood| *stood >= ACCEPT_LIMIT)
+    }
+
     /// The first groups, as many as hold no more records than this together; at least one.
     pub(super) fn take(&mut self, records_max: usize) -> Vec<Group> {
         let (mut count, mut records) = (0, 0);
@@ -240,17 +299,17 @@ impl JournalHandle {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a record in and waits until it is accepted.
+    /// Hands a record in and waits until it is accepted, some seconds at most.
     ///
     /// # Errors
-    /// [`JournalFull`]: it was not, and nothing may be forwarded.
-    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+    /// It was not, and nothing may be forwarded.
+    pub async fn append(&self, record: &Record, now: Timestamp) -> Result<(), NotAccepted> {
         self.append_group(vec![Entry { members: record.encode(now), duty: Duty::Before }]).await
     }
 
     /// The same for several, encoded already and no more than a batch holds: all are accepted, or at most
     /// those that tell of what has passed.
-    pub(super) async fn append_group(&self, entries: Vec<Entry>) -> Result<(), JournalFull> {
+    pub(super) async fn append_group(&self, entries: Vec<Entry>) -> Result<(), NotAccepted> {
         let (accepted, receiver) = oneshot::channel();
         self.submit(Group { entries, accepted })?;
         is_accepted(receiver).await
@@ -259,33 +318,69 @@ impl JournalHandle {
     /// Hands the short record of a passage in and waits until the reserve has it, synced to the disk.
     ///
     /// # Errors
-    /// [`JournalFull`]: there is no reserve, or no room in it, and nothing may be forwarded.
-    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), JournalFull> {
+    /// There is no reserve, or no room in it, and nothing may be forwarded.
+    pub async fn append_to_reserve(&self, record: &Record, now: Timestamp) -> Result<(), NotAccepted> {
+        self.to_reserve(record, now, Weight::Exchange).await
+    }
+
+    /// The same for what the gate itself has to say, for which some room is kept.
+    ///
+    /// # Errors
+    /// There is no reserve, or no room in it.
+    pub async fn tell_reserve(&self, record: &Record, now: Timestamp) -> Result<(), NotAccepted> {
+        self.to_reserve(record, now, Weight::Own).await
+    }
+
+    async fn to_reserve(&self, record: &Record, now: Timestamp, weight: Weight) -> Result<(), NotAccepted> {
         let (accepted, receiver) = oneshot::channel();
-        self.submit_passage(Passage { members: record.encode(now), accepted })?;
+        self.submit_passage(Passage { members: record.encode(now), weight, accepted })?;
         is_accepted(receiver).await
     }
 
-    fn submit_passage(&self, passage: Passage) -> Result<(), JournalFull> {
+    fn submit_passage(&self, passage: Passage) -> Result<(), NotAccepted> {
         let mut inbox = self.inbox();
-        if inbox.ended || inbox.passages.len() >= PASSAGES_MAX {
-            return Err(JournalFull);
+        if inbox.ended || inbox.stuck().is_some() {
+            return Err(NotAccepted::Disk);
+        }
+        if inbox.passages.len() >= PASSAGES_MAX {
+            return Err(NotAccepted::Overloaded);
         }
         inbox.passages.push_back(passage);
+        inbox.expect();
         drop(inbox);
         self.shared.arrived.notify_one();
         Ok(())
     }
 
-    fn submit(&self, group: Group) -> Result<(), JournalFull> {
+    /// Has a record of the gate itself written as soon as it can be; nothing waits for it.
+    pub fn tell(&self, record: &Record, now: Timestamp) {
+        let mut inbox = self.inbox();
+        if inbox.tells.len() >= TELLS_MAX {
+            inbox.tells.pop_front();
+        }
+        inbox.tells.push_back(record.encode(now));
+        drop(inbox);
+        self.shared.arrived.notify_one();
+    }
+
+    fn submit(&self, group: Group) -> Result<(), NotAccepted> {
         let mut inbox = self.inbox();
         let count = group.entries.len();
-        if inbox.ended || inbox.waiting + count > 2 * QUEUE_RECORDS_MAX {
-            inbox.health.lost += count as u64;
-            return Err(JournalFull);
+        let refusal = if inbox.ended || inbox.stuck().is_some() {
+            Some(NotAccepted::Disk)
+        } else if inbox.waiting + count > 2 * QUEUE_RECORDS_MAX {
+            inbox.health.overloads += 1;
+            Some(NotAccepted::Overloaded)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            inbox.health.lost += group.entries.iter().filter(|entry| entry.duty != Duty::Before).count() as u64;
+            return Err(refusal);
         }
         inbox.waiting += count;
         inbox.groups.push_back(group);
+        inbox.expect();
         let first = inbox.groups.len() == 1;
         drop(inbox);
         if first {
@@ -294,30 +389,47 @@ impl JournalHandle {
         Ok(())
     }
 
-    /// Counts records that found no room before they came here.
-    pub(super) fn lose(&self, records: u64) {
-        self.inbox().health.lost += records;
+    /// Counts something that happened and that no record tells of: a gap record will.
+    pub(super) fn lose(&self) {
+        self.inbox().health.lost += 1;
+    }
+
+    /// Counts that too many records waited on a desk.
+    pub(super) fn overload(&self) {
+        self.inbox().health.overloads += 1;
     }
 
     /// How the journal is doing.
     pub fn health(&self) -> JournalHealth {
-        self.inbox().health.clone()
+        let inbox = self.inbox();
+        let mut health = inbox.health.clone();
+        if let Some(stood) = inbox.stuck() {
+            health.last_error = Some(format!("the disk has not answered for {} s", stood.as_secs()));
+        }
+        health
     }
 
-    /// How long the disk lasts at the pace of the last days.
+    /// How long the disk lasts at the pace of the last days, and what that calls for: where it is full,
+    /// nothing is said of days.
     ///
     /// # Errors
     /// The system does not say how much is free.
-    pub fn outlook(&self, now: Timestamp) -> io::Result<Outlook> {
+    pub fn outlook(&self, now: Timestamp) -> io::Result<(Outlook, Capacity)> {
         let free_bytes = self.disk.free_bytes(&self.data_dir)?;
-        Ok(Outlook { free_bytes, bytes_per_day: self.inbox().usage.bytes_per_day(now) })
+        let mut inbox = self.inbox();
+        let bytes_per_day = inbox.usage.bytes_per_day(now).filter(|_| inbox.health.room == Room::Ample);
+        let outlook = Outlook { free_bytes, bytes_per_day };
+        if inbox.health.room == Room::Ample {
+            inbox.capacity = outlook.capacity(inbox.capacity);
+        }
+        Ok((outlook, inbox.capacity))
     }
 }
 
-async fn is_accepted(receiver: oneshot::Receiver<bool>) -> Result<(), JournalFull> {
-    match receiver.await {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(JournalFull),
+async fn is_accepted(receiver: oneshot::Receiver<Result<(), NotAccepted>>) -> Result<(), NotAccepted> {
+    match tokio::time::timeout(ACCEPT_LIMIT, receiver).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(NotAccepted::Disk),
     }
 }
 

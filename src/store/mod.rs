@@ -18,5 +18,5 @@ mod writer;
 
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
-pub use journal::{Durability, Journal, JournalConfig, JournalFull, JournalHandle, JournalHealth, ReserveHealth, Room};
+pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
 pub use segment::{Damaged, Found, OpenError, VerifyReport, verify};

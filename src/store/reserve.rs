@@ -9,6 +9,8 @@ use rustix::io::Errno;
 use crate::evidence::{Chain, Record, Segment, Verifier, line_members};
 use crate::facts::Timestamp;
 
+use super::journal::Weight;
+
 /// Space of the disk that is held for the time when it is full.
 ///
 /// One file. Its first half is room for the short records of exchanges that pass under a breakglass: it
@@ -29,26 +31,30 @@ pub(super) struct Reserve {
     ballast: bool,
 }
 
+/// Room that is kept for what the gate itself has to say.
+const OWN_BYTES: u64 = 4096;
+
 /// Below the data directory.
 pub(super) const FILE_NAME: &str = "reserve";
 
 impl Reserve {
-    /// Opens the reserve of a data directory or makes it, `whole` bytes long. Records that a crash left in
-    /// it are kept.
+    /// Opens the reserve of a data directory or makes it, with its first half; [`Reserve::refill`] makes it
+    /// `whole` bytes long. Records that a crash left in it are kept.
     ///
     /// # Errors
     /// The disk has no room for the first half, or the file cannot be used.
     pub(super) fn open(data_dir: &Path, whole: u64) -> io::Result<Self> {
         let path = data_dir.join(FILE_NAME);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        // Its entry must survive what its records do.
+        File::open(data_dir)?.sync_all()?;
         let (used, passages, chain) = read(&file)?;
         let room = (whole / 2).max(used);
         let whole = whole.max(room);
-        let mut reserve = Self { file, room, whole, used, passages, chain, ballast: false };
+        let reserve = Self { file, room, whole, used, passages, chain, ballast: false };
         // A torn end would stand behind the next record.
         reserve.wipe(used)?;
         allocate(&reserve.file, 0, room)?;
-        let _ = reserve.refill();
         Ok(reserve)
     }
 
@@ -81,7 +87,13 @@ impl Reserve {
     ///
     /// # Errors
     /// [`io::ErrorKind::StorageFull`]: there is no room for them; or the device's own.
-    pub(super) fn write(&mut self, records: &[Vec<u8>], journal: Chain, now: Timestamp) -> io::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        records: &[Vec<u8>],
+        weight: Weight,
+        journal: Chain,
+        now: Timestamp,
+    ) -> io::Result<()> {
         let mut chain = self.chain;
         let mut lines = Vec::new();
         if self.used == 0 {
@@ -92,7 +104,11 @@ impl Reserve {
             chain.append(members, &mut lines);
         }
         let end = self.used + lines.len() as u64;
-        if end > self.room {
+        let kept = match weight {
+            Weight::Exchange => OWN_BYTES.min(self.room / 4),
+            Weight::Own => 0,
+        };
+        if end > self.room - kept {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.write_all_at(&lines, self.used)?;
@@ -189,7 +205,7 @@ fn read(file: &File) -> io::Result<(u64, u64, Chain)> {
 }
 
 /// Read of a reserve at most; no setting makes its first half longer.
-const HELD_BYTES_MAX: u64 = 512 << 20;
+const HELD_BYTES_MAX: u64 = 128 << 20;
 
 /// Sees that the file system has these bytes for us: what is written there later needs no room.
 fn allocate(file: &File, begin: u64, bytes: u64) -> io::Result<()> {
@@ -233,26 +249,26 @@ mod tests {
     fn records_come_out_as_they_went_in_also_after_a_crash() {
         let directory = tempfile::tempdir().unwrap();
         let mut reserve = Reserve::open(directory.path(), WHOLE).unwrap();
-        reserve.write(&[record(1), record(2)], Chain::start(), NOW).unwrap();
-        reserve.write(&[record(3)], Chain::start(), NOW).unwrap();
+        reserve.write(&[record(1), record(2)], Weight::Exchange, Chain::start(), NOW).unwrap();
+        reserve.write(&[record(3)], Weight::Exchange, Chain::start(), NOW).unwrap();
         drop(reserve);
         let mut again = Reserve::open(directory.path(), WHOLE).unwrap();
         assert_eq!(again.passages(), 3);
         assert_eq!(again.records().unwrap(), [record(1), record(2), record(3)]);
-        again.write(&[record(4)], Chain::start(), NOW).unwrap();
+        again.write(&[record(4)], Weight::Exchange, Chain::start(), NOW).unwrap();
         assert_eq!(again.records().unwrap().len(), 4);
         again.clear().unwrap();
         assert_eq!((again.used(), again.records().unwrap().len()), (0, 0));
         drop(again);
         let bytes = std::fs::read(path(&directory)).unwrap();
-        assert!(bytes.len() as u64 == WHOLE && bytes.iter().all(|byte| *byte == 0));
+        assert!(bytes.len() as u64 == WHOLE / 2 && bytes.iter().all(|byte| *byte == 0));
     }
 
     #[test]
     fn a_torn_record_is_dropped_and_the_next_stands_in_its_place() {
         let directory = tempfile::tempdir().unwrap();
         let mut reserve = Reserve::open(directory.path(), WHOLE).unwrap();
-        reserve.write(&[record(1), record(2)], Chain::start(), NOW).unwrap();
+        reserve.write(&[record(1), record(2)], Weight::Exchange, Chain::start(), NOW).unwrap();
         let used = reserve.used();
         drop(reserve);
         // The last byte of the last line never reached the disk.
@@ -260,7 +276,7 @@ mod tests {
         file.write_all_at(&[0], used - 1).unwrap();
         let mut again = Reserve::open(directory.path(), WHOLE).unwrap();
         assert_eq!(again.records().unwrap(), [record(1)]);
-        again.write(&[record(3)], Chain::start(), NOW).unwrap();
+        again.write(&[record(3)], Weight::Exchange, Chain::start(), NOW).unwrap();
         drop(again);
         assert_eq!(Reserve::open(directory.path(), WHOLE).unwrap().records().unwrap(), [record(1), record(3)]);
     }
@@ -270,19 +286,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut reserve = Reserve::open(directory.path(), WHOLE).unwrap();
         let mut written = 0;
-        while reserve.write(&[record(written)], Chain::start(), NOW).is_ok() {
+        while reserve.write(&[record(written)], Weight::Exchange, Chain::start(), NOW).is_ok() {
             written += 1;
         }
         assert_eq!(reserve.records().unwrap().len(), written);
-        assert!(reserve.used() <= WHOLE / 2 && reserve.used() > WHOLE / 2 - 200);
-        let error = reserve.write(&[record(0)], Chain::start(), NOW).unwrap_err();
+        let kept = WHOLE / 8;
+        assert!(reserve.used() <= WHOLE / 2 - kept && reserve.used() > WHOLE / 2 - kept - 200);
+        let error = reserve.write(&[record(0)], Weight::Exchange, Chain::start(), NOW).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        reserve.write(&[record(0)], Weight::Own, Chain::start(), NOW).unwrap();
+        assert_eq!(reserve.records().unwrap().len(), written + 1, "there is room for the gate's own");
     }
 
     #[test]
     fn the_ballast_is_given_up_once_and_taken_back() {
         let directory = tempfile::tempdir().unwrap();
         let mut reserve = Reserve::open(directory.path(), WHOLE).unwrap();
+        reserve.refill().unwrap();
         let length = || std::fs::metadata(path(&directory)).unwrap().len();
         assert_eq!((length(), reserve.missing()), (WHOLE, 0));
         assert!(reserve.release());
@@ -297,7 +317,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut reserve = Reserve::open(directory.path(), WHOLE).unwrap();
         let records: Vec<_> = (0..20).map(record).collect();
-        reserve.write(&records, Chain::start(), NOW).unwrap();
+        reserve.write(&records, Weight::Exchange, Chain::start(), NOW).unwrap();
         drop(reserve);
         assert_eq!(Reserve::open(directory.path(), 64).unwrap().records().unwrap(), records);
     }

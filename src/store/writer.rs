@@ -9,7 +9,9 @@ use crate::clock;
 use crate::evidence::{Admin, Gap, Health, Record};
 
 use super::book::{BATCH_RECORDS_MAX, Book};
-use super::journal::{Durability, Duty, Group, JournalHealth, Passage, ReserveHealth, Room, Shared};
+use super::journal::{
+    Durability, Duty, Group, Inbox, JournalHealth, NotAccepted, Passage, ReserveHealth, Room, Shared, TELLS_MAX, Weight,
+};
 use super::reserve::Reserve;
 use super::syncer::Syncer;
 
@@ -19,13 +21,12 @@ const BATCH_DELAY: Duration = Duration::from_millis(20);
 const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX as u64;
 /// What one turn writes at most: records of the inbox, and the gate's own: some gaps, the opening of a
 /// segment, and the batches that were full before, within and behind.
-const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8 + UNTOLD_MAX as u64;
-/// How often a full disk is looked at.
+const TURN_RECORDS_MAX: u64 = BATCH_RECORDS_MAX as u64 + 8 + TELLS_MAX as u64;
+/// How often a full disk is looked at; doubled up to the second while it seems to have room and has none.
 const PROBE: Duration = Duration::from_secs(1);
+const PROBE_MAX: Duration = Duration::from_secs(30);
 /// So much must be free beyond the ballast before a disk that was full counts as having room.
 const ROOM_BYTES_MIN: u64 = 1 << 20;
-/// Records of the journal's own that wait to be written; beyond it the oldest is dropped.
-const UNTOLD_MAX: usize = 16;
 
 /// The one that writes: a thread of its own, which alone knows the chain.
 pub(super) struct Writer {
@@ -39,15 +40,18 @@ pub(super) struct Writer {
     /// How long the reserve is to be; 0 for none.
     reserve_bytes: u64,
     reserve: Option<Reserve>,
+    /// So many of its records stand in the journal already, though it could not be cleared yet.
+    absorbed: usize,
     room: Room,
     probed: Instant,
+    probe_pause: Duration,
     /// Records that the sync under way is for, while there is one.
     in_sync: u64,
     first_unsynced: Option<Instant>,
     /// So many lost records a gap record has told of.
     lost_told: u64,
-    /// What the journal itself has to say, as soon as it can be written.
-    untold: VecDeque<Record>,
+    /// What the gate itself has to say, as soon as it can be written; encoded.
+    untold: VecDeque<Vec<u8>>,
 }
 
 /// What there is to do.
@@ -55,6 +59,7 @@ pub(super) struct Writer {
 struct Turn {
     groups: Vec<Group>,
     passages: Vec<Passage>,
+    tells: VecDeque<Vec<u8>>,
     ended: bool,
 }
 
@@ -82,8 +87,10 @@ impl Writer {
             syncer,
             reserve_bytes,
             reserve: None,
+            absorbed: 0,
             room: Room::Ample,
             probed: Instant::now(),
+            probe_pause: PROBE,
             in_sync: 0,
             first_unsynced: None,
             lost_told: 0,
@@ -104,6 +111,8 @@ impl Writer {
             if turn.ended {
                 return self.close();
             }
+            turn.tells.into_iter().for_each(|members| self.keep_untold(members));
+            self.tell_losses();
             self.probe();
             if !turn.groups.is_empty() {
                 self.write_groups(turn.groups);
@@ -129,6 +138,7 @@ impl Writer {
         let synced = self.tell_failed_sync();
         self.tell_losses();
         self.absorb();
+        self.leave_losses();
         let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
         let closed = self.write_own(&closing).and_then(|()| self.book.sync());
         if let Err(error) = &closed {
@@ -137,11 +147,13 @@ impl Writer {
         closed.and(synced)
     }
 
-    /// Tells the journal that a sync has failed, if one has.
+    /// Tells the journal that a sync has failed, if one has: of the thread's, or of the book's own.
     fn tell_failed_sync(&mut self) -> io::Result<()> {
-        let Some(error) = self.syncer.take_failure() else { return Ok(()) };
+        let failed = self.book.take_failed_sync().map(io::Error::other);
+        let Some(error) = self.syncer.take_failure().or(failed) else { return Ok(()) };
         self.fail(&error);
-        self.tell(Record::Gap(Gap { cause: "sync_failed", detail: error.to_string().as_str().into(), bytes: None }));
+        self.health(|health| health.sync_failures += 1);
+        self.tell(&Record::Gap(Gap { cause: "sync_failed", detail: error.to_string().as_str().into(), bytes: None }));
         Err(error)
     }
 
@@ -151,13 +163,14 @@ impl Writer {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let passages: Vec<_> = inbox.passages.drain(..).collect();
-            if inbox.groups.is_empty() && passages.is_empty() && inbox.ended {
-                return Turn { ended: true, ..Turn::default() };
-            }
+            let tells = std::mem::take(&mut inbox.tells);
             let writes = !inbox.groups.is_empty() && !self.stalled();
-            if writes || !passages.is_empty() {
+            if writes || !passages.is_empty() || !tells.is_empty() {
                 let groups = if writes { inbox.take(BATCH_RECORDS_MAX) } else { Vec::new() };
-                return Turn { groups, passages, ended: false };
+                return Turn { groups, passages, tells, ended: false };
+            }
+            if inbox.groups.is_empty() && inbox.ended {
+                return Turn { ended: true, ..Turn::default() };
             }
             let arrived = &self.shared.arrived;
             inbox = match self.patience() {
@@ -177,7 +190,7 @@ impl Writer {
             }
             Some(_) | None => None,
         };
-        let probe = self.probes().then(|| PROBE.saturating_sub(self.probed.elapsed()));
+        let probe = self.probes().then(|| self.probe_pause.saturating_sub(self.probed.elapsed()));
         match (sync, probe) {
             (Some(sync), Some(probe)) => Some(sync.min(probe)),
             (sync, probe) => sync.or(probe),
@@ -193,32 +206,37 @@ impl Writer {
     /// tells of exchanges that were let out before.
     fn write_groups(&mut self, groups: Vec<Group>) {
         let entries = || groups.iter().flat_map(|group| &group.entries);
-        let mut written = 0;
-        let mut all = false;
+        let last = || entries().filter(|entry| entry.duty == Duty::After);
+        let mut written = Room::None;
         if self.room == Room::Ample {
-            self.tell_losses();
             match self.try_write(entries().map(|entry| entry.members.as_slice())) {
-                Ok(()) => (written, all) = (entries().count(), true),
+                Ok(()) => written = Room::Ample,
                 Err(error) => self.out_of_room(&error),
             }
         }
         if self.room == Room::LastRecords {
-            let notes = || entries().filter(|entry| entry.duty == Duty::After).map(|entry| entry.members.as_slice());
-            match self.try_write(notes()) {
-                Ok(()) => written = notes().count(),
+            match self.try_write(last().map(|entry| entry.members.as_slice())) {
+                Ok(()) => written = Room::LastRecords,
                 Err(error) => self.out_of_room(&error),
             }
         }
-        let lost = entries().count() - written;
-        self.health(|health| {
-            health.records += written as u64;
-            health.lost += lost as u64;
+        let (all, notes) = (entries().count(), entries().filter(|entry| entry.duty != Duty::Before).count());
+        let (taken, lost) = match written {
+            Room::Ample => (all, 0),
+            Room::LastRecords => (last().count(), notes - last().count()),
+            Room::None => (0, notes),
+        };
+        self.inbox(|inbox| {
+            inbox.health.records += taken as u64;
+            inbox.health.lost += lost as u64;
+            inbox.answered(groups.len());
         });
-        if all {
+        if written == Room::Ample {
             self.wrote();
         }
+        let answer = if written == Room::Ample { Ok(()) } else { Err(NotAccepted::Disk) };
         for group in groups {
-            let _ = group.accepted.send(all);
+            let _ = group.accepted.send(answer);
         }
     }
 
@@ -253,33 +271,52 @@ impl Writer {
     }
 
     /// Has something written as soon as it can be.
-    pub(super) fn tell(&mut self, record: Record) {
-        if self.untold.len() >= UNTOLD_MAX {
-            self.untold.pop_front();
-        }
-        self.untold.push_back(record);
-        if self.room == Room::Ample {
-            self.tell_losses();
-        }
+    pub(super) fn tell(&mut self, record: &Record) {
+        self.keep_untold(record.encode(clock::now()));
+        self.tell_losses();
     }
 
-    /// Writes what waits to be told, and how many records the journal did not get.
+    fn keep_untold(&mut self, members: Vec<u8>) {
+        if self.untold.len() >= TELLS_MAX {
+            self.untold.pop_front();
+        }
+        self.untold.push_back(members);
+    }
+
+    /// Writes what waits to be told, and how much there is no record of.
     fn tell_losses(&mut self) {
-        while let Some(record) = self.untold.pop_front() {
-            if self.write_own(&record).is_err() {
-                self.untold.push_front(record);
+        if self.room != Room::Ample {
+            return;
+        }
+        while let Some(members) = self.untold.pop_front() {
+            if self.try_write(std::iter::once(members.as_slice())).is_err() {
+                self.untold.push_front(members);
                 return;
             }
         }
-        let mut lost = 0;
-        self.health(|health| lost = health.lost);
-        let untold = lost - self.lost_told;
-        if untold > 0 {
-            let detail = format!("{untold} records were not accepted");
-            let gap = Record::Gap(Gap { cause: "records_lost", detail: detail.as_str().into(), bytes: None });
-            if self.write_own(&gap).is_ok() {
-                self.lost_told = lost;
-            }
+        if let Some((gap, lost)) = self.losses()
+            && self.write_own(&gap).is_ok()
+        {
+            self.lost_told = lost;
+        }
+    }
+
+    /// The record of what was lost since one told of it, and the count that it brings that to.
+    fn losses(&self) -> Option<(Record, u64)> {
+        let lost = self.inbox(|inbox| inbox.health.lost);
+        let untold = lost.saturating_sub(self.lost_told);
+        let detail = format!("{untold} ends of exchanges, or requests refused meanwhile, have no record");
+        let gap = Record::Gap(Gap { cause: "records_lost", detail: detail.as_str().into(), bytes: None });
+        (untold > 0).then_some((gap, lost))
+    }
+
+    /// At the end of a gate whose disk is full: leaves in the reserve what could not be told.
+    fn leave_losses(&mut self) {
+        let losses = self.losses().map(|(gap, _)| gap.encode(clock::now()));
+        let left: Vec<_> = self.untold.drain(..).chain(losses).collect();
+        let chain = self.book.chain;
+        if let Some(reserve) = self.reserve.as_mut().filter(|_| !left.is_empty()) {
+            let _ = reserve.write(&left, Weight::Own, chain, clock::now());
         }
     }
 
@@ -308,8 +345,12 @@ impl Writer {
         }
     }
 
+    fn inbox<T>(&self, change: impl FnOnce(&mut Inbox) -> T) -> T {
+        change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn health(&self, change: impl FnOnce(&mut JournalHealth)) {
-        change(&mut self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).health);
+        self.inbox(|inbox| change(&mut inbox.health));
     }
 
     fn fail(&self, error: &io::Error) {
@@ -318,24 +359,31 @@ impl Writer {
 
     fn note_growth(&self) {
         let Some(open) = &self.book.open else { return };
-        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if inbox.segment != Some(open.begun) {
-            inbox.segment = Some(open.begun);
-            inbox.usage.begin(open.begun, open.bytes);
-        }
-        inbox.usage.grown_to(open.bytes);
+        self.inbox(|inbox| {
+            if inbox.segment != Some(open.begun) {
+                inbox.segment = Some(open.begun);
+                inbox.usage.begin(open.begun, open.bytes);
+            }
+            inbox.usage.grown_to(open.bytes);
+        });
     }
 }
 
 /// A full disk, and the reserve that is held for it.
 impl Writer {
+    /// Opens the reserve, and makes it whole.
     fn open_reserve(&mut self) {
-        if self.reserve_bytes > 0 && self.reserve.is_none() {
-            match Reserve::open(&self.data_dir, self.reserve_bytes) {
-                Ok(reserve) => self.reserve = Some(reserve),
-                Err(error) => self.health(|health| health.reserve_error = Some(error.to_string())),
-            }
-        }
+        let opened = match &mut self.reserve {
+            Some(reserve) => reserve.refill(),
+            None if self.reserve_bytes == 0 => Ok(()),
+            None => Reserve::open(&self.data_dir, self.reserve_bytes).and_then(|mut reserve| {
+                let filled = reserve.refill();
+                self.reserve = Some(reserve);
+                filled
+            }),
+        };
+        let error = opened.err().map(|error| error.to_string());
+        self.health(|health| health.reserve_error = error);
         self.tell_health();
     }
 
@@ -365,46 +413,63 @@ impl Writer {
             }
     }
 
-    /// Looks whether a full disk has room again; the reserve is made whole before anything else.
+    /// Looks whether a full disk has room again. The reserve is made whole before anything else, and there
+    /// is room only once a record was written and synced.
     fn probe(&mut self) {
-        if !self.probes() || self.probed.elapsed() < PROBE {
+        if !self.probes() || self.probed.elapsed() < self.probe_pause {
             return;
         }
         self.probed = Instant::now();
         let missing = self.reserve.as_ref().map_or(self.reserve_bytes, Reserve::missing);
         let Ok(free) = self.book.disk.free_bytes(&self.data_dir) else { return };
         if free < missing + ROOM_BYTES_MIN {
+            self.probe_pause = PROBE;
             return;
-        }
-        if let Some(reserve) = &mut self.reserve {
-            let _ = reserve.refill();
         }
         self.open_reserve();
-        if self.room == Room::Ample {
+        let whole = self.reserve.as_ref().map_or(self.reserve_bytes, Reserve::missing) == 0;
+        if self.room == Room::Ample || !whole {
             return;
         }
+        let detail = "the disk has room again, and records are taken";
+        let ample = Record::Health(Health { subject: "disk", level: "ample", detail: detail.into() });
+        if self.write_own(&ample).and_then(|()| self.book.sync()).is_err() {
+            // It has bytes, and something else is missing: inodes, or what a quota allows.
+            if self.room == Room::LastRecords {
+                self.reserve.as_mut().map(Reserve::release);
+            }
+            self.probe_pause = PROBE_MAX.min(self.probe_pause * 2);
+            self.tell_health();
+            return;
+        }
+        self.probe_pause = PROBE;
         self.room = Room::Ample;
         self.tell_health();
         self.tell_losses();
-        let detail = "the disk has room again, and records are taken";
-        if self.write_own(&Record::Health(Health { subject: "disk", level: "ample", detail: detail.into() })).is_ok() {
-            self.wrote();
-        }
+        self.wrote();
     }
 
-    /// Writes the short records of exchanges that pass under a breakglass to the reserve.
+    /// Writes the short records of exchanges that pass under a breakglass to the reserve, and what the gate
+    /// itself has to say.
     fn write_passages(&mut self, passages: Vec<Passage>) {
-        let (records, waiting): (Vec<_>, Vec<_>) =
-            passages.into_iter().map(|passage| (passage.members, passage.accepted)).unzip();
-        let chain = self.book.chain;
-        let written = match &mut self.reserve {
-            Some(reserve) => reserve.write(&records, chain, clock::now()).is_ok(),
-            None => false,
-        };
-        if written {
-            self.tell_health();
+        let count = passages.len();
+        let (own, exchanges): (Vec<_>, Vec<_>) =
+            passages.into_iter().partition(|passage| passage.weight == Weight::Own);
+        let mut answers = Vec::with_capacity(count);
+        for (weight, passages) in [(Weight::Exchange, exchanges), (Weight::Own, own)] {
+            let (records, waiting): (Vec<_>, Vec<_>) =
+                passages.into_iter().map(|passage| (passage.members, passage.accepted)).unzip();
+            let chain = self.book.chain;
+            let written = match &mut self.reserve {
+                Some(_) if records.is_empty() => continue,
+                Some(reserve) => reserve.write(&records, weight, chain, clock::now()).map_err(|_| NotAccepted::Disk),
+                None => Err(NotAccepted::Disk),
+            };
+            answers.extend(waiting.into_iter().map(|accepted| (accepted, written)));
         }
-        for accepted in waiting {
+        self.inbox(|inbox| inbox.answered(count));
+        self.tell_health();
+        for (accepted, written) in answers {
             let _ = accepted.send(written);
         }
     }
@@ -414,24 +479,32 @@ impl Writer {
     fn absorb(&mut self) {
         let Some(reserve) = self.reserve.as_ref().filter(|reserve| reserve.passages() > 0) else { return };
         let Ok(records) = reserve.records() else { return };
-        let passages = records.len();
         let detail = format!(
-            "no full record could be written while a breakglass held: {passages} short ones of the reserve follow, \
-             and what came of their exchanges may be missing"
+            "no full record could be written for a time: {} short ones of the reserve follow, and what came of their \
+             exchanges may be missing",
+            records.len()
         );
-        let gap = Record::Gap(Gap { cause: "breakglass", detail: detail.as_str().into(), bytes: None });
+        let gap = Record::Gap(Gap { cause: "reserve", detail: detail.as_str().into(), bytes: None });
         let gap = gap.encode(clock::now());
-        let taken = self.try_write(std::iter::once(&gap).chain(&records).map(Vec::as_slice));
-        if let Err(error) = taken.and_then(|()| self.book.sync()) {
-            self.out_of_room(&error);
+        for batch in records.get(self.absorbed..).unwrap_or_default().chunks(BATCH_RECORDS_MAX) {
+            let first = (self.absorbed == 0).then_some(&gap);
+            if let Err(error) = self.try_write(first.into_iter().chain(batch).map(Vec::as_slice)) {
+                self.out_of_room(&error);
+                return;
+            }
+            self.absorbed += batch.len();
+            self.health(|health| health.records += batch.len() as u64);
+        }
+        // What is not synced yet must not be forgotten; what was taken is not taken again.
+        if self.book.sync().is_err() {
             return;
         }
-        self.health(|health| health.records += passages as u64);
         if let Some(Err(error)) = self.reserve.as_mut().map(Reserve::clear) {
             // What cannot be cleared would be taken again and again.
             (self.reserve, self.reserve_bytes) = (None, 0);
             self.health(|health| health.reserve_error = Some(error.to_string()));
         }
+        self.absorbed = 0;
         self.tell_health();
     }
 
@@ -446,9 +519,6 @@ impl Writer {
         });
         self.health(|health| {
             health.room = room;
-            if reserve.is_some() {
-                health.reserve_error = None;
-            }
             health.reserve = reserve;
         });
     }

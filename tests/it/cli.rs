@@ -158,12 +158,13 @@ fn check_shows_a_good_policy_as_a_table_and_as_json() {
     let directory = directory(&[("good.toml", GOOD)]);
     let answer = sekisho(directory.path(), &["check", "good.toml"]);
     let expected = "\
-policy    good.toml
-version   VERSION
-mode      enforce
-unknown   deny
-rules     1
-result    no problem found
+policy      good.toml
+version     VERSION
+mode        enforce
+unknown     deny
+rules       1
+essential   0
+result      no problem found
 ";
     let version = &blake3::hash(GOOD.as_bytes()).to_hex()[..16];
     let expected = expected.replace("VERSION", version);
@@ -172,7 +173,7 @@ result    no problem found
     let answer = sekisho(directory.path(), &["check", "--format", "json", "good.toml"]);
     let expected = json!({
         "ok": true, "policy": "good.toml", "version": version, "mode": "enforce", "unknown": "deny", "rules": 1,
-        "problems": [],
+        "essential_rules": 0, "problems": [],
     });
     assert_eq!((answer.code, serde_json::from_str::<Value>(&answer.out).unwrap()), (0, expected));
 }

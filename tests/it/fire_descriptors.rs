@@ -1,39 +1,14 @@
 //! A gate that the system gives no more file descriptors.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Command;
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::fire_flood::ASK;
-use crate::gate::{Gate, Start};
+use crate::gate::{Gate, Notices, Start};
 use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::peer::Peer;
-
-/// How long the gate may take to say a line.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The lines that come out of this named pipe.
-fn lines_of(pipe: &Path) -> Receiver<String> {
-    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
-    let (sender, receiver) = mpsc::channel();
-    let pipe = pipe.to_path_buf();
-    std::thread::spawn(move || {
-        // Opens when the gate has opened its end.
-        for line in BufReader::new(std::fs::File::open(pipe).unwrap()).lines().map_while(Result::ok) {
-            let _ = sender.send(line);
-        }
-    });
-    receiver
-}
-
-fn wait_for(lines: &Receiver<String>, text: &str) {
-    while !lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the gate says {text:?}")).contains(text) {}
-}
 
 fn bound_descriptors(gate: &Gate, current: u64) {
     let pid = Pid::from_raw(i32::try_from(gate.pid()).unwrap());
@@ -59,12 +34,10 @@ fn ask(client: &mut Peer, request: &str) -> u16 {
 fn without_descriptors_clients_that_are_in_are_served_and_others_wait_until_there_are_some() {
     let origin = Origin::start();
     let names = NameServer::pointing_to(origin.address.ip());
-    let directory = tempfile::tempdir().unwrap();
-    let pipe = directory.path().join("standard-error");
-    let said = lines_of(&pipe);
+    let said = Notices::new();
     let config = format!("{}[gate]\nworkers = 1\n[evidence]\nsegment_mib = 1\n", names.config());
     let policy = format!("{}{}", origin.policy(), origin.rule_for("*.test", ""));
-    let before = &format!("exec 2>'{}'", pipe.display());
+    let before = &said.before();
     let mut gate = Start { policy: &policy, config: &config, before, ..Start::default() }.gate();
     let to = |host: &str| {
         let at = format!("{host}:{}", origin.address.port());
@@ -79,7 +52,7 @@ fn without_descriptors_clients_that_are_in_are_served_and_others_wait_until_ther
     bound_descriptors(&gate, next_descriptor(&gate));
     let mut outside: Vec<_> = (0..3).map(|_| gate.client()).collect();
     outside.iter_mut().for_each(|client| client.send(ASK));
-    wait_for(&said, "descriptors or memory ran out");
+    said.until("descriptors or memory ran out");
 
     for client in &mut inside {
         assert_eq!(ask(client, ASK), 200);
@@ -102,7 +75,7 @@ fn without_descriptors_clients_that_are_in_are_served_and_others_wait_until_ther
         assert_eq!(client.answer().status(), 200, "they that waited are served");
     }
     let waited = since.elapsed();
-    wait_for(&said, "there are descriptors again");
+    said.until("there are descriptors again");
     assert_eq!(ask(&mut inside[2], &long), 403);
     assert_eq!(ask(&mut inside[1], &to("b.test")), 200, "a name that was never asked for");
     assert_eq!(ask(&mut inside[1], &to("a.test")), 200, "one that could not be asked for");

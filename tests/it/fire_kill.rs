@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::gate::{Gate, Start, records, segments};
+use crate::gate::{Gate, Start, records, rounds, segments};
 use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::peer::Peer;
 
-const ROUNDS: usize = 3;
-const ROUNDS_LONG: usize = 30;
+const ROUNDS: u64 = 3;
+const ROUNDS_LONG: u64 = 30;
 /// Clients of each kind in a round.
 const GETTERS: usize = 5;
 const TUNNELLERS: usize = 3;
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Puts a gate under load, and kills it when the origins have seen so much.
-    fn kill_under_load(&self, gate: &mut Gate, round: usize, enough: u64) {
+    fn kill_under_load(&self, gate: &mut Gate, round: u64, enough: u64) {
         while self.seen.try_recv().is_ok() {}
         let (address, plain, port) = (gate.address, self.plain.address, self.tunnelled.address.port());
         std::thread::scope(|scope| {
@@ -152,7 +152,7 @@ fn next(seed: &mut u64) -> u64 {
 
 #[test]
 fn what_the_origin_saw_before_each_kill_under_load_is_on_record() {
-    let rounds = if std::env::var_os("SEKISHO_LONG").is_some() { ROUNDS_LONG } else { ROUNDS };
+    let rounds = rounds(ROUNDS, ROUNDS_LONG);
     let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
     println!("{rounds} rounds ({ROUNDS_LONG} with SEKISHO_LONG=1), seed {seed}");
     let world = world();
@@ -176,6 +176,6 @@ fn what_the_origin_saw_before_each_kill_under_load_is_on_record() {
         gate = world.start(Some(&data_dir));
     }
     let (requests, dials) = (world.plain.requests().len(), world.tunnelled.connections());
-    assert!(requests + dials >= rounds * SEEN_MIN as usize);
+    assert!(requests + dials >= (rounds * SEEN_MIN) as usize);
     println!("{requests} requests and {dials} dials were seen; torn tails of {torn:?} bytes");
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,6 +18,45 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a test that draws lots is repeated: a few times, or with `SEKISHO_LONG=1` many times.
 pub(crate) fn rounds(few: u64, many: u64) -> u64 {
     if std::env::var_os("SEKISHO_LONG").is_some_and(|value| value == "1") { many } else { few }
+}
+
+/// What a gate says on standard error, line by line.
+pub(crate) struct Notices {
+    lines: Receiver<String>,
+    fifo: TempDir,
+}
+
+impl Notices {
+    pub(crate) fn new() -> Self {
+        let fifo = tempfile::tempdir().unwrap();
+        let path = fifo.path().join("stderr");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Opens when the gate has opened its end.
+            for line in BufReader::new(std::fs::File::open(path).unwrap()).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { lines, fifo }
+    }
+
+    /// What a shell does before it becomes the gate.
+    pub(crate) fn before(&self) -> String {
+        format!("exec 2>'{}'", self.fifo.path().join("stderr").display())
+    }
+
+    /// Reads up to a line with these words in it.
+    pub(crate) fn until(&self, words: &str) -> String {
+        let mut said = Vec::new();
+        loop {
+            match self.lines.recv_timeout(START_TIMEOUT) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => said.push(line),
+                Err(_) => panic!("nothing said {words:?}: {said:#?}"),
+            }
+        }
+    }
 }
 
 /// Lets this process open as many files as the system allows it.

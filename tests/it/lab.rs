@@ -18,7 +18,6 @@
 //! ```
 
 mod browser;
-mod disk;
 mod evidence;
 mod internet;
 mod network;

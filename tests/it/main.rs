@@ -8,6 +8,7 @@ mod parent;
 mod peer;
 
 mod cli;
+mod disk;
 mod evidence;
 mod evidence_lost;
 mod fire_descriptors;
