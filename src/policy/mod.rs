@@ -10,6 +10,8 @@ mod decide;
 mod decision;
 mod guard;
 mod pattern;
+#[doc(hidden)]
+pub mod properties;
 
 pub use compile::{Mode, Policy};
 pub use content::{Broken, Content, ContentTerms};
