@@ -17,7 +17,7 @@ pub fn head(bytes: &[u8]) {
 
 /// Any bytes as what an origin sends: a head, and behind it the body that its framing announces.
 ///
-/// As for [`head`]. To every method it has one framing, and none where it must have no body; a body in
+/// As for `head`. To every method it has one framing, and none where it must have no body; a body in
 /// chunks is read in one way.
 pub fn response(bytes: &[u8]) {
     let Some((head, taken)) = response_head(bytes) else { return };
