@@ -3,11 +3,13 @@
 //!
 //! Each function panics when its property does not hold.
 
+mod first;
 mod head;
 mod hello;
 mod target;
 
-pub use head::head;
+pub use first::first_bytes;
+pub use head::{chunked, head, response};
 pub use hello::client_hello;
 pub use target::target;
 

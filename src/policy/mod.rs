@@ -12,6 +12,8 @@ mod guard;
 mod internal;
 mod parents;
 mod pattern;
+#[doc(hidden)]
+pub mod properties;
 
 pub use compile::{Mode, Policy};
 pub use content::{Broken, Content, ContentTerms};

@@ -17,9 +17,9 @@ pub struct Clients {
 /// A client as its connections are counted: an IPv4 address, or the /64 of an IPv6 one, since one
 /// machine may take every address of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Counted(IpAddr);
+pub(super) struct ClientKey(IpAddr);
 
-impl Counted {
+impl ClientKey {
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(IpAddr::V4(address)),
@@ -28,7 +28,7 @@ impl Counted {
     }
 }
 
-impl fmt::Display for Counted {
+impl fmt::Display for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(address) => write!(f, "{address}"),
@@ -46,18 +46,18 @@ pub(super) struct Shares {
     /// Keyed, so that no client can choose addresses that meet in one place.
     hasher: RandomState,
     /// Several, for accepting threads not to wait for each other.
-    open: [Mutex<HashMap<Counted, u64>>; SHARDS],
+    open: [Mutex<HashMap<ClientKey, u64>>; SHARDS],
 }
 
 impl Shares {
-    fn shard(&self, client: Counted) -> MutexGuard<'_, HashMap<Counted, u64>> {
+    fn shard(&self, client: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, u64>> {
         let shard = self.hasher.hash_one(client) as usize % SHARDS;
         self.open[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one more connection of this client in, unless it has so many already. What was counted in
     /// must [`leave`](Self::leave).
-    pub(super) fn enter(&self, client: Counted, most: u64) -> bool {
+    pub(super) fn enter(&self, client: ClientKey, most: u64) -> bool {
         let mut shard = self.shard(client);
         let open = shard.entry(client).or_default();
         if *open >= most {
@@ -67,7 +67,7 @@ impl Shares {
         true
     }
 
-    pub(super) fn leave(&self, client: Counted) {
+    pub(super) fn leave(&self, client: ClientKey) {
         let mut shard = self.shard(client);
         match shard.get_mut(&client) {
             Some(open) if *open > 1 => *open -= 1,
@@ -93,7 +93,7 @@ pub(super) struct Tally(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     all: u64,
-    by_client: HashMap<Counted, u64>,
+    by_client: HashMap<ClientKey, u64>,
 }
 
 /// What a [`Tally`] came to.
@@ -101,12 +101,12 @@ struct Counts {
 pub(super) struct Told {
     pub(super) all: u64,
     /// The client that had most of them.
-    pub(super) client: Counted,
+    pub(super) client: ClientKey,
     pub(super) of_client: u64,
 }
 
 impl Tally {
-    pub(super) fn count(&self, client: Counted) {
+    pub(super) fn count(&self, client: ClientKey) {
         let mut counts = self.counts();
         counts.all += 1;
         if counts.by_client.len() < TOLD_APART_MAX || counts.by_client.contains_key(&client) {
@@ -130,8 +130,8 @@ impl Tally {
 mod tests {
     use super::*;
 
-    fn client(address: &str) -> Counted {
-        Counted::of(address.parse().unwrap())
+    fn client(address: &str) -> ClientKey {
+        ClientKey::of(address.parse().unwrap())
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_client_that_has_left_takes_no_room() {
         let shares = Shares::default();
-        let clients: Vec<_> = (0..10_000_u32).map(|n| Counted::of(IpAddr::from(n.to_be_bytes()))).collect();
+        let clients: Vec<_> = (0..10_000_u32).map(|n| ClientKey::of(IpAddr::from(n.to_be_bytes()))).collect();
         assert!(clients.iter().all(|client| shares.enter(*client, 1)));
         clients.iter().for_each(|client| shares.leave(*client));
         let (mut left, mut room) = (0, 0);
@@ -185,7 +185,7 @@ mod tests {
     fn a_tally_is_bounded_and_its_sum_is_right_all_the_same() {
         let tally = Tally::default();
         for n in 0..5000_u32 {
-            tally.count(Counted::of(IpAddr::from(n.to_be_bytes())));
+            tally.count(ClientKey::of(IpAddr::from(n.to_be_bytes())));
         }
         assert_eq!(tally.counts().by_client.len(), TOLD_APART_MAX);
         assert_eq!(tally.take().unwrap().all, 5000);

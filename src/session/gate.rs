@@ -140,7 +140,7 @@ impl Gate {
     /// Counts a connection that is closed because nothing came on it.
     pub(super) fn count_silent(&self, address: SocketAddr) {
         self.counters.silent.fetch_add(1, Ordering::Relaxed);
-        self.clients.silent.count(clients::Counted::of(address.ip()));
+        self.clients.silent.count(clients::ClientKey::of(address.ip()));
     }
 }
 
@@ -153,7 +153,7 @@ pub struct Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.worker.gate.counters.connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.gate.clients.shares.leave(clients::Counted::of(self.address.ip()));
+        self.worker.gate.clients.shares.leave(clients::ClientKey::of(self.address.ip()));
     }
 }
 
@@ -166,7 +166,7 @@ impl Worker {
             counters.overflows.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let client = clients::Counted::of(address.ip());
+        let client = clients::ClientKey::of(address.ip());
         if !clients.shares.enter(client, limits.client_connections_max) {
             counters.connections.fetch_sub(1, Ordering::Relaxed);
             counters.overflows_of_clients.fetch_add(1, Ordering::Relaxed);

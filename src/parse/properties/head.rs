@@ -15,6 +15,23 @@ pub fn head(bytes: &[u8]) {
     chunked(&bytes[behind..]);
 }
 
+/// Any bytes as what an origin sends: a head, and behind it the body that its framing announces.
+///
+/// As for `head`. To every method it has one framing, and none where it must have no body; a body in
+/// chunks is read in one way.
+pub fn response(bytes: &[u8]) {
+    let Some((head, taken)) = response_head(bytes) else { return };
+    for method in ["GET", "HEAD", "POST"] {
+        match response_body(method, &head) {
+            Ok(Body::Chunked) => chunked(&bytes[taken..]),
+            Ok(Body::Length(_) | Body::UntilClose) => {
+                assert!(method != "HEAD" && head.status >= 200 && !matches!(head.status, 204 | 304));
+            }
+            Ok(Body::None) | Err(_) => {}
+        }
+    }
+}
+
 type Take<H> = fn(&mut BytesMut, &HeadLimits, &mut usize) -> Result<Option<H>, Fault>;
 
 /// The head that comes of `bytes` in pieces of this length, and how many bytes it took.
@@ -62,8 +79,8 @@ fn request(bytes: &[u8]) -> usize {
     taken
 }
 
-fn response(bytes: &[u8]) {
-    let Some((head, taken)) = read_every_way(take_response_head, bytes, write_response) else { return };
+fn response_head(bytes: &[u8]) -> Option<(ResponseHead, usize)> {
+    let (head, taken) = read_every_way(take_response_head, bytes, write_response)?;
     let written = write_response(&head);
     // A space before an empty reason is added where it was missing.
     let line_end = bytes.iter().position(|byte| *byte == b'\r').expect("a first line");
@@ -85,6 +102,7 @@ fn response(bytes: &[u8]) {
             announces(&head.fields, body);
         }
     }
+    Some((head, taken))
 }
 
 /// By a reader of its own: the raw lines and the written ones say the same, and hold no control.
@@ -182,9 +200,11 @@ struct Dechunked {
     end: Result<(), Fault>,
 }
 
+/// Any bytes as a chunked body.
+///
 /// The reader gives the same data, end or fault however the bytes are split; a plain reader finds
 /// the same; and what it gave, written again, is read again.
-fn chunked(bytes: &[u8]) {
+pub fn chunked(bytes: &[u8]) {
     let whole = dechunk(bytes, bytes.len().max(1));
     for piece in [1, 5] {
         assert_eq!(dechunk(bytes, piece), whole, "in pieces of {piece} and whole");

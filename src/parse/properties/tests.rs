@@ -21,6 +21,9 @@ fn seeds(target: &str, property: fn(&[u8])) {
 #[test]
 fn the_properties_hold_for_every_seed() {
     seeds("head", head);
+    seeds("response", response);
+    seeds("chunked", chunked);
+    seeds("first_bytes", first_bytes);
     seeds("client_hello", client_hello);
     seeds("target", target);
 }
@@ -51,6 +54,36 @@ proptest! {
         "3\r\nabc\r\n", "ETag: x\r\n", "\r", "\n", "\0", " ", ":",
     ]), 0..12)) {
         head(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn responses_of_telling_pieces(pieces in vec(select(vec![
+        "HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\n", "HTTP/1.1 204\r\n", "HTTP/1.1 103 A\r\n", "HTTP/1.1 304 A\r\n",
+        "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
+        "X-A: b\r\n", "\r\n", "\r\n", "3\r\nabc\r\n", "0\r\n\r\n", "hello", "\n",
+    ]), 0..9)) {
+        response(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn chunks_of_telling_pieces(pieces in vec(select(vec![
+        "3\r\nabc\r\n", "0\r\n", "\r\n", "a\r\n0123456789\r\n", "00", "F", "g", ";a=b", "X: a\r\n", "Host: a\r\n", "\r",
+        "\n", " ", "7fffffffffffffff", "-",
+    ]), 0..9)) {
+        chunked(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn first_bytes_of_telling_pieces(pieces in vec(select(vec![
+        b"\x16\x03".as_slice(), b"\x01", b"\x16", b"\0", b"CONNECT ", b"connect", b" ", b"\r\n", b"\n", b"GET / HTTP/1.1\r\n",
+        b"SSH-", b"PRI * ", b"220 ", b"\xff",
+    ]), 0..6)) {
+        first_bytes(&pieces.concat());
+    }
+
+    #[test]
+    fn first_bytes_of_a_damaged_hello(bytes in damaged(vec![hello()])) {
+        first_bytes(&bytes);
     }
 
     #[test]

@@ -1,0 +1,76 @@
+//! What must hold for any text at all. Fuzz targets call this and so do tests; the gate does not.
+
+use std::net::IpAddr;
+
+use super::*;
+
+/// Problems that are collected, and one that says that there are more.
+const PROBLEMS_MAX: usize = 100 + 1;
+
+/// Any bytes as the text of a policy. Panics when one of these does not hold.
+///
+/// It is compiled or refused, and the next time the same. What is refused has problems, not without
+/// number, each with a place in the text and a fix.
+pub fn policy_text(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split('\n').count();
+    match (Policy::compile("p.toml", &text), Policy::compile("p.toml", &text)) {
+        (Ok(policy), Ok(again)) => {
+            assert_eq!((policy.hash(), policy.rules()), (again.hash(), again.rules()));
+            for address in ["10.20.1.5", "::ffff:10.20.1.5", "2001:db8::1"] {
+                let address: IpAddr = address.parse().expect("an address");
+                assert_eq!(policy.group_of(address), again.group_of(address));
+            }
+        }
+        (Err(problems), Err(again)) => {
+            assert_eq!(problems, again);
+            assert!((1..=PROBLEMS_MAX).contains(&problems.len()), "{} problems", problems.len());
+            for problem in &problems {
+                let line = usize::try_from(problem.place.line).expect("32 bits");
+                assert!((1..=lines).contains(&line) && problem.place.column >= 1, "{problem}");
+                assert!(!problem.what.is_empty() && !problem.fix.is_empty(), "{problem:?}");
+            }
+        }
+        (one, other) => panic!("{one:?}, and then {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    /// Every seed of the fuzz target, so that what a fuzzer once found is tried without one.
+    #[test]
+    fn the_property_holds_for_every_seed() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/policy_text");
+        let seeds: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(!seeds.is_empty());
+        for seed in seeds {
+            policy_text(&fs::read(seed).unwrap());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_compiled_or_refused(text in any::<String>()) {
+            policy_text(text.as_bytes());
+        }
+
+        #[test]
+        fn texts_of_telling_pieces(pieces in vec(select(vec![
+            "[policy]\n", "[clients]\n", "[hosts]\n", "[programs]\n", "[[rule]]\n", "mode = \"observe\"\n", "unknown = ",
+            "name = \"a\"\n", "hosts = [\"*.a.example\", \"b\"]\n", "ports = [443, 0, 65536]\n", "verdict = \"allow\"\n",
+            "a = { addresses = [\"10.0.0.0/8\", \"::/0\"] }\n", "private = [\"10.0.0.0/33\"]\n", "\"deny\"\n", "clients = [\"a\"]\n",
+            "tunnel = { idle_minutes = 1 }\n", "\u{feff}", "é", "\r\n", "=", "[", "\"\"\"", "#", "-1", "1e9\n",
+        ]), 0..14)) {
+            policy_text(pieces.concat().as_bytes());
+        }
+    }
+}
