@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::{Host, Scheme};
+use crate::facts::{Host, Party, Scheme};
 use crate::parse::HeadLimits;
 use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_parent, judge_target,
 };
 
 use super::credentials::{Credentials, KeyRing};
-use super::failure::{AtFault, DialError, DialFailed};
+use super::failure::{DialError, DialFailed};
 use super::parent::{Passing, Uplink};
 use super::pool::{Idle, Pool, Way, is_quiet};
 use super::race::race;
@@ -205,7 +205,7 @@ impl Dialler {
                 })
             }
             Err(error) => {
-                if error.at_fault() == AtFault::Gate && !error.is_denial() {
+                if error.at_fault() == Party::Gate && !error.is_denial() {
                     // What lies idle makes room for the next one.
                     self.pool().clear();
                 }
