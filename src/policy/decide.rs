@@ -44,7 +44,7 @@ enum Match {
 }
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
-    let mut terms = rule.map_or_else(PermitTerms::default, |rule| rule.terms.clone());
+    let mut terms = rule.map_or_else(PermitTerms::of_no_rule, |rule| rule.terms.clone());
     terms.observed = policy.observes();
     let would = (policy.observes() && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();

@@ -213,8 +213,8 @@ impl Permit {
     }
 }
 
-/// What a rule says of the exchanges it lets out; by default nothing beyond the permit itself.
-#[derive(Debug, Clone, Default)]
+/// What a rule says of the exchanges it lets out.
+#[derive(Debug, Clone)]
 pub(super) struct PermitTerms {
     pub(super) route: Route,
     pub(super) opened: Arc<[IpNet]>,
@@ -224,6 +224,21 @@ pub(super) struct PermitTerms {
     /// The policy only observes: what the tunnel carries is recorded, not enforced.
     pub(super) observed: bool,
     pub(super) essential: bool,
+}
+
+impl PermitTerms {
+    /// For what no rule lets out, and passes all the same: it goes directly, and nothing is opened to it.
+    pub(super) fn of_no_rule() -> Self {
+        Self {
+            route: Route::Direct,
+            opened: Arc::default(),
+            limits: TunnelLimits::default(),
+            any_protocol: false,
+            any_sni: false,
+            observed: false,
+            essential: false,
+        }
+    }
 }
 
 impl Verdict {

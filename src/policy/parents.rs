@@ -14,11 +14,11 @@ pub struct Parent {
     credentials: Option<Box<str>>,
 }
 
-/// The way out for one exchange.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+/// The way out for one exchange. None is taken for want of another: a forgotten one would go around a
+/// parent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Route {
     /// The gate connects to the target itself.
-    #[default]
     Direct,
     Parent {
         parent: Arc<Parent>,
