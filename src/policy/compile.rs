@@ -405,11 +405,17 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         );
         return None;
     };
-    if essential && verdict == VerdictKind::Deny {
+    let lets_nothing_out = match verdict {
+        VerdictKind::Allow => None,
+        VerdictKind::Challenge => Some("challenges, and no challenge is passed yet"),
+        VerdictKind::Deny => Some("denies"),
+    };
+    if let Some(why) = lets_nothing_out.filter(|_| essential) {
+        let place = section.place_of_key("essential").unwrap_or_else(|| place.clone());
         section.problem(
             &place,
-            format!("rule `{}` denies, so it cannot be essential", name.value),
-            "take `essential` away: it marks what may pass under a breakglass",
+            format!("rule `{}` {why}: it cannot be essential", name.value),
+            "take `essential` away, which marks what may pass under a breakglass, or allow",
         );
     }
     Some(Rule {

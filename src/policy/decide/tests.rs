@@ -32,9 +32,18 @@ fn a_breakglass_lets_what_is_essential_pass_on_the_reserve_while_it_holds_and_no
     // What is only observed is let out by no rule.
     let observing = policy.observing();
     assert!(!passes(&observing, "c.example", Some(&broken), 99));
-    let denies = text.replace("allow", "deny");
-    let problems = Policy::compile("p.toml", &denies).unwrap_err();
-    assert!(problems[0].what.contains("cannot be essential"), "{problems:?}");
+}
+
+#[test]
+fn only_a_rule_that_lets_out_can_be_essential() {
+    let text = "[[rule]]\nname = \"a\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\nessential = true\n";
+    assert!(Policy::compile("p.toml", text).is_ok());
+    for (verdict, what) in [("deny", "denies"), ("challenge", "challenges, and no challenge is passed yet")] {
+        let problems = Policy::compile("p.toml", &text.replace("allow", verdict)).unwrap_err();
+        let shown = problems[0].to_string();
+        assert!(problems.len() == 1 && shown.contains(&format!("rule `a` {what}")), "{problems:?}");
+        assert!(shown.starts_with("p.toml:5:13: ") && shown.contains("fix: take `essential` away"), "{shown}");
+    }
 }
 
 fn policy(text: &str) -> Policy {
