@@ -89,6 +89,9 @@ pub enum Code {
     PortNotOpened,
     /// The guard: a name that must never be a target.
     GuardName,
+    /// The guard: the request would come back to the client with the credentials that the rule's parent
+    /// is shown.
+    TraceShowsCredentials,
     /// The client is cut off.
     Isolated,
     /// The rule waits for the ClientHello.
@@ -281,6 +284,7 @@ impl Code {
             Code::NoRule => "no_rule",
             Code::PortNotOpened => "port_not_opened",
             Code::GuardName => "guard_name",
+            Code::TraceShowsCredentials => "trace_shows_credentials",
             Code::Isolated => "isolated",
             Code::NeedsHello => "hello_unavailable",
             Code::NeedsInnerRequest => "inspection_unavailable",
