@@ -133,8 +133,19 @@ fn sockets_are_opened_in_two_rooms_alone() {
 }
 
 /// Types of the policy that let something out, or say that it may be.
-const GRANTS: &[&str] =
-    &["Permit", "Decision", "Verdict", "VerdictKind", "Outcome", "Policy", "Mode", "Rule", "CheckedAddress"];
+const GRANTS: &[&str] = &[
+    "Permit",
+    "PermitTerms",
+    "Decision",
+    "Verdict",
+    "VerdictKind",
+    "Outcome",
+    "Policy",
+    "Mode",
+    "Rule",
+    "Route",
+    "CheckedAddress",
+];
 
 #[test]
 fn nothing_that_grants_has_a_default() {

@@ -24,6 +24,31 @@ impl fmt::Display for ExchangeId {
     }
 }
 
+/// Who ended an exchange, or was at fault where it came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    Client,
+    Origin,
+    /// The proxy that it was to leave through.
+    Parent,
+    /// No name server answered, or the name has no address.
+    Dns,
+    Gate,
+}
+
+impl Party {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Party::Client => "client",
+            Party::Origin => "origin",
+            Party::Parent => "parent",
+            Party::Dns => "dns",
+            Party::Gate => "gate",
+        }
+    }
+}
+
 /// What the gate has concluded of this program before, taken as a fact by the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {

@@ -12,7 +12,7 @@ mod target;
 
 pub use breakglass::Breakglass;
 pub use client::{Client, Program, Stage};
-pub use exchange::{ExchangeId, Facts, Restraint, Standing, Timestamp};
+pub use exchange::{ExchangeId, Facts, Party, Restraint, Standing, Timestamp};
 pub use hello::{Hello, TlsVersion};
 pub use host::{BadHost, Host, Name};
 pub use target::{Path, Scheme, Target};

@@ -48,6 +48,8 @@ pub(super) struct Rule {
     pub(super) verdict: VerdictKind,
     /// Where it says that it opens the internal addresses, which [`Policy::with_internal`] adds.
     opens_internal: Option<Place>,
+    /// Where it says who resolves names behind a parent.
+    resolve_at: Option<Place>,
     pub(super) terms: PermitTerms,
 }
 
@@ -102,10 +104,19 @@ impl Policy {
     /// `[internal]`. Until then it opens nothing.
     ///
     /// # Errors
-    /// A problem for each rule that says the word where the config has no `[internal]`.
+    /// A problem for each rule that says the word where the config has no `[internal]`, and for each that
+    /// leaves nothing but internal names to its parent, which could never pass.
     pub fn with_internal(mut self, internal: Option<&Internal>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         for rule in &mut self.rules {
+            if let Some(place) = internal.and_then(|internal| rule.leaves_internal_names(internal)) {
+                problems.push(Problem {
+                    place: place.clone(),
+                    what: "every host of the rule is one of the [internal] names of the config, and none of those is left to a parent"
+                        .to_owned(),
+                    fix: "write resolve = \"gate\", or take `parent` and `resolve` away".to_owned(),
+                });
+            }
             match (&rule.opens_internal, internal) {
                 (None, _) => {}
                 (Some(_), Some(internal)) => {
@@ -163,6 +174,15 @@ impl Policy {
         let address = address.to_canonical();
         let group = self.groups.iter().find(|group| group.addresses.iter().any(|net| net.contains(&address)));
         group.map(|group| group.name.clone())
+    }
+}
+
+impl Rule {
+    /// The place of its `resolve`, where that leaves internal names to a parent and no other host.
+    fn leaves_internal_names(&self, internal: &Internal) -> Option<&Place> {
+        let left = matches!(self.terms.route, Route::Parent { resolved_by: ResolvedBy::Parent, .. });
+        let all = self.hosts.as_ref().is_some_and(|hosts| internal.includes_all(hosts));
+        self.resolve_at.as_ref().filter(|_| left && all)
     }
 }
 
@@ -405,11 +425,17 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         );
         return None;
     };
-    if essential && verdict == VerdictKind::Deny {
+    let lets_nothing_out = match verdict {
+        VerdictKind::Allow => None,
+        VerdictKind::Challenge => Some("challenges, and no challenge is passed yet"),
+        VerdictKind::Deny => Some("denies"),
+    };
+    if let Some(why) = lets_nothing_out.filter(|_| essential) {
+        let place = section.place_of_key("essential").unwrap_or_else(|| place.clone());
         section.problem(
             &place,
-            format!("rule `{}` denies, so it cannot be essential", name.value),
-            "take `essential` away: it marks what may pass under a breakglass",
+            format!("rule `{}` {why}: it cannot be essential", name.value),
+            "take `essential` away, which marks what may pass under a breakglass, or allow",
         );
     }
     Some(Rule {
@@ -421,6 +447,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
         programs,
         verdict,
         opens_internal,
+        resolve_at: section.place_of_key("resolve"),
         terms: PermitTerms { route, opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
     })
 }

@@ -44,12 +44,15 @@ enum Match {
 }
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
-    let mut terms = rule.map_or_else(PermitTerms::default, |rule| rule.terms.clone());
+    let mut terms = rule.map_or_else(PermitTerms::of_no_rule, |rule| rule.terms.clone());
     terms.observed = policy.observes();
     let would = (policy.observes() && kind != VerdictKind::Allow).then_some(kind);
     let passes = kind == VerdictKind::Allow || would.is_some();
     if passes && needs_inner_request(facts, &terms) {
         return Outcome::Needs(Need::InnerRequest, Reason { code: Code::NeedsInnerRequest, ..reason });
+    }
+    if passes && repeats_request(facts.method) && terms.route.shows_credentials(facts.target.scheme) {
+        return Outcome::Decided(refused(facts, Code::TraceShowsCredentials, rule));
     }
     let verdict = match kind {
         _ if passes => Verdict::Allow(Permit::new(facts.target, terms)),
@@ -87,6 +90,12 @@ fn needs_inner_request(facts: &Facts<'_>, terms: &PermitTerms) -> bool {
         && !terms.any_protocol
         && !terms.observed
         && matches!(facts.inner, Stage::NotYet)
+}
+
+/// Methods whose answer repeats the request as it arrived, credentials included (RFC 9110 §9.3.8): what
+/// is TRACE to a parent that reads methods without regard to case, and the TRACK of old servers, too.
+fn repeats_request(method: &str) -> bool {
+    ["TRACE", "TRACK"].iter().any(|known| method.eq_ignore_ascii_case(known))
 }
 
 fn refused(facts: &Facts<'_>, code: Code, rule: Option<&Rule>) -> Decision {

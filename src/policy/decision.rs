@@ -91,6 +91,9 @@ pub enum Code {
     PortNotOpened,
     /// The guard: a name that must never be a target.
     GuardName,
+    /// The guard: the request would come back to the client with the credentials that the rule's parent
+    /// is shown.
+    TraceShowsCredentials,
     /// The client is cut off.
     Isolated,
     /// The rule waits for the ClientHello.
@@ -215,8 +218,8 @@ impl Permit {
     }
 }
 
-/// What a rule says of the exchanges it lets out; by default nothing beyond the permit itself.
-#[derive(Debug, Clone, Default)]
+/// What a rule says of the exchanges it lets out.
+#[derive(Debug, Clone)]
 pub(super) struct PermitTerms {
     pub(super) route: Route,
     pub(super) opened: Arc<[IpNet]>,
@@ -226,6 +229,21 @@ pub(super) struct PermitTerms {
     /// The policy only observes: what the tunnel carries is recorded, not enforced.
     pub(super) observed: bool,
     pub(super) essential: bool,
+}
+
+impl PermitTerms {
+    /// For what no rule lets out, and passes all the same: it goes directly, and nothing is opened to it.
+    pub(super) fn of_no_rule() -> Self {
+        Self {
+            route: Route::Direct,
+            opened: Arc::default(),
+            limits: TunnelLimits::default(),
+            any_protocol: false,
+            any_sni: false,
+            observed: false,
+            essential: false,
+        }
+    }
 }
 
 impl Verdict {
@@ -268,6 +286,7 @@ impl Code {
             Code::NoRule => "no_rule",
             Code::PortNotOpened => "port_not_opened",
             Code::GuardName => "guard_name",
+            Code::TraceShowsCredentials => "trace_shows_credentials",
             Code::Isolated => "isolated",
             Code::NeedsHello => "hello_unavailable",
             Code::NeedsInnerRequest => "inspection_unavailable",

@@ -38,7 +38,7 @@ impl CheckedAddress {
     }
 }
 
-/// Why an address is not dialled.
+/// Why an address is not dialled, or a name not given away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressRefused {
     /// The gate itself, plainly or in disguise. Nothing opens it.
@@ -72,6 +72,11 @@ pub enum AddressRefused {
         /// What the name led to.
         address: IpAddr,
     },
+    /// A parent would look an internal name up.
+    #[error(
+        "it is one of the [internal] names, which are asked of their own name servers alone: the rule needs resolve = \"gate\""
+    )]
+    LeftToParent,
     /// Port 0 cannot be dialled.
     #[error("{address} has no port to dial")]
     BadPort {

@@ -43,6 +43,11 @@ impl Internal {
         self.names.contains(&Host::Name(name.clone()))
     }
 
+    /// Whether each of these hosts is one of the names.
+    pub(super) fn includes_all(&self, hosts: &HostSet) -> bool {
+        hosts.is_within(&self.names)
+    }
+
     pub(super) fn addresses(&self) -> &[IpNet] {
         &self.addresses
     }
@@ -80,6 +85,17 @@ pub fn judge_target(
         return Err(refused);
     }
     judge_address(address, port, opened, own)
+}
+
+/// Judges a host that a parent is to look up, before the parent is dialled: an internal name is asked of
+/// its own name servers, and of nobody else. There is nothing here against an address.
+pub fn judge_left_to_parent(host: &Host, internal: Option<&Internal>) -> Result<(), AddressRefused> {
+    match host {
+        Host::Name(name) if internal.is_some_and(|internal| internal.includes(name)) => {
+            Err(AddressRefused::LeftToParent)
+        }
+        Host::Name(_) | Host::V4(_) | Host::V6(_) => Ok(()),
+    }
 }
 
 /// Judges one address of a parent for one dial attempt, as if a rule opened exactly that address: the
@@ -131,6 +147,7 @@ mod tests {
             }
             Err(AddressRefused::OutsideInternal { .. }) => "outside",
             Err(AddressRefused::InsideInternal { .. }) => "inside",
+            Err(AddressRefused::LeftToParent) => "left",
             Err(AddressRefused::Special { .. }) => "special",
             Err(AddressRefused::Own { .. }) => "own",
             Err(AddressRefused::BadPort { .. }) => "port",
@@ -176,6 +193,45 @@ mod tests {
             assert_eq!(judge(literal, address, &[]), "special");
         }
         assert_eq!(judge("93.184.216.34", "93.184.216.34", &[]), "passes");
+    }
+
+    #[test]
+    fn an_internal_name_is_left_to_no_parent_and_other_hosts_are() {
+        let judge = |host: &str, internal: Option<&Internal>| {
+            judge_left_to_parent(&Host::parse(host.as_bytes()).unwrap(), internal)
+        };
+        for host in ["a.corp.example", "A.Corp.Example.", "intranet.example"] {
+            assert_eq!(judge(host, Some(&internal())), Err(AddressRefused::LeftToParent), "{host}");
+            assert_eq!(judge(host, None), Ok(()), "nothing is internal: {host}");
+        }
+        for host in ["corp.example", "a.intranet.example", "acorp.example", "10.1.2.3", "[fd00:1::5]"] {
+            assert_eq!(judge(host, Some(&internal())), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_leaves_nothing_but_internal_names_to_a_parent_is_a_problem() {
+        let compiled = |hosts: &str, resolve: &str| {
+            let text = format!(
+                "[parents]\nup = {{ address = \"10.9.0.1:80\" }}\n[[rule]]\nname = \"r\"\n{hosts}\
+                 parent = \"up\"\nresolve = \"{resolve}\"\nverdict = \"allow\"\n"
+            );
+            Policy::compile("p.toml", &text).unwrap()
+        };
+        for hosts in ["\"a.corp.example\"", "\"*.corp.example\", \"intranet.example\"", "\"*.a.corp.example\""] {
+            let hosts = format!("hosts = [{hosts}]\n");
+            let problems = compiled(&hosts, "parent").with_internal(Some(&internal())).unwrap_err();
+            let shown = problems[0].to_string();
+            assert!(problems.len() == 1 && shown.starts_with("p.toml:7:11: every host"), "{problems:?}");
+            assert!(shown.contains("fix: write resolve = \"gate\""), "{shown}");
+            assert!(compiled(&hosts, "gate").with_internal(Some(&internal())).is_ok());
+            assert!(compiled(&hosts, "parent").with_internal(None).is_ok());
+        }
+        for hosts in ["", "hosts = [\"*\"]\n", "hosts = [\"*.example\"]\n", "hosts = [\"*.intranet.example\"]\n"] {
+            assert!(compiled(hosts, "parent").with_internal(Some(&internal())).is_ok(), "{hosts}");
+        }
+        let mixed = "hosts = [\"a.corp.example\", \"10.1.2.3\"]\n";
+        assert!(compiled(mixed, "parent").with_internal(Some(&internal())).is_ok());
     }
 
     #[test]

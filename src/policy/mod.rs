@@ -22,5 +22,5 @@ pub use decision::{
     Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,
 };
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
-pub use internal::{Internal, judge_parent, judge_target};
+pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
 pub use parents::{Parent, ResolvedBy, Route};

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::facts::Host;
+use crate::facts::{Host, Scheme};
 use crate::parse::{Placed, Section, parse_authority};
 
 /// A proxy through which the exchanges of a rule leave. Two of the same name are equal only if all
@@ -14,11 +14,11 @@ pub struct Parent {
     credentials: Option<Box<str>>,
 }
 
-/// The way out for one exchange.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+/// The way out for one exchange. None is taken for want of another: a forgotten one would go around a
+/// parent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Route {
     /// The gate connects to the target itself.
-    #[default]
     Direct,
     Parent {
         parent: Arc<Parent>,
@@ -33,6 +33,20 @@ pub enum ResolvedBy {
     Gate,
     /// The parent: the gate never learns them, and the guard judges address literals alone.
     Parent,
+}
+
+impl Route {
+    /// Whether a request that goes this way carries the credentials of a parent itself. Where the gate
+    /// resolves, and in every tunnel, the CONNECT before it carries them, and no answer to that is passed
+    /// on.
+    pub(super) fn shows_credentials(&self, scheme: Scheme) -> bool {
+        match self {
+            Route::Parent { parent, resolved_by: ResolvedBy::Parent } => {
+                scheme == Scheme::Http && parent.credentials.is_some()
+            }
+            Route::Parent { resolved_by: ResolvedBy::Gate, .. } | Route::Direct => false,
+        }
+    }
 }
 
 impl Parent {

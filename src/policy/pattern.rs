@@ -68,6 +68,20 @@ impl HostSet {
         }
     }
 
+    /// Whether every host of this set is in the other.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let below = |name: &str| {
+            other
+                .below
+                .iter()
+                .any(|parent| name.strip_suffix(&**parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+        };
+        other.any
+            || (!self.any
+                && self.exact.iter().all(|host| other.contains(host))
+                && self.below.iter().all(|name| below(name)))
+    }
+
     pub(super) fn extend(&mut self, other: &Self) {
         other.exact.iter().for_each(|host| self.exact.insert(host.clone()));
         other.below.iter().for_each(|parent| self.below.insert(parent.clone()));

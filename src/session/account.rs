@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
-use crate::facts::{Client, ExchangeId, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target};
+use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
 use crate::policy::{Decision, Outcome, Policy, Reason, Route, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
@@ -47,8 +47,7 @@ pub(super) struct Ending {
 /// The end of an exchange: who ended it, how, and what went through.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End<'a> {
-    /// `client`, `origin`, `parent`, `dns` or `gate`.
-    pub(super) by: &'static str,
+    pub(super) by: Party,
     pub(super) how: &'a str,
     pub(super) up: u64,
     pub(super) down: u64,
@@ -348,7 +347,7 @@ impl<'g> Account<'g> {
         if denied {
             self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
-        self.close(End { by: failed.error.at_fault().as_str(), how: why.code, up: 0, down: 0 });
+        self.close(End { by: failed.error.at_fault(), how: why.code, up: 0, down: 0 });
     }
 
     /// Records that the tunnel stands, and keeps only what its end needs.
@@ -366,7 +365,7 @@ impl Drop for Account<'_> {
         if self.opened {
             let Some(mut record) = self.outcome.take() else { return };
             // What had moved by then is not known here.
-            record.closed_by = Some("gate");
+            record.closed_by = Some(Party::Gate.as_str());
             record.closed_how = Some("abandoned".into());
             record.total_us = Some(micros(self.begun.elapsed()));
             self.worker.journal.note(&Record::Exchange(record), clock::now());
@@ -472,7 +471,7 @@ pub(super) fn describe_denial(record: &mut Exchange, why: &Why) {
 }
 
 fn describe_end(record: &mut Exchange, begun: Instant, end: End<'_>) {
-    record.closed_by = Some(end.by);
+    record.closed_by = Some(end.by.as_str());
     record.closed_how = Some(end.how.into());
     record.bytes_up = Some(end.up);
     record.bytes_down = Some(end.down);

@@ -4,13 +4,14 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use crate::facts::Party;
 use crate::parse::{Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, Step, encode_chunk_head, encode_last_chunk};
 
 use super::io::{Pace, write_paced};
 use super::pipe::Pipe;
 use super::why::Why;
 
-/// One of the two that talk through the gate, by its name in records.
+/// One of the two that talk through the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Client,
@@ -20,25 +21,39 @@ pub(super) enum Peer {
 /// How an exchange ended badly, and by whom.
 #[derive(Debug)]
 pub(super) struct Failure {
-    pub(super) by: &'static str,
+    pub(super) by: Party,
+    /// Its connection is gone: nothing more can be said on it.
+    pub(super) lost: bool,
     pub(super) why: Why,
 }
 
+impl Failure {
+    /// A failure that leaves the connection of whoever is at fault as it is.
+    pub(super) fn new(by: Party, why: Why) -> Self {
+        Self { by, lost: false, why }
+    }
+}
+
 impl Peer {
-    pub(super) fn as_str(self) -> &'static str {
+    fn party(self) -> Party {
         match self {
-            Peer::Client => "client",
-            Peer::Origin => "origin",
+            Peer::Client => Party::Client,
+            Peer::Origin => Party::Origin,
         }
     }
 
-    /// The peer closed or reset its connection where it still had something to send or to take.
+    /// The peer ended its side, or went against what was agreed, where it still had something to send.
     pub(super) fn failed(self, code: &'static str) -> Failure {
         let status = match self {
             Peer::Client => 400,
             Peer::Origin => 502,
         };
-        Failure { by: self.as_str(), why: Why::new(status, code) }
+        Failure::new(self.party(), Why::new(status, code))
+    }
+
+    /// The peer's connection is gone where it still had something to send or to take.
+    pub(super) fn lost(self, code: &'static str) -> Failure {
+        Failure { lost: true, ..self.failed(code) }
     }
 
     fn too_slow(self) -> Failure {
@@ -46,7 +61,7 @@ impl Peer {
             Peer::Client => 408,
             Peer::Origin => 504,
         };
-        Failure { by: self.as_str(), why: Why::new(status, "body_timeout") }
+        Failure::new(self.party(), Why::new(status, "body_timeout"))
     }
 
     /// The peer sent what can be read in two ways.
@@ -55,7 +70,7 @@ impl Peer {
             Peer::Client => Why::of_fault(fault),
             Peer::Origin => Why::of_origin_fault(fault),
         };
-        Failure { by: self.as_str(), why }
+        Failure::new(self.party(), why)
     }
 }
 
@@ -138,25 +153,25 @@ impl Copying<'_> {
         while left > 0 {
             match self.pace.wait(reader.readable()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(self.from.failed("reset")),
+                Ok(Err(_)) => return Err(self.from.lost("reset")),
                 Err(()) => return Err(self.from.too_slow()),
             }
             match pipe.fill(reader.as_ref(), usize::try_from(left).unwrap_or(usize::MAX)) {
                 Ok(0) => return Err(self.from.failed("body_too_short")),
                 Ok(count) => left -= count as u64,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-                Err(_) => return Err(self.from.failed("reset")),
+                Err(_) => return Err(self.from.lost("reset")),
             }
             while !pipe.is_empty() {
                 match self.pace.wait(writer.writable()).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(_)) => return Err(self.to.failed("write_failed")),
+                    Ok(Err(_)) => return Err(self.to.lost("write_failed")),
                     Err(()) => return Err(self.to.too_slow()),
                 }
                 match pipe.drain(writer.as_ref()) {
                     Ok(count) => *self.count += count,
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Err(self.to.failed("write_failed")),
+                    Err(_) => return Err(self.to.lost("write_failed")),
                 }
             }
         }
@@ -221,7 +236,7 @@ impl Copying<'_> {
         if out.is_empty() {
             return Ok(());
         }
-        write_paced(writer, out, self.pace).await.map_err(|()| self.to.failed("write_failed"))?;
+        write_paced(writer, out, self.pace).await.map_err(|()| self.to.lost("write_failed"))?;
         *self.count += out.len() as u64;
         out.clear();
         Ok(())
@@ -233,7 +248,7 @@ impl Copying<'_> {
         match self.pace.wait(reader.read_buf(buffer)).await {
             Ok(Ok(0)) => Ok(false),
             Ok(Ok(_)) => Ok(true),
-            Ok(Err(_)) => Err(self.from.failed("reset")),
+            Ok(Err(_)) => Err(self.from.lost("reset")),
             Err(()) => Err(self.from.too_slow()),
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use crate::facts::{Client, Stage, Target};
+use crate::facts::{Client, Party, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
 use crate::policy::{Content, Decision, Need, Outcome, Policy, Reason, Verdict};
 
@@ -75,7 +75,7 @@ async fn decided(
         return send_page(gate, io, &page, false).await;
     }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
-        account.close(End { by: "client", how: "write_failed", up: 0, down: 0 });
+        account.close(End { by: Party::Client, how: "write_failed", up: 0, down: 0 });
         return Next::Gone;
     }
     let waits = terms.wait_for_hello();
@@ -113,7 +113,7 @@ async fn decided(
 /// Ends a tunnel that stood and may not go on.
 fn end(mut account: Account<'_>, why: &Why) {
     account.denied(why);
-    account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
+    account.close(End { by: Party::Gate, how: why.code, up: 0, down: 0 });
 }
 
 /// A rule waits for the ClientHello: 200 first, then the hello, then judge again, then dial. What is
@@ -258,7 +258,7 @@ async fn read_request(
     let head = match read_head(gate, io, &mut held).await {
         Ok(Some(head)) => head,
         Ok(None) => {
-            account.close(End { by: "client", how: "client_closed", up: 0, down: 0 });
+            account.close(End { by: Party::Client, how: "client_closed", up: 0, down: 0 });
             return Next::Close;
         }
         Err(why) => return refuse_inner(worker, io, account, (policy, asked.client), None, &why).await,
@@ -275,7 +275,7 @@ async fn read_request(
         }
     };
     account.carries("http");
-    account.close(End { by: "gate", how: "inner_request", up: 0, down: 0 });
+    account.close(End { by: Party::Gate, how: "inner_request", up: 0, down: 0 });
     let Form::Absolute(target) = &request.form else { return Next::Close };
     if !is_websocket(&request.head, request.body) {
         let asked = Asked { head: &request.head, target, hello: Stage::Never, ..*asked };
@@ -302,6 +302,6 @@ async fn refuse_inner(
     let inner = Account::new(worker, Some(account.id));
     let page = page(gate, inner.id, why, "-", head, false);
     let _ = inner.refuse_bytes(policy, client, head, why).await;
-    account.close(End { by: "gate", how: why.code, up: 0, down: 0 });
+    account.close(End { by: Party::Gate, how: why.code, up: 0, down: 0 });
     send_page(gate, io, &page, false).await
 }

@@ -10,14 +10,14 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::facts::{Client, ExchangeId, Stage, Target};
+use crate::facts::{Client, ExchangeId, Party, Stage, Target};
 use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
 };
 use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
 use crate::site;
-use crate::upstream::{AtFault, Connected, DialError, DialFailed, ParentFailure, RequestForm};
+use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
@@ -85,8 +85,8 @@ pub(super) async fn serve(
     account.dialled(&connected);
     let mut exchange = Exchange::new(gate, request);
     let mut end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
-    let had_closed = |failure: &Failure| matches!(failure.why.code, "origin_closed" | "origin_reset");
-    if end.as_ref().is_err_and(had_closed) && exchange.may_repeat(&connected) {
+    let origin_lost = |failure: &Failure| failure.lost && failure.by == Party::Origin;
+    if end.as_ref().is_err_and(origin_lost) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
         connected = match again(worker, &account, &policy, &asked).await {
             Some(Ok(connected)) => connected,
@@ -231,7 +231,7 @@ impl<'a> Exchange<'a> {
         self.heard |= !early.is_empty();
         let early = std::mem::take(early);
         let pace = Pace::new(self.limit);
-        write_paced(origin, &outgoing, &pace).await.map_err(|()| Peer::Origin.failed("origin_closed"))?;
+        write_paced(origin, &outgoing, &pace).await.map_err(|()| Peer::Origin.lost("origin_closed"))?;
         let mut up = outgoing.len() as u64;
         let (mut client_read, mut client_write) = io.stream.split();
         let (mut origin_read, mut origin_write) = origin.split();
@@ -261,7 +261,7 @@ impl<'a> Exchange<'a> {
                             Ok(()) => {}
                             // The origin may refuse a body that it does not want to read to its end:
                             // what it says then is worth more than that it stopped reading.
-                            Err(failure) if failure.by == "origin" => {}
+                            Err(failure) if failure.by == Party::Origin => {}
                             Err(failure) => break Err(failure),
                         }
                     }
@@ -332,7 +332,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn send(&mut self, client: &mut WriteHalf<'_>, bytes: &[u8], pace: &Pace) -> Result<(), Failure> {
-        write_paced(client, bytes, pace).await.map_err(|()| Peer::Client.failed("write_failed"))?;
+        write_paced(client, bytes, pace).await.map_err(|()| Peer::Client.lost("write_failed"))?;
         self.down += bytes.len() as u64;
         Ok(())
     }
@@ -358,7 +358,7 @@ impl<'a> Exchange<'a> {
             }
             buffer.reserve(4096);
             if held.hold(buffer.capacity()).is_err() {
-                return Err(Failure { by: "gate", why: Why::head_room() });
+                return Err(Failure::new(Party::Gate, Why::head_room()));
             }
             let read = tokio::select! {
                 biased;
@@ -367,9 +367,9 @@ impl<'a> Exchange<'a> {
             };
             match read {
                 Ok(Ok(1..)) => self.heard = true,
-                Ok(Ok(0)) => return Err(Peer::Origin.failed("origin_closed")),
-                Ok(Err(_)) => return Err(Peer::Origin.failed("origin_reset")),
-                Err(()) => return Err(Failure { by: "origin", why: Why::new(504, "origin_timeout") }),
+                Ok(Ok(0)) => return Err(Peer::Origin.lost("origin_closed")),
+                Ok(Err(_)) => return Err(Peer::Origin.lost("origin_reset")),
+                Err(()) => return Err(Failure::new(Party::Origin, Why::new(504, "origin_timeout"))),
             }
         }
     }
@@ -387,7 +387,7 @@ impl<'a> Exchange<'a> {
         let (up, down) = (self.up, self.down);
         match end {
             Ok(Ended::Answered) => {
-                account.close(End { by: "origin", how: "complete", up, down });
+                account.close(End { by: Party::Origin, how: "complete", up, down });
                 let whole = self.sent_body.load(Ordering::Relaxed);
                 connected.vouched |= self.pinned;
                 if self.keep_origin && whole {
@@ -408,7 +408,8 @@ impl<'a> Exchange<'a> {
                 Next::Tunnel(tunnelled)
             }
             Err(failure) => {
-                let answer = !self.answering && failure.why.code != "write_failed" && failure.why.code != "reset";
+                let client_lost = failure.lost && failure.by == Party::Client;
+                let answer = !self.answering && !client_lost;
                 let failure = attributed(failure, &connected.form);
                 let page = answer.then(|| {
                     let host = asked.target.host.to_string();
@@ -454,7 +455,7 @@ fn check_asked(response: &ResponseHead, form: &RequestForm) -> Result<(), Failur
     match form {
         RequestForm::Absolute { parent, .. } if response.status == 407 => {
             let error = DialError::Parent { name: parent.name().into(), failure: ParentFailure::Unauthorised };
-            Err(Failure { by: error.at_fault().as_str(), why: Why::of_dial(&error) })
+            Err(Failure::new(error.at_fault(), Why::of_dial(&error)))
         }
         RequestForm::Absolute { .. } | RequestForm::Origin => Ok(()),
     }
@@ -464,10 +465,10 @@ fn check_asked(response: &ResponseHead, form: &RequestForm) -> Result<(), Failur
 /// it was cannot be seen.
 fn attributed(failure: Failure, form: &RequestForm) -> Failure {
     match form {
-        RequestForm::Absolute { parent, .. } if failure.by == Peer::Origin.as_str() => {
+        RequestForm::Absolute { parent, .. } if failure.by == Party::Origin => {
             let code = if failure.why.status == 504 { "parent_timeout" } else { "parent_bad_answer" };
             let detail = format!("parent {}: {}", parent.name(), failure.why.code);
-            Failure { by: AtFault::Parent.as_str(), why: Why { code, detail: Some(detail), ..failure.why } }
+            Failure { by: Party::Parent, why: Why { code, detail: Some(detail), ..failure.why }, ..failure }
         }
         RequestForm::Absolute { .. } | RequestForm::Origin => failure,
     }

@@ -5,6 +5,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::facts::Party;
 use crate::parse::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 
 use super::gate::Gate;
@@ -37,8 +38,8 @@ impl NotSeen {
     /// Who ended it, and how.
     pub(super) fn ended(self) -> Ended {
         match self {
-            Self::ClientClosed => Ended { by: "client", how: "client_closed" },
-            Self::Exhausted => Ended { by: "gate", how: "gate_exhausted" },
+            Self::ClientClosed => Ended { by: Party::Client, how: "client_closed" },
+            Self::Exhausted => Ended { by: Party::Gate, how: "gate_exhausted" },
         }
     }
 }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use crate::facts::Party;
+
 use super::io::reset_on_close;
 use super::pipe::Pipe;
 use super::tunnels::{Cut, Tunnel};
@@ -15,8 +17,7 @@ use super::tunnels::{Cut, Tunnel};
 /// How a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// `client`, `origin` or `gate`.
-    pub(super) by: &'static str,
+    pub(super) by: Party,
     pub(super) how: &'static str,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Relay {
     up: Way,
     down: Way,
     /// Who ended its stream first.
-    first: Option<&'static str>,
+    first: Option<Party>,
 }
 
 impl Relay {
@@ -71,10 +72,10 @@ impl Relay {
         let polled = self.down.poll(context, &mut origin_read, &mut client_write, false, &mut moved);
         tunnel.moved_down(moved);
         match polled {
-            Polled::Failed(Failed::Read) => Poll::Ready(Some(self.reset("origin"))),
-            Polled::Failed(Failed::Write) => Poll::Ready(Some(self.reset("client"))),
+            Polled::Failed(Failed::Read) => Poll::Ready(Some(self.reset(Party::Origin))),
+            Polled::Failed(Failed::Write) => Poll::Ready(Some(self.reset(Party::Client))),
             Polled::Done => {
-                self.first = Some("origin");
+                self.first = Some(Party::Origin);
                 Poll::Pending
             }
             Polled::Pending => Poll::Pending,
@@ -82,7 +83,7 @@ impl Relay {
     }
 
     /// One side failed: the other must not take it for an end.
-    fn reset(&self, by: &'static str) -> Ended {
+    fn reset(&self, by: Party) -> Ended {
         reset_on_close(&self.client);
         reset_on_close(&self.origin);
         Ended { by, how: "reset" }
@@ -103,7 +104,8 @@ impl Relay {
         let last = self.up.done();
         let down_polled = self.down.poll(context, &mut origin_read, &mut client_write, last, &mut moved);
         tunnel.moved_down(moved);
-        for (polled, reader, writer) in [(up_polled, "client", "origin"), (down_polled, "origin", "client")] {
+        let (client, origin) = (Party::Client, Party::Origin);
+        for (polled, reader, writer) in [(up_polled, client, origin), (down_polled, origin, client)] {
             match polled {
                 Polled::Failed(Failed::Read) => return Poll::Ready(self.reset(reader)),
                 Polled::Failed(Failed::Write) => return Poll::Ready(self.reset(writer)),
@@ -125,7 +127,7 @@ impl From<Cut> for Ended {
             Cut::Lifetime => "lifetime_limit",
             Cut::Drained => "gate_stopped",
         };
-        Self { by: "gate", how }
+        Self { by: Party::Gate, how }
     }
 }
 

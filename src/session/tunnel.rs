@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
+use crate::facts::Party;
 use crate::parse::FirstBytes;
 use crate::policy::{Content, ContentTerms, TunnelLimits};
 
@@ -126,5 +127,5 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
     linger(&mut relay.client).await;
-    Some(Ended { by: "gate", how: broken.code })
+    Some(Ended { by: Party::Gate, how: broken.code })
 }

@@ -1,7 +1,7 @@
 //! Every refusal of the session by its code, and the one place that chooses its HTTP status.
 
 use crate::parse::Fault;
-use crate::policy::{Broken, Decision, Reason, VerdictKind};
+use crate::policy::{Broken, Code, Decision, Reason, VerdictKind};
 use crate::upstream::{DialError, ParentFailure, ResolveError};
 
 /// A refusal by its code, with what a person needs to act on it.
@@ -38,7 +38,15 @@ impl Why {
             VerdictKind::Challenge => "challenge_unavailable",
             VerdictKind::Allow | VerdictKind::Deny => decision.reason.code.as_str(),
         };
-        Self::new(403, code).of_rule(&decision.reason)
+        let mut why = Self::new(403, code).of_rule(&decision.reason);
+        if decision.reason.code == Code::TraceShowsCredentials
+            && let Some(detail) = &mut why.detail
+        {
+            detail.push_str(
+                ": the answer would repeat what the rule's parent is shown; with resolve = \"gate\" it passes",
+            );
+        }
+        why
     }
 
     fn of_rule(mut self, reason: &Reason) -> Self {

@@ -36,7 +36,7 @@ impl Kind {
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
-            "rule" | "no_rule" | "port_not_opened" | "isolated" => Self::Policy,
+            "rule" | "no_rule" | "port_not_opened" | "isolated" | "trace_shows_credentials" => Self::Policy,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
             | "hello_unavailable"

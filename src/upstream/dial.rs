@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::{Host, Scheme};
+use crate::facts::{Host, Party, Scheme};
 use crate::parse::HeadLimits;
 use crate::policy::{
-    AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_parent, judge_target,
+    AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
+    judge_parent, judge_target,
 };
 
 use super::credentials::{Credentials, KeyRing};
-use super::failure::{AtFault, DialError, DialFailed};
+use super::failure::{DialError, DialFailed};
 use super::parent::{Passing, Uplink};
 use super::pool::{Idle, Pool, Way, is_quiet};
 use super::race::race;
@@ -143,8 +144,11 @@ impl Dialler {
 
     fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
         let judged = match (permit.route(), permit.host().address()) {
-            // The parent's own address was judged when it was dialled, and no rule bears on it.
-            (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, None) => return is_quiet(stream),
+            // The parent's own address was judged when it was dialled, and no rule bears on it; the name is
+            // what it is given.
+            (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, None) => {
+                return judge_left_to_parent(permit.host(), self.resolvers.internal()).is_ok() && is_quiet(stream);
+            }
             (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, Some(literal)) => literal,
             (Route::Direct | Route::Parent { resolved_by: ResolvedBy::Gate, .. }, _) => dialled.ip(),
         };
@@ -173,7 +177,7 @@ impl Dialler {
     /// Spends a permit: resolves its host, judges every address, and connects by its route to the first
     /// that answers. An address the guard refuses is never dialled, nor asked of a parent; when it
     /// refuses them all, that is the error. Where the rule says that a parent resolves, no name is
-    /// looked up, and only a literal address can be judged.
+    /// looked up, and only a literal address can be judged; an internal name is not given away.
     ///
     /// # Errors
     /// By the party at fault: DNS, the guard, the origin, the parent, time, or the gate itself.
@@ -205,7 +209,7 @@ impl Dialler {
                 })
             }
             Err(error) => {
-                if error.at_fault() == AtFault::Gate && !error.is_denial() {
+                if error.at_fault() == Party::Gate && !error.is_denial() {
                     // What lies idle makes room for the next one.
                     self.pool().clear();
                 }
@@ -249,6 +253,7 @@ impl Dialler {
                 if permit.host().address().is_some() {
                     self.judge_all(permit, answers)?;
                 }
+                judge_left_to_parent(permit.host(), self.resolvers.internal()).map_err(DialError::Refused)?;
                 let uplink = self.uplink(parent, passing).await?;
                 let opened = match permit.scheme() {
                     Scheme::Http => self.in_time(parent, uplink.connect()).await?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::facts::Party;
 use crate::parse::Fault;
 use crate::policy::{AddressRefused, Parent};
 
@@ -64,38 +65,18 @@ pub enum ParentFailure {
     NoAnswer,
 }
 
-/// Who is at fault where there is no connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AtFault {
-    Gate,
-    Dns,
-    Origin,
-    Parent,
-}
-
-impl AtFault {
-    /// The word used in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AtFault::Gate => "gate",
-            AtFault::Dns => "dns",
-            AtFault::Origin => "origin",
-            AtFault::Parent => "parent",
-        }
-    }
-}
-
 impl DialError {
-    pub fn at_fault(&self) -> AtFault {
+    /// Who is at fault.
+    pub fn at_fault(&self) -> Party {
         match self {
             DialError::Resolve(error) => match error {
-                ResolveError::NoAddress | ResolveError::Unanswered(_) => AtFault::Dns,
-                ResolveError::Exhausted(_) | ResolveError::Setup(_) => AtFault::Gate,
+                ResolveError::NoAddress | ResolveError::Unanswered(_) => Party::Dns,
+                ResolveError::Exhausted(_) | ResolveError::Setup(_) => Party::Gate,
             },
-            DialError::Refused(_) | DialError::Exhausted(_) => AtFault::Gate,
-            DialError::Connect { .. } | DialError::Timeout(_) => AtFault::Origin,
-            DialError::Parent { failure: ParentFailure::Forbidden(_), .. } => AtFault::Gate,
-            DialError::Parent { .. } => AtFault::Parent,
+            DialError::Refused(_) | DialError::Exhausted(_) => Party::Gate,
+            DialError::Connect { .. } | DialError::Timeout(_) => Party::Origin,
+            DialError::Parent { failure: ParentFailure::Forbidden(_), .. } => Party::Gate,
+            DialError::Parent { .. } => Party::Parent,
         }
     }
 
@@ -165,20 +146,20 @@ mod tests {
             (direct.at_fault(), through.at_fault())
         };
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
-            assert_eq!(faults(errno), (AtFault::Gate, AtFault::Gate), "{errno}");
+            assert_eq!(faults(errno), (Party::Gate, Party::Gate), "{errno}");
         }
         for errno in [Errno::CONNREFUSED, Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::TIMEDOUT, Errno::CONNRESET] {
-            assert_eq!(faults(errno), (AtFault::Origin, AtFault::Parent), "{errno}");
+            assert_eq!(faults(errno), (Party::Origin, Party::Parent), "{errno}");
         }
         let timeout = DialError::Timeout(Duration::ZERO);
-        assert_eq!(timeout.at_fault(), AtFault::Origin);
-        assert_eq!(timeout.on_the_way_to(&parent).at_fault(), AtFault::Parent);
+        assert_eq!(timeout.at_fault(), Party::Origin);
+        assert_eq!(timeout.on_the_way_to(&parent).at_fault(), Party::Parent);
         let of_dns = |error: ResolveError| DialError::Resolve(error).at_fault();
-        assert_eq!(of_dns(ResolveError::NoAddress), AtFault::Dns);
-        assert_eq!(of_dns(ResolveError::Unanswered(String::new())), AtFault::Dns);
-        assert_eq!(of_dns(ResolveError::Exhausted(String::new())), AtFault::Gate);
+        assert_eq!(of_dns(ResolveError::NoAddress), Party::Dns);
+        assert_eq!(of_dns(ResolveError::Unanswered(String::new())), Party::Dns);
+        assert_eq!(of_dns(ResolveError::Exhausted(String::new())), Party::Gate);
         let parents = |error: ResolveError| DialError::Resolve(error).on_the_way_to(&parent).at_fault();
-        assert_eq!(parents(ResolveError::NoAddress), AtFault::Parent);
-        assert_eq!(parents(ResolveError::Exhausted(String::new())), AtFault::Gate);
+        assert_eq!(parents(ResolveError::NoAddress), Party::Parent);
+        assert_eq!(parents(ResolveError::Exhausted(String::new())), Party::Gate);
     }
 }

@@ -17,7 +17,7 @@ mod resolvers;
 
 pub use credentials::{BadCredentials, CREDENTIALS_BYTES_MAX, Credentials, KeyRing};
 pub use dial::{Connected, DialLimits, Dialler, RequestForm, Timings};
-pub use failure::{AtFault, DialError, DialFailed, ParentFailure};
+pub use failure::{DialError, DialFailed, ParentFailure};
 pub use own::{OwnConnections, Purpose};
 pub use parent::Passing;
 pub use resolve::ResolveError;

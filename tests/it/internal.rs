@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::gate::{Gate, Start, exchanges};
 use crate::name_server::{NameServer, Reply};
 use crate::origin::{Origin, listener_of_its_own};
-use crate::parent::Parent;
+use crate::parent::{Answer, Parent};
 use crate::tunnel_lab::connect;
 
 /// A gate between an inside and an outside, each with a name server and an origin on the same port.
@@ -172,6 +172,42 @@ fn a_parent_may_have_an_internal_name() {
     let gate = Gate::configured(&format!("{named}{rule}"), &config(&inner, &outer, [127, 0, 0, 1].into()));
     assert_eq!(connect(&gate, &format!("a.test:{}", origin.address.port())).1.status(), 200);
     assert_eq!((inner.asked(), outer.asked()), (vec!["proxy.corp.example".to_owned()], vec!["a.test".to_owned()]));
+}
+
+#[test]
+fn an_internal_name_is_never_left_to_a_parent_and_another_by_the_same_rule_is() {
+    let (inner, outer) = (NameServer::answering(|_| Vec::new()), NameServer::answering(|_| Vec::new()));
+    let origin = Origin::start();
+    let there = origin.address;
+    let parent = Parent::answering(move |_| Answer::Lead(there));
+    let rule = origin.rule_for("*", "parent = \"uplink\"\nresolve = \"parent\"\nprotocol = \"any\"");
+    let lives_at = there.ip();
+    let mut gate = Gate::configured(&format!("{}{rule}", parent.named()), &config(&inner, &outer, lives_at));
+    let mut client = gate.client();
+    for host in ["secret.corp.example", "SECRET.Corp.Example.", "secret.corp.example"] {
+        let at = format!("{host}:{}", there.port());
+        client.send(format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n"));
+        let answer = client.answer();
+        let text = answer.text();
+        assert!(answer.status() == 403 && text.contains("guard_address: ") && text.contains("[internal]"), "{text}");
+        let (_, answer) = connect(&gate, &at);
+        assert!(answer.status() == 403 && answer.head.contains("guard_address"), "{host}: {}", answer.head);
+    }
+    assert_eq!(parent.lines(), Vec::<String>::new(), "the parent never hears of it");
+    for host in ["a.test", "corp.example", "secret.corp.example.test"] {
+        let at = format!("{host}:{}", there.port());
+        client.send(format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n"));
+        assert_eq!(client.answer().status(), 200, "{host}");
+        assert_eq!(connect(&gate, &at).1.status(), 200, "{host}");
+    }
+    drop(client);
+    assert_eq!((parent.lines().len(), inner.asked().len(), outer.asked().len()), (6, 0, 0));
+    let exchanges = gate.exchanges();
+    let denied: Vec<_> = exchanges.iter().filter(|exchange| exchange["verdict"] == "deny").collect();
+    assert_eq!(denied.len(), 6);
+    for exchange in denied {
+        assert_eq!((&exchange["host"], &exchange["closed_by"]), (&"secret.corp.example".into(), &"gate".into()));
+    }
 }
 
 #[test]

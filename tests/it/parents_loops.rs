@@ -14,6 +14,19 @@ fn free_address() -> SocketAddr {
     listener_of_its_own(0).local_addr().unwrap()
 }
 
+/// A port that is free on every address, and that no connection or other test is given meanwhile: it is
+/// below those that the kernel hands out, and each test process begins its search at another.
+fn port_free_everywhere() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let handed_out: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let first = 10_000;
+    let count = u32::from(handed_out.saturating_sub(first).max(1));
+    (0..count)
+        .map(|step| first + u16::try_from((std::process::id() + step) % count).unwrap())
+        .find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
+        .unwrap()
+}
+
 /// A rule for every host on this port by way of the proxy at `uplink`.
 fn policy(uplink: SocketAddr, port: u16) -> String {
     format!(
@@ -138,8 +151,7 @@ fn gates_that_are_each_others_parents_end_the_circle_where_it_closes() {
 #[test]
 fn a_parent_that_is_the_gate_itself_is_refused_at_the_start() {
     let own = free_address();
-    // A port that is free on every address.
-    let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap();
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port_free_everywhere()));
     let within = SocketAddr::from(([127, 7, 7, 7], everywhere.port()));
     for (listen, uplink) in [(own, own), (everywhere, within)] {
         let output = Start { policy: &policy(uplink, 80), listen: Some(listen), ..Start::default() }.output();

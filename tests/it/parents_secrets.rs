@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::gate::{Start, segments};
+use crate::gate::{Gate, Start, segments};
 use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::parent::{Answer, Parent};
@@ -87,6 +87,72 @@ fn credentials_go_to_the_parent_and_to_no_record_log_or_page() {
     ] {
         for secret in [USER, PASSWORD, PAIR, "hunter"] {
             assert!(!text.contains(secret), "{secret} in {what}: {text}");
+        }
+    }
+}
+
+/// A gate whose parent leads everywhere: `shown.test` and `tunnel.test` by one that is shown credentials,
+/// `bare.test` by the same without; all but `tunnel.test` are the parent's to resolve.
+fn gate_to(parent: &Parent, origin: &Origin, secret: &Path, mode: &str) -> Gate {
+    let named = parent.named().replace(" }", &format!(", credentials = \"{}\" }}", secret.display()));
+    let bare = parent.named().replace("[parents]\nuplink", "bare");
+    let rule = |host: &str, keys: &str| origin.rule_for(host, keys);
+    let shown = rule("shown.test", "parent = \"uplink\"\nresolve = \"parent\"");
+    let unshown = rule("bare.test", "parent = \"bare\"\nresolve = \"parent\"");
+    let tunnel = rule("tunnel.test", "parent = \"uplink\"");
+    let names = NameServer::pointing_to(origin.address.ip());
+    Gate::configured(&format!("[policy]\nmode = \"{mode}\"\n{named}{bare}{shown}{unshown}{tunnel}"), &names.config())
+}
+
+#[test]
+fn no_method_that_repeats_a_request_shows_a_client_what_the_parent_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("uplink.credentials");
+    write(&secret, format!("{USER}:{PASSWORD}\n").as_bytes(), 0o600);
+    // It answers with the request's own head, as TRACE does.
+    let origin = Origin::start();
+    let there = origin.address;
+    let request = |method: &str, host: &str, lines: &str| {
+        let at = format!("{host}:{}", there.port());
+        format!("{method} http://{at}/ HTTP/1.1\r\nHost: {at}\r\n{lines}Connection: close\r\n\r\n")
+    };
+    let forwards = ["", "Max-Forwards: 0\r\n", "Max-Forwards: 1\r\n", "Max-Forwards: 2\r\n"];
+    for mode in ["enforce", "observe"] {
+        let parent = Parent::answering(move |_| Answer::Lead(there));
+        let mut gate = gate_to(&parent, &origin, &secret, mode);
+        let ask = |method: &str, host: &str, lines: &str| {
+            let mut client = gate.client();
+            client.send(request(method, host, lines));
+            let answer = client.answer();
+            (answer.status(), format!("{}{}", answer.head, answer.text()))
+        };
+        for method in ["TRACE", "trace", "TRACK"] {
+            for lines in forwards {
+                let (status, text) = ask(method, "shown.test", lines);
+                assert!(
+                    status == 403 && text.contains("trace_shows_credentials: origin ("),
+                    "{method} {lines}: {text}"
+                );
+                assert!(!text.contains(PAIR), "{text}");
+            }
+        }
+        assert_eq!(parent.lines(), Vec::<String>::new(), "refused before anything is dialled");
+        for lines in &forwards[2..] {
+            let (status, text) = ask("TRACE", "bare.test", lines);
+            assert!(status == 200 && text.contains("TRACE http://bare.test") && !text.contains(PAIR), "{text}");
+            let (status, text) = ask("TRACE", "tunnel.test", lines);
+            assert!(status == 200 && text.contains("\r\n\r\nTRACE / ") && !text.contains(PAIR), "{text}");
+            assert_eq!(ask("OPTIONS", "shown.test", lines).0, 200, "another method passes");
+        }
+        for asked in parent.asked() {
+            let bare = asked.line().starts_with("TRACE http://bare.test");
+            assert_eq!(asked.head.contains(PAIR), !bare, "the parent itself is shown them: {}", asked.head);
+        }
+        let refused = gate.events("refused");
+        assert_eq!(refused.len(), 12);
+        for record in refused {
+            assert_eq!((&record["reason"], &record["rule"]), (&"trace_shows_credentials".into(), &"origin".into()));
+            assert_eq!((&record["verdict"], record["status"].as_u64()), (&"deny".into(), Some(403)), "{record}");
         }
     }
 }

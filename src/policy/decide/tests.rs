@@ -32,9 +32,18 @@ fn a_breakglass_lets_what_is_essential_pass_on_the_reserve_while_it_holds_and_no
     // What is only observed is let out by no rule.
     let observing = policy.observing();
     assert!(!passes(&observing, "c.example", Some(&broken), 99));
-    let denies = text.replace("allow", "deny");
-    let problems = Policy::compile("p.toml", &denies).unwrap_err();
-    assert!(problems[0].what.contains("cannot be essential"), "{problems:?}");
+}
+
+#[test]
+fn only_a_rule_that_lets_out_can_be_essential() {
+    let text = "[[rule]]\nname = \"a\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\nessential = true\n";
+    assert!(Policy::compile("p.toml", text).is_ok());
+    for (verdict, what) in [("deny", "denies"), ("challenge", "challenges, and no challenge is passed yet")] {
+        let problems = Policy::compile("p.toml", &text.replace("allow", verdict)).unwrap_err();
+        let shown = problems[0].to_string();
+        assert!(problems.len() == 1 && shown.contains(&format!("rule `a` {what}")), "{problems:?}");
+        assert!(shown.starts_with("p.toml:5:13: ") && shown.contains("fix: take `essential` away"), "{shown}");
+    }
 }
 
 fn policy(text: &str) -> Policy {
@@ -46,6 +55,11 @@ fn target(text: &str) -> Target {
 }
 
 fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
+    let method = if text.starts_with("http") { "GET" } else { "CONNECT" };
+    judge_method(policy, method, text, hello, restraint)
+}
+
+fn judge_method(policy: &Policy, method: &str, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
     let client = Client { address: SocketAddr::from(([10, 20, 1, 5], 4000)), user: None };
     let target = target(text);
     let tunnel = target.scheme == Scheme::Tunnel;
@@ -54,7 +68,7 @@ fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, restraint: Rest
         &Facts {
             now: Timestamp(0),
             client: &client,
-            method: if tunnel { "CONNECT" } else { "GET" },
+            method,
             target: &target,
             program: Seen { user_agent: Some(b"Updater/2.1") },
             hello,
@@ -287,4 +301,38 @@ fn a_permit_leads_by_the_way_its_rule_names_and_directly_where_it_names_none() {
         assert_eq!((parent.name(), resolved_by), ("uplink", who));
     }
     assert_eq!(route("direct.example"), Route::Direct);
+}
+
+#[test]
+fn a_method_that_repeats_the_request_never_leaves_where_it_would_show_a_parents_credentials() {
+    let parents =
+        "[parents]\nknown = { address = \"10.9.0.1:80\", credentials = \"k\" }\nbare = { address = \"10.9.0.1:80\" }\n";
+    let rule = |host: &str, keys: &str| {
+        format!("[[rule]]\nname=\"{host}\"\nhosts=[\"{host}.test\"]\nverdict=\"allow\"\n{keys}\n")
+    };
+    let rules = [
+        rule("shown", "parent=\"known\"\nresolve=\"parent\""),
+        rule("asked", "parent=\"known\"\nresolve=\"gate\""),
+        rule("bare", "parent=\"bare\"\nresolve=\"parent\""),
+        rule("direct", ""),
+        rule("denied", "").replace("allow", "deny"),
+    ];
+    let text = format!("{parents}{}", rules.concat());
+    let judge = |policy: &Policy, method: &str, host: &str| {
+        say(&judge_method(policy, method, &format!("http://{host}.test/"), Stage::Never, Restraint::None))
+    };
+    for policy in [policy(&text), policy(&text).observing()] {
+        for method in ["TRACE", "trace", "Trace", "TRACK"] {
+            assert_eq!(judge(&policy, method, "shown"), "deny trace_shows_credentials shown", "{method}");
+            for host in ["asked", "bare", "direct"] {
+                assert_eq!(judge(&policy, method, host), format!("allow rule {host}"), "{method}");
+            }
+        }
+        for method in ["GET", "OPTIONS", "HEAD", "TRACES"] {
+            assert_eq!(judge(&policy, method, "shown"), "allow rule shown", "{method}");
+        }
+        let tunnel = judge_method(&policy, "CONNECT", "shown.test:443", Stage::NotYet, Restraint::None);
+        assert_eq!(say(&tunnel), "allow rule shown", "the parent alone sees the CONNECT");
+    }
+    assert_eq!(judge(&policy(&text), "TRACE", "denied"), "deny rule denied", "what its rule denies is that rule's");
 }
