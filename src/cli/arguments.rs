@@ -92,12 +92,17 @@ pub(super) enum Command {
     #[command(after_help = notes!(
         "sekisho verify",
         "sekisho verify /var/lib/sekisho",
-        "sekisho verify --format json /var/lib/sekisho | jq .ok"
+        "sekisho verify --format json /var/lib/sekisho | jq .ok",
+        "sekisho verify --from 1959       after you moved the segments before away"
     ))]
     Verify {
         /// The data directory [default: where `run` keeps it when nothing else is said]
         #[arg(value_hint = ValueHint::DirPath)]
         data_dir: Option<PathBuf>,
+        /// The record with which the first segment begins that is still there [default: 1, or something is missing]
+        #[arg(long, value_name = "RECORD", default_value_t = 1, hide_default_value = true,
+              value_parser = clap::value_parser!(u64).range(1..))]
+        from: u64,
         /// A table for eyes, or JSON for machines
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,

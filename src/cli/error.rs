@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::app::{AppError, AskError, NotDone};
+use crate::evidence::Break;
 use crate::parse::Problem;
 use crate::store::OpenError;
 
@@ -81,6 +82,10 @@ impl CliError {
             CliError::App(error) => app_hint(error),
             CliError::NoRecords(_) => Some(
                 "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
+            ),
+            CliError::Verify(OpenError::Broken { source: Break::Missing { first: 1, .. }, .. }) => Some(
+                "if you moved the segments before away yourself, name the record behind them with --from; else leave the \
+                 directory as it is, and compare it with copies kept elsewhere",
             ),
             CliError::Verify(OpenError::Broken { .. }) => {
                 Some("leave the directory as it is, and compare it with copies kept elsewhere")

@@ -31,7 +31,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Run(arguments) => run::run(arguments),
         Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
-        Command::Verify { data_dir, format } => verify::verify(data_dir, format),
+        Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::app::{BreakglassStatus, DiskStatus, JournalStatus, Question, Status, ask};
+use crate::app::{BreakglassStatus, Connections, DiskStatus, JournalStatus, Question, Status, ask};
 
 use super::error::CliError;
 use super::files::default_data_dir;
@@ -31,17 +31,6 @@ fn rows(status: &Status) -> Rows {
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
     ];
-    if connections.overflows > 0 {
-        rows.push(("WARNING", format!("{} connections closed because too many were open", connections.overflows)));
-    }
-    if connections.overflows_of_clients > 0 {
-        let count = connections.overflows_of_clients;
-        rows.push(("WARNING", format!("{count} connections closed because their client had too many open")));
-    }
-    if connections.accept_failures > 0 {
-        let count = connections.accept_failures;
-        rows.push(("WARNING", format!("{count} times no client could be accepted: descriptors or memory ran out")));
-    }
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
@@ -51,13 +40,16 @@ fn rows(status: &Status) -> Rows {
     if let Some(breakglass) = &status.breakglass {
         rows.push(("WARNING", describe_breakglass(breakglass, exchanges.on_reserve)));
     }
-    rows.extend(since_start(journal).into_iter().map(|text| ("since start", text)));
+    rows.extend(since_start(connections, journal).into_iter().map(|text| ("since start", text)));
     rows
 }
 
 /// What has been, and need not be any more.
-fn since_start(journal: &JournalStatus) -> Vec<String> {
+fn since_start(connections: &Connections, journal: &JournalStatus) -> Vec<String> {
     let counted = [
+        (connections.overflows, "connections closed because too many were open"),
+        (connections.overflows_of_clients, "connections closed because their client had too many open"),
+        (connections.accept_failures, "times no client could be accepted: descriptors or memory ran out"),
         (journal.lost, "ends of exchanges, or requests refused meanwhile, have no record; a gap record counts them"),
         (journal.overloads, "times more records waited for the disk than may, and requests were refused"),
         (journal.sync_failures, "times the disk did not keep what had been written to it; see the kernel's log"),

@@ -13,6 +13,8 @@ use super::output::{Format, Rows, report};
 struct Verified {
     journal: String,
     segments: usize,
+    /// The first record that was checked.
+    from: u64,
     records: u64,
     chain: String,
     torn_bytes: u64,
@@ -21,9 +23,9 @@ struct Verified {
 }
 
 /// Checks the journal of a data directory.
-pub(super) fn verify(data_dir: Option<PathBuf>, format: Format) -> Result<(), CliError> {
+pub(super) fn verify(data_dir: Option<PathBuf>, from: u64, format: Format) -> Result<(), CliError> {
     let data_dir = data_dir.unwrap_or_else(default_data_dir);
-    report(format, verify_journal(around(&data_dir)), rows)
+    report(format, verify_journal(around(&data_dir), from), rows)
 }
 
 /// `run` prints the journal's own directory; taken for the data directory around it.
@@ -34,12 +36,12 @@ fn around(path: &Path) -> &Path {
     }
 }
 
-fn verify_journal(data_dir: &Path) -> Result<Verified, CliError> {
+fn verify_journal(data_dir: &Path, from: u64) -> Result<Verified, CliError> {
     let journal = data_dir.join("journal");
     if !data_dir.exists() || (data_dir.is_dir() && matches!(journal.try_exists(), Ok(false))) {
         return Err(CliError::NoRecords(journal));
     }
-    let report = store::verify(data_dir).map_err(CliError::Verify)?;
+    let report = store::verify(data_dir, from).map_err(CliError::Verify)?;
     // A gate writes a record as soon as it starts, so an empty journal is a removed one.
     if report.records == 0 {
         return Err(CliError::NoRecords(journal));
@@ -47,6 +49,7 @@ fn verify_journal(data_dir: &Path) -> Result<Verified, CliError> {
     Ok(Verified {
         journal: journal.display().to_string(),
         segments: report.segments,
+        from,
         records: report.records,
         chain: report.hash,
         torn_bytes: report.torn_bytes,
@@ -61,6 +64,10 @@ fn rows(verified: &Verified) -> Rows {
         ("records", verified.records.to_string()),
         ("chain", verified.chain.clone()),
     ];
+    if verified.from > 1 {
+        let elsewhere = format!("records 1 to {} are elsewhere, and were not checked", verified.from - 1);
+        rows.push(("from", format!("record {}: {elsewhere}", verified.from)));
+    }
     if verified.torn_bytes > 0 {
         let torn = format!(
             "{} bytes after the last whole record: a gate is writing, or has crashed;\nthe next start cuts them off and records it",

@@ -189,11 +189,13 @@ fn before_segment(line: &[u8]) -> Option<Chain> {
     Some(Chain { seq, hash: *hash.as_bytes() })
 }
 
-/// Checks the whole journal below a data directory.
+/// Checks the journal below a data directory: from its record 1 on, or from a later one with which one of
+/// its segments begins, where the segments before were moved away. Such a start is taken at its own word for
+/// what the hash was before it.
 ///
 /// # Errors
 /// The first segment and record that was altered, removed or moved, or what could not be read.
-pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
+pub fn verify(directory: &Path, from: u64) -> Result<VerifyReport, OpenError> {
     let reserve_records = reserve::held(directory).map_err(|source| io_error(directory, source))?;
     let directory = directory.join("journal");
     let paths = list(&directory).map_err(|source| io_error(&directory, source))?;
@@ -205,7 +207,7 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
         while let Some(line) = lines.next()? {
             let mut reader = match verifier.take() {
                 Some(reader) => reader,
-                None => Verifier::new(Chain::start()),
+                None => Verifier::new(starts_at(line, from)),
             };
             reader.line(line).map_err(|source| OpenError::Broken { segment: path.clone(), source })?;
             records += 1;
@@ -219,6 +221,12 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
     }
     let chain = verifier.map_or_else(Chain::start, |reader| reader.chain());
     Ok(VerifyReport { segments: paths.len(), records, hash: chain.hash_hex(), torn_bytes, reserve_records })
+}
+
+/// The chain in front of the first line that is there, where that is the record asked for; else that of an
+/// empty journal, behind which anything but record 1 is a break.
+fn starts_at(line: &[u8], from: u64) -> Chain {
+    before_segment(line).filter(|before| from > 1 && before.seq == from - 1).unwrap_or_else(Chain::start)
 }
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {

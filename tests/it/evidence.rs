@@ -192,6 +192,34 @@ fn verify_names_the_first_record_that_was_touched() {
 }
 
 #[test]
+fn segments_that_were_moved_away_are_missing_until_it_is_said_where_the_rest_begins() {
+    let mut first = Gate::start("");
+    first.records();
+    let mut second = Start { data_dir: Some(first.data_dir()), ..Start::default() }.gate();
+    assert_eq!(second.end("-TERM"), Some(0));
+    let data_dir = first.data_dir();
+    let paths = segments(&data_dir);
+    std::fs::remove_file(&paths[0]).unwrap();
+    let text = std::fs::read_to_string(&paths[1]).unwrap();
+    let begins = serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()["seq"].as_u64().unwrap();
+    let verify_from = |from: u64| {
+        let from = from.to_string();
+        Command::new(env!("CARGO_BIN_EXE_sekisho")).args(["verify", "--from", &from]).arg(&data_dir).output().unwrap()
+    };
+    let error = verify(&data_dir);
+    let said = String::from_utf8_lossy(&error.stderr);
+    assert_eq!(error.status.code(), Some(3), "{said}");
+    assert!(said.contains(&format!("records 1 to {} are missing", begins - 1)) && said.contains("--from"), "{said}");
+    let left = verify_from(begins);
+    let said = String::from_utf8_lossy(&left.stdout);
+    assert_eq!(left.status.code(), Some(0), "{left:?}");
+    assert!(said.contains(&format!("records 1 to {} are elsewhere, and were not checked", begins - 1)), "{said}");
+    for wrong in [2, begins - 1, begins + 1] {
+        assert_eq!(verify_from(wrong).status.code(), Some(3), "--from {wrong}");
+    }
+}
+
+#[test]
 fn a_journal_goes_on_where_it_ended_and_a_torn_tail_is_cut_and_said() {
     let (gate, path) = twenty_records();
     let before = records(&gate.data_dir()).len();
