@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::{Host, Party, Scheme};
+use crate::facts::{Host, Scheme};
 use crate::parse::HeadLimits;
 use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
@@ -209,7 +209,7 @@ impl Dialler {
                 })
             }
             Err(error) => {
-                if error.at_fault() == Party::Gate && !error.is_denial() {
+                if error.wants_descriptors() {
                     // What lies idle makes room for the next one.
                     self.pool().clear();
                 }
