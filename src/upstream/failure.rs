@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::facts::Party;
 use crate::parse::Fault;
-use crate::policy::{AddressRefused, Parent};
+use crate::policy::{AddressRefused, Parent, ResolvedBy};
 
 use super::resolve::ResolveError;
 
@@ -53,9 +53,16 @@ pub enum ParentFailure {
     },
     /// Nothing within this time: no connection, or no answer.
     Timeout(Duration),
-    /// It answered CONNECT with this status, which is no 2xx.
+    /// It answered CONNECT with this status, by which it says that it could not reach the target either.
+    CannotReach {
+        status: u16,
+    },
+    /// It answered CONNECT with another status that is no 2xx.
     Refused {
         status: u16,
+        /// What it was asked for.
+        authority: Box<str>,
+        resolved_by: ResolvedBy,
     },
     /// It did not take the gate's credentials, or wants some.
     Unauthorised,
@@ -155,6 +162,10 @@ fn used_up_ports(address: SocketAddr, error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error).filter(|errno| address.is_ipv4() && *errno == Errno::ADDRNOTAVAIL)
 }
 
+/// What to do where a parent refuses addresses, or ports.
+const BY_ADDRESS: &str = ": allow that there, for addresses and for ports other than 443 too (Squid: \
+                          http_access deny CONNECT !SSL_ports), or say resolve = \"parent\" in the rule";
+
 impl fmt::Display for ParentFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -162,7 +173,15 @@ impl fmt::Display for ParentFailure {
             Self::Forbidden(refused) => write!(f, "may not be dialled: {refused}"),
             Self::Unreachable { address, source } => write!(f, "cannot be reached at {address}: {source}"),
             Self::Timeout(limit) => write!(f, "did not answer within {limit:?}"),
-            Self::Refused { status } => write!(f, "answered {status}"),
+            Self::CannotReach { status } => write!(f, "answered {status}: it cannot reach the target"),
+            Self::Refused { status, authority, resolved_by } => {
+                write!(f, "answered {status} to CONNECT {authority}")?;
+                f.write_str(match (status, resolved_by) {
+                    (400..=499, ResolvedBy::Gate) => BY_ADDRESS,
+                    (400..=499, ResolvedBy::Parent) => ": allow that there",
+                    _ => "",
+                })
+            }
             Self::Unauthorised => f.write_str("answered 407: it does not take the gate's credentials, or wants some"),
             Self::BadAnswer(fault) => write!(f, "answered with {fault}"),
             Self::NoAnswer => f.write_str("ended the connection instead of answering"),
