@@ -35,7 +35,7 @@ pub struct Dialler {
 pub struct DialLimits {
     /// For all attempts together, those of a parent included; DNS is not counted.
     pub connect_timeout: Duration,
-    /// On what a parent answers.
+    /// On what a parent answers, which is held to 8 KiB too.
     pub head: HeadLimits,
 }
 

@@ -14,6 +14,11 @@ use super::credentials::Credentials;
 use super::failure::{DialError, ParentFailure};
 use super::race::race;
 
+/// The head of an answer to CONNECT, at most: a 2xx needs next to nothing, and no other is passed on. It
+/// is what each connection holds without asking the room for large heads, so that answers of parents
+/// need none of it.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
+
 /// Interim answers to one CONNECT, at most.
 const INTERIMS_MAX: usize = 16;
 
@@ -92,9 +97,10 @@ impl Uplink<'_> {
     /// stays in `early`.
     async fn answer(&self, opened: &mut Opened) -> Result<ResponseHead, ParentFailure> {
         let Opened { stream, early: buffer, .. } = opened;
+        let limits = HeadLimits { bytes_max: self.limits.bytes_max.min(ANSWER_BYTES_MAX), ..*self.limits };
         let (mut scanned, mut interims) = (0, 0);
         loop {
-            match take_response_head(buffer, self.limits, &mut scanned).map_err(ParentFailure::BadAnswer)? {
+            match take_response_head(buffer, &limits, &mut scanned).map_err(ParentFailure::BadAnswer)? {
                 Some(head) if head.status >= 200 => return Ok(head),
                 Some(head) if head.status == 101 || interims == INTERIMS_MAX => return Err(ParentFailure::NoAnswer),
                 Some(_) => {
@@ -103,7 +109,9 @@ impl Uplink<'_> {
                 }
                 None => {}
             }
-            buffer.reserve(4096);
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(ANSWER_BYTES_MAX / 2);
+            }
             if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
                 return Err(ParentFailure::NoAnswer);
             }

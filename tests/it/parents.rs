@@ -293,6 +293,24 @@ fn an_answer_that_is_no_strict_http_is_the_parents_bad_answer() {
 }
 
 #[test]
+fn a_parents_answer_to_connect_is_short_whatever_a_head_may_take() {
+    let answer = |bytes: usize| {
+        let empty = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
+        format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\nhello", "a".repeat(bytes - empty))
+    };
+    let fits = lab(Origin::start(), Parent::saying(answer(8 << 10)), "protocol = \"any\"", "");
+    let (mut client, told) = connect(&fits.gate, &fits.at("a.test"));
+    assert_eq!((told.status(), client.take(5)), (200, b"hello".to_vec()));
+    for config in ["", "[limits]\nhead_kib_max = 1024\n"] {
+        let lab = lab(Origin::start(), Parent::saying(answer((8 << 10) + 1)), "", config);
+        let (exchanges, _) = lab.refused(502, "parent_bad_answer");
+        assert!(exchanges[0]["detail"].as_str().unwrap().contains("long"), "{exchanges:#?}");
+    }
+    let little = lab(Origin::start(), Parent::saying(answer(1025)), "", "[limits]\nhead_kib_max = 1\n");
+    little.refused(502, "parent_bad_answer");
+}
+
+#[test]
 fn bad_bytes_behind_an_absolute_request_are_the_parents_too() {
     for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\n\n", ""] {
         let mut lab = lab(Origin::start(), Parent::saying(answer), "resolve = \"parent\"", "");
