@@ -94,6 +94,8 @@ impl Why {
                 ParentFailure::Forbidden(_) => (403, "guard_address"),
                 ParentFailure::Unresolved(_) | ParentFailure::Unreachable { .. } => (502, "parent_unreachable"),
                 ParentFailure::Timeout(_) => (504, "parent_timeout"),
+                ParentFailure::CannotReach { status: 504 } => (504, "parent_cannot_reach"),
+                ParentFailure::CannotReach { .. } => (502, "parent_cannot_reach"),
                 ParentFailure::Refused { .. } => (502, "parent_refused"),
                 ParentFailure::Unauthorised => (502, "parent_auth_failed"),
                 ParentFailure::BadAnswer(_) | ParentFailure::NoAnswer => (502, "parent_bad_answer"),

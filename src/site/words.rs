@@ -27,12 +27,14 @@ enum Kind {
     Exhausted,
     /// The proxies of this network do not lead there.
     Proxies,
+    /// The proxies do lead there, and the last of them could not reach it.
+    Beyond,
     /// The request itself is wrong or ambiguous.
     Request,
 }
 
 impl Kind {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
@@ -48,6 +50,7 @@ impl Kind {
             "gate_exhausted" => Self::Exhausted,
             "parent_refused" | "parent_auth_failed" | "parent_unreachable" | "parent_timeout" | "parent_bad_answer"
             | "loop_detected" => Self::Proxies,
+            "parent_cannot_reach" => Self::Beyond,
             // The same faults can be an origin's, and the person who asked has no part in them.
             _ if matches!(status, 502 | 504) => Self::Origin,
             _ => Self::Request,
@@ -77,6 +80,7 @@ pub(super) const ENGLISH: Words = Words {
         "The gate cannot keep its records at the moment, and lets nothing out without one. Please tell your administrator.",
         "The request was allowed, but the gate has more to do than it can at the moment. The site is not at fault. Try again in a while.",
         "The request could not go its way through the proxies of this network. This is not the site's doing. Please tell your administrator.",
+        "The request was allowed and went its way, but the site could not be reached from the other end of it. It may be out of order. Try again in a while.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
     ],
 };
@@ -96,6 +100,7 @@ pub(super) const JAPANESE: Words = Words {
         "現在、関所が記録を残せないため、通信を通すことができません。管理者に連絡してください。",
         "通信は許可されましたが、現在、関所の処理能力が限界に達しています。接続先の問題ではありません。しばらくしてからもう一度お試しください。",
         "このネットワークのプロキシを通る経路で、通信を送ることができませんでした。接続先の問題ではありません。管理者に連絡してください。",
+        "通信は許可され、所定の経路で送られましたが、その先で接続先に到達できませんでした。接続先が停止している可能性があります。しばらくしてからもう一度お試しください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
     ],
 };
@@ -114,6 +119,8 @@ mod tests {
             (504, "parent_timeout", Kind::Proxies),
             (502, "parent_bad_answer", Kind::Proxies),
             (502, "loop_detected", Kind::Proxies),
+            (502, "parent_cannot_reach", Kind::Beyond),
+            (504, "parent_cannot_reach", Kind::Beyond),
             (502, "connect_failed", Kind::Origin),
             (400, "bad_max_forwards", Kind::Request),
         ] {
@@ -131,6 +138,7 @@ mod tests {
             (503, "evidence_unavailable"),
             (503, "gate_exhausted"),
             (502, "parent_refused"),
+            (502, "parent_cannot_reach"),
             (400, "bare_lf"),
         ];
         for words in [&ENGLISH, &JAPANESE] {

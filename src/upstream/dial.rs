@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::facts::{Host, Party, Scheme};
+use crate::facts::{Host, Scheme};
 use crate::parse::HeadLimits;
 use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
@@ -35,7 +35,7 @@ pub struct Dialler {
 pub struct DialLimits {
     /// For all attempts together, those of a parent included; DNS is not counted.
     pub connect_timeout: Duration,
-    /// On what a parent answers.
+    /// On what a parent answers, which is held to 8 KiB too.
     pub head: HeadLimits,
 }
 
@@ -209,7 +209,7 @@ impl Dialler {
                 })
             }
             Err(error) => {
-                if error.at_fault() == Party::Gate && !error.is_denial() {
+                if error.wants_descriptors() {
                     // What lies idle makes room for the next one.
                     self.pool().clear();
                 }

@@ -8,11 +8,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::parse::{HeadLimits, RequestHead, ResponseHead, take_response_head, via_line};
-use crate::policy::{CheckedAddress, Parent};
+use crate::policy::{CheckedAddress, Parent, ResolvedBy};
 
 use super::credentials::Credentials;
 use super::failure::{DialError, ParentFailure};
 use super::race::race;
+
+/// The head of an answer to CONNECT, at most: a 2xx needs next to nothing, and no other is passed on. It
+/// is what each connection holds without asking the room for large heads, so that answers of parents
+/// need none of it.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
 
 /// Interim answers to one CONNECT, at most.
 const INTERIMS_MAX: usize = 16;
@@ -55,43 +60,47 @@ impl Uplink<'_> {
     /// Asks for each of these addresses in their order until the parent reaches one. Another is tried
     /// only where the parent says that it cannot reach this one; any other refusal holds for all.
     pub(super) async fn first_of(&self, targets: &[CheckedAddress]) -> Result<(Opened, SocketAddr), DialError> {
-        let mut refused = ParentFailure::NoAnswer;
+        let mut unreached = ParentFailure::NoAnswer;
         for target in targets {
             let target = target.socket_address();
-            match self.tunnel(&target.to_string()).await? {
+            match self.tunnel(&target.to_string(), ResolvedBy::Gate).await {
                 Ok(opened) => return Ok((opened, target)),
-                Err(status @ (502..=504)) => refused = ParentFailure::Refused { status },
-                Err(status) => return Err(self.failed(ParentFailure::Refused { status })),
+                Err(DialError::Parent { failure: failure @ ParentFailure::CannotReach { .. }, .. }) => {
+                    unreached = failure;
+                }
+                Err(error) => return Err(error),
             }
         }
-        Err(self.failed(refused))
+        Err(self.failed(unreached))
     }
 
     /// Asks for one place, by name.
     pub(super) async fn to(&self, authority: &str) -> Result<Opened, DialError> {
-        self.tunnel(authority).await?.map_err(|status| self.failed(ParentFailure::Refused { status }))
+        self.tunnel(authority, ResolvedBy::Parent).await
     }
 
-    /// A tunnel to `authority` over a connection of its own, or the status that says no.
-    async fn tunnel(&self, authority: &str) -> Result<Result<Opened, u16>, DialError> {
+    /// A tunnel to `authority` over a connection of its own.
+    async fn tunnel(&self, authority: &str, resolved_by: ResolvedBy) -> Result<Opened, DialError> {
         let mut opened = self.connect().await?;
         // One that refuses may close before it has read all, and its answer says more than that.
         let _ = opened.stream.write_all(&self.request(authority)).await;
         let answer = self.answer(&mut opened).await.map_err(|failure| self.failed(failure))?;
-        match answer.status {
-            200..=299 => Ok(Ok(opened)),
-            407 => Err(self.failed(ParentFailure::Unauthorised)),
-            status => Ok(Err(status)),
-        }
+        Err(self.failed(match answer.status {
+            200..=299 => return Ok(opened),
+            407 => ParentFailure::Unauthorised,
+            status @ 502..=504 => ParentFailure::CannotReach { status },
+            status => ParentFailure::Refused { status, authority: authority.into(), resolved_by },
+        }))
     }
 
     /// The final answer's head. A length or coding in a 2xx means nothing (RFC 9112 §6.3): all behind it
     /// stays in `early`.
     async fn answer(&self, opened: &mut Opened) -> Result<ResponseHead, ParentFailure> {
         let Opened { stream, early: buffer, .. } = opened;
+        let limits = HeadLimits { bytes_max: self.limits.bytes_max.min(ANSWER_BYTES_MAX), ..*self.limits };
         let (mut scanned, mut interims) = (0, 0);
         loop {
-            match take_response_head(buffer, self.limits, &mut scanned).map_err(ParentFailure::BadAnswer)? {
+            match take_response_head(buffer, &limits, &mut scanned).map_err(ParentFailure::BadAnswer)? {
                 Some(head) if head.status >= 200 => return Ok(head),
                 Some(head) if head.status == 101 || interims == INTERIMS_MAX => return Err(ParentFailure::NoAnswer),
                 Some(_) => {
@@ -100,7 +109,9 @@ impl Uplink<'_> {
                 }
                 None => {}
             }
-            buffer.reserve(4096);
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(ANSWER_BYTES_MAX / 2);
+            }
             if !matches!(stream.read_buf(buffer).await, Ok(1..)) {
                 return Err(ParentFailure::NoAnswer);
             }

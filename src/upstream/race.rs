@@ -22,13 +22,13 @@ pub(super) async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, S
     }
     let mut waiting = addresses.into_iter();
     let mut running: Vec<Attempt> = Vec::new();
-    let mut last_error = DialError::Resolve(ResolveError::NoAddress);
+    let mut told = DialError::Resolve(ResolveError::NoAddress);
     loop {
         if let Some(address) = waiting.next() {
             running.push(Box::pin(connect(address)));
         }
         if running.is_empty() {
-            return Err(last_error);
+            return Err(told);
         }
         let more = waiting.len() > 0;
         tokio::select! {
@@ -36,9 +36,8 @@ pub(super) async fn race(addresses: Vec<CheckedAddress>) -> Result<(TcpStream, S
                 drop(running.swap_remove(index));
                 match result {
                     Ok(connected) => return Ok(connected),
-                    // What one address lacks here (an IPv6 route, say) must not hide what another one said.
-                    Err(DialError::Exhausted(_)) if matches!(last_error, DialError::Connect { .. }) => {}
-                    Err(error) => last_error = error,
+                    Err(error) if error.says_no_less_than(&told) => told = error,
+                    Err(_) => {}
                 }
             }
             () = tokio::time::sleep(ATTEMPT_DELAY), if more => {}

@@ -8,11 +8,12 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{Name as DnsName, RData};
+use rustix::io::Errno;
 
 use crate::facts::Name;
 
 use super::asking::{Asking, Scope};
-use super::failure::is_exhaustion;
+use super::failure::exhaustion;
 use super::own::DnsSockets;
 
 /// Asks DNS for the addresses of a name: as a fully qualified name, with no search list and no hosts
@@ -38,7 +39,7 @@ pub enum ResolveError {
     Unanswered(String),
     /// The gate itself could not ask.
     #[error("the gate has no room to ask a name server: {0}")]
-    Exhausted(String),
+    Exhausted(Errno),
     #[error("the resolver cannot be set up: {0}")]
     Setup(String),
 }
@@ -149,10 +150,13 @@ impl Family {
                 if addresses.is_empty() { Self::Empty } else { Self::Addresses(addresses, lookup.valid_until()) }
             }
             Err(error) if error.is_no_records_found() => Self::Empty,
-            Err(NetError::Io(error)) if is_exhaustion(&error) => {
-                Self::Failed(ResolveError::Exhausted(error.to_string()))
+            Err(error) => {
+                let lacking = if let NetError::Io(error) = &error { exhaustion(error) } else { None };
+                Self::Failed(match lacking {
+                    Some(lacking) => ResolveError::Exhausted(lacking),
+                    None => ResolveError::Unanswered(error.to_string()),
+                })
             }
-            Err(error) => Self::Failed(ResolveError::Unanswered(error.to_string())),
         }
     }
 }

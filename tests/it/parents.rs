@@ -190,7 +190,51 @@ fn the_next_address_is_asked_for_only_where_the_parent_says_that_it_cannot_reach
             let detail = exchange["detail"].as_str().unwrap();
             assert!(detail.contains("uplink") && detail.contains(&status[..3]), "{detail}");
             assert_eq!(exchange["closed_by"], "parent", "{exchange}");
+            assert_eq!(exchange["closed_how"], "parent_refused", "{exchange}");
         }
+    }
+}
+
+#[test]
+fn a_parent_that_cannot_reach_the_target_is_told_apart_from_one_that_refuses() {
+    for (said, status) in [("502 Bad Gateway", 502), ("503 Busy", 502), ("504 Late", 504)] {
+        for rule in ["", "resolve = \"parent\""] {
+            let parent = Parent::answering(move |_| Answer::refused(said));
+            let mut lab = lab(Origin::start(), parent, rule, "");
+            let (mut client, answer) = connect(&lab.gate, &lab.at("a.test"));
+            let page = client.body(answer);
+            assert!(page.status() == status && page.text().contains("parent_cannot_reach"), "{}", page.text());
+            let told = format!("parent uplink answered {}: it cannot reach the target", &said[..3]);
+            assert!(page.text().contains(&told), "{}", page.text());
+            drop(client);
+            let exchange = &lab.gate.exchanges()[0];
+            assert_eq!(exchange["closed_by"], "parent", "{exchange}");
+            assert_eq!(
+                (&exchange["closed_how"], exchange["status"].as_u64()),
+                (&"parent_cannot_reach".into(), Some(status.into()))
+            );
+            assert_eq!(lab.origin.connections(), 0);
+        }
+    }
+}
+
+#[test]
+fn where_a_parent_refuses_the_detail_says_what_to_do_there_or_in_the_rule() {
+    for (rule, tunnel, says) in [("", false, true), ("", true, true), ("resolve = \"parent\"", true, false)] {
+        let mut lab = lab(Origin::start(), Parent::answering(|_| Answer::refused("403 Forbidden")), rule, "");
+        let mut client = lab.gate.client();
+        if tunnel {
+            client.send(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n", lab.at("a.test")));
+        } else {
+            client.send(lab.get("a.test", "Connection: close\r\n"));
+        }
+        let page = client.answer().text();
+        drop(client);
+        let detail = lab.gate.exchanges()[0]["detail"].as_str().unwrap().to_owned();
+        let place = if says { lab.origin.address.to_string() } else { lab.at("a.test") };
+        let begins = format!("parent uplink answered 403 to CONNECT {place}: allow that there");
+        assert!(detail.starts_with(&begins) && page.contains(&begins), "{detail}\n{page}");
+        assert_eq!(detail.contains("SSL_ports") && detail.contains("resolve = \"parent\""), says, "{detail}");
     }
 }
 
@@ -246,6 +290,24 @@ fn an_answer_that_is_no_strict_http_is_the_parents_bad_answer() {
     }
     let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
     lab(Origin::start(), Parent::saying(answer), "", "").refused(502, "parent_refused");
+}
+
+#[test]
+fn a_parents_answer_to_connect_is_short_whatever_a_head_may_take() {
+    let answer = |bytes: usize| {
+        let empty = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
+        format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\nhello", "a".repeat(bytes - empty))
+    };
+    let fits = lab(Origin::start(), Parent::saying(answer(8 << 10)), "protocol = \"any\"", "");
+    let (mut client, told) = connect(&fits.gate, &fits.at("a.test"));
+    assert_eq!((told.status(), client.take(5)), (200, b"hello".to_vec()));
+    for config in ["", "[limits]\nhead_kib_max = 1024\n"] {
+        let lab = lab(Origin::start(), Parent::saying(answer((8 << 10) + 1)), "", config);
+        let (exchanges, _) = lab.refused(502, "parent_bad_answer");
+        assert!(exchanges[0]["detail"].as_str().unwrap().contains("long"), "{exchanges:#?}");
+    }
+    let little = lab(Origin::start(), Parent::saying(answer(1025)), "", "[limits]\nhead_kib_max = 1\n");
+    little.refused(502, "parent_bad_answer");
 }
 
 #[test]

@@ -135,17 +135,21 @@ fn gates_that_are_each_others_parents_end_the_circle_where_it_closes() {
     };
     let (mut first, mut second) = (start("one", one, two), start("two", two, one));
     let (client, answer) = connect(&first, "a.test:8443");
-    assert!(answer.status() == 502 && answer.head.contains("parent_refused"), "{}", answer.head);
+    assert!(answer.status() == 502 && answer.head.contains("parent_cannot_reach"), "{}", answer.head);
     drop(client);
     let records = first.records();
     let looped: Vec<_> = records.iter().filter(|record| record["reason"] == "loop_detected").collect();
     assert_eq!(looped.len(), 1, "{records:#?}");
     assert_eq!(looped[0]["host"], "127.0.0.9", "what comes back is the address that was asked for");
     let close = records.iter().find(|record| record["event"] == "close").unwrap();
-    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"parent".into(), &"parent_refused".into()), "{close}");
+    assert_eq!(
+        (&close["closed_by"], &close["closed_how"]),
+        (&"parent".into(), &"parent_cannot_reach".into()),
+        "{close}"
+    );
     let records = second.records();
     let opened = records.iter().find(|record| record["event"] == "open").unwrap();
-    assert_eq!(event_of(&records, "close", &opened["id"])["closed_how"], "parent_refused");
+    assert_eq!(event_of(&records, "close", &opened["id"])["closed_how"], "parent_cannot_reach");
 }
 
 #[test]
