@@ -16,7 +16,8 @@ pub enum FirstBytes {
     Other,
     /// Nothing came in the time a hello may take.
     Silent,
-    /// They began as TLS or as a CONNECT, and did not go on in that time.
+    /// They began as TLS or as a CONNECT, and did not go on in that time; or they are empty lines, more
+    /// than are waited for.
     Unfinished,
 }
 
@@ -38,15 +39,20 @@ impl FirstBytes {
     }
 }
 
-/// Tells what a client speaks once it is plain, for TLS at a whole ClientHello; `None` asks for more.
+/// Tells what a client speaks once it is plain, for TLS at a whole ClientHello; `None` asks for more,
+/// and never with `bytes_max` of them.
 pub fn read_first_bytes(bytes: &[u8], limits: &HelloLimits) -> Option<FirstBytes> {
-    match sniff(bytes)? {
+    let within = bytes.get(..limits.bytes_max).unwrap_or(bytes);
+    let Some(sniffed) = sniff(within) else {
+        return (bytes.len() >= limits.bytes_max).then_some(FirstBytes::Unfinished);
+    };
+    match sniffed {
         Sniffed::Tls => match read_hello(bytes, limits) {
             Ok(HelloRead::Hello(hello)) => Some(FirstBytes::Tls(Box::new(hello))),
             Ok(HelloRead::Incomplete) => None,
             Err(fault) => Some(FirstBytes::BadTls(fault)),
         },
-        Sniffed::Http if is_connect(bytes) => Some(FirstBytes::NestedConnect),
+        Sniffed::Http if is_connect(within) => Some(FirstBytes::NestedConnect),
         Sniffed::Http => Some(FirstBytes::Http),
         Sniffed::Ssh => Some(FirstBytes::Ssh),
         Sniffed::Other => Some(FirstBytes::Other),

@@ -18,8 +18,8 @@ pub enum Sniffed {
     Other,
 }
 
-/// Names the protocol as soon as the bytes allow only one; `None` asks for more. Sixteen bytes are
-/// always enough.
+/// Names the protocol as soon as the bytes allow only one; `None` asks for more. Sixteen bytes behind
+/// any empty lines are always enough; of those the caller bounds how many it takes.
 ///
 /// HTTP is any method token and a space, after any empty lines (RFC 9112 section 2.2 has servers
 /// skip them), in either case and not only well-known methods: a lenient server would serve
@@ -38,10 +38,11 @@ pub fn sniff(bytes: &[u8]) -> Option<Sniffed> {
         return None;
     }
 
-    let seen = &bytes[..bytes.len().min(SNIFF_BYTES_MAX)];
-    let line = after_empty_lines(seen);
-    let token_bytes = line.iter().take_while(|byte| is_token_byte(**byte)).count();
-    match line.get(token_bytes) {
+    // Some servers skip any number of them, so a request could be hidden behind as many as are not counted.
+    let line = after_empty_lines(bytes);
+    let seen = &line[..line.len().min(SNIFF_BYTES_MAX)];
+    let token_bytes = seen.iter().take_while(|byte| is_token_byte(**byte)).count();
+    match seen.get(token_bytes) {
         Some(b' ') if token_bytes > 0 => Some(Sniffed::Http),
         None if seen.len() < SNIFF_BYTES_MAX => None,
         Some(_) | None => Some(Sniffed::Other),
@@ -85,7 +86,8 @@ mod tests {
             (b"BASELINE-CONTROL /x HTTP/1.1", 16, Sniffed::Other),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 4, Sniffed::Http),
             (b"\r\nGET / HTTP/1.1", 6, Sniffed::Http),
-            (b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1", 16, Sniffed::Other),
+            (b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1", 20, Sniffed::Http),
+            (b"\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\0", 18, Sniffed::Other),
             (b" GET / HTTP/1.1", 1, Sniffed::Other),
             (b"GET\t/ HTTP/1.1", 4, Sniffed::Other),
             (b"GET\r\n", 4, Sniffed::Other),

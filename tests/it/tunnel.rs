@@ -169,14 +169,33 @@ fn a_server_may_speak_first_where_any_protocol_is_open() {
 #[test]
 fn a_second_proxy_behind_the_gate_is_denied_also_where_any_protocol_is_open() {
     let mut lab = Lab::new("protocol = \"any\"");
-    for bytes in ["CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n", "connect b.test:443 HTTP/1.0\r\n\r\n"] {
+    let connect = "CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n";
+    let ways = [
+        connect.to_owned(),
+        "connect b.test:443 HTTP/1.0\r\n\r\n".to_owned(),
+        // Servers skip empty lines, some of them any number.
+        format!("{}{connect}", "\r\n".repeat(5)),
+        format!("{}{connect}", "\n".repeat(5000)),
+    ];
+    for bytes in ways {
         let mut client = lab.open("a.test");
-        client.send(bytes);
+        client.send(&bytes);
         assert_eq!(client.rest().0, b"", "{bytes:?}");
     }
     assert_eq!(lab.seen(), b"");
     let closes = lab.gate.exchanges();
     assert!(closes.iter().all(|close| close["closed_how"] == "nested_connect"), "{closes:#?}");
+}
+
+#[test]
+fn empty_lines_without_end_are_neither_kept_nor_let_through() {
+    let mut lab = Lab::new("protocol = \"any\"");
+    let mut client = lab.open("a.test");
+    let _ = client.try_send("\r\n".repeat(1 << 20));
+    assert_eq!(client.rest().0, b"");
+    assert_eq!(lab.seen(), b"");
+    let close = &lab.gate.exchanges()[0];
+    assert_eq!((&close["closed_how"], &close["verdict"]), (&"hello_timeout".into(), &"deny".into()), "{close}");
 }
 
 #[test]

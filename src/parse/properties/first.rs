@@ -22,7 +22,7 @@ pub fn first_bytes(bytes: &[u8]) {
             }
         }
         if let Some(seen) = read_first_bytes(bytes, &limits) {
-            consistent(bytes, &seen);
+            consistent(&bytes[..bytes.len().min(limits.bytes_max)], bytes.len() < limits.bytes_max, &seen);
         }
     }
 }
@@ -31,8 +31,8 @@ fn shown(bytes: &[u8], limits: &HelloLimits) -> Option<String> {
     read_first_bytes(bytes, limits).map(|seen| format!("{seen:?}"))
 }
 
-/// By a look of its own at the bytes.
-fn consistent(bytes: &[u8], seen: &FirstBytes) {
+/// By a look of its own at the bytes; whether more of them are waited for.
+fn consistent(bytes: &[u8], waits: bool, seen: &FirstBytes) {
     let line = bytes.trim_ascii_start();
     match seen {
         FirstBytes::Tls(_) | FirstBytes::BadTls(_) => assert!(bytes.starts_with(b"\x16\x03") && seen.speaks_tls()),
@@ -40,6 +40,7 @@ fn consistent(bytes: &[u8], seen: &FirstBytes) {
         FirstBytes::NestedConnect => assert!(line[..8].eq_ignore_ascii_case(b"CONNECT ")),
         FirstBytes::Http => assert!(!line.to_ascii_uppercase().starts_with(b"CONNECT ")),
         FirstBytes::Other => assert!(!bytes.starts_with(b"\x16\x03\x01") && !bytes.starts_with(b"SSH-")),
-        FirstBytes::Silent | FirstBytes::Unfinished => panic!("time alone tells that"),
+        FirstBytes::Unfinished => assert!(!waits && matches!(bytes[0], b'\r' | b'\n')),
+        FirstBytes::Silent => panic!("time alone tells that"),
     }
 }

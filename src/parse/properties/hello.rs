@@ -36,12 +36,14 @@ fn prefixes(bytes: usize) -> impl Iterator<Item = usize> {
 fn sniffed(bytes: &[u8]) {
     let whole = sniff(bytes);
     let mut named = None;
-    for length in 0..=bytes.len().min(24) {
+    let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    for length in empty..=bytes.len().min(empty + 24) {
         let answer = sniff(&bytes[..length]);
         assert!(named.is_none() || answer == named, "after {length} bytes");
         named = answer;
     }
-    assert!(named == whole && (named.is_some() || bytes.len() < 16));
+    assert!(named == whole && (named.is_some() || bytes.len() < empty + 16));
+    assert!((0..empty).all(|length| sniff(&bytes[..length]).is_none()), "empty lines say nothing");
 }
 
 fn bounded(bytes: &[u8], limits: &HelloLimits) {
