@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Memory that a flood of connections took goes back to the system some seconds after them.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match sekisho::cli::main() {
         Ok(()) => ExitCode::SUCCESS,
