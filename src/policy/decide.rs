@@ -3,11 +3,18 @@ use std::sync::Arc;
 use crate::facts::{Facts, Host, Restraint, Scheme, Stage};
 
 use super::compile::{ClientGroup, Policy, Program, Rule};
-use super::decision::{Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, Verdict, VerdictKind};
+use super::decision::{
+    Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, RuleRef, Verdict, VerdictKind,
+};
 
 /// Judges one exchange: the guard first, then the rules in order, the first match wins, and what no
 /// rule names gets the policy's `unknown`. Pure and total; the same facts give the same outcome.
 pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
+    decide_traced(policy, facts, &mut ())
+}
+
+/// The same, telling of each rule that was considered, in order: who explains sees what who decides does.
+pub fn decide_traced(policy: &Policy, facts: &Facts<'_>, trace: &mut impl Trace) -> Outcome {
     if facts.restraint == Restraint::Isolated {
         return Outcome::Decided(refused(facts, Code::Isolated, None));
     }
@@ -16,11 +23,13 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
     }
     let mut near = None;
     for rule in &policy.rules {
-        match judge(rule, facts) {
-            Match::No => {}
-            Match::WrongPort => near = near.or(Some(rule)),
-            Match::Waits(need) => return wait(policy, facts, need, rule),
-            Match::Yes => {
+        let found = judge(rule, facts);
+        trace.considered(&rule.reference, rule.verdict, found);
+        match found {
+            Considered::Lacks(Condition::Port) if rule.verdict != VerdictKind::Deny => near = near.or(Some(rule)),
+            Considered::Lacks(_) => {}
+            Considered::Waits(need) => return wait(policy, facts, need, rule),
+            Considered::Applies => {
                 let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
                 return finish(policy, facts, rule.verdict, reason, Some(rule));
             }
@@ -35,12 +44,34 @@ pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
     finish(policy, facts, kind, Reason { code, rule: None }, None)
 }
 
-enum Match {
-    Yes,
-    No,
-    /// All but the port matched, and the rule does not open it.
-    WrongPort,
+/// Where what is found of each rule goes. `()` keeps nothing, and costs nothing.
+pub trait Trace {
+    fn considered(&mut self, rule: &Arc<RuleRef>, verdict: VerdictKind, found: Considered);
+}
+
+impl Trace for () {
+    fn considered(&mut self, _: &Arc<RuleRef>, _: VerdictKind, _: Considered) {}
+}
+
+/// What was found of one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Considered {
+    /// All of it holds: it decides.
+    Applies,
+    /// This of it does not hold, and all that is looked at before it does.
+    Lacks(Condition),
+    /// All that is known holds, and nothing is decided before this is.
     Waits(Need),
+}
+
+/// What a rule may ask for, in the order in which it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Host,
+    Client,
+    Method,
+    Program,
+    Port,
 }
 
 fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
@@ -114,31 +145,31 @@ fn handling(facts: &Facts<'_>) -> Handling {
     }
 }
 
-fn judge(rule: &Rule, facts: &Facts<'_>) -> Match {
+fn judge(rule: &Rule, facts: &Facts<'_>) -> Considered {
     if rule.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&facts.target.host)) {
-        return Match::No;
+        return Considered::Lacks(Condition::Host);
     }
     let mut waits = None;
     if let Some(groups) = &rule.clients {
         match judge_clients(groups, facts) {
-            Match::Yes => {}
-            Match::Waits(need) => waits = Some(need),
-            Match::No | Match::WrongPort => return Match::No,
+            Considered::Applies => {}
+            Considered::Waits(need) => waits = Some(need),
+            lacks @ Considered::Lacks(_) => return lacks,
         }
     }
     if let Some(methods) = &rule.methods
         && !methods.iter().any(|method| **method == *facts.method)
     {
         if facts.target.scheme != Scheme::Tunnel {
-            return Match::No;
+            return Considered::Lacks(Condition::Method);
         }
         waits = waits.or(Some(Need::InnerRequest));
     }
     if let Some(programs) = &rule.programs {
         match judge_programs(programs, facts) {
-            Match::Yes => {}
-            Match::Waits(need) => waits = waits.or(Some(need)),
-            Match::No | Match::WrongPort => return Match::No,
+            Considered::Applies => {}
+            Considered::Waits(need) => waits = waits.or(Some(need)),
+            lacks @ Considered::Lacks(_) => return lacks,
         }
     }
     let port_matches = match &rule.ports {
@@ -146,10 +177,9 @@ fn judge(rule: &Rule, facts: &Facts<'_>) -> Match {
         None => rule.verdict == VerdictKind::Deny || port_is_default(facts),
     };
     match (port_matches, waits) {
-        (false, _) if rule.verdict == VerdictKind::Deny => Match::No,
-        (false, _) => Match::WrongPort,
-        (true, Some(need)) => Match::Waits(need),
-        (true, None) => Match::Yes,
+        (false, _) => Considered::Lacks(Condition::Port),
+        (true, Some(need)) => Considered::Waits(need),
+        (true, None) => Considered::Applies,
     }
 }
 
@@ -162,22 +192,22 @@ fn port_is_default(facts: &Facts<'_>) -> bool {
     }
 }
 
-fn judge_clients(groups: &[ClientGroup], facts: &Facts<'_>) -> Match {
+fn judge_clients(groups: &[ClientGroup], facts: &Facts<'_>) -> Considered {
     let address = facts.client.address.ip().to_canonical();
     let mut waits = false;
     for group in groups {
         let here = group.addresses.is_empty() || group.addresses.iter().any(|net| net.contains(&address));
         match (&facts.client.user, group.users.is_empty()) {
-            (_, true) if here => return Match::Yes,
-            (Some(user), false) if here && group.users.contains(user) => return Match::Yes,
+            (_, true) if here => return Considered::Applies,
+            (Some(user), false) if here && group.users.contains(user) => return Considered::Applies,
             (None, false) if here => waits = true,
             _ => {}
         }
     }
-    if waits { Match::Waits(Need::User) } else { Match::No }
+    if waits { Considered::Waits(Need::User) } else { Considered::Lacks(Condition::Client) }
 }
 
-fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Match {
+fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Considered {
     let mut waits = false;
     for program in programs {
         if !program
@@ -188,15 +218,15 @@ fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Match {
             continue;
         }
         if program.ja4.is_empty() {
-            return Match::Yes;
+            return Considered::Applies;
         }
         match facts.hello {
-            Stage::Known(hello) if program.ja4.contains(&hello.ja4) => return Match::Yes,
+            Stage::Known(hello) if program.ja4.contains(&hello.ja4) => return Considered::Applies,
             Stage::NotYet => waits = true,
             Stage::Known(_) | Stage::Never => {}
         }
     }
-    if waits { Match::Waits(Need::Hello) } else { Match::No }
+    if waits { Considered::Waits(Need::Hello) } else { Considered::Lacks(Condition::Program) }
 }
 
 /// `*` stands for any run of bytes; everything else for itself. Linear in practice, and at worst the
