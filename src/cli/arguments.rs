@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -26,7 +26,8 @@ macro_rules! notes {
     after_help = notes!(
         "sekisho run                       start a gate that allows nothing yet",
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
-        "sekisho check policy.toml         show every problem of a policy",
+        "sekisho check policy.toml         show every problem of a policy, failing cases too",
+        "sekisho explain --help            what becomes of a request, and which rule says so",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
@@ -61,6 +62,13 @@ pub(super) enum Command {
         "sekisho check --format json policy.toml | jq '.problems[]'"
     ))]
     Check(CheckArguments),
+    /// Show what becomes of a request, and which rule says so: every rule considered, in order
+    #[command(after_help = notes!(
+        "sekisho explain --policy policy.toml --client 10.20.1.5 GET http://portal.example/",
+        "sekisho explain --config /etc/sekisho/sekisho.toml --client 10.20.1.5 POST https://portal.example/orders",
+        "sekisho explain --policy policy.toml --client 10.20.1.5 --ja4 t13d1516h2_8daaf6152771_02713d6af862 CONNECT portal.example:443"
+    ))]
+    Explain(ExplainArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",
@@ -163,6 +171,32 @@ pub(super) struct BreakglassArguments {
 pub(super) struct CheckArguments {
     #[command(flatten)]
     pub(super) files: CheckedFiles,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// The policy file [default: the config's, else the built-in one, which allows nothing]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) policy: Option<PathBuf>,
+    /// The config file, which says what is internal and names the policy
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// The address of the client that asks
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) client: IpAddr,
+    /// What the program says it is
+    #[arg(long, value_name = "TEXT")]
+    pub(super) user_agent: Option<String>,
+    /// What its TLS shows
+    #[arg(long, value_name = "JA4")]
+    pub(super) ja4: Option<String>,
+    /// The method, as sent
+    pub(super) method: String,
+    /// What is asked for: http://…, https://…, or for CONNECT a host and a port
+    pub(super) url: String,
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,

@@ -15,6 +15,8 @@ struct Checked {
     mode: &'static str,
     unknown: &'static str,
     rules: usize,
+    /// Cases that hold; a policy with one that does not is refused.
+    cases: usize,
     /// Rules whose exchanges may pass under a breakglass.
     essential_rules: usize,
 }
@@ -48,6 +50,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         mode: policy.mode().as_str(),
         unknown: policy.unknown().as_str(),
         rules: policy.rules(),
+        cases: policy.cases(),
         essential_rules: policy.essential_rules(),
     })
 }
@@ -74,6 +77,7 @@ fn rows(checked: &Checked) -> Rows {
         ("mode", checked.mode.to_owned()),
         ("unknown", checked.unknown.to_owned()),
         ("rules", checked.rules.to_string()),
+        ("cases", format!("{} hold", checked.cases)),
         ("essential", checked.essential_rules.to_string()),
         ("result", "no problem found".to_owned()),
     ]);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::app::{AppError, AskError, NotDone};
 use crate::evidence::Break;
 use crate::parse::Problem;
+use crate::policy::BadQuestion;
 use crate::store::OpenError;
 
 /// What went wrong, for whom, and what to do.
@@ -16,6 +17,8 @@ pub enum CliError {
     Problems(Vec<Problem>),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error("`{request}` is no request: {why}")]
+    Question { request: String, why: BadQuestion },
     /// There is nothing that could verify.
     #[error("there are no records in {}", .0.display())]
     NoRecords(PathBuf),
@@ -49,6 +52,7 @@ impl CliError {
         match self {
             CliError::Read { .. }
             | CliError::Problems(_)
+            | CliError::Question { .. }
             | CliError::NoRecords(_)
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
@@ -80,6 +84,7 @@ impl CliError {
             CliError::Problems(_) => None,
             CliError::Ask { source, .. } => ask_hint(source),
             CliError::App(error) => app_hint(error),
+            CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
             CliError::NoRecords(_) => Some(
                 "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
             ),

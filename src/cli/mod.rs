@@ -9,6 +9,7 @@ mod breakglass;
 mod check;
 mod credentials;
 mod error;
+mod explain;
 mod files;
 mod init;
 mod output;
@@ -31,6 +32,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Run(arguments) => run::run(arguments),
         Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Explain(arguments) => explain::explain_request(&arguments),
         Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Status { data_dir, format } => status::status(data_dir, format),

@@ -107,6 +107,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             ..other()
         }],
         CliError::App(_)
+        | CliError::Question { .. }
         | CliError::NoRecords(_)
         | CliError::Verify(
             OpenError::Io { .. }

@@ -130,6 +130,11 @@ impl<'d, 't> Section<'d, 't> {
         self.problem(&place, what, format!("write {key} = {example}"));
     }
 
+    /// Whether anything in the file was found wrong so far.
+    pub fn has_problems(&self) -> bool {
+        !self.document.problems.borrow().is_empty()
+    }
+
     /// Where the value of a key stands, if the key is there.
     pub fn place_of_key(&self, key: &str) -> Option<Place> {
         self.table.get(key).map(|value| self.place_of(value))

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::parse::{Document, Place, Placed, Problem, Section, did_you_mean, is_token_byte};
 
+use super::cases::{read_cases, run_cases};
 use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
 use super::internal::Internal;
 use super::parents::{Parent, Parents, ResolvedBy, Route, read_parents};
@@ -25,6 +26,8 @@ pub struct Policy {
     /// Each once, in the order of the file, whether a rule names it or not.
     groups: Vec<ClientGroup>,
     parents: Parents,
+    /// How many it is held to; all of them hold.
+    cases: usize,
     hash: Box<str>,
 }
 
@@ -66,17 +69,18 @@ pub(super) struct Program {
     pub(super) ja4: Vec<Box<str>>,
 }
 
-const WORDS: [(&str, VerdictKind); 3] =
+pub(super) const VERDICTS: [(&str, VerdictKind); 3] =
     [("allow", VerdictKind::Allow), ("challenge", VerdictKind::Challenge), ("deny", VerdictKind::Deny)];
 
 /// The longest limit of a tunnel, a week: beyond it a limit is no limit.
 const MINUTES_MAX: u64 = 7 * 24 * 60;
 
 impl Policy {
-    /// Compiles the policy in `text`; `file` is the name that problems and reasons show.
+    /// Compiles the policy in `text` and holds it to its cases; `file` is the name that problems and reasons
+    /// show.
     ///
     /// # Errors
-    /// Every problem at once, each with its place and its fix.
+    /// Every problem at once, each with its place and its fix; a case that fails is one.
     pub fn compile(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
         let hash = blake3::hash(text.as_bytes()).to_hex();
         let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
@@ -89,7 +93,14 @@ impl Policy {
             let groups = Groups { clients, hosts, programs, parents };
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
             let parents = groups.parents.clone();
-            Some(Self { mode, unknown, rules, groups: groups.clients_in_order(), parents, hash })
+            let cases = read_cases(root);
+            let policy =
+                Self { mode, unknown, rules, groups: groups.clients_in_order(), parents, cases: cases.len(), hash };
+            // Where something is wrong with the rules, what a case comes to says nothing.
+            if !root.has_problems() {
+                run_cases(root, &policy, &cases);
+            }
+            Some(policy)
         })
     }
 
@@ -157,6 +168,11 @@ impl Policy {
         self.rules.iter().filter(|rule| rule.terms.essential).count()
     }
 
+    /// How many cases the policy is held to.
+    pub fn cases(&self) -> usize {
+        self.cases
+    }
+
     /// How many rules there are.
     pub fn rules(&self) -> usize {
         self.rules.len()
@@ -217,7 +233,7 @@ fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
     };
     let modes = [Mode::Enforce, Mode::Observe].map(|mode| (mode.as_str(), mode));
     let mode = head.word("mode", &modes).unwrap_or(Mode::Enforce);
-    let unknown = head.word("unknown", &WORDS).unwrap_or(VerdictKind::Deny);
+    let unknown = head.word("unknown", &VERDICTS).unwrap_or(VerdictKind::Deny);
     head.finish();
     (mode, unknown)
 }
@@ -394,7 +410,7 @@ fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
     let hosts = some_strings(section, "hosts").map(|names| host_set(section, &names, groups));
     let (ports, methods) = (ports(section), methods(section));
     let programs = some_strings(section, "programs").map(|names| program_groups(section, &names, groups));
-    let (verdict, has_verdict) = (section.word("verdict", &WORDS), section.has("verdict"));
+    let (verdict, has_verdict) = (section.word("verdict", &VERDICTS), section.has("verdict"));
     let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
     let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
     let (opened, opens_internal) = private(section);

@@ -83,7 +83,7 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
     let commands = commands();
-    for command in ["run", "init", "check", "status", "breakglass", "verify", "completions"] {
+    for command in ["run", "init", "check", "explain", "status", "breakglass", "verify", "completions"] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
     }
     for command in commands {
@@ -107,7 +107,8 @@ Commands:
 Examples:
   sekisho run                       start a gate that allows nothing yet
   sekisho init /etc/sekisho         write a config, a policy and a systemd unit
-  sekisho check policy.toml         show every problem of a policy
+  sekisho check policy.toml         show every problem of a policy, failing cases too
+  sekisho explain --help            what becomes of a request, and which rule says so
   sekisho status                    ask the running gate how it is doing
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
@@ -163,6 +164,7 @@ version     VERSION
 mode        enforce
 unknown     deny
 rules       1
+cases       0 hold
 essential   0
 result      no problem found
 ";
@@ -173,7 +175,7 @@ result      no problem found
     let answer = sekisho(directory.path(), &["check", "--format", "json", "good.toml"]);
     let expected = json!({
         "ok": true, "policy": "good.toml", "version": version, "mode": "enforce", "unknown": "deny", "rules": 1,
-        "essential_rules": 0, "problems": [],
+        "cases": 0, "essential_rules": 0, "problems": [],
     });
     assert_eq!((answer.code, serde_json::from_str::<Value>(&answer.out).unwrap()), (0, expected));
 }
@@ -472,4 +474,66 @@ Next, after you have named in the policy what may leave:
     assert_eq!((answer.code, answer.out.as_str(), answer.err), (1, "", expected));
     assert_eq!(std::fs::read_to_string(config).unwrap(), "mine");
     assert!(!etc.join("policy.toml").exists(), "all or nothing");
+}
+
+const OFFICE: &str = r#"[clients]
+office = { addresses = ["10.20.0.0/16"] }
+[[rule]]
+name = "no uploads"
+hosts = ["upload.a.example"]
+verdict = "deny"
+[[rule]]
+name = "updater"
+hosts = ["*.a.example"]
+ports = [8443]
+verdict = "allow"
+[[rule]]
+name = "office"
+clients = ["office"]
+hosts = ["*.a.example"]
+verdict = "allow"
+[[case]]
+client = "10.20.1.5"
+request = "GET https://www.a.example/"
+expect = { verdict = "allow", rule = "office" }
+"#;
+
+#[test]
+fn explain_shows_every_rule_that_was_considered_and_what_it_comes_to() {
+    let directory = directory(&[("office.toml", OFFICE)]);
+    let explain = |arguments: &[&str]| {
+        sekisho(directory.path(), &[&["explain", "--policy", "office.toml", "--client"], arguments].concat())
+    };
+    let answer = explain(&["10.20.1.5", "POST", "https://www.a.example/x"]);
+    let expected = "\
+policy       office.toml
+client       10.20.1.5, in group office
+request      CONNECT www.a.example:443
+considered   no uploads   deny (office.toml:4): another host
+considered   updater      allow (office.toml:8): a port that it does not name
+considered   office       allow (office.toml:13): applies
+result       allow: rule, rule office (office.toml:13)
+";
+    assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (0, expected, ""));
+
+    let answer = explain(&["10.30.1.5", "--format", "json", "GET", "http://upload.a.example/"]);
+    let told: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!((&told["verdict"], &told["reason"]), (&"deny".into(), &"rule".into()), "{told:#}");
+    assert_eq!((&told["client"], told["considered"].as_array().unwrap().len()), (&"10.30.1.5, in no group".into(), 1));
+
+    let answer = explain(&["10.30.1.5", "GET", "www.a.example"]);
+    assert_eq!(answer.code, 2);
+    assert!(answer.err.contains("`GET www.a.example` is no request") && answer.err.contains("hint:"), "{}", answer.err);
+}
+
+#[test]
+fn a_policy_with_a_failing_case_is_refused_by_check_and_by_run() {
+    let failing = OFFICE.replace("rule = \"office\"", "rule = \"updater\"");
+    let directory = directory(&[("office.toml", &failing)]);
+    for arguments in [&["check", "office.toml"][..], &["run", "--listen", "127.0.0.1:0", "--policy", "office.toml"]] {
+        let answer = sekisho(directory.path(), arguments);
+        assert_eq!(answer.code, 2, "{}", answer.err);
+        let says = "office.toml:17:1: the case expects allow by rule `updater` and gets allow by rule `office`";
+        assert!(answer.err.contains(says) && answer.err.contains("fix:"), "{}", answer.err);
+    }
 }

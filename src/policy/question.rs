@@ -1,0 +1,139 @@
+use std::net::{IpAddr, SocketAddr};
+
+use crate::facts::{Client, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion};
+use crate::parse::{is_token_byte, parse_absolute, parse_authority, parse_connect};
+
+/// A request as a person asks about it: for a case, or to have it explained.
+#[derive(Debug, Clone)]
+pub struct Question {
+    client: Client,
+    method: Box<str>,
+    target: Target,
+    user_agent: Option<Box<str>>,
+    hello: Option<Hello>,
+}
+
+/// Why a question makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadQuestion {
+    #[error("it is not a method and a URL with one space between")]
+    Form,
+    #[error("its method is no token in capital letters")]
+    Method,
+    #[error("it names no host that a request could name")]
+    Target,
+    #[error("CONNECT is followed by a host and a port")]
+    Connect,
+}
+
+impl Question {
+    /// A request in words: `GET http://a.example/x`, `CONNECT a.example:443`, or, as a person says it,
+    /// `POST https://a.example/x`, which reaches the gate as a CONNECT to that host.
+    ///
+    /// # Errors
+    /// What of it makes no sense.
+    pub fn read(client: IpAddr, request: &str) -> Result<Self, BadQuestion> {
+        let (method, url) = request.split_once(' ').ok_or(BadQuestion::Form)?;
+        if url.contains(' ') {
+            return Err(BadQuestion::Form);
+        }
+        if method.is_empty() || !method.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_lowercase()) {
+            return Err(BadQuestion::Method);
+        }
+        let (method, target) = match (method, strip_https(url)) {
+            ("CONNECT", _) => (method, parse_connect(url.as_bytes()).map_err(|_| BadQuestion::Connect)?),
+            (_, Some(rest)) => ("CONNECT", tunnel_to(rest)?),
+            (_, None) => (method, parse_absolute(url.as_bytes()).map_err(|_| BadQuestion::Target)?),
+        };
+        let client = Client { address: SocketAddr::new(client, 0), user: None };
+        Ok(Self { client, method: method.into(), target, user_agent: None, hello: None })
+    }
+
+    /// The same from a program that says so of itself, or whose TLS shows this fingerprint.
+    #[must_use]
+    pub fn by(mut self, user_agent: Option<&str>, ja4: Option<&str>) -> Self {
+        self.user_agent = user_agent.map(Into::into);
+        self.hello = ja4.map(|ja4| Hello {
+            sni: None,
+            alpn: Vec::new(),
+            ja4: ja4.into(),
+            stable_key: "".into(),
+            ech: false,
+            version: TlsVersion::Tls13,
+        });
+        self
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// What is known when it is judged.
+    pub(super) fn facts(&self, now: Timestamp) -> Facts<'_> {
+        let (hello, inner) = match (self.target.scheme, &self.hello) {
+            (Scheme::Http, _) => (Stage::Never, Stage::Never),
+            (Scheme::Tunnel, Some(hello)) => (Stage::Known(hello), Stage::NotYet),
+            (Scheme::Tunnel, None) => (Stage::NotYet, Stage::NotYet),
+        };
+        Facts {
+            now,
+            client: &self.client,
+            method: &self.method,
+            target: &self.target,
+            program: Program { user_agent: self.user_agent.as_deref().map(str::as_bytes) },
+            hello,
+            inner,
+            standing: Standing::Uncleared,
+            restraint: Restraint::None,
+        }
+    }
+}
+
+fn strip_https(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_at_checked("https://".len())?;
+    scheme.eq_ignore_ascii_case("https://").then_some(rest)
+}
+
+fn tunnel_to(rest: &str) -> Result<Target, BadQuestion> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = rest.get(..end).unwrap_or_default();
+    let (host, port) = parse_authority(authority.as_bytes()).map_err(|_| BadQuestion::Target)?;
+    Ok(Target { scheme: Scheme::Tunnel, host, port: port.unwrap_or(443), path: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(request: &str) -> Result<String, BadQuestion> {
+        Question::read([10, 0, 0, 1].into(), request).map(|read| format!("{} {}", read.method(), read.target()))
+    }
+
+    #[test]
+    fn a_request_is_read_as_a_person_writes_it() {
+        assert_eq!(read("GET http://A.example:8080/x?y").unwrap(), "GET http://a.example:8080/x");
+        assert_eq!(read("POST https://a.example/orders/7").unwrap(), "CONNECT a.example:443");
+        assert_eq!(read("GET HTTPS://[2001:db8::1]:8443?x").unwrap(), "CONNECT [2001:db8::1]:8443");
+        assert_eq!(read("CONNECT a.example:443").unwrap(), "CONNECT a.example:443");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_for_what_is_wrong() {
+        for (request, why) in [
+            ("http://a.example/", BadQuestion::Form),
+            ("GET http://a.example/ HTTP/1.1", BadQuestion::Form),
+            ("get http://a.example/", BadQuestion::Method),
+            ("GET a.example", BadQuestion::Target),
+            ("GET https://u@a.example/", BadQuestion::Target),
+            ("GET https:///x", BadQuestion::Target),
+            ("CONNECT a.example", BadQuestion::Connect),
+            ("CONNECT https://a.example:443", BadQuestion::Connect),
+        ] {
+            assert_eq!(read(request), Err(why), "{request}");
+        }
+    }
+}
