@@ -260,4 +260,6 @@ fn is_forbidden_name(host: &Host) -> bool {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
