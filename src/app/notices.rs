@@ -35,6 +35,9 @@ pub(super) async fn tell(gate: &Gate) {
     }
 }
 
+/// So many looks without another make an end.
+const QUIET_LOOKS: u64 = 60;
+
 /// Something that clients meet with: it lasts until one has got through and none has met with it since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Trouble {
@@ -52,6 +55,16 @@ impl Trouble {
             return Self { lasts: true, count, through, through_before: self.through };
         }
         Self { lasts: self.lasts && through == self.through_before, through, ..self }
+    }
+
+    /// The same for what one client meets with, whatever others do: it lasts for a minute after the last time.
+    fn go_on_alone(self, count: &AtomicU64) -> Self {
+        let count = count.load(Ordering::Relaxed);
+        if count > self.count {
+            return Self { lasts: true, count, through: QUIET_LOOKS, through_before: 0 };
+        }
+        let left = self.through.saturating_sub(1);
+        Self { lasts: self.lasts && left > 0, through: left, ..self }
     }
 }
 
@@ -86,7 +99,7 @@ impl State {
             overloads: health.overloads,
             sync_failures: health.sync_failures,
             full: last.full.go_on(&counters.overflows, &counters.accepted),
-            client_full: last.client_full.go_on(&counters.overflows_of_clients, &counters.accepted),
+            client_full: last.client_full.go_on_alone(&counters.overflows_of_clients),
             exhausted: last.exhausted.go_on(&counters.accept_failures, &counters.accepted),
             capacity: outlook.map_or(last.capacity, |(_, capacity)| capacity),
             outlook: outlook.map(|(outlook, _)| outlook),
@@ -108,7 +121,7 @@ fn changes(last: &State, now: &State) -> Vec<String> {
             (last.client_full, now.client_full),
             "a client has too many connections, and more of its are closed unread: see client_connections_max; gap \
              records name it",
-            "no client has too many connections any more",
+            "for a minute no client had too many connections",
         ),
         (
             (last.exhausted, now.exhausted),
@@ -223,6 +236,13 @@ mod tests {
         };
         assert!(!look(0, 1) && look(3, 0) && look(0, 0) && look(0, 0) && look(1, 0) && !look(0, 1) && !look(0, 0));
         assert!(look(1, 3) && !look(0, 0), "somebody got through in the look in which it was met with last");
+        let count = AtomicU64::new(1);
+        let mut alone = Trouble::default().go_on_alone(&count);
+        for _ in 1..QUIET_LOOKS {
+            alone = alone.go_on_alone(&count);
+            assert!(alone.lasts || alone.through == 0);
+        }
+        assert!(!alone.go_on_alone(&count).lasts);
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(super) enum Command {
     ///
     /// When the disk is full the gate lets nothing new out. A breakglass lets exchanges of rules marked
     /// `essential = true` pass all the same, each on a short record in the reserve (reserve_mib in the config);
-    /// when that is full, nothing does. While records can be written it changes nothing. It ends by itself, and
+    /// when that is full, nothing does, nor on a disk that stands still. While records can be written it changes nothing. It ends by itself, and
     /// with the gate; tunnels that it let out live on to their own limits. `sekisho check POLICY` counts the
     /// essential rules, and `sekisho status` shows what holds and how much room the reserve has.
     #[command(after_help = notes!(

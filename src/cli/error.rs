@@ -118,9 +118,9 @@ fn ask_hint(error: &AskError) -> Option<&'static str> {
         AskError::NoAnswer(_) => {
             Some("`sekisho status` shows what is in force; if that does not answer either, see its disk")
         }
-        AskError::NotDone(NotDone::NoRecord) => {
-            Some("make room on the disk: reserve_mib in the config holds space for this, and could not be had")
-        }
+        AskError::NotDone(NotDone::NoRecord) => Some(
+            "see whether the disk answers at all, and make room on it; reserve_mib in the config holds space for this",
+        ),
         AskError::NotDone(_) => Some("`sekisho status` shows how the gate and its disk stand"),
     }
 }

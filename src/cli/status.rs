@@ -79,12 +79,21 @@ fn describe_disk(disk: &DiskStatus) -> String {
     format!("{free}{pace}{left}{reserve}")
 }
 
+/// How much room a full disk must have before the gate goes on: the reserve is made whole first.
+fn describe_full(disk: &DiskStatus) -> String {
+    let needed =
+        disk.reserve.as_ref().filter(|reserve| !reserve.whole).map_or(1, |reserve| mib(reserve.room_bytes) + 1);
+    let free = disk.free_bytes.map_or("an unknown number of".to_owned(), |free| (free >> 20).to_string());
+    format!(
+        "the disk of the journal is full: with {needed} MiB free the gate goes on by itself ({free} are), \
+         or with less after reserve_mib was lowered and the gate restarted"
+    )
+}
+
 fn disk_warnings(disk: &DiskStatus) -> Vec<String> {
     let mut warnings = Vec::new();
     match disk.level.as_str() {
-        "full" => {
-            warnings.push("the disk of the journal is full: make room, and the gate goes on by itself".to_owned())
-        }
+        "full" => warnings.push(describe_full(disk)),
         level @ ("low" | "critical") => warnings.push(format!(
             "the disk of the journal is {level}: about {:.1} days are left; make room, or move segments older than a week away",
             disk.days_left.unwrap_or_default()

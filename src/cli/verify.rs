@@ -77,7 +77,7 @@ fn rows(verified: &Verified) -> Rows {
     }
     if verified.reserve_records > 0 {
         let held = format!(
-            "{} short records of a breakglass; the journal takes them as soon as records can be written",
+            "{} short records wait in it; a running gate takes them into the journal as soon as that can be written",
             verified.reserve_records
         );
         rows.push(("reserve", held));

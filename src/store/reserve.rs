@@ -51,6 +51,10 @@ impl Reserve {
         let (used, passages, chain) = read(&file)?;
         let room = (whole / 2).max(used);
         let whole = whole.max(room);
+        // One that was larger gives back what is too much.
+        if reserve_bytes_of(&file)? > whole {
+            file.set_len(whole)?;
+        }
         let reserve = Self { file, room, whole, used, passages, chain, ballast: false };
         // A torn end would stand behind the next record.
         reserve.wipe(used)?;
@@ -166,6 +170,15 @@ impl Reserve {
     pub(super) fn passages(&self) -> u64 {
         self.passages
     }
+}
+
+fn reserve_bytes_of(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+/// Whether a data directory has a reserve from before.
+pub(super) fn is_there(data_dir: &Path) -> bool {
+    data_dir.join(FILE_NAME).exists()
 }
 
 /// How many records the reserve of a data directory holds, if there is one.

@@ -223,10 +223,11 @@ pub fn verify(directory: &Path, from: u64) -> Result<VerifyReport, OpenError> {
     Ok(VerifyReport { segments: paths.len(), records, hash: chain.hash_hex(), torn_bytes, reserve_records })
 }
 
-/// The chain in front of the first line that is there, where that is the record asked for; else that of an
-/// empty journal, behind which anything but record 1 is a break.
+/// The chain in front of the first line that is there, where that is the record asked for; else one behind
+/// which any line is a break.
 fn starts_at(line: &[u8], from: u64) -> Chain {
-    before_segment(line).filter(|before| from > 1 && before.seq == from - 1).unwrap_or_else(Chain::start)
+    let wanted = Chain { seq: from.saturating_sub(1), ..Chain::start() };
+    before_segment(line).filter(|before| from > 1 && before.seq == wanted.seq).unwrap_or(wanted)
 }
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {

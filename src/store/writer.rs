@@ -12,7 +12,7 @@ use super::book::{BATCH_RECORDS_MAX, Book};
 use super::journal::{
     Durability, Duty, Group, Inbox, JournalHealth, NotAccepted, Passage, ReserveHealth, Room, Shared, TELLS_MAX, Weight,
 };
-use super::reserve::Reserve;
+use super::reserve::{self, Reserve};
 use super::syncer::Syncer;
 
 /// A group is synced when it holds a batch of records, or after this long.
@@ -96,7 +96,14 @@ impl Writer {
             lost_told: 0,
             untold: VecDeque::new(),
         };
+        let was_there = reserve::is_there(&writer.data_dir);
         writer.open_reserve();
+        if was_there && writer.reserve.as_ref().is_some_and(|reserve| reserve.missing() > 0) {
+            // It was given up on a full disk, which is no less full now: that is no room for anything new.
+            writer.room = Room::LastRecords;
+            writer.health(|health| health.last_error = Some("the disk is full".to_owned()));
+            writer.tell_health();
+        }
         Ok(writer)
     }
 
@@ -204,7 +211,11 @@ impl Writer {
 
     /// Writes what may be written: everything while there is room; of a full disk's last room only what
     /// tells of exchanges that were let out before.
-    fn write_groups(&mut self, groups: Vec<Group>) {
+    fn write_groups(&mut self, mut groups: Vec<Group>) {
+        // Whoever waited too long has refused its exchange: a record that lets it out would lie.
+        for group in groups.iter_mut().filter(|group| group.accepted.is_closed()) {
+            group.entries.retain(|entry| entry.duty != Duty::Before);
+        }
         let entries = || groups.iter().flat_map(|group| &group.entries);
         let last = || entries().filter(|entry| entry.duty == Duty::After);
         let mut written = Room::None;
@@ -231,12 +242,12 @@ impl Writer {
             inbox.health.lost += lost as u64;
             inbox.answered(groups.len());
         });
-        if written == Room::Ample {
-            self.wrote();
-        }
         let answer = if written == Room::Ample { Ok(()) } else { Err(NotAccepted::Disk) };
         for group in groups {
             let _ = group.accepted.send(answer);
+        }
+        if written == Room::Ample {
+            self.wrote();
         }
     }
 
@@ -289,15 +300,20 @@ impl Writer {
             return;
         }
         while let Some(members) = self.untold.pop_front() {
-            if self.try_write(std::iter::once(members.as_slice())).is_err() {
+            if let Err(error) = self.try_write(std::iter::once(members.as_slice())) {
                 self.untold.push_front(members);
+                self.out_of_room(&error);
                 return;
             }
+            self.health(|health| health.last_error = None);
         }
-        if let Some((gap, lost)) = self.losses()
-            && self.write_own(&gap).is_ok()
-        {
-            self.lost_told = lost;
+        let Some((gap, lost)) = self.losses() else { return };
+        match self.write_own(&gap) {
+            Ok(()) => {
+                self.lost_told = lost;
+                self.health(|health| health.last_error = None);
+            }
+            Err(error) => self.out_of_room(&error),
         }
     }
 
@@ -375,7 +391,8 @@ impl Writer {
     fn open_reserve(&mut self) {
         let opened = match &mut self.reserve {
             Some(reserve) => reserve.refill(),
-            None if self.reserve_bytes == 0 => Ok(()),
+            // Where none is wanted any more, one may still hold records.
+            None if self.reserve_bytes == 0 && !reserve::is_there(&self.data_dir) => Ok(()),
             None => Reserve::open(&self.data_dir, self.reserve_bytes).and_then(|mut reserve| {
                 let filled = reserve.refill();
                 self.reserve = Some(reserve);
@@ -478,7 +495,13 @@ impl Writer {
     /// in between they are taken twice, under the same ids.
     fn absorb(&mut self) {
         let Some(reserve) = self.reserve.as_ref().filter(|reserve| reserve.passages() > 0) else { return };
+        // On a disk that keeps nothing they would be taken again and again.
+        if self.syncer.busy() || self.book.sync().is_err() {
+            return;
+        }
         let Ok(records) = reserve.records() else { return };
+        // Failures from before bear on nothing that is written below.
+        let _ = self.tell_failed_sync();
         let detail = format!(
             "no full record could be written for a time: {} short ones of the reserve follow, and what came of their \
              exchanges may be missing",
@@ -495,16 +518,26 @@ impl Writer {
             self.absorbed += batch.len();
             self.health(|health| health.records += batch.len() as u64);
         }
-        // What is not synced yet must not be forgotten; what was taken is not taken again.
-        if self.book.sync().is_err() {
+        // What is not kept yet must not be forgotten: the kernel tells of a failure once, to whoever syncs
+        // first, and a later sync says nothing of it. Then all of it is taken again.
+        if self.syncer.busy() {
             return;
         }
+        if self.book.sync().is_err() | self.tell_failed_sync().is_err() {
+            self.absorbed = 0;
+            return;
+        }
+        self.absorbed = 0;
         if let Some(Err(error)) = self.reserve.as_mut().map(Reserve::clear) {
             // What cannot be cleared would be taken again and again.
             (self.reserve, self.reserve_bytes) = (None, 0);
             self.health(|health| health.reserve_error = Some(error.to_string()));
         }
-        self.absorbed = 0;
+        if self.reserve_bytes == 0 {
+            // It was there for these records alone.
+            self.reserve = None;
+            let _ = std::fs::remove_file(self.data_dir.join(reserve::FILE_NAME));
+        }
         self.tell_health();
     }
 

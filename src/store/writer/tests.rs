@@ -48,7 +48,10 @@ fn mixed(before: usize, after: usize) -> (Group, oneshot::Receiver<Result<(), No
 const REFUSED: Result<(), NotAccepted> = Err(NotAccepted::Disk);
 
 fn group(records: usize) -> Group {
-    mixed(records, 0).0
+    let (group, waits) = mixed(records, 0);
+    // Somebody waits for the answer: without that the records are not written any more.
+    std::mem::forget(waits);
+    group
 }
 
 fn records(directory: &tempfile::TempDir) -> Vec<Value> {
@@ -437,6 +440,31 @@ fn a_sync_that_fails_where_a_segment_ends_is_told() {
     writer.tell_failed_sync().unwrap();
     drop(writer);
     assert!(records(&directory).iter().any(|record| record["cause"] == "sync_failed"));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_let_out_on_record() {
+    let (directory, mut writer) = writer(Durability::Batch);
+    let (late, waits) = mixed(2, 3);
+    drop(waits);
+    writer.write_groups(vec![late, group(1)]);
+    drop(writer);
+    let records = records(&directory);
+    assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 3 + 1);
+}
+
+#[test]
+fn a_reserve_that_was_given_up_on_a_disk_still_full_is_no_room_for_anything_new() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reserve = Reserve::open(directory.path(), RESERVE).unwrap();
+    reserve.refill().unwrap();
+    assert!(reserve.release());
+    drop(reserve);
+    // A later one is smaller, and gives back what is too much.
+    let reserve = Reserve::open(directory.path(), RESERVE / 4).unwrap();
+    drop(reserve);
+    let length = fs::metadata(directory.path().join(reserve::FILE_NAME)).unwrap().len();
+    assert_eq!(length, RESERVE / 4);
 }
 
 #[test]
