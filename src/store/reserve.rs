@@ -52,7 +52,7 @@ impl Reserve {
         let room = (whole / 2).max(used);
         let whole = whole.max(room);
         // One that was larger gives back what is too much.
-        if reserve_bytes_of(&file)? > whole {
+        if file.metadata()?.len() > whole {
             file.set_len(whole)?;
         }
         let reserve = Self { file, room, whole, used, passages, chain, ballast: false };
@@ -170,10 +170,6 @@ impl Reserve {
     pub(super) fn passages(&self) -> u64 {
         self.passages
     }
-}
-
-fn reserve_bytes_of(file: &File) -> io::Result<u64> {
-    Ok(file.metadata()?.len())
 }
 
 /// Whether a data directory has a reserve from before.
@@ -323,6 +319,16 @@ mod tests {
         assert!(!reserve.release(), "there is no more to give");
         reserve.refill().unwrap();
         assert_eq!((length(), reserve.missing()), (WHOLE, 0));
+    }
+
+    #[test]
+    fn a_reserve_made_smaller_gives_back_what_is_too_much() {
+        let directory = tempfile::tempdir().unwrap();
+        Reserve::open(directory.path(), WHOLE).unwrap().refill().unwrap();
+        let length = || std::fs::metadata(path(&directory)).unwrap().len();
+        assert_eq!(length(), WHOLE);
+        drop(Reserve::open(directory.path(), WHOLE / 4).unwrap());
+        assert_eq!(length(), WHOLE / 4);
     }
 
     #[test]

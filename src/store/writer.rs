@@ -494,6 +494,9 @@ impl Writer {
     /// Takes the records of the reserve into the journal, as soon as it can be written. If the gate dies
     /// in between they are taken twice, under the same ids.
     fn absorb(&mut self) {
+        if self.room != Room::Ample {
+            return;
+        }
         let Some(reserve) = self.reserve.as_ref().filter(|reserve| reserve.passages() > 0) else { return };
         // On a disk that keeps nothing they would be taken again and again.
         if self.syncer.busy() || self.book.sync().is_err() {

@@ -287,6 +287,10 @@ fn a_gate_killed_on_a_full_disk_starts_again_and_loses_no_passage() {
     }
     site.gate.end("-KILL");
     site.disk.fill();
+    // Room for some records, and too little for the reserve that was given up: nothing new may use it.
+    let filler = File::options().write(true).open(site.disk.filler()).unwrap();
+    filler.set_len(filler.metadata().unwrap().len() - (512 << 10)).unwrap();
+    drop(filler);
     let notices = Notices::new();
     let gate = start(&site.disk, &notices, &policy(&site.essential, &site.other), RESERVE_MIB);
     let site = Site { gate, notices, ..site };

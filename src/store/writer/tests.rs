@@ -454,20 +454,6 @@ fn what_nobody_waits_for_any_more_is_not_let_out_on_record() {
 }
 
 #[test]
-fn a_reserve_that_was_given_up_on_a_disk_still_full_is_no_room_for_anything_new() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut reserve = Reserve::open(directory.path(), RESERVE).unwrap();
-    reserve.refill().unwrap();
-    assert!(reserve.release());
-    drop(reserve);
-    // A later one is smaller, and gives back what is too much.
-    let reserve = Reserve::open(directory.path(), RESERVE / 4).unwrap();
-    drop(reserve);
-    let length = fs::metadata(directory.path().join(reserve::FILE_NAME)).unwrap().len();
-    assert_eq!(length, RESERVE / 4);
-}
-
-#[test]
 fn a_sync_is_due_twenty_milliseconds_after_the_first_record_that_waits_for_it() {
     let (_directory, mut writer) = writer(Durability::Batch);
     assert_eq!((writer.patience(), writer.due()), (None, false));
