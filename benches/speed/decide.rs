@@ -1,6 +1,7 @@
 //! What it costs to judge an exchange, by the size of the policy and where in it the answer stands.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use sekisho::facts::{Client, Facts, Hello, Host, Program, Restraint, Scheme, Stage, Standing, Target};
 use sekisho::facts::{Timestamp, TlsVersion};
@@ -134,7 +135,7 @@ impl Given {
             hello: if self.hello { Stage::Known(&hello) } else { Stage::NotYet },
             inner: Stage::NotYet,
             standing: Standing::Uncleared,
-            restraint: Restraint::None,
+            restraint: Restraint::NONE,
         };
         assert_eq!(word(&decide(&policy, &facts)), self.expected);
         b.iter(|| decide(&policy, &facts));
@@ -143,8 +144,8 @@ impl Given {
     /// The look-up that names a client's group in each record.
     fn bench_group(self, b: &mut Bencher, address: &str) {
         let policy = self.compiled(b);
-        let address = address.parse().unwrap();
-        b.iter(|| policy.group_of(address));
+        let client = Client { address: SocketAddr::new(address.parse().unwrap(), 4000), user: None };
+        b.iter(|| policy.group_of(&client));
     }
 
     fn bench_compile(self, b: &mut Bencher) {

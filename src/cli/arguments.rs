@@ -66,7 +66,9 @@ pub(super) enum Command {
     #[command(after_help = notes!(
         "sekisho explain --policy policy.toml --client 10.20.1.5 GET http://portal.example/",
         "sekisho explain --config /etc/sekisho/sekisho.toml --client 10.20.1.5 POST https://portal.example/orders",
-        "sekisho explain --policy policy.toml --client 10.20.1.5 --ja4 t13d1516h2_8daaf6152771_02713d6af862 CONNECT portal.example:443"
+        "sekisho explain --policy policy.toml --client 10.20.1.5 --user tanaka --group line-leaders GET http://portal.example/",
+        "sekisho explain --policy policy.toml --client 10.20.1.5 --program updater CONNECT portal.example:443",
+        "sekisho explain --policy policy.toml --client 10.20.1.5 --at 2026-11-25T22:00:00+09:00 GET http://portal.example/"
     ))]
     Explain(ExplainArguments),
     /// Ask the running gate how it is doing
@@ -187,12 +189,27 @@ pub(super) struct ExplainArguments {
     /// The address of the client that asks
     #[arg(long, value_name = "ADDRESS")]
     pub(super) client: IpAddr,
+    /// The user who asks, as the proxy knows them
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// A group that the user is in; may be given several times
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub(super) group: Vec<String>,
+    /// The program that asks, by a name under [programs]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["user_agent", "ja4", "tls_key"])]
+    pub(super) program: Option<String>,
     /// What the program says it is
     #[arg(long, value_name = "TEXT")]
     pub(super) user_agent: Option<String>,
     /// What its TLS shows
     #[arg(long, value_name = "JA4")]
     pub(super) ja4: Option<String>,
+    /// What of its TLS stays the same from connection to connection; records call it tls_key
+    #[arg(long, value_name = "KEY")]
+    pub(super) tls_key: Option<String>,
+    /// When it asks, like 2026-11-25T10:00:00+09:00 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<jiff::Timestamp>,
     /// The method, as sent
     pub(super) method: String,
     /// What is asked for: http://…, https://…, or for CONNECT a host and a port

@@ -19,6 +19,8 @@ pub enum CliError {
     App(#[from] AppError),
     #[error("`{request}` is no request: {why}")]
     Question { request: String, why: BadQuestion },
+    #[error("the policy has no program `{name}`{}", known_programs(.known))]
+    NoProgram { name: String, known: Vec<String> },
     /// There is nothing that could verify.
     #[error("there are no records in {}", .0.display())]
     NoRecords(PathBuf),
@@ -53,6 +55,7 @@ impl CliError {
             CliError::Read { .. }
             | CliError::Problems(_)
             | CliError::Question { .. }
+            | CliError::NoProgram { .. }
             | CliError::NoRecords(_)
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
@@ -85,6 +88,9 @@ impl CliError {
             CliError::Ask { source, .. } => ask_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
+            CliError::NoProgram { .. } => {
+                Some("name one under [programs], or say what the program shows with --user-agent, --ja4 or --tls-key")
+            }
             CliError::NoRecords(_) => Some(
                 "name the data directory that `sekisho run` prints; if a gate has run there, its records were removed",
             ),
@@ -174,6 +180,10 @@ fn list(problems: &[Problem]) -> String {
         text.push_str(&problem.to_string());
     }
     text
+}
+
+fn known_programs(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; it has {}", known.join(", ")) }
 }
 
 fn names(paths: &[PathBuf]) -> String {

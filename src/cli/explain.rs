@@ -1,7 +1,11 @@
 use serde::Serialize;
 
 use crate::clock;
-use crate::policy::{Condition, Considered, Explained, Explanation, Need, Policy, Question, RuleRef, explain};
+use crate::facts::Timestamp;
+use crate::policy::{
+    Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Need, Policy, Question, Rate, RuleRef,
+    TunnelLimits, VerdictKind, explain,
+};
 
 use super::arguments::ExplainArguments;
 use super::error::CliError;
@@ -20,7 +24,17 @@ struct Told {
     verdict: Option<&'static str>,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<String>,
+    rule: Option<ToldReference>,
+    /// What the policy's other layer says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<String>,
+    /// How it is carried: `forward`, `tunnel` or `inspect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handling: Option<&'static str>,
+    /// Which challenge would be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<&'static str>,
+    limits: Vec<String>,
     /// The policy only observes: the request passes all the same.
     observed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +48,23 @@ struct ToldRule {
     at: String,
     verdict: &'static str,
     found: &'static str,
+}
+
+/// The rule that decided, that waits, or that came nearest, with what it says of itself.
+#[derive(Serialize)]
+struct ToldReference {
+    name: String,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hours: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 /// Shows what becomes of a request: every rule considered, in order, and what it comes to.
@@ -50,39 +81,103 @@ fn tell(arguments: &ExplainArguments) -> Result<Told, CliError> {
         None => named.policy,
     };
     let request = format!("{} {}", arguments.method, arguments.url);
-    let question = Question::read(arguments.client, &request)
-        .map_err(|why| CliError::Question { request: request.clone(), why })?
-        .by(arguments.user_agent.as_deref(), arguments.ja4.as_deref());
-    let explained = explain(&policy, &question, clock::now());
-    Ok(told(named.file, arguments, &question, &policy, &explained))
+    let question = ask(arguments, &policy, &request)?;
+    let now = match arguments.at {
+        Some(at) => Timestamp(u64::try_from(at.as_microsecond()).unwrap_or_default()),
+        None => clock::now(),
+    };
+    let explained = explain(&policy, &question, now);
+    Ok(told(named.file, &question, &policy, &explained))
 }
 
-fn told(
-    policy_file: String,
-    arguments: &ExplainArguments,
-    question: &Question,
-    policy: &Policy,
-    explained: &Explanation,
-) -> Told {
-    let place = |rule: &RuleRef| format!("{}:{}", rule.file, rule.line);
+fn ask(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result<Question, CliError> {
+    let question = Question::read(arguments.client, request)
+        .map_err(|why| CliError::Question { request: request.to_owned(), why })?;
+    let program = match &arguments.program {
+        None => None,
+        Some(name) => Some(policy.program(name).ok_or_else(|| CliError::NoProgram {
+            name: name.clone(),
+            known: policy.programs().map(str::to_owned).collect(),
+        })?),
+    };
+    let asker = Asker {
+        user: arguments.user.as_deref(),
+        groups: &arguments.group,
+        user_agent: arguments.user_agent.as_deref(),
+        ja4: arguments.ja4.as_deref(),
+        tls_key: arguments.tls_key.as_deref(),
+        standing: None,
+    };
+    Ok(question.by(&program.map_or(asker, |program| Asker { user: asker.user, groups: asker.groups, ..program })))
+}
+
+fn told(policy_file: String, question: &Question, policy: &Policy, explained: &Explanation) -> Told {
     let considered = explained.considered.iter().map(|line| ToldRule {
         rule: line.rule.name.to_string(),
         at: place(&line.rule),
         verdict: line.verdict.as_str(),
         found: describe(line.found),
     });
-    let group = policy.group_of(arguments.client).map_or("in no group".to_owned(), |group| format!("in group {group}"));
+    let client = question.client();
+    let group = policy.group_of(client).map_or("in no group".to_owned(), |group| format!("in group {group}"));
+    let user = client.user.as_ref().map_or(String::new(), |user| format!(", user {}", user.name));
+    let result = &explained.result;
+    let (handling, challenge, limits) = match result {
+        Explained::Decided { handling, challenge, limits, rates, .. } => {
+            (Some(handling.as_str()), challenge.map(ChallengeKind::as_str), describe_limits(limits, rates))
+        }
+        Explained::Guarded { .. } | Explained::Needs(..) => (None, None, Vec::new()),
+    };
     Told {
         policy: policy_file,
-        client: format!("{}, {group}", arguments.client),
+        client: format!("{}, {group}{user}", client.address.ip()),
         request: format!("{} {}", question.method(), question.target()),
         considered: considered.collect(),
-        verdict: explained.result.verdict().map(crate::policy::VerdictKind::as_str),
-        reason: explained.result.code(),
-        rule: explained.result.rule().map(|rule| format!("{} ({})", rule.name, place(rule))),
-        observed: matches!(explained.result, Explained::Decided { observed: true, .. }),
-        note: note(&explained.result),
+        verdict: result.verdict().map(VerdictKind::as_str),
+        reason: result.code(),
+        rule: result.rule().map(|rule| describe_rule(rule)),
+        beside: result.reason().beside.as_ref().map(ToString::to_string),
+        handling: handling.filter(|_| result.verdict() != Some(VerdictKind::Deny)),
+        challenge,
+        limits,
+        observed: matches!(result, Explained::Decided { observed: true, .. }),
+        note: note(result),
     }
+}
+
+fn place(rule: &RuleRef) -> String {
+    format!("{}:{}", rule.file, rule.line)
+}
+
+fn describe_rule(rule: &RuleRef) -> ToldReference {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let notes = &rule.notes;
+    ToldReference {
+        name: rule.name.to_string(),
+        at: place(rule),
+        comment: text(&notes.comment),
+        requested_by: text(&notes.requested_by),
+        ticket: text(&notes.ticket),
+        hours: text(&notes.hours),
+        until: text(&notes.until),
+    }
+}
+
+fn describe_limits(limits: &TunnelLimits, rates: &[Rate]) -> Vec<String> {
+    let minutes = |limit: Option<std::time::Duration>, what: &str| {
+        limit.map(|limit| format!("{what} {} min", limit.as_secs() / 60))
+    };
+    let mib = |limit: Option<u64>, what: &str| limit.map(|bytes| format!("{what} {} MiB", bytes >> 20));
+    let of_tunnel = [
+        minutes(limits.idle, "idle"),
+        minutes(limits.lifetime, "lifetime"),
+        mib(limits.upload_bytes, "upload"),
+        mib(limits.download_bytes, "download"),
+    ];
+    let of_rates = rates
+        .iter()
+        .map(|rate| format!("{} requests in {} s, per {}", rate.requests, rate.over.as_secs(), rate.per.as_str()));
+    of_tunnel.into_iter().flatten().chain(of_rates).collect()
 }
 
 fn describe(found: Considered) -> &'static str {
@@ -93,6 +188,10 @@ fn describe(found: Considered) -> &'static str {
         Considered::Lacks(Condition::Method) => "another method",
         Considered::Lacks(Condition::Program) => "another program",
         Considered::Lacks(Condition::Port) => "a port that it does not name",
+        Considered::Lacks(Condition::Path) => "another path",
+        Considered::Lacks(Condition::Hours) => "not at this hour",
+        Considered::Lacks(Condition::Until) => "its last day is over",
+        Considered::AmbiguousPath => "denies: servers would not agree on which path this is",
         Considered::Waits(Need::Hello) => "waits for the ClientHello",
         Considered::Waits(Need::InnerRequest) => "waits for the request inside the tunnel",
         Considered::Waits(Need::User) => "waits for the user's name",
@@ -101,11 +200,13 @@ fn describe(found: Considered) -> &'static str {
 
 fn note(result: &Explained) -> Option<String> {
     match result {
-        Explained::Needs(Need::Hello, _) => Some("say what its TLS shows with --ja4".to_owned()),
+        Explained::Needs(Need::Hello, _) => {
+            Some("say what its TLS shows with --ja4 or --tls-key, or which program it is with --program".to_owned())
+        }
         Explained::Needs(Need::InnerRequest, _) => {
             Some("the inside of a tunnel is not known at the CONNECT".to_owned())
         }
-        Explained::Needs(Need::User, _) => Some("users are not known yet".to_owned()),
+        Explained::Needs(Need::User, _) => Some("say who asks with --user and --group".to_owned()),
         Explained::Guarded { refused, .. } => Some(format!("the rule lets it out, and the guard does not: {refused}")),
         Explained::Decided { .. } => None,
     }
@@ -120,8 +221,30 @@ fn rows(told: &Told) -> Rows {
         rows.push(("considered", format!("{}{padding}   {} ({}): {}", rule.rule, rule.verdict, rule.at, rule.found)));
     }
     let verdict = told.verdict.unwrap_or("not decided yet");
-    let by = told.rule.as_ref().map_or(String::new(), |rule| format!(", rule {rule}"));
+    let by = told.rule.as_ref().map_or(String::new(), |rule| format!(", rule {} ({})", rule.name, rule.at));
     rows.push(("result", format!("{verdict}: {}{by}", told.reason)));
+    if let Some(beside) = &told.beside {
+        rows.push(("beside", format!("the other layer says {beside}")));
+    }
+    if let Some(rule) = &told.rule {
+        let notes = [
+            ("comment", &rule.comment),
+            ("asked by", &rule.requested_by),
+            ("ticket", &rule.ticket),
+            ("hours", &rule.hours),
+            ("until", &rule.until),
+        ];
+        rows.extend(notes.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
+    }
+    if let Some(handling) = told.handling {
+        rows.push(("handling", handling.to_owned()));
+    }
+    if let Some(challenge) = told.challenge {
+        rows.push(("challenge", describe_challenge(challenge).to_owned()));
+    }
+    if !told.limits.is_empty() {
+        rows.push(("limits", told.limits.join(", ")));
+    }
     if told.observed {
         rows.push(("observed", "the policy only observes, so it passes; this is what would happen".to_owned()));
     }
@@ -129,4 +252,12 @@ fn rows(told: &Told) -> Rows {
         rows.push(("note", note.clone()));
     }
     rows
+}
+
+fn describe_challenge(kind: &str) -> &'static str {
+    match kind {
+        "page" => "a page that a browser passes",
+        "tunnel_reset" => "a tunnel reset: a browser comes back by itself",
+        _ => "none can be shown here: an uncleared program is denied",
+    }
 }

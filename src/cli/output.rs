@@ -108,6 +108,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         }],
         CliError::App(_)
         | CliError::Question { .. }
+        | CliError::NoProgram { .. }
         | CliError::NoRecords(_)
         | CliError::Verify(
             OpenError::Io { .. }

@@ -5,7 +5,15 @@ use std::net::SocketAddr;
 pub struct Client {
     pub address: SocketAddr,
     /// The authenticated proxy user, where there is one.
-    pub user: Option<Box<str>>,
+    pub user: Option<User>,
+}
+
+/// A person or account that has shown who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: Box<str>,
+    /// The groups it is in, as far as whoever authenticates it knows them.
+    pub groups: Box<[Box<str>]>,
 }
 
 /// What the program on a client says it is, as the head carried it.

@@ -52,16 +52,43 @@ impl Party {
 /// What the gate has concluded of this program before, taken as a fact by the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing was shown yet.
+    /// It claims to be a browser, and has not shown it yet.
     Uncleared,
+    /// It has shown to be a browser.
+    Cleared {
+        /// It did so for this very target, and with a person before it.
+        afresh: bool,
+        /// A person has said on a page that this target is meant.
+        confirmed: bool,
+    },
+    /// It does not claim to be a browser, so there is nothing that it could show.
+    NoBrowser,
 }
 
-/// What a person or a detector has imposed on this client.
+/// What a person or a detector has imposed on this exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restraint {
-    None,
-    /// Cut off: nothing passes, in observe mode neither.
-    Isolated,
+pub struct Restraint {
+    /// The client is cut off: nothing passes, in observe mode neither.
+    pub isolated: bool,
+    /// Nothing but what essential rules let out passes, in observe mode neither.
+    pub lockdown: bool,
+    /// What a finding about it answers with.
+    pub finding: Option<Response>,
+}
+
+/// What a finding makes of an exchange that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Response {
+    /// The program must show afresh that it is a browser, whatever it is allowed.
+    ChallengeAfresh,
+    Deny,
+}
+
+impl Restraint {
+    /// Nothing is imposed.
+    pub const NONE: Self = Self { isolated: false, lockdown: false, finding: None };
+    /// The client is cut off.
+    pub const ISOLATED: Self = Self { isolated: true, ..Self::NONE };
 }
 
 /// All that is known of an exchange when it is judged.

@@ -42,6 +42,7 @@ const PROBLEMS_MAX: usize = 100;
 pub struct Document<'t> {
     file: Arc<str>,
     text: &'t str,
+    root: Spanned<DeTable<'t>>,
     /// Where each line begins.
     lines: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
@@ -56,6 +57,35 @@ pub struct Section<'d, 't> {
 }
 
 impl<'t> Document<'t> {
+    /// Parses `text`; what is no TOML is a problem, and what is left of it can be read all the same.
+    pub fn parse(file: &str, text: &'t str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let document = Document { file: file.into(), text, root, lines, problems: RefCell::default() };
+        for error in errors {
+            let place = document.place(error.span().map_or(0, |span| span.start));
+            document.problem(place, format!("not TOML: {}", error.message()), "mend the syntax here");
+        }
+        document
+    }
+
+    /// The table of the whole file. The reader of the section must call [`Section::finish`] on it.
+    pub fn root(&self) -> Section<'_, 't> {
+        Section { document: self, table: self.root.get_ref(), place: self.place(0), known: Vec::new() }
+    }
+
+    /// Whether anything in the file was found wrong so far.
+    pub fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
+    }
+
+    /// All that was found wrong, in the order in which it stands in the file.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        problems
+    }
+
     /// Parses `text` and hands its root table to `read`; returns what `read` made of it, or all
     /// problems in the order in which they stand in the file.
     pub fn read<T>(
@@ -63,19 +93,11 @@ impl<'t> Document<'t> {
         text: &'t str,
         read: impl for<'d> FnOnce(&mut Section<'d, 't>) -> Option<T>,
     ) -> Result<T, Vec<Problem>> {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let document = Document { file: file.into(), text, lines, problems: RefCell::default() };
-        let (root, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            let place = document.place(error.span().map_or(0, |span| span.start));
-            document.problem(place, format!("not TOML: {}", error.message()), "mend the syntax here");
-        }
-        let mut section =
-            Section { place: document.place(0), document: &document, table: root.get_ref(), known: Vec::new() };
+        let document = Self::parse(file, text);
+        let mut section = document.root();
         let made = read(&mut section);
         section.finish();
-        let mut problems = document.problems.into_inner();
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        let problems = document.into_problems();
         match made {
             Some(made) if problems.is_empty() => Ok(made),
             _ => Err(problems),
@@ -118,6 +140,11 @@ impl<'d, 't> Section<'d, 't> {
         self.table.get(key).is_some()
     }
 
+    /// Takes a key as known without reading it.
+    pub fn ignore(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Reports a list that is not there or holds nothing; `example` is how one is written.
     pub fn need_some(&self, key: &str, example: &str) {
         let (place, what) = match self.table.get(key) {
@@ -128,11 +155,6 @@ impl<'d, 't> Section<'d, 't> {
             Some(_) => return,
         };
         self.problem(&place, what, format!("write {key} = {example}"));
-    }
-
-    /// Whether anything in the file was found wrong so far.
-    pub fn has_problems(&self) -> bool {
-        !self.document.problems.borrow().is_empty()
     }
 
     /// Where the value of a key stands, if the key is there.
@@ -239,6 +261,14 @@ impl<'d, 't> Section<'d, 't> {
             }
         }
         Some(strings)
+    }
+
+    /// A list of strings, or a single one.
+    pub fn strings_or_one(&mut self, key: &'static str) -> Option<Vec<Placed<String>>> {
+        match self.take(key)?.get_ref() {
+            DeValue::String(_) => self.string(key).map(|text| vec![text]),
+            _ => self.strings(key),
+        }
     }
 
     /// A list of integers within bounds.

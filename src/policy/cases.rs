@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 
-use crate::facts::Timestamp;
+use crate::facts::{Standing, Timestamp};
 use crate::parse::{Place, Placed, Section};
 
 use super::compile::{Policy, VERDICTS};
 use super::decision::VerdictKind;
 use super::explain::{Explained, explain};
-use super::question::Question;
+use super::question::{Asker, Question};
 
 /// One case: a question, and what is expected.
 #[derive(Debug)]
 pub(super) struct Case {
     place: Place,
     question: Question,
+    /// When it is asked; without a word a moment before all exceptions end, so that no case fails for the
+    /// passing of time.
+    at: Option<Timestamp>,
     verdict: VerdictKind,
     rule: Option<String>,
     reason: Option<String>,
@@ -24,12 +27,24 @@ pub(super) fn read_cases(root: &mut Section<'_, '_>) -> Vec<Case> {
     root.tables("case").into_iter().filter_map(|mut section| read_case(&mut section)).collect()
 }
 
+/// What a program has shown of being a browser.
+const STANDINGS: [(&str, Standing); 3] = [
+    ("uncleared", Standing::Uncleared),
+    ("cleared", Standing::Cleared { afresh: true, confirmed: true }),
+    ("no_browser", Standing::NoBrowser),
+];
+
 fn read_case(section: &mut Section<'_, '_>) -> Option<Case> {
     let place = section.place().clone();
     let client = section.string("client");
     let request = section.string("request");
-    let (user_agent, ja4) = (section.string("user_agent"), section.string("ja4"));
-    let _ = section.string("comment");
+    let mut said = |key| section.string(key).map(|text: Placed<String>| text.value);
+    let (user, user_agent, ja4, tls_key) = (said("user"), said("user_agent"), said("ja4"), said("tls_key"));
+    let _ = said("comment");
+    let groups: Vec<String> =
+        section.strings("groups").unwrap_or_default().into_iter().map(|group| group.value).collect();
+    let standing = section.word("standing", &STANDINGS);
+    let at = read_moment(section);
     section.need_some("request", "\"GET http://portal.example/\"");
     let expected = section.table("expect").and_then(|mut expect| {
         let (verdict, rule, reason) =
@@ -45,9 +60,15 @@ fn read_case(section: &mut Section<'_, '_>) -> Option<Case> {
     let (verdict, rule, reason) = expected?;
     match Question::read(client, &request.value) {
         Ok(question) => {
-            let said = |text: &Option<Placed<String>>| text.as_ref().map(|text| text.value.clone());
-            let question = question.by(said(&user_agent).as_deref(), said(&ja4).as_deref());
-            Some(Case { place, question, verdict, rule, reason })
+            let question = question.by(&Asker {
+                user: user.as_deref(),
+                groups: &groups,
+                user_agent: user_agent.as_deref(),
+                ja4: ja4.as_deref(),
+                tls_key: tls_key.as_deref(),
+                standing,
+            });
+            Some(Case { place, question, at, verdict, rule, reason })
         }
         Err(why) => {
             let what = format!("`{}` is no request: {why}", request.value);
@@ -55,6 +76,18 @@ fn read_case(section: &mut Section<'_, '_>) -> Option<Case> {
             None
         }
     }
+}
+
+/// When it is asked, with the offset of the clocks it is told by.
+fn read_moment(section: &mut Section<'_, '_>) -> Option<Timestamp> {
+    let text = section.string("at")?;
+    let moment = text.value.parse::<jiff::Timestamp>().ok();
+    let moment = moment.and_then(|moment| u64::try_from(moment.as_microsecond()).ok());
+    if moment.is_none() {
+        let what = format!("`{}` is no moment", text.value);
+        section.problem(&text.place, what, "write it like \"2026-11-25T10:00:00+09:00\"");
+    }
+    moment.map(Timestamp)
 }
 
 /// Whose request it is; without a word, that of a client in no group.
@@ -73,7 +106,12 @@ fn read_client(section: &Section<'_, '_>, client: Option<Placed<String>>) -> Opt
 impl Case {
     /// What is wrong with the policy by this case, and what to do; nothing if it holds.
     fn fails(&self, policy: &Policy) -> Option<(String, String)> {
-        let got = explain(policy, &self.question, Timestamp(0)).result;
+        let explanation = explain(policy, &self.question, self.at.unwrap_or(Timestamp(0)));
+        if self.at.is_none() && explanation.rests_on_hours {
+            let what = "the case comes to a rule with hours, and does not say when it is asked";
+            return Some((what.to_owned(), "add at = \"2026-11-25T10:00:00+09:00\"".to_owned()));
+        }
+        let got = explanation.result;
         let as_expected = got.verdict() == Some(self.verdict)
             && self.rule.as_ref().is_none_or(|rule| got.rule().is_some_and(|found| *found.name == **rule))
             && self.reason.as_ref().is_none_or(|reason| got.code() == reason);

@@ -1,34 +1,55 @@
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ipnet::IpNet;
+use crate::facts::Client;
+use crate::parse::{Document, Placed, Problem, Section};
 
-use crate::parse::{Document, Place, Placed, Problem, Section, did_you_mean, is_token_byte};
-
-use super::cases::{read_cases, run_cases};
-use super::decision::{PermitTerms, RuleRef, TunnelLimits, VerdictKind};
+use super::calendar::{Calendar, read_calendar};
+use super::cases::{Case, read_cases, run_cases};
+use super::decision::VerdictKind;
+use super::groups::{ClientGroup, Groups, MODES, Membership, Program};
+use super::index::HostIndex;
 use super::internal::Internal;
-use super::parents::{Parent, Parents, ResolvedBy, Route, read_parents};
-use super::pattern::HostSet;
+use super::parents::Parent;
+use super::question::Asker;
+use super::rule::{Rule, read_rule};
+use super::sources::{Alone, Source, Sources, Texts, base_of};
 
-/// A policy, compiled whole. There is no other way to one than [`Policy::compile`], and no default:
+/// A policy, compiled whole. There is no other way to one than [`Policy::compile`] and
+/// [`Policy::compile_from`], and no default:
 ///
 /// ```compile_fail,E0277
 /// let policy: sekisho::policy::Policy = Default::default();
 /// ```
 #[derive(Debug)]
 pub struct Policy {
-    pub(super) mode: Mode,
-    pub(super) unknown: VerdictKind,
-    pub(super) rules: Vec<Rule>,
-    /// Each once, in the order of the file, whether a rule names it or not.
-    groups: Vec<ClientGroup>,
-    parents: Parents,
+    /// The base, if there is one, and then the site: at least one, at most two.
+    pub(super) layers: Vec<Layer>,
+    parents: Vec<Placed<Arc<Parent>>>,
     /// How many it is held to; all of them hold.
     cases: usize,
+    files: Vec<String>,
     hash: Box<str>,
+}
+
+/// One policy of those that are judged by; alone, it is the whole.
+#[derive(Debug)]
+pub(super) struct Layer {
+    head: Head,
+    pub(super) rules: Vec<Rule>,
+    pub(super) index: HostIndex,
+    pub(super) calendar: Option<Calendar>,
+    /// Each once, in the order of the files, whether a rule names it or not.
+    groups: Vec<ClientGroup>,
+    /// By name.
+    programs: Vec<Arc<Program>>,
+}
+
+/// What a policy says of itself in `[policy]`.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    mode: Mode,
+    unknown: VerdictKind,
+    reload: Reload,
 }
 
 /// Whether a policy is enforced.
@@ -39,75 +60,63 @@ pub enum Mode {
     Observe,
 }
 
-/// One rule; every list that is `None` matches all.
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) reference: Arc<RuleRef>,
-    pub(super) clients: Option<Vec<ClientGroup>>,
-    pub(super) hosts: Option<HostSet>,
-    pub(super) ports: Option<Vec<u16>>,
-    pub(super) methods: Option<Vec<Box<str>>>,
-    pub(super) programs: Option<Vec<Arc<Program>>>,
-    pub(super) verdict: VerdictKind,
-    /// Where it says that it opens the internal addresses, which [`Policy::with_internal`] adds.
-    opens_internal: Option<Place>,
-    /// Where it says who resolves names behind a parent.
-    resolve_at: Option<Place>,
-    pub(super) terms: PermitTerms,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct ClientGroup {
-    pub(super) name: Arc<str>,
-    pub(super) addresses: Arc<[IpNet]>,
-    pub(super) users: Arc<[Box<str>]>,
-}
-
-#[derive(Debug)]
-pub(super) struct Program {
-    pub(super) user_agent: Option<Box<str>>,
-    pub(super) ja4: Vec<Box<str>>,
+/// What becomes of open tunnels when another policy comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// They go on.
+    Keep,
+    /// They are judged by it, and cut if it does not let them out.
+    Strict,
 }
 
 pub(super) const VERDICTS: [(&str, VerdictKind); 3] =
     [("allow", VerdictKind::Allow), ("challenge", VerdictKind::Challenge), ("deny", VerdictKind::Deny)];
 
-/// The longest limit of a tunnel, a week: beyond it a limit is no limit.
-const MINUTES_MAX: u64 = 7 * 24 * 60;
-
 impl Policy {
-    /// Compiles the policy in `text` and holds it to its cases; `file` is the name that problems and reasons
-    /// show.
+    /// Compiles the policy in `text`, which includes nothing, and holds it to its cases; `file` is the name
+    /// that problems and reasons show.
     ///
     /// # Errors
     /// Every problem at once, each with its place and its fix; a case that fails is one.
     pub fn compile(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        let hash = blake3::hash(text.as_bytes()).to_hex();
-        let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
-        Document::read(file, text, |root| {
-            let (mode, unknown) = read_head(root);
-            let clients = read_clients(root);
-            let hosts = read_hosts(root);
-            let programs = read_programs(root);
-            let parents = read_parents(root);
-            let groups = Groups { clients, hosts, programs, parents };
-            let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
-            let parents = groups.parents.clone();
-            let cases = read_cases(root);
-            let policy =
-                Self { mode, unknown, rules, groups: groups.clients_in_order(), parents, cases: cases.len(), hash };
-            // Where something is wrong with the rules, what a case comes to says nothing.
-            if !root.has_problems() {
-                run_cases(root, &policy, &cases);
+        Self::compile_from(Source { file: file.to_owned(), text: text.to_owned() }, &Alone)
+    }
+
+    /// Compiles the policy of `root` with all that it names beside itself, and holds it to its cases.
+    ///
+    /// # Errors
+    /// Every problem of every file at once; a case that fails is one.
+    pub fn compile_from(root: Source, sources: &dyn Sources) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let base = match base_of(&root, sources) {
+            Ok(base) => base.and_then(|base| {
+                let texts = Texts::gather(base, sources);
+                compile_layer(&texts, sources, Position::Base).map_err(|found| problems.extend(found)).ok()
+            }),
+            Err(problem) => {
+                problems.push(*problem);
+                None
             }
-            Some(policy)
-        })
+        };
+        let position = if problems.is_empty() { Position::Site(base) } else { Position::SiteOnBrokenBase };
+        let site = compile_layer(&Texts::gather(root, sources), sources, position);
+        match site {
+            Ok(policy) if problems.is_empty() => Ok(policy),
+            Ok(_) => Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                Err(problems)
+            }
+        }
     }
 
     /// The same policy in observe mode, for `run --observe`.
     #[must_use]
     pub fn observing(mut self) -> Self {
-        self.mode = Mode::Observe;
+        for layer in &mut self.layers {
+            layer.head.mode = Mode::Observe;
+            layer.groups.iter_mut().for_each(|group| group.mode = None);
+        }
         self
     }
 
@@ -119,7 +128,7 @@ impl Policy {
     /// leaves nothing but internal names to its parent, which could never pass.
     pub fn with_internal(mut self, internal: Option<&Internal>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        for rule in &mut self.rules {
+        for rule in self.layers.iter_mut().flat_map(|layer| &mut layer.rules) {
             if let Some(place) = internal.and_then(|internal| rule.leaves_internal_names(internal)) {
                 problems.push(Problem {
                     place: place.clone(),
@@ -131,7 +140,8 @@ impl Policy {
             match (&rule.opens_internal, internal) {
                 (None, _) => {}
                 (Some(_), Some(internal)) => {
-                    rule.terms.opened = rule.terms.opened.iter().chain(internal.addresses()).copied().collect();
+                    let terms = Arc::make_mut(&mut rule.terms);
+                    terms.opened = terms.opened.iter().chain(internal.addresses()).copied().collect();
                 }
                 (Some(place), None) => problems.push(Problem {
                     place: place.clone(),
@@ -144,28 +154,56 @@ impl Policy {
         if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
-    pub fn mode(&self) -> Mode {
-        self.mode
+    /// The policy's own layer; what it stands on is above it.
+    fn site(&self) -> &Layer {
+        self.layers.last().expect("a policy is made with one layer at least")
     }
 
-    /// True when nothing but the address guard, ambiguous framing and isolation is enforced.
+    /// The mode of clients in no group that has one of its own.
+    pub fn mode(&self) -> Mode {
+        self.site().head.mode
+    }
+
+    /// The groups that have a mode of their own, and it.
+    pub fn group_modes(&self) -> impl Iterator<Item = (&str, Mode)> {
+        self.site().groups.iter().filter_map(|group| Some((&*group.name, group.mode?)))
+    }
+
+    /// True when nothing but the address guard, ambiguous framing and isolation is enforced for whoever is in
+    /// no group with a mode of its own.
     pub fn observes(&self) -> bool {
-        self.mode == Mode::Observe
+        self.mode() == Mode::Observe
+    }
+
+    /// The same for this client.
+    pub fn observes_client(&self, client: &Client) -> bool {
+        self.site().observes(client)
     }
 
     /// What becomes of a target that no rule names.
     pub fn unknown(&self) -> VerdictKind {
-        self.unknown
+        self.site().head.unknown
     }
 
-    /// The first 64 bits of the BLAKE3 hash of the text, in hexadecimal: the policy's version.
+    /// What becomes of open tunnels when this policy comes into force.
+    pub fn reload(&self) -> Reload {
+        self.site().head.reload
+    }
+
+    /// The policy's version: the first 64 bits, in hexadecimal, of the BLAKE3 hash of its text and, where it
+    /// rests on more files than one, of theirs behind it.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
+    /// Every file that it was made from, by the name under which it was read: its own first.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
     /// How many rules are marked `essential`: what they let out may pass under a breakglass.
     pub fn essential_rules(&self) -> usize {
-        self.rules.iter().filter(|rule| rule.terms.essential).count()
+        self.all_rules().filter(|rule| rule.terms.essential).count()
     }
 
     /// How many cases the policy is held to.
@@ -173,32 +211,49 @@ impl Policy {
         self.cases
     }
 
-    /// How many rules there are.
+    /// How many rules there are, in all layers.
     pub fn rules(&self) -> usize {
-        self.rules.len()
+        self.all_rules().count()
     }
 
-    /// The parents that rules may name, in the order of the file, each with the place of its
+    fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.layers.iter().flat_map(|layer| &layer.rules)
+    }
+
+    /// The parents that rules may name, in the order of the files, each with the place of its
     /// `credentials`, or of itself where there are none.
     pub fn parents(&self) -> &[Placed<Arc<Parent>>] {
         &self.parents
     }
 
-    /// The client group an address is in: the first of the file that holds it, whether a rule names
-    /// the group or not. Groups of users alone hold no address.
-    pub fn group_of(&self, address: IpAddr) -> Option<Arc<str>> {
-        let address = address.to_canonical();
-        let group = self.groups.iter().find(|group| group.addresses.iter().any(|net| net.contains(&address)));
+    /// The names under `[programs]`, sorted.
+    pub fn programs(&self) -> impl Iterator<Item = &str> {
+        self.site().programs.iter().map(|program| &*program.name)
+    }
+
+    /// What a program of this name under `[programs]` says and shows, for a question about it.
+    pub fn program(&self, name: &str) -> Option<Asker<'_>> {
+        self.site().programs.iter().find(|program| *program.name == *name).map(|program| program.example())
+    }
+
+    /// The client group that a client is in: the first of the file that is known to hold it, whether a rule
+    /// names the group or not.
+    pub fn group_of(&self, client: &Client) -> Option<Arc<str>> {
+        let group = self.site().groups.iter().find(|group| group.holds(client) == Membership::In);
         group.map(|group| group.name.clone())
     }
 }
 
-impl Rule {
-    /// The place of its `resolve`, where that leaves internal names to a parent and no other host.
-    fn leaves_internal_names(&self, internal: &Internal) -> Option<&Place> {
-        let left = matches!(self.terms.route, Route::Parent { resolved_by: ResolvedBy::Parent, .. });
-        let all = self.hosts.as_ref().is_some_and(|hosts| internal.includes_all(hosts));
-        self.resolve_at.as_ref().filter(|_| left && all)
+impl Layer {
+    pub(super) fn unknown(&self) -> VerdictKind {
+        self.head.unknown
+    }
+
+    /// Whether its verdicts on this client are recorded only: as the first of its groups says that has a mode
+    /// of its own, or else the policy.
+    pub(super) fn observes(&self, client: &Client) -> bool {
+        let own = |group: &ClientGroup| group.mode.filter(|_| group.holds(client) == Membership::In);
+        self.groups.iter().find_map(own).unwrap_or(self.head.mode) == Mode::Observe
     }
 }
 
@@ -212,333 +267,190 @@ impl Mode {
     }
 }
 
-struct Groups {
-    clients: HashMap<String, Placed<ClientGroup>>,
-    hosts: HashMap<String, HostSet>,
-    programs: HashMap<String, Arc<Program>>,
-    parents: Parents,
-}
-
-impl Groups {
-    fn clients_in_order(self) -> Vec<ClientGroup> {
-        let mut clients: Vec<_> = self.clients.into_values().collect();
-        clients.sort_by(|a, b| a.place.cmp(&b.place));
-        clients.into_iter().map(|group| group.value).collect()
+impl Reload {
+    /// The word used in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reload::Keep => "keep",
+            Reload::Strict => "strict",
+        }
     }
 }
 
-fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
-    let Some(mut head) = root.table("policy") else {
-        return (Mode::Enforce, VerdictKind::Deny);
+/// Which layer is compiled, and what is below it.
+enum Position {
+    Base,
+    Site(Option<Policy>),
+    /// What its cases come to says nothing.
+    SiteOnBrokenBase,
+}
+
+/// Compiles one layer on what stands below it.
+fn compile_layer(texts: &Texts, sources: &dyn Sources, position: Position) -> Result<Policy, Vec<Problem>> {
+    let documents: Vec<Document<'_>> =
+        texts.sources.iter().map(|source| Document::parse(&source.file, &source.text)).collect();
+    let mut roots: Vec<Section<'_, '_>> = documents.iter().map(Document::root).collect();
+    let is_base = matches!(position, Position::Base);
+    let mut reading = Reading::new(texts, sources, is_base);
+    let last = roots.len().saturating_sub(1);
+    for (number, (source, root)) in texts.sources.iter().zip(&mut roots).enumerate() {
+        reading.read_groups(source, root, number == last);
+    }
+    for root in &mut roots {
+        reading.read_rules(root);
+    }
+    let cases: Vec<Vec<Case>> = roots.iter_mut().map(read_cases).collect();
+    roots.iter().for_each(|root| root.finish());
+    let (base, may_run) = match position {
+        Position::Base | Position::Site(None) => (None, true),
+        Position::Site(base @ Some(_)) => (base, true),
+        Position::SiteOnBrokenBase => (None, false),
     };
-    let modes = [Mode::Enforce, Mode::Observe].map(|mode| (mode.as_str(), mode));
-    let mode = head.word("mode", &modes).unwrap_or(Mode::Enforce);
-    let unknown = head.word("unknown", &VERDICTS).unwrap_or(VerdictKind::Deny);
-    head.finish();
-    (mode, unknown)
-}
-
-fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGroup>> {
-    let mut groups = HashMap::new();
-    for (name, mut section) in root.named_tables("clients") {
-        let addresses = prefixes(&mut section, "addresses");
-        let users = section.strings("users");
-        if let Some(addresses) = &addresses {
-            refuse_empty(&section, "addresses", addresses, "everywhere");
-        }
-        if let Some(users) = &users {
-            refuse_empty(&section, "users", users, "everybody");
-        }
-        let addresses = addresses.unwrap_or_default();
-        let users: Vec<Box<str>> = users.unwrap_or_default().into_iter().map(|user| user.value.into()).collect();
-        if addresses.is_empty() && users.is_empty() {
-            let place = section.place().clone();
-            section.problem(
-                &place,
-                format!("client group `{}` holds nobody", name.value),
-                "give it `addresses` or `users`",
-            );
-        }
-        section.finish();
-        let group = ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into() };
-        groups.insert(name.value, Placed { value: group, place: name.place });
-    }
-    groups
-}
-
-fn read_hosts(root: &mut Section<'_, '_>) -> HashMap<String, HostSet> {
-    let mut groups = HashMap::new();
-    for (name, mut section) in root.named_tables("hosts") {
-        let patterns = section.strings("names").unwrap_or_default();
-        let set = host_patterns(&section, &patterns);
-        if patterns.is_empty() {
-            let place = section.place().clone();
-            section.problem(
-                &place,
-                format!("host group `{}` holds no host: a rule with it never matches", name.value),
-                "give it `names`",
-            );
-        }
-        section.finish();
-        groups.insert(name.value, set);
-    }
-    groups
-}
-
-/// The set of these patterns; each that is none is reported.
-pub(super) fn host_patterns(section: &Section<'_, '_>, patterns: &[Placed<String>]) -> HostSet {
-    let mut set = HostSet::default();
-    for pattern in patterns {
-        add_host(section, &mut set, pattern);
-    }
-    set
-}
-
-fn add_host(section: &Section<'_, '_>, set: &mut HostSet, pattern: &Placed<String>) {
-    if let Err(why) = set.add(&pattern.value) {
-        section.problem(
-            &pattern.place,
-            format!("`{}` is no host pattern: {why}", pattern.value),
-            "write a name, `*.` and a name, or an address, without scheme, port or path",
-        );
-    }
-}
-
-fn read_programs(root: &mut Section<'_, '_>) -> HashMap<String, Arc<Program>> {
-    let mut groups = HashMap::new();
-    for (name, mut section) in root.named_tables("programs") {
-        let user_agent = section.string("user_agent").map(|text| text.value.into());
-        let ja4 = section.strings("ja4");
-        if let Some(ja4) = &ja4 {
-            refuse_empty(&section, "ja4", ja4, "any");
-        }
-        let ja4: Vec<Box<str>> = ja4.unwrap_or_default().into_iter().map(|text| text.value.into()).collect();
-        if user_agent.is_none() && ja4.is_empty() {
-            let place = section.place().clone();
-            section.problem(
-                &place,
-                format!("program `{}` says nothing of itself", name.value),
-                "give it `user_agent` or `ja4`",
-            );
-        }
-        section.finish();
-        groups.insert(name.value, Arc::new(Program { user_agent, ja4 }));
-    }
-    groups
-}
-
-/// A list of prefixes; absent and wrong are both `None`.
-pub(super) fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
-    section.strings(key).map(|texts| prefixes_of(section, texts))
-}
-
-fn prefixes_of(section: &Section<'_, '_>, texts: Vec<Placed<String>>) -> Vec<IpNet> {
-    let mut nets = Vec::with_capacity(texts.len());
-    for text in texts {
-        let net = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<IpAddr>().map(IpNet::from));
-        match net {
-            Ok(net) if net.trunc() == net => nets.push(net),
-            Ok(net) => section.problem(
-                &text.place,
-                format!("`{}` has bits set behind its prefix length", text.value),
-                format!("write {}", net.trunc()),
-            ),
-            Err(_) => section.problem(
-                &text.place,
-                format!("`{}` is no address or prefix", text.value),
-                "write it like \"10.20.0.0/16\" or \"2001:db8::/32\"",
-            ),
+    let policy = reading.into_policy(base, cases.iter().map(Vec::len).sum());
+    // Where something is wrong with the rules, what a case comes to says nothing.
+    if may_run && !documents.iter().any(Document::has_problems) {
+        for (root, cases) in roots.iter().zip(&cases) {
+            run_cases(root, &policy, cases);
         }
     }
-    nets
+    drop(roots);
+    let problems: Vec<Problem> = documents.into_iter().flat_map(Document::into_problems).collect();
+    if problems.is_empty() { Ok(policy) } else { Err(problems) }
 }
 
-/// The word in a rule's `private` that stands for the `[internal]` addresses of the config.
-const INTERNAL: &str = "internal";
-
-/// What a rule's `private` opens, and where it says `internal`.
-fn private(section: &mut Section<'_, '_>) -> (Vec<IpNet>, Option<Place>) {
-    let texts = section.strings("private").unwrap_or_default();
-    let (internal, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.value == INTERNAL);
-    (prefixes_of(section, texts), internal.into_iter().next().map(|text| text.place))
+/// A layer while its files are read: groups of all of them first, since rules of each may name them.
+struct Reading<'t> {
+    texts: &'t Texts,
+    sources: &'t dyn Sources,
+    is_base: bool,
+    head: Head,
+    calendar: Option<Placed<Calendar>>,
+    groups: Groups,
+    rules: Vec<Rule>,
+    /// What was read beside the policy's own files, for its hash.
+    beside: Vec<Source>,
 }
 
-/// A list of a rule. Absent, it matches all; empty, it would match nothing, which nobody means.
-fn some_strings(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<Placed<String>>> {
-    let list = section.strings(key)?;
-    refuse_empty(section, key, &list, "all");
-    Some(list)
-}
+impl<'t> Reading<'t> {
+    fn new(texts: &'t Texts, sources: &'t dyn Sources, is_base: bool) -> Self {
+        let head = Head { mode: Mode::Enforce, unknown: VerdictKind::Deny, reload: Reload::Keep };
+        Self {
+            texts,
+            sources,
+            is_base,
+            head,
+            calendar: None,
+            groups: Groups::none(),
+            rules: Vec::new(),
+            beside: Vec::new(),
+        }
+    }
 
-fn ports(section: &mut Section<'_, '_>) -> Option<Vec<u16>> {
-    let list = section.integers("ports", 1..=65535)?;
-    refuse_empty(section, "ports", &list, "the default ones");
-    Some(list.into_iter().filter_map(|port| u16::try_from(port).ok()).collect())
-}
+    /// What a file defines. Only the last, which includes the others, has a head.
+    fn read_groups(&mut self, source: &Source, root: &mut Section<'_, '_>, is_last: bool) {
+        for path in root.strings("include").unwrap_or_default() {
+            if let Some(why) = self.texts.unread(&source.file, &path.value) {
+                let what = format!("`{}` cannot be included: {why}", path.value);
+                root.problem(&path.place, what, "name a policy file beside this one, each once");
+            }
+        }
+        if is_last {
+            self.read_head(root);
+        } else if root.has("policy") {
+            let place = root.place_of_key("policy").unwrap_or_else(|| root.place().clone());
+            root.ignore("policy");
+            let what = "an included file has a [policy]";
+            root.problem(&place, what, "take it away: mode, unknown and base are said once, by the file that includes");
+        }
+        self.read_calendar(source, root);
+        self.groups.read(root);
+    }
 
-fn refuse_empty<T>(section: &Section<'_, '_>, key: &str, list: &[T], absent: &str) {
-    if list.is_empty() {
-        section.problem(
-            section.place(),
-            format!("`{key}` holds nothing that could match: the rule never does"),
-            format!("name one, or leave `{key}` out to match {absent}"),
-        );
+    fn read_calendar(&mut self, source: &Source, root: &mut Section<'_, '_>) {
+        let (sources, beside) = (self.sources, &mut self.beside);
+        let calendar = read_calendar(root, |path| {
+            let read = sources.text(&source.file, path)?;
+            beside.push(read.clone());
+            Ok(read.text)
+        });
+        match (&self.calendar, calendar) {
+            (Some(other), Some(calendar)) => {
+                let what = format!("there is a calendar already, at {}", other.place);
+                root.problem(&calendar.place, what, "keep one of them: all rules go by the same clocks");
+            }
+            (None, calendar @ Some(_)) => self.calendar = calendar,
+            (_, None) => {}
+        }
+    }
+
+    fn read_head(&mut self, root: &mut Section<'_, '_>) {
+        let Some(mut head) = root.table("policy") else { return };
+        if let Some(mode) = head.word("mode", &MODES) {
+            self.head.mode = mode;
+        }
+        if let Some(unknown) = head.word("unknown", &VERDICTS) {
+            self.head.unknown = unknown;
+        }
+        if let Some(reload) = head.word("reload", &[Reload::Keep, Reload::Strict].map(|word| (word.as_str(), word))) {
+            self.head.reload = reload;
+        }
+        if let Some(base) = head.string("base").filter(|_| self.is_base) {
+            let what = "a base stands on no other";
+            head.problem(&base.place, what, "take `base` away, or include what it names");
+        }
+        head.finish();
+    }
+
+    fn read_rules(&mut self, root: &mut Section<'_, '_>) {
+        let calendar = self.calendar.as_ref().map(|calendar| &calendar.value);
+        for mut section in root.tables("rule") {
+            let Some(rule) = read_rule(&mut section, &self.groups, calendar) else { continue };
+            self.rules.push(rule);
+        }
+    }
+
+    fn into_policy(self, base: Option<Policy>, cases: usize) -> Policy {
+        let files: Vec<&str> = self.texts.sources.iter().map(|source| source.file.as_str()).collect();
+        let groups = self.groups.clients_in_order(&files);
+        let layer = Layer {
+            head: self.head,
+            index: HostIndex::new(&self.rules),
+            rules: self.rules,
+            calendar: self.calendar.map(|calendar| calendar.value),
+            programs: self.groups.programs(),
+            groups,
+        };
+        let own = self.texts.sources.iter().rev().chain(&self.beside);
+        let mut policy = Policy {
+            hash: version(own.clone().map(|source| &*source.text), base.as_ref()),
+            files: own.map(|source| source.file.clone()).collect(),
+            layers: Vec::new(),
+            parents: Vec::new(),
+            cases,
+        };
+        if let Some(base) = base {
+            policy.files.extend(base.files);
+            policy.layers = base.layers;
+            policy.parents = base.parents;
+            policy.cases += base.cases;
+        }
+        policy.parents.extend(self.groups.parents);
+        policy.layers.push(layer);
+        policy
     }
 }
 
-/// Methods are case-sensitive (RFC 9110 §9.1), and none in use has a lower-case letter.
-fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Box<str>>> {
-    let words = some_strings(section, "methods")?;
-    for Placed { value, place } in &words {
-        if value.is_empty() || !value.bytes().all(is_token_byte) {
-            section.problem(place, format!("{value:?} is no method"), "write a method like \"GET\" or \"POST\"");
-        } else if value.bytes().any(|byte| byte.is_ascii_lowercase()) {
-            section.problem(
-                place,
-                format!("the method `{value}` has lower-case letters, and methods are case-sensitive"),
-                format!("write \"{}\"", value.to_ascii_uppercase()),
-            );
+/// The first text is hashed as it stands, so that anybody can do the same to the file.
+fn version<'t>(texts: impl Iterator<Item = &'t str>, base: Option<&Policy>) -> Box<str> {
+    let mut hasher = blake3::Hasher::new();
+    for (number, text) in texts.enumerate() {
+        if number > 0 {
+            hasher.update(&text.len().to_le_bytes());
         }
+        hasher.update(text.as_bytes());
     }
-    Some(words.into_iter().map(|word| word.value.into()).collect())
-}
-
-fn read_rule(section: &mut Section<'_, '_>, groups: &Groups) -> Option<Rule> {
-    let place = section.place().clone();
-    let name = section.string("name");
-    let clients = some_strings(section, "clients").map(|names| client_groups(section, names, groups));
-    let hosts = some_strings(section, "hosts").map(|names| host_set(section, &names, groups));
-    let (ports, methods) = (ports(section), methods(section));
-    let programs = some_strings(section, "programs").map(|names| program_groups(section, &names, groups));
-    let (verdict, has_verdict) = (section.word("verdict", &VERDICTS), section.has("verdict"));
-    let any_protocol = section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false);
-    let any_sni = section.word("sni", &[("match", false), ("any", true)]).unwrap_or(false);
-    let (opened, opens_internal) = private(section);
-    let essential = section.boolean("essential").unwrap_or(false);
-    let limits = section.table("tunnel").map_or_else(TunnelLimits::default, |mut table| {
-        let minutes = |number: u64| Duration::from_secs(number * 60);
-        let idle = table.integer("idle_minutes", 1..=MINUTES_MAX).map(minutes);
-        let lifetime = table.integer("max_minutes", 1..=MINUTES_MAX).map(minutes);
-        table.finish();
-        TunnelLimits { idle, lifetime }
-    });
-    let route = read_route(section, groups, verdict);
-    let _ = section.string("comment");
-    section.finish();
-    let Some(name) = name else {
-        section.problem(&place, "a rule has no name", "add name = \"…\": reasons and records show it");
-        return None;
-    };
-    let Some(verdict) = verdict else {
-        if has_verdict {
-            // A word that is none was named already.
-            return None;
-        }
-        section.problem(
-            &place,
-            format!("rule `{}` has no verdict", name.value),
-            "add verdict = \"allow\", \"challenge\" or \"deny\"",
-        );
-        return None;
-    };
-    let lets_nothing_out = match verdict {
-        VerdictKind::Allow => None,
-        VerdictKind::Challenge => Some("challenges, and no challenge is passed yet"),
-        VerdictKind::Deny => Some("denies"),
-    };
-    if let Some(why) = lets_nothing_out.filter(|_| essential) {
-        let place = section.place_of_key("essential").unwrap_or_else(|| place.clone());
-        section.problem(
-            &place,
-            format!("rule `{}` {why}: it cannot be essential", name.value),
-            "take `essential` away, which marks what may pass under a breakglass, or allow",
-        );
+    if let Some(base) = base {
+        hasher.update(base.hash.as_bytes());
     }
-    Some(Rule {
-        reference: Arc::new(RuleRef { name: name.value.into(), file: place.file, line: name.place.line, essential }),
-        clients,
-        hosts,
-        ports,
-        methods,
-        programs,
-        verdict,
-        opens_internal,
-        resolve_at: section.place_of_key("resolve"),
-        terms: PermitTerms { route, opened: opened.into(), limits, any_protocol, any_sni, observed: false, essential },
-    })
-}
-
-/// The way out that a rule names. Where it names a wrong one the policy is refused, so the direct one
-/// that stands in for it is never taken.
-fn read_route(section: &mut Section<'_, '_>, groups: &Groups, verdict: Option<VerdictKind>) -> Route {
-    let parent = section.string("parent");
-    let resolve = section.word("resolve", &[ResolvedBy::Gate, ResolvedBy::Parent].map(|who| (who.as_str(), who)));
-    let Some(name) = parent else {
-        if let Some(place) = section.place_of_key("resolve").filter(|_| !section.has("parent")) {
-            section.problem(
-                &place,
-                "`resolve` says who resolves names behind a parent, and the rule names none",
-                "add `parent`, or take `resolve` away: the gate resolves what it dials itself",
-            );
-        }
-        return Route::Direct;
-    };
-    if verdict == Some(VerdictKind::Deny) {
-        section.problem(
-            &name.place,
-            "the rule denies, and what is denied leaves by no parent",
-            "take `parent` away, or allow",
-        );
-    }
-    let Some(parent) = groups.parents.iter().find(|parent| parent.value.name() == name.value) else {
-        let known = groups.parents.iter().map(|parent| parent.value.name());
-        let fix = did_you_mean(&name.value, known)
-            .unwrap_or_else(|| format!("define [parents.{}], or name one that is defined", name.value));
-        section.problem(&name.place, format!("there is no parent `{}`", name.value), fix);
-        return Route::Direct;
-    };
-    Route::Parent { parent: parent.value.clone(), resolved_by: resolve.unwrap_or(ResolvedBy::Gate) }
-}
-
-fn unknown_group(section: &Section<'_, '_>, kind: &str, name: &str, place: &Place) {
-    section.problem(
-        place,
-        format!("there is no {kind} group `{name}`"),
-        format!("define [{kind}.{name}], or name one that is defined"),
-    );
-}
-
-fn client_groups(section: &Section<'_, '_>, names: Vec<Placed<String>>, groups: &Groups) -> Vec<ClientGroup> {
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        match groups.clients.get(&name.value) {
-            Some(group) => found.push(group.value.clone()),
-            None => unknown_group(section, "clients", &name.value, &name.place),
-        }
-    }
-    found
-}
-
-/// A rule's `hosts` names groups; what has a dot, a colon or a star is a pattern of its own.
-fn host_set(section: &Section<'_, '_>, names: &[Placed<String>], groups: &Groups) -> HostSet {
-    let mut set = HostSet::default();
-    for name in names {
-        match groups.hosts.get(&name.value) {
-            Some(group) => set.extend(group),
-            None if name.value.contains(['.', ':', '*']) => add_host(section, &mut set, name),
-            None => unknown_group(section, "hosts", &name.value, &name.place),
-        }
-    }
-    set
-}
-
-fn program_groups(section: &Section<'_, '_>, names: &[Placed<String>], groups: &Groups) -> Vec<Arc<Program>> {
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        match groups.programs.get(&name.value) {
-            Some(program) => found.push(program.clone()),
-            None => unknown_group(section, "programs", &name.value, &name.place),
-        }
-    }
-    found
+    hasher.finalize().to_hex().as_str().get(..16).unwrap_or_default().into()
 }

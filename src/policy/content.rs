@@ -9,6 +9,7 @@ pub struct ContentTerms {
     host: Host,
     any_protocol: bool,
     any_sni: bool,
+    ech_denied: bool,
     observed: bool,
 }
 
@@ -33,8 +34,9 @@ impl ContentTerms {
     pub(super) fn of(permit: &Permit) -> Self {
         Self {
             host: permit.host().clone(),
-            any_protocol: permit.any_protocol(),
-            any_sni: permit.any_sni(),
+            any_protocol: permit.terms().any_protocol(),
+            any_sni: permit.terms().any_sni(),
+            ech_denied: permit.terms().ech_denied(),
             observed: permit.observed(),
         }
     }
@@ -47,6 +49,9 @@ impl ContentTerms {
     /// Judges the first bytes of the tunnel.
     pub fn judge(&self, seen: &FirstBytes) -> Content {
         let (code, detail) = match seen {
+            FirstBytes::Tls(hello) if self.ech_denied && hello.ech => {
+                ("ech_denied", Some("the ClientHello has the extension encrypted_client_hello".to_owned()))
+            }
             FirstBytes::Tls(hello) if self.any_sni || sni_agrees(hello, &self.host) => return Content::Passes,
             FirstBytes::Tls(hello) => {
                 ("sni_mismatch", hello.sni.as_deref().map(|sni| format!("the ClientHello names {sni}")))
@@ -86,7 +91,7 @@ mod tests {
     use super::*;
 
     fn terms(any_protocol: bool, any_sni: bool, observed: bool) -> ContentTerms {
-        ContentTerms { host: Host::parse(b"a.example").unwrap(), any_protocol, any_sni, observed }
+        ContentTerms { host: Host::parse(b"a.example").unwrap(), any_protocol, any_sni, ech_denied: false, observed }
     }
 
     fn tls(sni: Option<&str>) -> FirstBytes {

@@ -1,55 +1,55 @@
 use std::sync::Arc;
 
-use crate::facts::{Facts, Host, Restraint, Scheme, Stage};
+use crate::facts::{Facts, Host, Response, Scheme, Stage, Standing};
 
-use super::compile::{ClientGroup, Policy, Program, Rule};
+use super::compile::{Layer, Policy};
 use super::decision::{
-    Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, RuleRef, Verdict, VerdictKind,
+    Beside, Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, RuleRef, Terms, Verdict, VerdictKind,
 };
+use super::judge::judge;
+use super::rule::Rule;
 
-/// Judges one exchange: the guard first, then the rules in order, the first match wins, and what no
-/// rule names gets the policy's `unknown`. Pure and total; the same facts give the same outcome.
+/// Judges one exchange: the guard first, then the rules of each layer in order, the first match wins, and
+/// what no rule names gets the layer's `unknown`; of two layers the stricter decides. Pure and total; the same
+/// facts give the same outcome.
 pub fn decide(policy: &Policy, facts: &Facts<'_>) -> Outcome {
     decide_traced(policy, facts, &mut ())
 }
 
 /// The same, telling of each rule that was considered, in order: who explains sees what who decides does.
-pub fn decide_traced(policy: &Policy, facts: &Facts<'_>, trace: &mut impl Trace) -> Outcome {
-    if facts.restraint == Restraint::Isolated {
+pub fn decide_traced<T: Trace>(policy: &Policy, facts: &Facts<'_>, trace: &mut T) -> Outcome {
+    if facts.restraint.isolated {
         return Outcome::Decided(refused(facts, Code::Isolated, None));
     }
     if is_forbidden_name(&facts.target.host) {
         return Outcome::Decided(refused(facts, Code::GuardName, None));
     }
-    let mut near = None;
-    for rule in &policy.rules {
-        let found = judge(rule, facts);
-        trace.considered(&rule.reference, rule.verdict, found);
-        match found {
-            Considered::Lacks(Condition::Port) if rule.verdict != VerdictKind::Deny => near = near.or(Some(rule)),
-            Considered::Lacks(_) => {}
-            Considered::Waits(need) => return wait(policy, facts, need, rule),
-            Considered::Applies => {
-                let reason = Reason { code: Code::Rule, rule: Some(rule.reference.clone()) };
-                return finish(policy, facts, rule.verdict, reason, Some(rule));
-            }
-        }
+    let mut whole = None;
+    for layer in &policy.layers {
+        let found = judge_layer(layer, facts, trace);
+        whole = Some(match whole {
+            None => Whole::of(found),
+            Some(base) => Whole::both(base, found),
+        });
     }
-    if let Some(rule) = near {
-        let reason = Reason { code: Code::PortNotOpened, rule: Some(rule.reference.clone()) };
-        return finish(policy, facts, VerdictKind::Deny, reason, None);
+    match whole {
+        Some(whole) => finish(policy, facts, whole.under_finding(facts)),
+        // A policy has a layer always; one that had none would let nothing out.
+        None => Outcome::Decided(refused(facts, Code::NoRule, None)),
     }
-    let opened = port_is_default(facts);
-    let (code, kind) = if opened { (Code::NoRule, policy.unknown) } else { (Code::PortNotOpened, VerdictKind::Deny) };
-    finish(policy, facts, kind, Reason { code, rule: None }, None)
 }
 
 /// Where what is found of each rule goes. `()` keeps nothing, and costs nothing.
 pub trait Trace {
+    /// Whether it wants to hear of rules that the index has left out, since none of their hosts match.
+    const WANTS_ALL: bool;
+
     fn considered(&mut self, rule: &Arc<RuleRef>, verdict: VerdictKind, found: Considered);
 }
 
 impl Trace for () {
+    const WANTS_ALL: bool = false;
+
     fn considered(&mut self, _: &Arc<RuleRef>, _: VerdictKind, _: Considered) {}
 }
 
@@ -62,45 +62,217 @@ pub enum Considered {
     Lacks(Condition),
     /// All that is known holds, and nothing is decided before this is.
     Waits(Need),
+    /// All of it holds but its paths, and which path is asked for is not clear: the request is denied.
+    AmbiguousPath,
 }
 
 /// What a rule may ask for, in the order in which it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     Host,
+    /// Its last day is over.
+    Until,
+    Hours,
     Client,
     Method,
     Program,
+    Path,
     Port,
 }
 
-fn finish(policy: &Policy, facts: &Facts<'_>, kind: VerdictKind, reason: Reason, rule: Option<&Rule>) -> Outcome {
-    let mut terms = rule.map_or_else(PermitTerms::of_no_rule, |rule| rule.terms.clone());
-    terms.observed = policy.observes();
-    let would = (policy.observes() && kind != VerdictKind::Allow).then_some(kind);
-    let passes = kind == VerdictKind::Allow || would.is_some();
+/// What one layer says.
+struct Found<'p> {
+    kind: VerdictKind,
+    code: Code,
+    /// The rule that decides, that waits, or that came nearest.
+    named: Option<&'p Rule>,
+    /// The rule whose terms hold.
+    rule: Option<&'p Rule>,
+    /// Nothing is decided before this is known.
+    wait: Option<Need>,
+    observes: bool,
+}
+
+/// What all layers together say.
+struct Whole<'p> {
+    found: Found<'p>,
+    beside: Option<Beside>,
+    terms: Terms,
+    /// What an observing layer would have had.
+    would: Option<VerdictKind>,
+}
+
+fn judge_layer<'p, T: Trace>(layer: &'p Layer, facts: &Facts<'_>, trace: &mut T) -> Found<'p> {
+    let observes = layer.observes(facts.client);
+    let mut near = None;
+    let mut next = 0;
+    for number in layer.index.candidates(&facts.target.host) {
+        if T::WANTS_ALL {
+            for rule in layer.rules.get(next..number).unwrap_or_default() {
+                trace.considered(&rule.reference, rule.verdict, Considered::Lacks(Condition::Host));
+            }
+            next = number + 1;
+        }
+        let Some(rule) = layer.rules.get(number) else { continue };
+        let considered = judge(rule, layer.calendar.as_ref(), facts);
+        trace.considered(&rule.reference, rule.verdict, considered);
+        match considered {
+            Considered::Lacks(Condition::Port) if rule.verdict != VerdictKind::Deny => near = near.or(Some(rule)),
+            Considered::Lacks(_) => {}
+            Considered::Waits(need) => return Found::waiting(rule, need, observes, facts),
+            Considered::AmbiguousPath => return Found::denied(Code::PathAmbiguous, Some(rule), observes),
+            Considered::Applies => return Found::by(rule, observes, facts),
+        }
+    }
+    if T::WANTS_ALL {
+        for rule in layer.rules.get(next..).unwrap_or_default() {
+            trace.considered(&rule.reference, rule.verdict, Considered::Lacks(Condition::Host));
+        }
+    }
+    if near.is_some() || !port_is_default(facts) {
+        return Found::denied(Code::PortNotOpened, near, observes);
+    }
+    let unknown = Found { kind: layer.unknown(), code: Code::NoRule, named: None, rule: None, wait: None, observes };
+    unknown.by_standing(facts)
+}
+
+impl<'p> Found<'p> {
+    fn by(rule: &'p Rule, observes: bool, facts: &Facts<'_>) -> Self {
+        let found =
+            Self { kind: rule.verdict, code: Code::Rule, named: Some(rule), rule: Some(rule), wait: None, observes };
+        found.by_standing(facts)
+    }
+
+    fn denied(code: Code, named: Option<&'p Rule>, observes: bool) -> Self {
+        Self { kind: VerdictKind::Deny, code, named, rule: None, wait: None, observes }
+    }
+
+    /// What is observed never stops at a fact that this gate cannot learn: it passes, without what the
+    /// rule opens, as one that would have been denied.
+    fn waiting(rule: &'p Rule, need: Need, observes: bool, facts: &Facts<'_>) -> Self {
+        let denied = Self::denied(need.code(), Some(rule), observes);
+        if observes && !can_be_met(need, facts) {
+            return denied;
+        }
+        Self { wait: Some(need), ..denied }
+    }
+
+    /// A challenge is met by a program that has shown to be a browser, and is for none that does not claim to
+    /// be one.
+    fn by_standing(self, facts: &Facts<'_>) -> Self {
+        if self.kind != VerdictKind::Challenge {
+            return self;
+        }
+        let asks = |asks: fn(&PermitTerms) -> bool| self.rule.is_some_and(|rule| asks(&rule.terms));
+        match facts.standing {
+            Standing::Uncleared => self,
+            Standing::NoBrowser => Self { kind: VerdictKind::Deny, code: Code::NotABrowser, rule: None, ..self },
+            Standing::Cleared { afresh, confirmed } => {
+                let met = (afresh || !asks(|terms| terms.fresh)) && (confirmed || !asks(|terms| terms.confirm));
+                if met { Self { kind: VerdictKind::Allow, ..self } } else { self }
+            }
+        }
+    }
+
+    /// What it comes to, and what it would have come to if it were not observed only.
+    fn effective(&self) -> (VerdictKind, Option<VerdictKind>) {
+        let observed = self.observes && self.wait.is_none() && self.kind != VerdictKind::Allow;
+        if observed { (VerdictKind::Allow, Some(self.kind)) } else { (self.kind, None) }
+    }
+
+    fn terms(&self) -> Option<Arc<PermitTerms>> {
+        self.rule.map(|rule| rule.terms.clone())
+    }
+
+    fn reference(&self) -> Option<Arc<RuleRef>> {
+        self.named.map(|rule| rule.reference.clone())
+    }
+}
+
+impl<'p> Whole<'p> {
+    fn of(found: Found<'p>) -> Self {
+        let terms = Terms { base: None, site: found.terms(), layered: false, observed: found.observes };
+        Self { terms, would: found.effective().1, beside: None, found }
+    }
+
+    /// The stricter of a base and its site; at the same strictness the site's word goes first.
+    fn both(base: Self, site: Found<'p>) -> Self {
+        let terms = Terms { base: base.terms.site, site: site.terms(), layered: true, observed: site.observes };
+        let (site_kind, site_would) = site.effective();
+        let (base_kind, base_would) = base.found.effective();
+        // A denial stands whatever is still to be learnt, and what waits stands before what passes.
+        let rank = |kind: VerdictKind, found: &Found<'_>, would: Option<VerdictKind>| {
+            let rank = match (found.wait, kind) {
+                (None, VerdictKind::Deny) => 3,
+                (Some(_), _) => 2,
+                (None, VerdictKind::Challenge) => 1,
+                (None, VerdictKind::Allow) => 0,
+            };
+            (rank, would)
+        };
+        let site_first = rank(site_kind, &site, site_would) >= rank(base_kind, &base.found, base_would);
+        let would = site_would.max(base_would);
+        let (found, other) = if site_first { (site, base.found) } else { (base.found, site) };
+        let beside = Beside { verdict: other.kind, code: other.code, rule: other.reference() };
+        Self { found, beside: Some(beside), terms, would }
+    }
+
+    /// A finding about the exchange may tighten what the policy says, and never loosens it.
+    fn under_finding(mut self, facts: &Facts<'_>) -> Self {
+        let shown = matches!(facts.standing, Standing::Cleared { afresh: true, .. });
+        let kind = match facts.restraint.finding {
+            None => return self,
+            Some(Response::ChallengeAfresh) if shown => return self,
+            Some(Response::ChallengeAfresh) if facts.standing != Standing::NoBrowser => VerdictKind::Challenge,
+            Some(Response::ChallengeAfresh | Response::Deny) => VerdictKind::Deny,
+        };
+        let (effective, _) = self.found.effective();
+        if self.found.wait.is_some() && kind != VerdictKind::Deny || effective >= kind {
+            return self;
+        }
+        if self.terms.observed {
+            self.would = self.would.max(Some(kind));
+        } else {
+            (self.found.kind, self.found.observes, self.found.wait) = (kind, false, None);
+        }
+        self.found.code = Code::Finding;
+        self
+    }
+}
+
+fn finish(policy: &Policy, facts: &Facts<'_>, whole: Whole<'_>) -> Outcome {
+    let Whole { found, beside, terms, would } = whole;
+    let beside = beside.filter(|_| policy.layers.len() > 1);
+    let reason = Reason { code: found.code, rule: found.reference(), beside };
+    let (kind, _) = found.effective();
+    let refuse = |code: Code, reason: Reason| {
+        Outcome::Decided(Decision {
+            verdict: Verdict::Deny,
+            would: None,
+            handling: handling(facts, &terms),
+            reason: Reason { code, ..reason },
+        })
+    };
+    if facts.restraint.lockdown && found.wait.is_none() && !(terms.is_essential() && kind == VerdictKind::Allow) {
+        return refuse(Code::Lockdown, reason);
+    }
+    if let Some(need) = found.wait {
+        return Outcome::Needs(need, reason);
+    }
+    let passes = kind == VerdictKind::Allow;
     if passes && needs_inner_request(facts, &terms) {
         return Outcome::Needs(Need::InnerRequest, Reason { code: Code::NeedsInnerRequest, ..reason });
     }
-    if passes && repeats_request(facts.method) && terms.route.shows_credentials(facts.target.scheme) {
-        return Outcome::Decided(refused(facts, Code::TraceShowsCredentials, rule));
+    if passes && repeats_request(facts.method) && terms.route().shows_credentials(facts.target.scheme) {
+        return refuse(Code::TraceShowsCredentials, reason);
     }
+    let handling = handling(facts, &terms);
     let verdict = match kind {
-        _ if passes => Verdict::Allow(Permit::new(facts.target, terms)),
+        VerdictKind::Allow => Verdict::Allow(Permit::new(facts.target, terms)),
         VerdictKind::Challenge => Verdict::Challenge,
-        VerdictKind::Allow | VerdictKind::Deny => Verdict::Deny,
+        VerdictKind::Deny => Verdict::Deny,
     };
-    Outcome::Decided(Decision { verdict, would, handling: handling(facts), reason })
-}
-
-/// What is observed never stops at a fact that this gate cannot learn: it passes, without what the
-/// rule opens, as one that would have been denied.
-fn wait(policy: &Policy, facts: &Facts<'_>, need: Need, rule: &Rule) -> Outcome {
-    let reason = Reason { code: need.code(), rule: Some(rule.reference.clone()) };
-    if policy.observes() && !can_be_met(need, facts) {
-        return finish(policy, facts, VerdictKind::Deny, reason, None);
-    }
-    Outcome::Needs(need, reason)
+    Outcome::Decided(Decision { verdict, would: would.filter(|_| passes), handling, reason })
 }
 
 /// Users are not known yet. A request inside a tunnel is read on port 80 alone, and not once a hello
@@ -113,12 +285,11 @@ fn can_be_met(need: Need, facts: &Facts<'_>) -> bool {
     }
 }
 
-/// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request;
-/// where nothing but addresses is enforced, it passes as it is.
-fn needs_inner_request(facts: &Facts<'_>, terms: &PermitTerms) -> bool {
+/// A tunnel to port 80 carries a WebSocket handshake, which is read and judged like a plain request, and
+/// a rule may ask to look into others; where nothing but addresses is enforced, it passes as it is.
+fn needs_inner_request(facts: &Facts<'_>, terms: &Terms) -> bool {
     facts.target.scheme == Scheme::Tunnel
-        && facts.target.port == 80
-        && !terms.any_protocol
+        && (terms.inspects() || (facts.target.port == 80 && !terms.any_protocol()))
         && !terms.observed
         && matches!(facts.inner, Stage::NotYet)
 }
@@ -133,122 +304,26 @@ fn refused(facts: &Facts<'_>, code: Code, rule: Option<&Rule>) -> Decision {
     Decision {
         verdict: Verdict::Deny,
         would: None,
-        handling: handling(facts),
-        reason: Reason { code, rule: rule.map(|rule| rule.reference.clone()) },
+        handling: handling(facts, &Terms::of_no_rule()),
+        reason: Reason { code, rule: rule.map(|rule| rule.reference.clone()), beside: None },
     }
 }
 
-fn handling(facts: &Facts<'_>) -> Handling {
+fn handling(facts: &Facts<'_>, terms: &Terms) -> Handling {
     match facts.target.scheme {
         Scheme::Http => Handling::Forward,
+        Scheme::Tunnel if terms.inspects() && !terms.observed => Handling::Inspect,
         Scheme::Tunnel => Handling::Tunnel,
     }
 }
 
-fn judge(rule: &Rule, facts: &Facts<'_>) -> Considered {
-    if rule.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&facts.target.host)) {
-        return Considered::Lacks(Condition::Host);
-    }
-    let mut waits = None;
-    if let Some(groups) = &rule.clients {
-        match judge_clients(groups, facts) {
-            Considered::Applies => {}
-            Considered::Waits(need) => waits = Some(need),
-            lacks @ Considered::Lacks(_) => return lacks,
-        }
-    }
-    if let Some(methods) = &rule.methods
-        && !methods.iter().any(|method| **method == *facts.method)
-    {
-        if facts.target.scheme != Scheme::Tunnel {
-            return Considered::Lacks(Condition::Method);
-        }
-        waits = waits.or(Some(Need::InnerRequest));
-    }
-    if let Some(programs) = &rule.programs {
-        match judge_programs(programs, facts) {
-            Considered::Applies => {}
-            Considered::Waits(need) => waits = waits.or(Some(need)),
-            lacks @ Considered::Lacks(_) => return lacks,
-        }
-    }
-    let port_matches = match &rule.ports {
-        Some(ports) => ports.contains(&facts.target.port),
-        None => rule.verdict == VerdictKind::Deny || port_is_default(facts),
-    };
-    match (port_matches, waits) {
-        (false, _) => Considered::Lacks(Condition::Port),
-        (true, Some(need)) => Considered::Waits(need),
-        (true, None) => Considered::Applies,
-    }
-}
-
 /// Plain HTTP leaves on 80; a tunnel on 443, or on 80 for a WebSocket. Rules open others by `ports`.
-fn port_is_default(facts: &Facts<'_>) -> bool {
+pub(super) fn port_is_default(facts: &Facts<'_>) -> bool {
     let port = facts.target.port;
     match facts.target.scheme {
         Scheme::Http => port == 80,
         Scheme::Tunnel => port == 443 || port == 80,
     }
-}
-
-fn judge_clients(groups: &[ClientGroup], facts: &Facts<'_>) -> Considered {
-    let address = facts.client.address.ip().to_canonical();
-    let mut waits = false;
-    for group in groups {
-        let here = group.addresses.is_empty() || group.addresses.iter().any(|net| net.contains(&address));
-        match (&facts.client.user, group.users.is_empty()) {
-            (_, true) if here => return Considered::Applies,
-            (Some(user), false) if here && group.users.contains(user) => return Considered::Applies,
-            (None, false) if here => waits = true,
-            _ => {}
-        }
-    }
-    if waits { Considered::Waits(Need::User) } else { Considered::Lacks(Condition::Client) }
-}
-
-fn judge_programs(programs: &[Arc<Program>], facts: &Facts<'_>) -> Considered {
-    let mut waits = false;
-    for program in programs {
-        if !program
-            .user_agent
-            .as_deref()
-            .is_none_or(|glob| facts.program.user_agent.is_some_and(|agent| matches_glob(glob.as_bytes(), agent)))
-        {
-            continue;
-        }
-        if program.ja4.is_empty() {
-            return Considered::Applies;
-        }
-        match facts.hello {
-            Stage::Known(hello) if program.ja4.contains(&hello.ja4) => return Considered::Applies,
-            Stage::NotYet => waits = true,
-            Stage::Known(_) | Stage::Never => {}
-        }
-    }
-    if waits { Considered::Waits(Need::Hello) } else { Considered::Lacks(Condition::Program) }
-}
-
-/// `*` stands for any run of bytes; everything else for itself. Linear in practice, and at worst the
-/// product of two bounded lengths.
-fn matches_glob(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if glob.get(g) == Some(&b'*') {
-            star = Some((g, t));
-            g += 1;
-        } else if glob.get(g) == text.get(t) {
-            g += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            g = at + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    glob.get(g..).is_some_and(|rest| rest.iter().all(|b| *b == b'*'))
 }
 
 /// Names that must never be a target: they mean this machine, nothing, or another network

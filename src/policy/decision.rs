@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,9 @@ pub enum Verdict {
 }
 
 /// A verdict without its permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VerdictKind {
+    // In the order of strictness.
     Allow,
     Challenge,
     Deny,
@@ -60,6 +62,8 @@ pub enum VerdictKind {
 pub enum Handling {
     Forward,
     Tunnel,
+    /// A tunnel whose TLS the gate ends, to judge each request in it.
+    Inspect,
 }
 
 /// Why, in words for a program and for a person.
@@ -67,6 +71,16 @@ pub enum Handling {
 pub struct Reason {
     pub code: Code,
     /// The rule that decided, that waits, or that came nearest.
+    pub rule: Option<Arc<RuleRef>>,
+    /// What the policy's other layer says, where it has two.
+    pub beside: Option<Beside>,
+}
+
+/// The word of the layer that was not the strictest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    pub verdict: VerdictKind,
+    pub code: Code,
     pub rule: Option<Arc<RuleRef>>,
 }
 
@@ -78,6 +92,40 @@ pub struct RuleRef {
     pub line: u32,
     /// What it lets out may pass under a breakglass.
     pub essential: bool,
+    pub notes: Notes,
+}
+
+/// What a rule says of itself to people; nothing is judged by it but `until`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notes {
+    pub requested_by: Option<Box<str>>,
+    pub ticket: Option<Box<str>>,
+    pub comment: Option<Box<str>>,
+    /// The last day on which it holds.
+    pub until: Option<Box<str>>,
+    /// The hours at which it holds, as the policy writes them.
+    pub hours: Option<Box<str>>,
+    /// A challenge by it is met by a person, at a page: it is `fresh` or asks to `confirm`.
+    pub needs_person: bool,
+}
+
+/// How often what a rule lets out may be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// The place of the rule whose count this is.
+    pub file: Arc<str>,
+    pub line: u32,
+    /// So many at once, and after that no more than as many in each `over`; at least one.
+    pub requests: u32,
+    pub over: Duration,
+    pub per: RatePer,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RatePer {
+    Client,
+    ClientHost,
 }
 
 /// The closed list of reasons a policy gives.
@@ -94,6 +142,14 @@ pub enum Code {
     /// The guard: the request would come back to the client with the credentials that the rule's parent
     /// is shown.
     TraceShowsCredentials,
+    /// A rule names the target, and servers would not agree on which path the request asks for.
+    PathAmbiguous,
+    /// It was challenged, and does not claim to be a browser: only a rule that allows it lets it out.
+    NotABrowser,
+    /// A finding about the exchange denies it, or asks for a challenge.
+    Finding,
+    /// Only what essential rules let out passes.
+    Lockdown,
     /// The client is cut off.
     Isolated,
     /// The rule waits for the ClientHello.
@@ -133,36 +189,22 @@ pub struct Permit {
     scheme: Scheme,
     host: Host,
     port: u16,
-    route: Route,
-    opened: Arc<[IpNet]>,
-    limits: TunnelLimits,
-    any_protocol: bool,
-    any_sni: bool,
-    observed: bool,
-    essential: bool,
+    terms: Terms,
 }
 
-/// How long a tunnel may live. Absent means the gate's default.
+/// How long a tunnel may live and what it may carry. Absent means the gate's default time, and any number of
+/// bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TunnelLimits {
     pub idle: Option<Duration>,
     pub lifetime: Option<Duration>,
+    pub upload_bytes: Option<u64>,
+    pub download_bytes: Option<u64>,
 }
 
 impl Permit {
-    pub(super) fn new(target: &Target, rule: PermitTerms) -> Self {
-        Self {
-            scheme: target.scheme,
-            host: target.host.clone(),
-            port: target.port,
-            route: rule.route,
-            opened: rule.opened,
-            limits: rule.limits,
-            any_protocol: rule.any_protocol,
-            any_sni: rule.any_sni,
-            observed: rule.observed,
-            essential: rule.essential,
-        }
+    pub(super) fn new(target: &Target, terms: Terms) -> Self {
+        Self { scheme: target.scheme, host: target.host.clone(), port: target.port, terms }
     }
 
     pub fn host(&self) -> &Host {
@@ -177,18 +219,23 @@ impl Permit {
         self.scheme
     }
 
-    /// The only way by which the host may be reached.
+    /// The only way by which the host may be reached: the site's, or the base's where the site names none.
     pub fn route(&self) -> &Route {
-        &self.route
+        self.terms.route()
     }
 
-    /// Special-purpose prefixes that the rule opens.
-    pub fn opened(&self) -> &[IpNet] {
-        &self.opened
+    /// Special-purpose prefixes that are opened; where two rules let it out, by both.
+    pub fn opened(&self) -> Cow<'_, [IpNet]> {
+        self.terms.opened()
     }
 
     pub fn limits(&self) -> TunnelLimits {
-        self.limits
+        self.terms.each().fold(TunnelLimits::default(), |limits, terms| limits.and(terms.limits))
+    }
+
+    /// The counts that it must be within; where there are two, within both.
+    pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
+        self.terms.each().filter_map(|terms| terms.rate.as_ref())
     }
 
     /// What the tunnel may carry, to be kept when the permit is spent.
@@ -199,22 +246,16 @@ impl Permit {
     /// Whether it may be spent though the journal takes no record: its rule is marked `essential`, and a
     /// person has broken the glass. A short record in the reserve must come first all the same.
     pub fn passes_on_reserve(&self, breakglass: Option<&Breakglass>, now: Timestamp) -> bool {
-        self.essential && breakglass.is_some_and(|breakglass| breakglass.holds(now))
+        self.terms.is_essential() && breakglass.is_some_and(|breakglass| breakglass.holds(now))
     }
 
-    /// The tunnel may carry something other than TLS.
-    pub(super) fn any_protocol(&self) -> bool {
-        self.any_protocol
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    /// The SNI may differ from the CONNECT host.
-    pub(super) fn any_sni(&self) -> bool {
-        self.any_sni
-    }
-
-    /// The policy only observes: what the tunnel carries against these terms is recorded, and passes.
-    pub(super) fn observed(&self) -> bool {
-        self.observed
+    /// The policy only observes: what is against the terms is recorded, and passes.
+    pub fn observed(&self) -> bool {
+        self.terms.observed
     }
 }
 
@@ -224,24 +265,117 @@ pub(super) struct PermitTerms {
     pub(super) route: Route,
     pub(super) opened: Arc<[IpNet]>,
     pub(super) limits: TunnelLimits,
+    /// The tunnel may carry something other than TLS.
     pub(super) any_protocol: bool,
+    /// The SNI may differ from the CONNECT host.
     pub(super) any_sni: bool,
-    /// The policy only observes: what the tunnel carries is recorded, not enforced.
-    pub(super) observed: bool,
+    /// A ClientHello with Encrypted Client Hello ends the tunnel.
+    pub(super) ech_denied: bool,
+    /// Whether the gate looks inside; absent where the rule does not say.
+    pub(super) inspect: Option<bool>,
+    /// A challenge must be met for this very target, by a person.
+    pub(super) fresh: bool,
+    /// A person must say on a page that this target is meant.
+    pub(super) confirm: bool,
+    pub(super) rate: Option<Arc<Rate>>,
     pub(super) essential: bool,
 }
 
-impl PermitTerms {
-    /// For what no rule lets out, and passes all the same: it goes directly, and nothing is opened to it.
+/// The terms of the rules that let an exchange out: one of each layer whose rules name the target. All of
+/// them hold; what one does not open is not open. What no rule lets out, and passes all the same, goes
+/// directly, and nothing is opened to it.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) base: Option<Arc<PermitTerms>>,
+    pub(super) site: Option<Arc<PermitTerms>>,
+    /// There is a base, whether one of its rules names the target or not.
+    pub(super) layered: bool,
+    /// The policy only observes: what the tunnel carries is recorded, not enforced.
+    pub(super) observed: bool,
+}
+
+impl Terms {
     pub(super) fn of_no_rule() -> Self {
+        Self { base: None, site: None, layered: false, observed: false }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &PermitTerms> {
+        self.base.iter().chain(&self.site).map(|terms| &**terms)
+    }
+
+    /// Whether each layer has a rule that opens this.
+    fn all(&self, opens: fn(&PermitTerms) -> bool) -> bool {
+        let site = self.site.as_ref().is_some_and(|terms| opens(terms));
+        site && (!self.layered || self.base.as_ref().is_some_and(|terms| opens(terms)))
+    }
+
+    pub(super) fn any_protocol(&self) -> bool {
+        self.all(|terms| terms.any_protocol)
+    }
+
+    pub(super) fn any_sni(&self) -> bool {
+        self.all(|terms| terms.any_sni)
+    }
+
+    pub(super) fn ech_denied(&self) -> bool {
+        self.each().any(|terms| terms.ech_denied)
+    }
+
+    /// A layer whose rules do not name the target says nothing of what is essential.
+    pub(super) fn is_essential(&self) -> bool {
+        self.each().next().is_some() && self.each().all(|terms| terms.essential)
+    }
+
+    /// Not to look inside is a promise to people: who makes it is not overruled.
+    pub(super) fn inspects(&self) -> bool {
+        self.each().any(|terms| terms.inspect == Some(true)) && self.each().all(|terms| terms.inspect != Some(false))
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        let parent = |terms: &&PermitTerms| matches!(terms.route, Route::Parent { .. });
+        let site = self.site.as_deref().filter(parent);
+        site.or(self.base.as_deref().filter(parent)).map_or(&Route::Direct, |terms| &terms.route)
+    }
+
+    fn opened(&self) -> Cow<'_, [IpNet]> {
+        let site = self.site.as_ref().map_or(&[][..], |terms| &terms.opened);
+        if !self.layered || site.is_empty() {
+            return site.into();
+        }
+        let base = self.base.as_ref().map_or(&[][..], |terms| &terms.opened);
+        let smaller = |a: &IpNet, b: &IpNet| match (a.contains(b), b.contains(a)) {
+            (true, _) => Some(*b),
+            (_, true) => Some(*a),
+            (false, false) => None,
+        };
+        base.iter().flat_map(|a| site.iter().filter_map(move |b| smaller(a, b))).collect()
+    }
+}
+
+impl TunnelLimits {
+    /// The smaller of each.
+    fn and(self, other: Self) -> Self {
+        fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            }
+        }
         Self {
-            route: Route::Direct,
-            opened: Arc::default(),
-            limits: TunnelLimits::default(),
-            any_protocol: false,
-            any_sni: false,
-            observed: false,
-            essential: false,
+            idle: smaller(self.idle, other.idle),
+            lifetime: smaller(self.lifetime, other.lifetime),
+            upload_bytes: smaller(self.upload_bytes, other.upload_bytes),
+            download_bytes: smaller(self.download_bytes, other.download_bytes),
+        }
+    }
+}
+
+impl RatePer {
+    /// The word used in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RatePer::Client => "client",
+            RatePer::ClientHost => "client_host",
         }
     }
 }
@@ -287,10 +421,35 @@ impl Code {
             Code::PortNotOpened => "port_not_opened",
             Code::GuardName => "guard_name",
             Code::TraceShowsCredentials => "trace_shows_credentials",
+            Code::PathAmbiguous => "path_ambiguous",
+            Code::NotABrowser => "not_a_browser",
+            Code::Finding => "finding",
+            Code::Lockdown => "lockdown",
             Code::Isolated => "isolated",
             Code::NeedsHello => "hello_unavailable",
             Code::NeedsInnerRequest => "inspection_unavailable",
             Code::NeedsUser => "authentication_unavailable",
+        }
+    }
+}
+
+impl Handling {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Handling::Forward => "forward",
+            Handling::Tunnel => "tunnel",
+            Handling::Inspect => "inspect",
+        }
+    }
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.verdict.as_str())?;
+        match &self.rule {
+            Some(rule) => rule.fmt(f),
+            None => f.write_str(self.code.as_str()),
         }
     }
 }

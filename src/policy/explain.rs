@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use crate::facts::Timestamp;
+use crate::facts::{Scheme, Timestamp};
 
 use super::compile::Policy;
-use super::decide::{Considered, Trace, decide_traced};
-use super::decision::{Handling, Need, Outcome, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind};
+use super::decide::{Condition, Considered, Trace, decide_traced};
+use super::decision::{Handling, Need, Outcome, Rate, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind};
 use super::guard::{AddressRefused, OwnEndpoints, judge_address};
 use super::question::Question;
 
@@ -14,6 +14,8 @@ pub struct Explanation {
     /// Every rule that was considered, in order; the last may be the one that decides.
     pub considered: Vec<Line>,
     pub result: Explained,
+    /// A rule with hours was considered, and nothing but the moment may have decided about it.
+    pub rests_on_hours: bool,
 }
 
 /// One rule that was considered.
@@ -35,6 +37,9 @@ pub enum Explained {
         handling: Handling,
         reason: Reason,
         limits: TunnelLimits,
+        rates: Vec<Rate>,
+        /// For what is challenged, how.
+        challenge: Option<ChallengeKind>,
     },
     /// The guard refuses the address that the request names, whatever the rule says.
     Guarded { refused: AddressRefused, reason: Reason },
@@ -42,9 +47,22 @@ pub enum Explained {
     Needs(Need, Reason),
 }
 
+/// How a challenge could be met, by what is visible of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeKind {
+    /// The tunnel is closed once its ClientHello was read: a browser comes back by itself.
+    TunnelReset,
+    /// A page that a browser passes.
+    Page,
+    /// None: what is asked for shows no page, and an uncleared program is denied.
+    NotPossible,
+}
+
 struct Lines(Vec<Line>);
 
 impl Trace for Lines {
+    const WANTS_ALL: bool = true;
+
     fn considered(&mut self, rule: &Arc<RuleRef>, verdict: VerdictKind, found: Considered) {
         self.0.push(Line { rule: rule.clone(), verdict, found });
     }
@@ -58,21 +76,29 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
     let result = match outcome {
         Outcome::Needs(need, reason) => Explained::Needs(need, reason),
         Outcome::Decided(decision) => {
+            let rates = match &decision.verdict {
+                Verdict::Allow(permit) => permit.rates().map(|rate| Rate::clone(rate)).collect(),
+                Verdict::Challenge | Verdict::Deny => Vec::new(),
+            };
             let (limits, refused) = match &decision.verdict {
                 Verdict::Allow(permit) => {
                     let none = OwnEndpoints { listeners: Vec::new(), interfaces: Vec::new() };
                     let literal = question.target().host.address();
-                    let judged = literal.map(|address| judge_address(address, permit.port(), permit.opened(), &none));
+                    let judged = literal.map(|address| judge_address(address, permit.port(), &permit.opened(), &none));
                     (permit.limits(), judged.and_then(Result::err))
                 }
                 Verdict::Challenge | Verdict::Deny => (TunnelLimits::default(), None),
             };
+            let observed = policy.observes_client(question.client()) && matches!(decision.verdict, Verdict::Allow(_));
+            let kind = decision.would.unwrap_or(decision.verdict.kind());
             let reason = decision.reason;
             match refused {
                 Some(refused) => Explained::Guarded { refused, reason },
                 None => Explained::Decided {
-                    verdict: decision.would.unwrap_or(decision.verdict.kind()),
-                    observed: policy.observes(),
+                    challenge: challenge_of(question, kind, &reason),
+                    rates,
+                    verdict: kind,
+                    observed,
                     handling: decision.handling,
                     reason,
                     limits,
@@ -80,7 +106,37 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
             }
         }
     };
-    Explanation { considered: lines.0, result }
+    let rests_on_hours = lines.0.iter().any(|line| {
+        line.rule.notes.hours.is_some()
+            && !matches!(line.found, Considered::Lacks(Condition::Host | Condition::Until | Condition::Client))
+    });
+    Explanation { considered: lines.0, result, rests_on_hours }
+}
+
+/// Which challenge would be used: a page where one can be shown, and in a tunnel the reset, but where a
+/// person must be there.
+fn challenge_of(question: &Question, kind: VerdictKind, reason: &Reason) -> Option<ChallengeKind> {
+    if kind != VerdictKind::Challenge {
+        return None;
+    }
+    let needs_person = reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
+    Some(match (question.target().scheme, question.method()) {
+        (Scheme::Tunnel, _) if needs_person => ChallengeKind::NotPossible,
+        (Scheme::Tunnel, _) => ChallengeKind::TunnelReset,
+        (Scheme::Http, "GET") => ChallengeKind::Page,
+        (Scheme::Http, _) => ChallengeKind::NotPossible,
+    })
+}
+
+impl ChallengeKind {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChallengeKind::TunnelReset => "tunnel_reset",
+            ChallengeKind::Page => "page",
+            ChallengeKind::NotPossible => "not_possible",
+        }
+    }
 }
 
 impl Explained {
@@ -101,12 +157,16 @@ impl Explained {
         }
     }
 
-    /// The rule that decided, that waits, or that came nearest.
-    pub fn rule(&self) -> Option<&Arc<RuleRef>> {
+    pub fn reason(&self) -> &Reason {
         match self {
             Explained::Decided { reason, .. } | Explained::Needs(_, reason) | Explained::Guarded { reason, .. } => {
-                reason.rule.as_ref()
+                reason
             }
         }
+    }
+
+    /// The rule that decided, that waits, or that came nearest.
+    pub fn rule(&self) -> Option<&Arc<RuleRef>> {
+        self.reason().rule.as_ref()
     }
 }

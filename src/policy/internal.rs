@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use crate::facts::{Host, Name};
 use crate::parse::{Placed, Section};
 
-use super::compile::{host_patterns, prefixes};
+use super::groups::{host_patterns, prefixes};
 use super::guard::{AddressRefused, CheckedAddress, OwnEndpoints, carried, judge_address};
 use super::parents::Parent;
 use super::pattern::HostSet;
@@ -267,12 +267,16 @@ mod tests {
     fn a_rule_that_says_internal_opens_the_internal_addresses_and_needs_some() {
         let text = "[[rule]]\nname = \"r\"\nhosts = [\"*\"]\nprivate = [\"192.168.7.0/24\", \"internal\"]\nverdict = \"allow\"\n";
         let policy = || Policy::compile("p.toml", text).unwrap();
-        let opened = policy().with_internal(Some(&internal())).unwrap().rules[0].terms.opened.to_vec();
+        let opened = policy().with_internal(Some(&internal())).unwrap().layers[0].rules[0].terms.opened.to_vec();
         let nets: Vec<String> = opened.iter().map(ToString::to_string).collect();
         assert_eq!(nets, ["192.168.7.0/24", "10.1.0.0/16", "fd00:1::/48"]);
         let problems = policy().with_internal(None).unwrap_err();
         let shown = problems[0].to_string();
         assert!(shown.starts_with("p.toml:4:30: ") && shown.contains("fix: add [internal]"), "{shown}");
-        assert_eq!(policy().rules[0].terms.opened.len(), 1, "until it is said what it means, it opens nothing");
+        assert_eq!(
+            policy().layers[0].rules[0].terms.opened.len(),
+            1,
+            "until it is said what it means, it opens nothing"
+        );
     }
 }

@@ -4,28 +4,38 @@
 //! with its reason, or the fact it still needs. A [`Permit`] is made here alone, and nothing is
 //! dialled without one. Pure: never reads a clock, a file or a socket, and never logs.
 
+mod calendar;
 mod cases;
 mod compile;
 mod content;
 mod decide;
 mod decision;
 mod explain;
+mod glob;
+mod groups;
 mod guard;
+mod index;
 mod internal;
+mod judge;
 mod parents;
+mod paths;
 mod pattern;
 mod question;
+mod rule;
+mod sources;
 #[doc(hidden)]
 pub mod properties;
 
-pub use compile::{Mode, Policy};
+pub use compile::{Mode, Policy, Reload};
 pub use content::{Broken, Content, ContentTerms};
 pub use decide::{Condition, Considered, Trace, decide, decide_traced};
 pub use decision::{
-    Code, Decision, Handling, Need, Outcome, Permit, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind,
+    Beside, Code, Decision, Handling, Need, Notes, Outcome, Permit, Rate, RatePer, Reason, RuleRef, TunnelLimits,
+    Verdict, VerdictKind,
 };
-pub use explain::{Explained, Explanation, Line, explain};
+pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
 pub use parents::{Parent, ResolvedBy, Route};
-pub use question::{BadQuestion, Question};
+pub use question::{Asker, BadQuestion, Question};
+pub use sources::{Alone, Source, Sources};

@@ -68,6 +68,20 @@ impl HostSet {
         }
     }
 
+    /// Whether names and addresses are all that it holds, so that it can be found by them.
+    pub(super) fn is_by_name(&self) -> bool {
+        !self.any
+    }
+
+    pub(super) fn exact(&self) -> impl Iterator<Item = &Host> {
+        self.exact.iter()
+    }
+
+    /// The names below which everything is in it.
+    pub(super) fn below(&self) -> impl Iterator<Item = &Box<str>> {
+        self.below.iter()
+    }
+
     /// Whether every host of this set is in the other.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         let below = |name: &str| {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::facts::Client;
 
 /// Problems that are collected, and one that says that there are more.
 const PROBLEMS_MAX: usize = 100 + 1;
@@ -19,7 +20,8 @@ pub fn policy_text(bytes: &[u8]) {
             assert_eq!((policy.hash(), policy.rules()), (again.hash(), again.rules()));
             for address in ["10.20.1.5", "::ffff:10.20.1.5", "2001:db8::1"] {
                 let address: IpAddr = address.parse().expect("an address");
-                assert_eq!(policy.group_of(address), again.group_of(address));
+                let client = Client { address: (address, 0).into(), user: None };
+                assert_eq!(policy.group_of(&client), again.group_of(&client));
             }
         }
         (Err(problems), Err(again)) => {

@@ -1,6 +1,8 @@
 use std::net::{IpAddr, SocketAddr};
 
-use crate::facts::{Client, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion};
+use crate::facts::{
+    Client, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion, User,
+};
 use crate::parse::{is_token_byte, parse_absolute, parse_authority, parse_connect};
 
 /// A request as a person asks about it: for a case, or to have it explained.
@@ -11,6 +13,20 @@ pub struct Question {
     target: Target,
     user_agent: Option<Box<str>>,
     hello: Option<Hello>,
+    standing: Standing,
+}
+
+/// Who asks and by what program, as far as a person says it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asker<'a> {
+    pub user: Option<&'a str>,
+    /// The groups that the user is in.
+    pub groups: &'a [String],
+    pub user_agent: Option<&'a str>,
+    pub ja4: Option<&'a str>,
+    pub tls_key: Option<&'a str>,
+    /// What it has shown of being a browser; without a word, nothing yet.
+    pub standing: Option<Standing>,
 }
 
 /// Why a question makes no sense.
@@ -46,22 +62,31 @@ impl Question {
             (_, None) => (method, parse_absolute(url.as_bytes()).map_err(|_| BadQuestion::Target)?),
         };
         let client = Client { address: SocketAddr::new(client, 0), user: None };
-        Ok(Self { client, method: method.into(), target, user_agent: None, hello: None })
+        let standing = Standing::Uncleared;
+        Ok(Self { client, method: method.into(), target, user_agent: None, hello: None, standing })
     }
 
-    /// The same from a program that says so of itself, or whose TLS shows this fingerprint.
+    /// The same from this asker. What is said of its TLS is all that its hello shows.
     #[must_use]
-    pub fn by(mut self, user_agent: Option<&str>, ja4: Option<&str>) -> Self {
-        self.user_agent = user_agent.map(Into::into);
-        self.hello = ja4.map(|ja4| Hello {
+    pub fn by(mut self, asker: &Asker<'_>) -> Self {
+        let groups = asker.groups.iter().map(|group| group.as_str().into()).collect();
+        self.client.user = asker.user.map(|name| User { name: name.into(), groups });
+        self.user_agent = asker.user_agent.map(Into::into);
+        self.standing = asker.standing.unwrap_or(Standing::Uncleared);
+        let shows_tls = asker.ja4.is_some() || asker.tls_key.is_some();
+        self.hello = shows_tls.then(|| Hello {
             sni: None,
             alpn: Vec::new(),
-            ja4: ja4.into(),
-            stable_key: "".into(),
+            ja4: asker.ja4.unwrap_or_default().into(),
+            stable_key: asker.tls_key.unwrap_or_default().into(),
             ech: false,
             version: TlsVersion::Tls13,
         });
         self
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     pub fn target(&self) -> &Target {
@@ -87,8 +112,8 @@ impl Question {
             program: Program { user_agent: self.user_agent.as_deref().map(str::as_bytes) },
             hello,
             inner,
-            standing: Standing::Uncleared,
-            restraint: Restraint::None,
+            standing: self.standing,
+            restraint: Restraint::NONE,
         }
     }
 }

@@ -77,7 +77,7 @@ impl<'g> Account<'g> {
                 hello: asked.hello,
                 inner,
                 standing: Standing::Uncleared,
-                restraint: Restraint::None,
+                restraint: Restraint::NONE,
             },
         )
     }
@@ -149,7 +149,7 @@ impl<'g> Account<'g> {
         describe_route(&mut record, permit.route());
         record.inside = self.inside.map(|id| id.to_string());
         record.client = Some(asked.client.address.ip().to_canonical().to_string());
-        record.user = asked.client.user.as_deref().map(Text::from);
+        record.user = asked.client.user.as_ref().map(|user| user.name.as_ref().into());
         record.method = Some(asked.head.method().into());
         record.target = Some(self.describe_target(asked.target));
         record.verdict = Some(VerdictKind::Allow.as_str());
@@ -429,8 +429,8 @@ fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
     let address = client.address.ip().to_canonical();
     record.client = Some(address.to_string());
     record.client_port = Some(client.address.port());
-    record.user = client.user.as_deref().map(Text::from);
-    record.client_group = policy.group_of(address).as_deref().map(Text::from);
+    record.user = client.user.as_ref().map(|user| user.name.as_ref().into());
+    record.client_group = policy.group_of(client).as_deref().map(Text::from);
 }
 
 fn describe_reason(record: &mut Exchange, reason: &Reason) {

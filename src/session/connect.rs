@@ -149,7 +149,7 @@ async fn after_hello(
         FirstBytes::Silent | FirstBytes::Unfinished => Some("hello_timeout"),
         FirstBytes::Tls(_) | FirstBytes::BadTls(_) | FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other => None,
     };
-    if let Some(code) = hopeless.filter(|_| !policy.observes()) {
+    if let Some(code) = hopeless.filter(|_| !policy.observes_client(asked.client)) {
         let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, code))).await;
         return Next::Close;
     }

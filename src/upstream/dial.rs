@@ -294,7 +294,7 @@ impl Dialler {
 
     fn judge(&self, permit: &Permit, address: IpAddr) -> Result<CheckedAddress, AddressRefused> {
         let target = (address, permit.port());
-        judge_target(permit.host(), target, permit.opened(), &self.own, self.resolvers.internal())
+        judge_target(permit.host(), target, &permit.opened(), &self.own, self.resolvers.internal())
     }
 
     fn form(&self, permit: &Permit) -> RequestForm {

@@ -513,6 +513,7 @@ considered   no uploads   deny (office.toml:4): another host
 considered   updater      allow (office.toml:8): a port that it does not name
 considered   office       allow (office.toml:13): applies
 result       allow: rule, rule office (office.toml:13)
+handling     tunnel
 ";
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (0, expected, ""));
 

@@ -139,7 +139,7 @@ fn verdict(policy: &Policy, address: [u8; 4], request: &str) -> &'static str {
             hello: if tunnel { Stage::NotYet } else { Stage::Never },
             inner: if tunnel { Stage::NotYet } else { Stage::Never },
             standing: Standing::Uncleared,
-            restraint: Restraint::None,
+            restraint: Restraint::NONE,
         },
     );
     match outcome {

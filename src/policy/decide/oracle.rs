@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::facts::{Client, Hello, Program as Seen, Standing, Timestamp, TlsVersion};
+use crate::facts::{Client, Hello, Program as Seen, Restraint, Standing, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
 
 const HOSTS: [&str; 6] = ["a.example", "*.a.example", "b.a.example", "*", "c.example", "*.example"];
@@ -214,7 +214,7 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
         },
         inner: if asked.method.is_none() { Stage::NotYet } else { Stage::Never },
         standing: Standing::Uncleared,
-        restraint: Restraint::None,
+        restraint: Restraint::NONE,
     };
     let rule = |reason: &Reason| reason.rule.as_ref().map_or(String::new(), |rule| format!(" {}", rule.name));
     match decide(policy, &facts) {

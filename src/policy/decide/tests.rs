@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::facts::{Breakglass, Client, Hello, Program as Seen, Standing, Target, Timestamp, TlsVersion};
+use crate::facts::{Breakglass, Client, Hello, Program as Seen, Restraint, Standing, Target, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
 use crate::policy::{ResolvedBy, Route};
 
@@ -16,7 +16,7 @@ fn a_breakglass_lets_what_is_essential_pass_on_the_reserve_while_it_holds_and_no
     let policy = policy(text);
     assert_eq!(policy.essential_rules(), 1);
     let passes = |policy: &Policy, host: &str, breakglass: Option<&Breakglass>, now: u64| {
-        let outcome = judge_with(policy, &format!("http://{host}/"), Stage::Never, Restraint::None);
+        let outcome = judge_with(policy, &format!("http://{host}/"), Stage::Never, Restraint::NONE);
         match outcome {
             Outcome::Decided(Decision { verdict: Verdict::Allow(permit), .. }) => {
                 permit.passes_on_reserve(breakglass, Timestamp(now))
@@ -81,7 +81,7 @@ fn judge_method(policy: &Policy, method: &str, text: &str, hello: Stage<&Hello>,
 
 /// Verdict, reason and rule in one line.
 fn judge(policy: &Policy, text: &str) -> String {
-    say(&judge_with(policy, text, Stage::NotYet, Restraint::None))
+    say(&judge_with(policy, text, Stage::NotYet, Restraint::NONE))
 }
 
 fn say(outcome: &Outcome) -> String {
@@ -149,7 +149,7 @@ fn a_need_that_cannot_be_met_names_the_rule_and_its_place() {
          [[rule]]\nname=\"user\"\nhosts=[\"u.example\"]\nclients=[\"u\"]\nverdict=\"allow\"\n\
          [[rule]]\nname=\"method\"\nhosts=[\"m.example\"]\nmethods=[\"GET\"]\nverdict=\"allow\"\n",
     );
-    let said = |text: &str| match judge_with(&policy, text, Stage::NotYet, Restraint::None) {
+    let said = |text: &str| match judge_with(&policy, text, Stage::NotYet, Restraint::NONE) {
         Outcome::Needs(_, reason) => format!("{} {}", reason.code.as_str(), reason.rule.unwrap()),
         Outcome::Decided(decision) => panic!("{decision:?}"),
     };
@@ -181,10 +181,10 @@ fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
         ech: false,
         version: TlsVersion::Tls13,
     };
-    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::None);
+    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::NONE);
     assert_eq!(say(&outcome), "allow rule r");
     hello.ja4 = "t13d_a_c".into();
-    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::None);
+    let outcome = judge_with(&policy, "a.example:443", Stage::Known(&hello), Restraint::NONE);
     assert_eq!(say(&outcome), "deny no_rule -");
 }
 
@@ -192,7 +192,7 @@ fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
 fn observe_lets_pass_and_says_what_would_have_been_but_isolation_holds() {
     let policy = policy("[policy]\nmode = \"observe\"\n");
     assert_eq!(judge(&policy, "http://a.example/"), "allow no_rule - (would not)");
-    let outcome = judge_with(&policy, "http://a.example/", Stage::Never, Restraint::Isolated);
+    let outcome = judge_with(&policy, "http://a.example/", Stage::Never, Restraint::ISOLATED);
     assert_eq!(say(&outcome), "deny isolated -");
 }
 
@@ -212,12 +212,12 @@ fn observe_does_not_stop_at_a_fact_that_cannot_be_learnt() {
     assert_eq!(judge(&policy, "http://u.example/"), format!("{user} user (would not)"));
     assert_eq!(judge(&policy, "m.example:443"), format!("{inner} method (would not)"));
     assert_eq!(judge(&policy, "m.example:80"), "needs InnerRequest method", "which the gate reads");
-    let outcome = judge_with(&policy, "m.example:80", Stage::Never, Restraint::None);
+    let outcome = judge_with(&policy, "m.example:80", Stage::Never, Restraint::NONE);
     assert_eq!(say(&outcome), format!("{inner} method (would not)"), "no hello came, and no request is read");
     assert_eq!(judge(&policy, "p.example:443"), "needs Hello program", "which the gate reads");
-    let outcome = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::Isolated);
+    let outcome = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::ISOLATED);
     assert_eq!(say(&outcome), "deny isolated -");
-    let Outcome::Decided(decision) = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::None) else {
+    let Outcome::Decided(decision) = judge_with(&policy, "u.example:443", Stage::NotYet, Restraint::NONE) else {
         panic!("decided above")
     };
     assert_eq!(decision.would, Some(VerdictKind::Deny));
@@ -253,7 +253,8 @@ fn an_address_is_in_the_first_group_of_the_file_that_holds_it() {
          all = { addresses = [\"10.0.0.0/8\"] }\n\
          [[rule]]\nname=\"r\"\nclients=[\"all\", \"users\"]\nverdict=\"allow\"\n",
     );
-    let group = |address: &str| policy.group_of(address.parse().unwrap());
+    let group =
+        |address: &str| policy.group_of(&Client { address: SocketAddr::new(address.parse().unwrap(), 1), user: None });
     assert_eq!(group("10.20.1.5").as_deref(), Some("office"), "which stands before `all`, and no rule names");
     assert_eq!(group("::ffff:10.20.1.5").as_deref(), Some("office"));
     assert_eq!(group("10.21.1.5").as_deref(), Some("all"));
@@ -292,7 +293,7 @@ fn a_permit_leads_by_the_way_its_rule_names_and_directly_where_it_names_none() {
          [[rule]]\nname=\"far\"\nhosts=[\"far.example\"]\nparent=\"uplink\"\nresolve=\"parent\"\nverdict=\"allow\"\n\
          [[rule]]\nname=\"direct\"\nhosts=[\"direct.example\"]\nverdict=\"allow\"\n",
     );
-    let route = |host: &str| match judge_with(&policy, &format!("{host}:443"), Stage::NotYet, Restraint::None) {
+    let route = |host: &str| match judge_with(&policy, &format!("{host}:443"), Stage::NotYet, Restraint::NONE) {
         Outcome::Decided(Decision { verdict: Verdict::Allow(permit), .. }) => permit.route().clone(),
         other => panic!("{other:?}"),
     };
@@ -319,7 +320,7 @@ fn a_method_that_repeats_the_request_never_leaves_where_it_would_show_a_parents_
     ];
     let text = format!("{parents}{}", rules.concat());
     let judge = |policy: &Policy, method: &str, host: &str| {
-        say(&judge_method(policy, method, &format!("http://{host}.test/"), Stage::Never, Restraint::None))
+        say(&judge_method(policy, method, &format!("http://{host}.test/"), Stage::Never, Restraint::NONE))
     };
     for policy in [policy(&text), policy(&text).observing()] {
         for method in ["TRACE", "trace", "Trace", "TRACK"] {
@@ -331,7 +332,7 @@ fn a_method_that_repeats_the_request_never_leaves_where_it_would_show_a_parents_
         for method in ["GET", "OPTIONS", "HEAD", "TRACES"] {
             assert_eq!(judge(&policy, method, "shown"), "allow rule shown", "{method}");
         }
-        let tunnel = judge_method(&policy, "CONNECT", "shown.test:443", Stage::NotYet, Restraint::None);
+        let tunnel = judge_method(&policy, "CONNECT", "shown.test:443", Stage::NotYet, Restraint::NONE);
         assert_eq!(say(&tunnel), "allow rule shown", "the parent alone sees the CONNECT");
     }
     assert_eq!(judge(&policy(&text), "TRACE", "denied"), "deny rule denied", "what its rule denies is that rule's");

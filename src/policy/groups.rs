@@ -1,0 +1,354 @@
+//! What rules speak of by name: groups of clients, of hosts and of programs, and parents.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::facts::{Client, Hello, Stage, User};
+use crate::parse::{Place, Placed, Section, did_you_mean};
+
+use super::compile::Mode;
+use super::glob::Glob;
+use super::parents::{Parents, read_parents};
+use super::pattern::HostSet;
+use super::question::Asker;
+
+#[derive(Debug, Clone)]
+pub(super) struct ClientGroup {
+    pub(super) name: Arc<str>,
+    /// Empty for a group of users wherever they are.
+    pub(super) addresses: Arc<[IpNet]>,
+    pub(super) users: Arc<[Who]>,
+    /// Where it has a mode of its own.
+    pub(super) mode: Option<Mode>,
+}
+
+/// One entry of a group's `users`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    Name(Box<str>),
+    Group(Box<str>),
+}
+
+/// Programs by what they say and show; of each kind that is given, one must agree.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) name: Box<str>,
+    user_agents: Vec<Glob>,
+    /// What one that matches the first of them says.
+    example: Option<Box<str>>,
+    ja4: Vec<Box<str>>,
+    tls_keys: Vec<Box<str>>,
+}
+
+/// Whether something is in a group, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    In,
+    Out,
+    /// A fact is missing that would decide it.
+    Unknown,
+}
+
+/// All groups of a layer.
+pub(super) struct Groups {
+    clients: HashMap<String, Placed<ClientGroup>>,
+    pub(super) hosts: HashMap<String, Placed<HostSet>>,
+    programs: HashMap<String, Placed<Arc<Program>>>,
+    pub(super) parents: Parents,
+}
+
+/// Before the name of a group of users in `users`.
+const USER_GROUP: &str = "group:";
+
+impl ClientGroup {
+    pub(super) fn holds(&self, client: &Client) -> Membership {
+        let address = client.address.ip().to_canonical();
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {
+            return Membership::Out;
+        }
+        match &client.user {
+            _ if self.users.is_empty() => Membership::In,
+            Some(user) if self.users.iter().any(|who| who.is(user)) => Membership::In,
+            Some(_) => Membership::Out,
+            None => Membership::Unknown,
+        }
+    }
+}
+
+impl Who {
+    fn is(&self, user: &User) -> bool {
+        match self {
+            Who::Name(name) => *name == user.name,
+            Who::Group(group) => user.groups.contains(group),
+        }
+    }
+}
+
+impl Program {
+    pub(super) fn matches(&self, user_agent: Option<&[u8]>, hello: Stage<&Hello>) -> Membership {
+        let said = user_agent.is_some_and(|agent| self.user_agents.iter().any(|glob| glob.matches(agent)));
+        if !self.user_agents.is_empty() && !said {
+            return Membership::Out;
+        }
+        if self.ja4.is_empty() && self.tls_keys.is_empty() {
+            return Membership::In;
+        }
+        match hello {
+            Stage::Known(hello) => {
+                let print = self.ja4.is_empty() || self.ja4.contains(&hello.ja4);
+                let key = self.tls_keys.is_empty() || self.tls_keys.contains(&hello.stable_key);
+                if print && key { Membership::In } else { Membership::Out }
+            }
+            Stage::NotYet => Membership::Unknown,
+            Stage::Never => Membership::Out,
+        }
+    }
+}
+
+impl Program {
+    /// One that is in it.
+    pub(super) fn example(&self) -> Asker<'_> {
+        Asker {
+            user_agent: self.example.as_deref(),
+            ja4: self.ja4.first().map(|print| &**print),
+            tls_key: self.tls_keys.first().map(|key| &**key),
+            ..Asker::default()
+        }
+    }
+}
+
+impl Groups {
+    pub(super) fn none() -> Self {
+        Self { clients: HashMap::new(), hosts: HashMap::new(), programs: HashMap::new(), parents: Vec::new() }
+    }
+
+    /// Takes the groups of one more file; a name that is there already is reported.
+    pub(super) fn read(&mut self, root: &mut Section<'_, '_>) {
+        read_clients(root, &mut self.clients);
+        read_hosts(root, &mut self.hosts);
+        read_programs(root, &mut self.programs);
+        self.parents.extend(read_parents(root));
+    }
+
+    /// Each once, file by file in the order of each.
+    pub(super) fn clients_in_order(&self, files: &[&str]) -> Vec<ClientGroup> {
+        let mut clients: Vec<_> = self.clients.values().collect();
+        let file = |place: &Place| files.iter().position(|file| **file == *place.file);
+        clients.sort_by_key(|group| (file(&group.place), group.place.line, group.place.column));
+        clients.into_iter().map(|group| group.value.clone()).collect()
+    }
+
+    pub(super) fn programs(&self) -> Vec<Arc<Program>> {
+        let mut programs: Vec<_> = self.programs.values().map(|program| program.value.clone()).collect();
+        programs.sort_by(|a, b| a.name.cmp(&b.name));
+        programs
+    }
+
+    pub(super) fn client_groups(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> Vec<ClientGroup> {
+        find_all(section, "clients", names, &self.clients)
+    }
+
+    pub(super) fn program_groups(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> Vec<Arc<Program>> {
+        find_all(section, "programs", names, &self.programs)
+    }
+
+    /// A rule's `hosts` names groups; what has a dot, a colon or a star is a pattern of its own.
+    pub(super) fn host_set(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> HostSet {
+        let mut set = HostSet::default();
+        for name in names {
+            match self.hosts.get(&name.value) {
+                Some(group) => set.extend(&group.value),
+                None if name.value.contains(['.', ':', '*']) => add_host(section, &mut set, name),
+                None => unknown_group(section, "hosts", name, self.hosts.keys()),
+            }
+        }
+        set
+    }
+}
+
+fn find_all<T: Clone>(
+    section: &Section<'_, '_>,
+    kind: &str,
+    names: &[Placed<String>],
+    groups: &HashMap<String, Placed<T>>,
+) -> Vec<T> {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        match groups.get(&name.value) {
+            Some(group) => found.push(group.value.clone()),
+            None => unknown_group(section, kind, name, groups.keys()),
+        }
+    }
+    found
+}
+
+fn unknown_group<'a>(
+    section: &Section<'_, '_>,
+    kind: &str,
+    name: &Placed<String>,
+    known: impl Iterator<Item = &'a String>,
+) {
+    let fix = did_you_mean(&name.value, known.map(String::as_str))
+        .unwrap_or_else(|| format!("define [{kind}.{}], or name one that is defined", name.value));
+    section.problem(&name.place, format!("there is no {kind} group `{}`", name.value), fix);
+}
+
+/// Enters a group, unless one of that name is there: then the policy says two things by one word.
+fn enter<T>(
+    section: &Section<'_, '_>,
+    kind: &str,
+    groups: &mut HashMap<String, Placed<T>>,
+    name: Placed<String>,
+    value: T,
+) {
+    if let Some(other) = groups.get(&name.value) {
+        let what = format!("the {kind} group `{}` is defined already, at {}", name.value, other.place);
+        section.problem(&name.place, what, "give one of them another name");
+        return;
+    }
+    groups.insert(name.value, Placed { value, place: name.place });
+}
+
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+
+fn read_clients(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<ClientGroup>>) {
+    for (name, mut section) in root.named_tables("clients") {
+        let addresses = prefixes(&mut section, "addresses");
+        let users = section.strings("users");
+        let mode = section.word("mode", &MODES);
+        if let Some(addresses) = &addresses {
+            refuse_empty(&section, "addresses", addresses, "everywhere");
+        }
+        if let Some(users) = &users {
+            refuse_empty(&section, "users", users, "everybody");
+        }
+        let addresses = addresses.unwrap_or_default();
+        let users: Vec<Who> = users.unwrap_or_default().iter().map(|user| read_user(&section, user)).collect();
+        if addresses.is_empty() && users.is_empty() {
+            let place = section.place().clone();
+            let what = format!("client group `{}` holds nobody", name.value);
+            section.problem(&place, what, "give it `addresses` or `users`");
+        }
+        section.finish();
+        let group =
+            ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into(), mode };
+        enter(&section, "clients", groups, name, group);
+    }
+}
+
+fn read_user(section: &Section<'_, '_>, text: &Placed<String>) -> Who {
+    let group = text.value.strip_prefix(USER_GROUP);
+    if group.unwrap_or(&text.value).is_empty() {
+        section.problem(&text.place, "`users` names nobody here", "write \"tanaka\" or \"group:line-leaders\"");
+    }
+    match group {
+        Some(group) => Who::Group(group.into()),
+        None => Who::Name(text.value.as_str().into()),
+    }
+}
+
+fn read_hosts(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<HostSet>>) {
+    for (name, mut section) in root.named_tables("hosts") {
+        let patterns = section.strings("names").unwrap_or_default();
+        let set = host_patterns(&section, &patterns);
+        if patterns.is_empty() {
+            let place = section.place().clone();
+            section.problem(
+                &place,
+                format!("host group `{}` holds no host: a rule with it never matches", name.value),
+                "give it `names`",
+            );
+        }
+        section.finish();
+        enter(&section, "hosts", groups, name, set);
+    }
+}
+
+/// The set of these patterns; each that is none is reported.
+pub(super) fn host_patterns(section: &Section<'_, '_>, patterns: &[Placed<String>]) -> HostSet {
+    let mut set = HostSet::default();
+    for pattern in patterns {
+        add_host(section, &mut set, pattern);
+    }
+    set
+}
+
+fn add_host(section: &Section<'_, '_>, set: &mut HostSet, pattern: &Placed<String>) {
+    if let Err(why) = set.add(&pattern.value) {
+        section.problem(
+            &pattern.place,
+            format!("`{}` is no host pattern: {why}", pattern.value),
+            "write a name, `*.` and a name, or an address, without scheme, port or path",
+        );
+    }
+}
+
+fn read_programs(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<Arc<Program>>>) {
+    for (name, mut section) in root.named_tables("programs") {
+        let agents = section.strings_or_one("user_agent");
+        let (ja4, keys) = (section.strings("ja4"), section.strings("tls_key"));
+        for (key, list) in [("user_agent", &agents), ("ja4", &ja4), ("tls_key", &keys)] {
+            if let Some(list) = list {
+                refuse_empty(&section, key, list, "any");
+            }
+        }
+        let texts = |list: Option<Vec<Placed<String>>>| -> Vec<Box<str>> {
+            list.unwrap_or_default().into_iter().map(|text| text.value.into()).collect()
+        };
+        let agents = agents.unwrap_or_default();
+        let program = Program {
+            name: name.value.as_str().into(),
+            user_agents: agents.iter().map(|agent| Glob::new(&agent.value)).collect(),
+            example: agents.first().map(|agent| agent.value.replace('*', "").into()),
+            ja4: texts(ja4),
+            tls_keys: texts(keys),
+        };
+        if program.user_agents.is_empty() && program.ja4.is_empty() && program.tls_keys.is_empty() {
+            let place = section.place().clone();
+            let what = format!("program `{}` says nothing of itself", name.value);
+            section.problem(&place, what, "give it `user_agent`, `ja4` or `tls_key`");
+        }
+        section.finish();
+        enter(&section, "programs", groups, name, Arc::new(program));
+    }
+}
+
+/// A list of prefixes; absent and wrong are both `None`.
+pub(super) fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+    section.strings(key).map(|texts| prefixes_of(section, texts))
+}
+
+pub(super) fn prefixes_of(section: &Section<'_, '_>, texts: Vec<Placed<String>>) -> Vec<IpNet> {
+    let mut nets = Vec::with_capacity(texts.len());
+    for text in texts {
+        let net = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<IpAddr>().map(IpNet::from));
+        match net {
+            Ok(net) if net.trunc() == net => nets.push(net),
+            Ok(net) => section.problem(
+                &text.place,
+                format!("`{}` has bits set behind its prefix length", text.value),
+                format!("write {}", net.trunc()),
+            ),
+            Err(_) => section.problem(
+                &text.place,
+                format!("`{}` is no address or prefix", text.value),
+                "write it like \"10.20.0.0/16\" or \"2001:db8::/32\"",
+            ),
+        }
+    }
+    nets
+}
+
+/// A list that would match nothing, which nobody means.
+pub(super) fn refuse_empty<T>(section: &Section<'_, '_>, key: &str, list: &[T], absent: &str) {
+    if list.is_empty() {
+        section.problem(
+            section.place(),
+            format!("`{key}` holds nothing that could match: the rule never does"),
+            format!("name one, or leave `{key}` out to match {absent}"),
+        );
+    }
+}
