@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -70,6 +72,23 @@ pub fn read_compact_time(text: &str) -> Option<Timestamp> {
 pub fn query_hash(key: &[u8; 32], query: &str) -> String {
     let hash = blake3::keyed_hash(key, query.as_bytes()).to_hex();
     hash.as_str().get(..16).unwrap_or_default().to_owned()
+}
+
+/// Text of others for eyes: characters that would end a line, move a cursor, reorder or hide text are
+/// written as `\u{…}`.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_unsafe(character) {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Writes JSON whose every character is safe on one line of a terminal.
@@ -161,6 +180,12 @@ mod tests {
         for seen in "\u{ac}\u{350}\u{1161}\u{17b6}\u{1810}\u{3163}\u{ffa1}\u{1d172}".chars() {
             assert_eq!(json(&seen.to_string().as_str().into()), format!("\"{seen}\""));
         }
+    }
+
+    #[test]
+    fn what_is_shown_moves_no_cursor_and_plain_text_is_as_it_was() {
+        assert_eq!(shown("a\u{1b}[2J\r\n\u{202e}b"), "a\\u{1b}[2J\\u{d}\\u{a}\\u{202e}b");
+        assert!(matches!(shown("関所 a\\b"), Cow::Borrowed("関所 a\\b")));
     }
 
     #[test]
