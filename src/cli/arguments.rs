@@ -29,6 +29,7 @@ macro_rules! notes {
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy, failing cases too",
         "sekisho explain --help            what becomes of a request, and which rule says so",
+        "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho breakglass --help         when the disk is full and something must go out",
@@ -71,6 +72,20 @@ pub(super) enum Command {
         "sekisho explain --policy policy.toml --client 10.20.1.5 --ja4 t13d1516h2_8daaf6152771_02713d6af862 CONNECT portal.example:443"
     ))]
     Explain(ExplainArguments),
+    /// Propose a policy from what was used, by client group and registrable domain
+    ///
+    /// What counts is what was let out, in observe mode also what would have been refused because no rule names it.
+    /// Each rule says in comments how often, by how many clients and when it was used, and by which program mainly;
+    /// a case holds the policy to it. Names are exact unless many of one domain were used. What is rare, denied, refused
+    /// after all or never reached is left out, and listed with the reason. Nothing is put in force, and the
+    /// gate may be running.
+    #[command(after_help = notes!(
+        "sekisho learn > policy.toml",
+        "sekisho learn --since 14d --data-dir /var/lib/sekisho",
+        "sekisho learn --min-requests 50 --min-clients 3 --min-days 5",
+        "sekisho learn --format json | jq '.left_out[] | select(.reason == \"rare\")'"
+    ))]
+    Learn(LearnArguments),
     /// Judge what is on record by another policy, and show what would change, by rule and by client
     ///
     /// Each recorded exchange is judged at its own time by the facts that the journal holds; what was recorded in
@@ -212,6 +227,34 @@ pub(super) struct ReplayArguments {
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LearnArguments {
+    #[command(flatten)]
+    pub(super) journal: JournalArguments,
+    /// A destination with fewer requests is rare, and left out
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) min_requests: u64,
+    /// So is one with fewer clients, where its group has so many
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) min_clients: u64,
+    /// So is one that was used on fewer days (UTC), where so many are on record; at most 31
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=31))]
+    pub(super) min_days: u64,
+    /// Where more names than this of one registrable domain were used, propose all below it; at most 64
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) max_names: u16,
+    /// A policy in TOML, or all that was learnt in JSON
+    #[arg(long, value_enum, default_value_t = LearntFormat::Toml)]
+    pub(super) format: LearntFormat,
+}
+
+/// How a proposal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LearntFormat {
+    Toml,
+    Json,
 }
 
 fn at_most_20(text: &str) -> Result<usize, String> {

@@ -26,6 +26,11 @@ impl Lines {
         Self { chain: Chain::start(), text: Vec::new(), next: 0, group: None }
     }
 
+    /// So many seconds have passed today.
+    pub(super) fn next_second(&self) -> u64 {
+        self.next % 86_400 + 1
+    }
+
     /// A record at so many seconds from the beginning.
     pub(super) fn push_at(&mut self, seconds: u64, record: Exchange) {
         let members = Record::Exchange(Box::new(record)).encode(Timestamp(BEGUN + seconds * SECOND));

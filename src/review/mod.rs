@@ -9,10 +9,12 @@ mod exchange;
 #[cfg(test)]
 mod lines;
 
+mod learn;
 mod replay;
 mod scan;
 mod since;
 
+pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
 pub use replay::{Change, ChangesOfClient, NotJudged, Replayed, Said, Turn, Undecided, replay};
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};

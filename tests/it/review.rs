@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use sekisho::policy::Policy;
+
 use crate::gate::Gate;
 use crate::origin::Origin;
 
@@ -119,4 +121,40 @@ fn replay_says_what_is_wrong_with_what_it_is_given() {
     let output = nowhere.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("there are no records in gone/journal"));
+}
+
+#[test]
+fn learn_proposes_what_was_used_as_a_policy_that_lets_it_pass_and_lists_what_it_leaves_out() {
+    let origin = Origin::start();
+    let mut gate = Gate::start(&format!("[clients]\nhere = {{ addresses = [\"127.0.0.0/8\"] }}\n{}", origin.policy()));
+    let host = origin.address.to_string();
+    for _ in 0..3 {
+        assert!(ask(&gate, &format!("http://{host}/a"), &host).starts_with("HTTP/1.1 200 "));
+    }
+    assert!(ask(&gate, "http://b.example/", "b.example").starts_with("HTTP/1.1 403 "));
+
+    // What an exchange led to is on record when it has ended.
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let output = sekisho(&gate, &["learn", "--min-requests", "3"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let policy = Policy::compile("learnt.toml", &text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    assert_eq!((policy.rules(), policy.cases(), policy.observes()), (1, 1, true), "{text}");
+    for part in [
+        "[clients.here]\naddresses = [\"127.0.0.1/32\"]\n",
+        "# 3 requests by 1 client on 1 day, ",
+        "# mainly by tester/1 (at least 3 requests)\n",
+        &format!("hosts   = [\"127.0.0.1\"]\nports   = [{}]\nprivate = [\"127.0.0.1/32\"]\n", origin.address.port()),
+        "#   b.example, here: denied (no_rule); 1 request, ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    write(&gate, "learnt.toml", &text);
+    let replayed = json(&gate, &["replay", "learnt.toml"]);
+    assert_eq!((&replayed["same"], &replayed["changed"]), (&json!(4), &json!(0)), "{replayed:#}");
+
+    let rare = json(&gate, &["learn", "--min-requests", "4"]);
+    assert_eq!(rare["proposals"], json!([]));
+    let reasons: Vec<_> = rare["left_out"].as_array().unwrap().iter().map(|left| left["reason"].clone()).collect();
+    assert_eq!(reasons, [json!("rare"), json!("denied")], "{rare:#}");
 }
