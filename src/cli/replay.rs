@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::evidence::format_time;
 use crate::facts::Timestamp;
 use crate::policy::Policy;
-use crate::review::{Change, ChangesOfClient, Replayed, Said, Since, Undecided, replay};
+use crate::review::{Change, ChangesOfClient, PolicySaid, Replayed, Since, Undecided, replay};
 use crate::store::Reader;
 
 use super::arguments::{JournalArguments, ReplayArguments};
@@ -172,7 +172,7 @@ fn push_examples(text: &mut String, examples: &[String]) {
 }
 
 /// The rule, and the reason where that says more.
-fn why(said: &Said) -> String {
+fn why(said: &PolicySaid) -> String {
     let Some(rule) = &said.rule else { return said.reason.clone() };
     let at = said.rule_at.as_ref().map_or(String::new(), |at| format!(" ({at})"));
     let reason = if said.reason == "rule" { String::new() } else { format!(", {}", said.reason) };

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use crate::facts::Timestamp;
 
 use super::record::Event;
+use super::text::read_time;
 
 /// What a reader of the journal asks of a line; the rest of it is passed over. Fields that are not on the
 /// line are `None`. Everything but numbers and times is text that others chose: show it through [`shown`].
@@ -103,12 +104,6 @@ pub enum NotARecord {
 pub fn read_record(line: &[u8]) -> Result<RecordLine<'_>, NotARecord> {
     let text = std::str::from_utf8(line).map_err(|_| NotARecord::NotText)?;
     serde_json::from_str(text).map_err(NotARecord::NotAsWritten)
-}
-
-/// The moment that a record names: RFC 3339, before the year 10000, not before 1970.
-pub fn read_time(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_microsecond()).ok().map(Timestamp)
 }
 
 fn read_time_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {

@@ -15,6 +15,6 @@ mod scan;
 mod since;
 
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
-pub use replay::{Change, ChangesOfClient, NotJudged, Replayed, Said, Turn, Undecided, replay};
+pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};

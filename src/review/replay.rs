@@ -11,7 +11,7 @@ use super::scan::{Progress, Scanned, scan};
 
 mod answer;
 
-pub use answer::{Change, ChangesOfClient, NotJudged, Replayed, Said, Turn, Undecided};
+pub use answer::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided};
 
 /// Judges what is on record by another policy, and tells what would have come otherwise. In observe mode,
 /// recorded or asked about, what counts is what would happen if it were enforced.

@@ -50,8 +50,8 @@ pub struct Replayed {
 /// Exchanges whose verdict would change in the same way by the same rules.
 #[derive(Debug, Serialize)]
 pub struct Change {
-    pub from: Said,
-    pub to: Said,
+    pub from: PolicySaid,
+    pub to: PolicySaid,
     pub exchanges: u64,
     pub clients: u64,
     /// There may be more clients than were counted.
@@ -64,7 +64,7 @@ pub struct Change {
 
 /// What a policy said, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Said {
+pub struct PolicySaid {
     /// `allow`, `challenge`, `deny`, or `inner_request` for a tunnel of which the first request is judged.
     pub verdict: &'static str,
     pub reason: String,
@@ -188,8 +188,8 @@ fn change(((from, to), group): ((Verdict, Verdict), Group)) -> Change {
     }
 }
 
-fn said(verdict: Verdict, at: Option<&str>) -> Said {
-    Said {
+fn said(verdict: Verdict, at: Option<&str>) -> PolicySaid {
+    PolicySaid {
         verdict: verdict.came.as_str(),
         reason: safe(&verdict.reason),
         rule: verdict.rule.as_deref().map(safe),
