@@ -56,6 +56,7 @@ pub mod listen;
 pub mod site;
 pub mod session;
 // assembly
+pub mod review;
 pub mod config;
 pub mod app;
 pub mod cli;

@@ -9,10 +9,11 @@ mod client;
 mod decide;
 mod parse;
 mod journal;
+mod review;
 mod end_to_end;
 
 fn main() {
-    harness::main(&[decide::SCENARIOS, parse::SCENARIOS, journal::SCENARIOS, end_to_end::SCENARIOS]);
+    harness::main(&[decide::SCENARIOS, parse::SCENARIOS, journal::SCENARIOS, review::SCENARIOS, end_to_end::SCENARIOS]);
 }
 
 /// The bytes that are written in hexadecimal.

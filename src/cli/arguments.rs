@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::app::BREAKGLASS_MINUTES_MAX;
+use crate::review::Since;
 
 use super::output::Format;
 
@@ -28,6 +29,8 @@ macro_rules! notes {
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy, failing cases too",
         "sekisho explain --help            what becomes of a request, and which rule says so",
+        "sekisho learn > policy.toml       propose a policy from what was used",
+        "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
@@ -71,6 +74,33 @@ pub(super) enum Command {
         "sekisho explain --policy policy.toml --client 10.20.1.5 --at 2026-11-25T22:00:00+09:00 GET http://portal.example/"
     ))]
     Explain(ExplainArguments),
+    /// Propose a policy from what was used, by client group and registrable domain
+    ///
+    /// What counts is what was let out, in observe mode also what would have been refused because no rule names it.
+    /// Each rule says in comments how often, by how many clients and when it was used, and by which program mainly;
+    /// a case holds the policy to it. Names are exact unless many of one domain were used. What is rare, denied, refused
+    /// after all or never reached is left out, and listed with the reason. Nothing is put in force, and the
+    /// gate may be running.
+    #[command(after_help = notes!(
+        "sekisho learn > policy.toml",
+        "sekisho learn --since 14d --data-dir /var/lib/sekisho",
+        "sekisho learn --min-requests 50 --min-clients 3 --min-days 5",
+        "sekisho learn --format json | jq '.left_out[] | select(.reason == \"rare\")'"
+    ))]
+    Learn(LearnArguments),
+    /// Judge what is on record by another policy, and show what would change, by rule and by client
+    ///
+    /// Each recorded exchange is judged at its own time by the facts that the journal holds; what was recorded in
+    /// observe mode counts as what would have happened. A fact that the journal does not hold, such as a
+    /// ClientHello of a request that was refused before it came, leaves an exchange undecided. What the gate refused by itself,
+    /// whatever a policy says, is counted apart. Nothing is written, and the gate may be running.
+    #[command(after_help = notes!(
+        "sekisho replay policy.toml",
+        "sekisho replay policy.toml --since 7d --data-dir /var/lib/sekisho",
+        "sekisho replay new.toml --config /etc/sekisho/sekisho.toml --since 2026-11-01",
+        "sekisho replay policy.toml --format json | jq '.changes[] | select(.to.verdict == \"deny\")'"
+    ))]
+    Replay(ReplayArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",
@@ -167,6 +197,70 @@ pub(super) struct BreakglassArguments {
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
+}
+
+/// Which records a question is about, and how the answer is written.
+#[derive(Debug, Args)]
+pub(super) struct JournalArguments {
+    /// The data directory [default: the config's, else where `run` keeps it when nothing else is said]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The config file, which says what is internal and where the data directory is
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// From when on: a day (2026-11-01, from midnight UTC), a time (RFC 3339), or how long ago (7d, 12h, 30m)
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<Since>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The policy to judge by
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) journal: JournalArguments,
+    /// Examples kept of each change, at most 20
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_most_20)]
+    pub(super) examples: usize,
+    /// Changes, clients and other rows shown of each kind; JSON has all that are told apart
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) rows: usize,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LearnArguments {
+    #[command(flatten)]
+    pub(super) journal: JournalArguments,
+    /// A destination with fewer requests is rare, and left out
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) min_requests: u64,
+    /// So is one with fewer clients, where its group has so many
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) min_clients: u64,
+    /// So is one that was used on fewer days (UTC), where so many are on record; at most 31
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=31))]
+    pub(super) min_days: u64,
+    /// Where more names than this of one registrable domain were used, propose all below it; at most 64
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) max_names: u16,
+    /// A policy in TOML, or all that was learnt in JSON
+    #[arg(long, value_enum, default_value_t = LearntFormat::Toml)]
+    pub(super) format: LearntFormat,
+}
+
+/// How a proposal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LearntFormat {
+    Toml,
+    Json,
+}
+
+fn at_most_20(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count <= 20).ok_or_else(|| "write a number from 0 to 20".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -28,6 +28,9 @@ pub enum CliError {
     Ask { data_dir: PathBuf, source: AskError },
     #[error(transparent)]
     Verify(OpenError),
+    /// What a question is about cannot be read.
+    #[error(transparent)]
+    Journal(OpenError),
     /// `init` found files it would have had to overwrite; nothing was written.
     #[error("already there: {}; nothing was written", names(.0))]
     Exists(Vec<PathBuf>),
@@ -66,6 +69,7 @@ impl CliError {
                 | OpenError::NotOurs { .. }
                 | OpenError::WritableByOthers { .. },
             )
+            | CliError::Journal(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Executable(_)
@@ -106,7 +110,10 @@ impl CliError {
                 | OpenError::Locked(_)
                 | OpenError::NotOurs { .. }
                 | OpenError::WritableByOthers { .. },
-            ) => Some("run it as the gate's user or as root: a journal is readable to its owner alone"),
+            )
+            | CliError::Journal(_) => {
+                Some("run it as the gate's user or as root: a journal is readable to its owner alone")
+            }
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),

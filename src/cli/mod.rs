@@ -12,7 +12,10 @@ mod error;
 mod explain;
 mod files;
 mod init;
+mod learn;
 mod output;
+mod progress;
+mod replay;
 mod run;
 mod status;
 mod verify;
@@ -35,6 +38,8 @@ pub fn main() -> Result<(), CliError> {
         Command::Explain(arguments) => explain::explain_request(&arguments),
         Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
+        Command::Learn(arguments) => learn::learn_journal(&arguments),
+        Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -116,6 +116,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             | OpenError::NotOurs { .. }
             | OpenError::WritableByOthers { .. },
         )
+        | CliError::Journal(_)
         | CliError::Ask { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }

@@ -29,7 +29,7 @@ pub(super) fn verify(data_dir: Option<PathBuf>, from: u64, format: Format) -> Re
 }
 
 /// `run` prints the journal's own directory; taken for the data directory around it.
-fn around(path: &Path) -> &Path {
+pub(super) fn around(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if path.ends_with("journal") && !path.join("journal").is_dir() => parent,
         _ => path,

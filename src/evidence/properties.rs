@@ -10,7 +10,7 @@ use crate::facts::{ExchangeId, Timestamp};
 ///
 /// A verifier takes a line only if the chain would have made that line. A record is one line of
 /// JSON whatever text it holds: bounded, without a character that moves a cursor or cannot be seen,
-/// and the text is read back from it.
+/// and the text is read back from it, by any reader of JSON and by our own. No bytes make ours panic.
 pub fn journal_line(bytes: &[u8]) {
     let (number, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], bytes));
     let later = Chain { seq: u64::from_le_bytes(*number), hash: [7; 32] };
@@ -20,6 +20,7 @@ pub fn journal_line(bytes: &[u8]) {
         let begin = format!("{{\"v\":{SCHEMA},\"seq\":").into_bytes();
         verified(chain, &hashed(chain, [&begin, bytes].concat()));
     }
+    let _ = read_record(bytes);
     record(bytes);
 }
 
@@ -93,6 +94,7 @@ fn on_one_line(record: &Record, time: Timestamp) -> Value {
     line.pop();
     verified(Chain::start(), &line);
     altered(&line, time);
+    read_by_us(&line);
     let text = str::from_utf8(&line).expect("a line is utf-8");
     assert!(!text.contains(|c| c < ' ' || is_unseen(c)), "{}", line.escape_ascii());
     // No character takes more than six bytes for each of its own.
@@ -101,6 +103,25 @@ fn on_one_line(record: &Record, time: Timestamp) -> Value {
     assert!(value["v"] == SCHEMA && value["seq"] == 1 && value["kind"].is_string());
     assert_eq!(value["time"].as_str().map(str::len), Some("2026-01-01T00:00:00.000000Z".len()), "{}", value["time"]);
     value
+}
+
+/// Our own reader sees what any reader of JSON sees.
+fn read_by_us(line: &[u8]) {
+    let value: Value = serde_json::from_slice(line).expect("a line is json");
+    let read = read_record(line).expect("a record is read back");
+    assert_eq!((read.seq, read.kind == Kind::Exchange), (1, value["kind"] == "exchange"));
+    assert_eq!(Some(format_time(read.time).as_str()), value["time"].as_str());
+    for (name, text) in [
+        ("user", &read.user),
+        ("user_agent", &read.user_agent),
+        ("method", &read.method),
+        ("host", &read.host),
+        ("path", &read.path),
+        ("query", &read.query),
+        ("sni", &read.sni),
+    ] {
+        assert_eq!(text.as_deref(), value[name].as_str(), "{name}");
+    }
 }
 
 /// One byte changed, and the line is refused.

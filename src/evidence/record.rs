@@ -1,4 +1,4 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
 
@@ -39,7 +39,7 @@ pub struct Batch {
 }
 
 /// Which end of an exchange a record tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Accepted before anything is forwarded.

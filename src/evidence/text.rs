@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -49,8 +51,21 @@ pub fn format_time(time: Timestamp) -> String {
     let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_microsecond(micros) {
         Ok(time) => format!("{time:.6}"),
-        Err(_) => "9999-12-31T23:59:59.999999Z".to_owned(),
+        Err(_) => TIME_MAX.to_owned(),
     }
+}
+
+/// What is written for any time beyond what a clock can show.
+const TIME_MAX: &str = "9999-12-31T23:59:59.999999Z";
+
+/// The moment that [`format_time`] wrote, or anybody else by RFC 3339, in any zone; `None` for anything else,
+/// and for what is before 1970.
+pub fn read_time(text: &str) -> Option<Timestamp> {
+    if text == TIME_MAX {
+        return Some(Timestamp(i64::MAX.unsigned_abs()));
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_microsecond()).ok().map(Timestamp)
 }
 
 /// The same to the second, for names of files: `20261125T014640Z`.
@@ -70,6 +85,23 @@ pub fn read_compact_time(text: &str) -> Option<Timestamp> {
 pub fn query_hash(key: &[u8; 32], query: &str) -> String {
     let hash = blake3::keyed_hash(key, query.as_bytes()).to_hex();
     hash.as_str().get(..16).unwrap_or_default().to_owned()
+}
+
+/// Text of others for eyes: characters that would end a line, move a cursor, reorder or hide text are
+/// written as `\u{…}`.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_unsafe(character) {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Writes JSON whose every character is safe on one line of a terminal.
@@ -160,6 +192,23 @@ mod tests {
         }
         for seen in "\u{ac}\u{350}\u{1161}\u{17b6}\u{1810}\u{3163}\u{ffa1}\u{1d172}".chars() {
             assert_eq!(json(&seen.to_string().as_str().into()), format!("\"{seen}\""));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_moves_no_cursor_and_plain_text_is_as_it_was() {
+        assert_eq!(shown("a\u{1b}[2J\r\n\u{202e}b"), "a\\u{1b}[2J\\u{d}\\u{a}\\u{202e}b");
+        assert!(matches!(shown("関所 a\\b"), Cow::Borrowed("関所 a\\b")));
+    }
+
+    #[test]
+    fn a_time_that_was_written_is_read_back() {
+        for time in [0, 1_700_000_000_000_001, 253_402_207_200_000_000 - 1, i64::MAX.unsigned_abs()] {
+            assert_eq!(read_time(&format_time(Timestamp(time))), Some(Timestamp(time)), "{time}");
+        }
+        assert_eq!(read_time("1970-01-01T09:00:01+09:00"), Some(Timestamp(1_000_000)));
+        for text in ["", "1969-12-31T23:59:59Z", "2026-11-25", "2026-11-25T01:00:00", "2026-02-30T01:00:00Z"] {
+            assert_eq!(read_time(text), None, "{text}");
         }
     }
 

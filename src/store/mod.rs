@@ -5,12 +5,13 @@
 //! judges what it writes.
 //!
 //! `writer` is the thread that writes, `book` the lines on the disk, `reserve` the space held for the time
-//! when the disk is full, `desk` a worker's way in, and `disk` what is asked of a file system.
+//! when the disk is full, `desk` a worker's way in, `reader` the way back, and `disk` what is asked of a file system.
 
 mod book;
 mod desk;
 mod disk;
 mod journal;
+mod reader;
 mod reserve;
 mod segment;
 mod syncer;
@@ -19,4 +20,5 @@ mod writer;
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
+pub use reader::Reader;
 pub use segment::{Damaged, Found, OpenError, VerifyReport, verify};

@@ -70,12 +70,16 @@ pub(super) fn name(first_seq: u64, begun: Timestamp) -> String {
     format!("{first_seq:014}-{}.jsonl", compact_time(begun))
 }
 
+/// When a segment was begun, by its name.
+pub(super) fn begun(path: &Path) -> Option<Timestamp> {
+    read_compact_time(path.file_stem()?.to_str()?.split_once('-')?.1)
+}
+
 /// When each segment was begun, by its name, and how long it is; oldest first.
 pub(super) fn usage(directory: &Path) -> Usage {
     let mut usage = Usage::default();
     for path in list(directory).unwrap_or_default() {
-        let begun = path.file_stem().and_then(|stem| read_compact_time(stem.to_str()?.split_once('-')?.1));
-        if let (Some(begun), Ok(found)) = (begun, std::fs::metadata(&path)) {
+        if let (Some(begun), Ok(found)) = (begun(&path), std::fs::metadata(&path)) {
             usage.begin(begun, found.len());
         }
     }

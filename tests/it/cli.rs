@@ -83,7 +83,9 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
     let commands = commands();
-    for command in ["run", "init", "check", "explain", "status", "breakglass", "verify", "completions"] {
+    for command in
+        ["run", "init", "check", "explain", "learn", "replay", "status", "breakglass", "verify", "completions"]
+    {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
     }
     for command in commands {
@@ -109,6 +111,8 @@ Examples:
   sekisho init /etc/sekisho         write a config, a policy and a systemd unit
   sekisho check policy.toml         show every problem of a policy, failing cases too
   sekisho explain --help            what becomes of a request, and which rule says so
+  sekisho learn > policy.toml       propose a policy from what was used
+  sekisho replay policy.toml        what another policy would have changed
   sekisho status                    ask the running gate how it is doing
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered

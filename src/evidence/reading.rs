@@ -1,0 +1,228 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+use crate::facts::Timestamp;
+
+use super::record::Event;
+use super::text::read_time;
+
+/// What a reader of the journal asks of a line; the rest of it is passed over. Fields that are not on the
+/// line are `None`. Everything but numbers and times is text that others chose: show it through [`shown`].
+///
+/// [`shown`]: super::shown
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordLine<'a> {
+    pub seq: u64,
+    #[serde(deserialize_with = "read_time_field")]
+    pub time: Timestamp,
+    pub kind: Kind,
+    pub event: Option<Event>,
+    #[serde(borrow)]
+    pub id: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub inside: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub client: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub user: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub client_group: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub user_agent: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub method: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub scheme: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub host: Option<Said<'a>>,
+    pub port: Option<u16>,
+    #[serde(borrow)]
+    pub path: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub query: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub sni: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub ja4: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub tls_key: Option<Said<'a>>,
+    pub ech: Option<bool>,
+    #[serde(borrow)]
+    pub carries: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub verdict: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub would: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub reason: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub rule: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub rule_at: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub policy: Option<Said<'a>>,
+    pub breakglass: Option<bool>,
+    #[serde(borrow)]
+    pub parent: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub dialled: Option<Said<'a>>,
+    pub bytes_up: Option<u64>,
+    pub bytes_down: Option<u64>,
+}
+
+/// What a line tells of, as far as readers care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Exchange,
+    #[serde(other)]
+    Other,
+}
+
+/// Text of a line; borrowed from it where nothing of it was escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said<'a>(Cow<'a, str>);
+
+/// A line that is no record of schema version 1.
+#[derive(Debug, thiserror::Error)]
+pub enum NotARecord {
+    #[error("it is not UTF-8")]
+    NotText,
+    #[error("{0}")]
+    NotAsWritten(serde_json::Error),
+}
+
+/// Reads one line of the journal, with or without its line end. Nothing is verified: that is the business
+/// of [`Verifier`](super::Verifier).
+///
+/// # Errors
+/// The line is no JSON, lacks `seq`, `time` or `kind`, or has a field of another type than records have.
+pub fn read_record(line: &[u8]) -> Result<RecordLine<'_>, NotARecord> {
+    let text = std::str::from_utf8(line).map_err(|_| NotARecord::NotText)?;
+    serde_json::from_str(text).map_err(NotARecord::NotAsWritten)
+}
+
+fn read_time_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = Said::deserialize(deserializer)?;
+    read_time(&text).ok_or_else(|| D::Error::custom("its time is none"))
+}
+
+impl Deref for Said<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Said<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Said(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Said(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::evidence::{Chain, Exchange, Record, Target};
+    use crate::facts::ExchangeId;
+
+    use super::*;
+
+    fn line(change: impl FnOnce(&mut Exchange)) -> Vec<u8> {
+        let mut record = Box::new(Exchange::new(Event::Open, ExchangeId(7)));
+        change(&mut record);
+        let mut line = Vec::new();
+        Chain::start().append(&Record::Exchange(record).encode(Timestamp(1_795_510_800_123_456)), &mut line);
+        line
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let line = line(|record| {
+            record.client = Some("10.0.0.1".to_owned());
+            record.user_agent = Some("a\u{1b}[2J\"関所".into());
+            record.target = Some(Target {
+                scheme: "http",
+                host: "a.example".into(),
+                port: 8080,
+                path: Some("/x".into()),
+                query_bytes: Some(3),
+                query_hash: Some("00".to_owned()),
+                query: None,
+            });
+            record.alpn = vec!["h2".into()];
+            record.ech = Some(true);
+            record.bytes_up = Some(u64::MAX);
+        });
+        let read = read_record(&line).unwrap();
+        assert_eq!((read.seq, read.time, read.kind), (1, Timestamp(1_795_510_800_123_456), Kind::Exchange));
+        assert_eq!((read.event, read.id.as_deref()), (Some(Event::Open), Some("00000000007")));
+        assert_eq!(read.user_agent.as_deref(), Some("a\u{1b}[2J\"関所"), "escapes are undone");
+        assert_eq!(
+            (read.host.as_deref(), read.port, read.path.as_deref()),
+            (Some("a.example"), Some(8080), Some("/x"))
+        );
+        assert_eq!((read.ech, read.bytes_up, read.verdict), (Some(true), Some(u64::MAX), None));
+        assert!(matches!(read.host, Some(Said(Cow::Borrowed(_)))), "what needs no escape is not copied");
+    }
+
+    #[test]
+    fn lines_of_other_kinds_are_read_as_such_and_damaged_ones_are_refused() {
+        let gap =
+            br#"{"v":1,"seq":9,"gate":"g","time":"2026-11-25T01:00:00.000000Z","kind":"gap","cause":"x","h":"0"}"#;
+        assert_eq!(read_record(gap).unwrap().kind, Kind::Other);
+        let deep = format!(r#"{{"seq":1,"x":{}"#, "[".repeat(100_000));
+        for bad in [
+            &b""[..],
+            b"\0\0\0",
+            b"\xff",
+            br#"{"seq":1,"kind":"exchange"}"#,
+            br#"{"seq":1,"time":"yesterday","kind":"exchange"}"#,
+            br#"{"seq":1,"time":"1969-01-01T00:00:00Z","kind":"exchange"}"#,
+            br#"{"seq":1,"time":"2026-11-25T01:00:00Z","kind":"exchange","port":65536}"#,
+            br#"{"seq":1,"time":"2026-11-25T01:00:00Z","kind":"exchange","host":["a"]}"#,
+            br#"{"seq":1,"time":"2026-11-25T01:00:00Z","kind":"exchange","event":"never"}"#,
+            br#"{"seq":1,"seq":2,"time":"2026-11-25T01:00:00Z","kind":"exchange"}"#,
+            deep.as_bytes(),
+        ] {
+            assert!(read_record(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_altered_line_makes_a_reader_panic(at in 0_usize..400, byte: u8, cut in 0_usize..400) {
+            let mut line = line(|record| record.client = Some("10.0.0.1".to_owned()));
+            line.truncate(line.len() - cut % line.len());
+            let length = line.len();
+            if let Some(place) = line.get_mut(at % length.max(1)) {
+                *place = byte;
+            }
+            let _ = read_record(&line);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The questions about what is on record: one function each.
+//!
+//! In: the journal of a data directory, read in order, and what is asked. Out: an answer as data, whose text
+//! from records is safe to show. [`replay`] says what another policy would have changed, [`learn`] proposes a
+//! policy from what was used. Nothing is judged otherwise than by `policy`, nothing is written, and state is
+//! bounded: what is beyond a bound is counted, and the answer says so.
+
+mod exchange;
+#[cfg(test)]
+mod lines;
+
+mod learn;
+mod replay;
+mod scan;
+mod since;
+
+pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
+pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
+pub use scan::{Progress, Scanned};
+pub use since::{BadSince, Since};
