@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::evidence::{Event, RecordLine, format_time, shown};
 use crate::facts::{
-    Client, Facts, Hello, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion,
+    Client, Facts, Hello, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion, User,
 };
 use crate::policy::{Code, Outcome, Policy, decide};
 
@@ -34,7 +34,7 @@ impl Asked {
         let host = Host::parse(record.host.as_deref()?.as_bytes()).ok()?;
         Some(Self {
             time: record.time,
-            client: Client { address: SocketAddr::new(address, 0), user: record.user.as_deref().map(Into::into) },
+            client: Client { address: SocketAddr::new(address, 0), user: record.user.as_deref().map(user) },
             method: record.method.as_deref()?.into(),
             target: Target { scheme, host, port: record.port?, path },
             user_agent: record.user_agent.as_deref().map(Into::into),
@@ -62,7 +62,7 @@ impl Asked {
                 hello,
                 inner,
                 standing: Standing::Uncleared,
-                restraint: Restraint::None,
+                restraint: Restraint::NONE,
             },
         )
     }
@@ -78,6 +78,11 @@ impl Asked {
         let cut = if end < line.len() { "…" } else { "" };
         format!("{}{cut}", shown(line.get(..end).unwrap_or_default()))
     }
+}
+
+/// Records hold a user's name, and not the groups it was in.
+fn user(name: &str) -> User {
+    User { name: name.into(), groups: Box::default() }
 }
 
 /// Enough for most URLs on one line.
@@ -171,7 +176,7 @@ pub(super) enum Standpoint {
 }
 
 /// Reasons of refusals that are verdicts of a policy. All others are the gate's own.
-const OF_POLICY: [Code; 8] = [
+const OF_POLICY: [Code; 10] = [
     Code::Rule,
     Code::NoRule,
     Code::PortNotOpened,
@@ -180,6 +185,8 @@ const OF_POLICY: [Code; 8] = [
     Code::NeedsHello,
     Code::NeedsInnerRequest,
     Code::NeedsUser,
+    Code::PathAmbiguous,
+    Code::NotABrowser,
 ];
 
 pub(super) fn standpoint(record: &RecordLine<'_>) -> Standpoint {
