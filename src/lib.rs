@@ -51,6 +51,7 @@ pub mod evidence;
 pub mod clock;
 pub mod upstream;
 pub mod store;
+pub mod lists;
 pub mod listen;
 // the spine
 pub mod site;

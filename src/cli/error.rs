@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::app::{AppError, AskError, NotDone};
 use crate::evidence::Break;
+use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::BadQuestion;
 use crate::store::OpenError;
@@ -161,6 +162,15 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Unclosed(_) => Some(
             "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
         ),
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::File { path, source } => CliError::Read { role: Role::Policy, path, source },
+            ReadError::Problems(problems) => CliError::Problems(problems),
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 mod arguments;
 mod breakglass;
 mod check;
-mod credentials;
 mod error;
 mod explain;
 mod files;

@@ -2,11 +2,12 @@ use std::net::SocketAddr;
 
 use crate::app::{self, Parts};
 use crate::config::Config;
+use crate::lists::ReadPolicy;
 use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
 use super::error::CliError;
-use super::files::{NamedPolicy, default_data_dir, give_internal, read_config, read_policy};
+use super::files::{default_data_dir, give_internal, read_config, read_policy};
 use super::output::{Rows, print, table};
 
 /// Runs the gate until it is told to end.
@@ -19,7 +20,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
         config.listen = arguments.listen;
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
-    let NamedPolicy { mut policy, credentials, file, built_in } = read_policy(path.as_deref())?;
+    let ReadPolicy { mut policy, credentials, file, built_in } = read_policy(path.as_deref())?;
     policy = give_internal(policy, &config)?;
     if arguments.observe {
         policy = policy.observing();
