@@ -12,6 +12,7 @@ mod explain;
 mod files;
 mod init;
 mod output;
+mod reload;
 mod run;
 mod status;
 mod verify;
@@ -34,6 +35,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Explain(arguments) => explain::explain_request(&arguments),
         Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
+        Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();

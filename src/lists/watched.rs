@@ -52,6 +52,11 @@ impl Watched {
         Self(self.0.keys().map(|path| (path.clone(), Stamp::of(path))).collect())
     }
 
+    /// Whether a file is missing here that was there `before`.
+    pub fn has_lost(&self, before: &Self) -> bool {
+        before.0.iter().any(|(path, stamp)| stamp.is_some() && self.0.get(path).is_none_or(Option::is_none))
+    }
+
     /// The files, in the order of their names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
@@ -81,22 +86,20 @@ mod tests {
         assert_ne!(before, absent, "it was written");
         fs::read(&path).unwrap();
         assert_eq!(before, before.now());
-        let mut changes = |what: &str| {
-            let now = before.now();
-            assert_ne!(before, now, "{what}");
-            before = now;
-        };
         fs::write(&path, "longer").unwrap();
-        changes("in place");
+        assert_ne!(before, before.now(), "in place");
+        before = before.now();
         fs::write(&other, "longer").unwrap();
         fs::rename(&other, &path).unwrap();
-        changes("by a file of the same size put over it");
+        assert_ne!(before, before.now(), "by a file of the same size put over it");
+        before = before.now();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        changes("its rights");
+        assert_ne!(before, before.now(), "its rights");
+        let there = before.now();
         fs::remove_file(&path).unwrap();
-        changes("removed");
+        assert!(there.now().has_lost(&there) && !there.now().has_lost(&absent));
         fs::write(&path, "longer").unwrap();
-        changes("written again");
+        assert!(there != there.now() && !there.now().has_lost(&there), "written again");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::pattern::HostSet;
 pub struct Policy {
     pub(super) mode: Mode,
     pub(super) unknown: VerdictKind,
+    reload: Reload,
     pub(super) rules: Vec<Rule>,
     /// Each once, in the order of the file, whether a rule names it or not.
     groups: Vec<ClientGroup>,
@@ -37,6 +38,15 @@ pub enum Mode {
     Enforce,
     /// Verdicts are recorded, and let pass.
     Observe,
+}
+
+/// What becomes of open tunnels when this policy comes into force in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// They go on by what they were let out by.
+    Keep,
+    /// They are judged again, and what is no longer allowed is cut.
+    Strict,
 }
 
 /// One rule; every list that is `None` matches all.
@@ -85,7 +95,7 @@ impl Policy {
         let hash = blake3::hash(text.as_bytes()).to_hex();
         let hash: Box<str> = hash.as_str().get(..16).unwrap_or_default().into();
         Document::read(file, text, |root| {
-            let (mode, unknown) = read_head(root);
+            let (mode, unknown, reload) = read_head(root);
             let clients = read_clients(root);
             let hosts = read_hosts(root);
             let programs = read_programs(root);
@@ -94,8 +104,16 @@ impl Policy {
             let rules = root.tables("rule").into_iter().filter_map(|mut s| read_rule(&mut s, &groups)).collect();
             let parents = groups.parents.clone();
             let cases = read_cases(root);
-            let policy =
-                Self { mode, unknown, rules, groups: groups.clients_in_order(), parents, cases: cases.len(), hash };
+            let policy = Self {
+                mode,
+                unknown,
+                reload,
+                rules,
+                groups: groups.clients_in_order(),
+                parents,
+                cases: cases.len(),
+                hash,
+            };
             // Where something is wrong with the rules, what a case comes to says nothing.
             if !root.has_problems() {
                 run_cases(root, &policy, &cases);
@@ -158,6 +176,11 @@ impl Policy {
         self.unknown
     }
 
+    /// What becomes of open tunnels when it comes into force in place of another.
+    pub fn reload(&self) -> Reload {
+        self.reload
+    }
+
     /// The first 64 bits of the BLAKE3 hash of the text, in hexadecimal: the policy's version.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -212,6 +235,16 @@ impl Mode {
     }
 }
 
+impl Reload {
+    /// The word used in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reload::Keep => "keep",
+            Reload::Strict => "strict",
+        }
+    }
+}
+
 struct Groups {
     clients: HashMap<String, Placed<ClientGroup>>,
     hosts: HashMap<String, HostSet>,
@@ -227,15 +260,17 @@ impl Groups {
     }
 }
 
-fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind) {
+fn read_head(root: &mut Section<'_, '_>) -> (Mode, VerdictKind, Reload) {
     let Some(mut head) = root.table("policy") else {
-        return (Mode::Enforce, VerdictKind::Deny);
+        return (Mode::Enforce, VerdictKind::Deny, Reload::Keep);
     };
     let modes = [Mode::Enforce, Mode::Observe].map(|mode| (mode.as_str(), mode));
     let mode = head.word("mode", &modes).unwrap_or(Mode::Enforce);
     let unknown = head.word("unknown", &VERDICTS).unwrap_or(VerdictKind::Deny);
+    let reloads = [Reload::Keep, Reload::Strict].map(|reload| (reload.as_str(), reload));
+    let reload = head.word("reload", &reloads).unwrap_or(Reload::Keep);
     head.finish();
-    (mode, unknown)
+    (mode, unknown, reload)
 }
 
 fn read_clients(root: &mut Section<'_, '_>) -> HashMap<String, Placed<ClientGroup>> {
@@ -541,4 +576,22 @@ fn program_groups(section: &Section<'_, '_>, names: &[Placed<String>], groups: &
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_tunnels_are_kept_unless_the_policy_says_strict() {
+        let read = |text: &str| Policy::compile("p.toml", text).map(|policy| policy.reload());
+        assert_eq!(read(""), Ok(Reload::Keep));
+        assert_eq!(read("[policy]\nreload = \"keep\""), Ok(Reload::Keep));
+        assert_eq!(read("[policy]\nreload = \"strict\""), Ok(Reload::Strict));
+        let problems = read("[policy]\nreload = \"strikt\"").unwrap_err();
+        assert_eq!(
+            problems[0].to_string(),
+            "p.toml:2:10: `reload` cannot be \"strikt\"\n    fix: did you mean `strict`?"
+        );
+    }
 }

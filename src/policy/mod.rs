@@ -18,7 +18,7 @@ mod question;
 #[doc(hidden)]
 pub mod properties;
 
-pub use compile::{Mode, Policy};
+pub use compile::{Mode, Policy, Reload};
 pub use content::{Broken, Content, ContentTerms};
 pub use decide::{Condition, Considered, Trace, decide, decide_traced};
 pub use decision::{

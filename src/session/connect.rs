@@ -8,6 +8,7 @@ use super::account::{Account, Asked, End, Refused};
 use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
+use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
@@ -20,25 +21,26 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 /// Serves one CONNECT up to the moment its tunnel stands, or does not.
 pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &RequestHead, target: &Target) -> Next {
     let gate = &*worker.gate;
-    let policy = gate.policy.now();
+    let edition = gate.policy.now();
+    let policy = &edition.policy;
     let account = Account::new(worker, None);
     let asked = Asked { client, head, target, hello: Stage::NotYet };
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
     if let Some(why) = gate.looped(head) {
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match account.judge(&policy, &asked) {
-        Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
-        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &policy, asked, &reason).await,
+    match account.judge(policy, &asked) {
+        Outcome::Decided(decision) => decided(worker, io, account, &edition, &asked, decision).await,
+        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, asked, &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
-            after_request(worker, io, account, &policy, &asked, &reason).await
+            after_request(worker, io, account, policy, &asked, &reason).await
         }
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
-            refuse(gate, io, account, (&policy, &asked), &Refused::for_need(&reason, &why), false).await
+            refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), false).await
         }
     }
 }
@@ -48,11 +50,11 @@ async fn decided(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
-    policy: &Policy,
+    edition: &Edition,
     asked: &Asked<'_>,
     decision: Decision,
 ) -> Next {
-    let gate = &*worker.gate;
+    let (gate, policy) = (&*worker.gate, &edition.policy);
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         return refuse(gate, io, account, (policy, asked), &Refused::by(&decision, &why), false).await;
@@ -62,7 +64,7 @@ async fn decided(
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let (terms, limits) = (permit.content(), permit.limits());
-    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head, edition)).await {
         Ok(connected) => connected,
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
@@ -122,11 +124,11 @@ async fn after_hello(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
-    policy: &Policy,
+    edition: &Edition,
     asked: Asked<'_>,
     reason: &Reason,
 ) -> Next {
-    let gate = &*worker.gate;
+    let (gate, policy) = (&*worker.gate, &edition.policy);
     if account.wait(policy, &asked, reason).await.is_err() {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
@@ -194,7 +196,7 @@ async fn after_hello(
         }
     }
     let limits = permit.limits();
-    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head, edition)).await {
         Ok(connected) => connected,
         Err(error) => {
             account.fail(&error, &Why::of_dial(&error.error));

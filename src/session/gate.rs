@@ -1,18 +1,18 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
-use crate::policy::Policy;
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections, Passing};
 
 use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
+use super::in_force::{Edition, InForce};
 use super::tunnels::Tunnels;
 use super::why::Why;
 
@@ -29,10 +29,6 @@ pub struct Gate {
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }
-
-/// The policy in force; exchanged whole.
-#[derive(Debug)]
-pub struct InForce(RwLock<Arc<Policy>>);
 
 /// What the gate says of itself, and how much of a request it repeats.
 #[derive(Debug)]
@@ -104,22 +100,6 @@ pub struct Worker {
     own: OwnConnections,
 }
 
-impl InForce {
-    pub fn new(policy: Policy) -> Self {
-        Self(RwLock::new(Arc::new(policy)))
-    }
-
-    /// The policy in force now.
-    pub fn now(&self) -> Arc<Policy> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts another policy in force. Exchanges already judged keep theirs.
-    pub fn swap(&self, policy: Policy) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-    }
-}
-
 impl Gate {
     /// Why this request goes no further, if it has passed here before.
     pub(super) fn looped(&self, head: &RequestHead) -> Option<Why> {
@@ -127,9 +107,9 @@ impl Gate {
         via_names(&head.fields, name).then(|| Why::of_loop(name))
     }
 
-    /// What a parent is told of this request.
-    pub(super) fn passing<'a>(&'a self, head: &'a RequestHead) -> Passing<'a> {
-        Passing { head, pseudonym: self.wording.via.as_deref() }
+    /// What a parent is told of this request, and shown: `edition` is what the request was judged by.
+    pub(super) fn passing<'a>(&'a self, head: &'a RequestHead, edition: &'a Edition) -> Passing<'a> {
+        Passing { head, pseudonym: self.wording.via.as_deref(), credentials: &edition.credentials }
     }
 
     /// Whether the connection of this request can take another behind it.
@@ -251,21 +231,5 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs() {
-        let policy = |text| Policy::compile("p.toml", text).unwrap();
-        let in_force = InForce::new(policy("# one"));
-        let before = in_force.now();
-        in_force.swap(policy("# two"));
-        assert_ne!(before.hash(), in_force.now().hash());
-        assert_eq!(before.hash(), policy("# one").hash());
-        assert_eq!(in_force.now().hash(), policy("# two").hash());
     }
 }

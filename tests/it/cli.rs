@@ -83,7 +83,7 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
     let commands = commands();
-    for command in ["run", "init", "check", "explain", "status", "breakglass", "verify", "completions"] {
+    for command in ["run", "init", "check", "explain", "status", "reload", "breakglass", "verify", "completions"] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
     }
     for command in commands {
@@ -110,6 +110,7 @@ Examples:
   sekisho check policy.toml         show every problem of a policy, failing cases too
   sekisho explain --help            what becomes of a request, and which rule says so
   sekisho status                    ask the running gate how it is doing
+  sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
 

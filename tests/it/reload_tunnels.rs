@@ -1,0 +1,1 @@
+//! Open tunnels when the policy changes.
