@@ -13,6 +13,7 @@ use super::io::{Io, Next, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::rewrite::is_websocket;
+use super::standing::First;
 use super::tunnel::Tunnelled;
 use super::why::Why;
 
@@ -81,6 +82,7 @@ async fn decided(
         return Next::Gone;
     }
     let waits = terms.wait_for_hello();
+    let mut first = First::Awaited(None);
     if waits {
         let begun = Instant::now();
         let seen = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
@@ -103,11 +105,13 @@ async fn decided(
                 return alert(gate, io, &seen).await;
             }
         }
+        first = First::Seen(seen);
     }
     let ending = account.established(0, 0);
-    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, asked, limits);
+    let early_down = connected.early.to_vec();
+    let mut tunnelled = Tunnelled::new(gate, connected, ending, asked, (limits, edition.number()), first);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
-    tunnelled.early_down = connected.early.to_vec();
+    tunnelled.early_down = early_down;
     tunnelled.watch = (!waits).then(|| Box::new(terms));
     Next::Tunnel(tunnelled)
 }
@@ -166,6 +170,7 @@ async fn after_hello(
         | FirstBytes::Silent
         | FirstBytes::Unfinished => Stage::Never,
     };
+    let at_connect = asked;
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
@@ -208,9 +213,11 @@ async fn after_hello(
         account.hello(hello, begun.elapsed());
     }
     let ending = account.established(0, 0);
-    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, &asked, limits);
+    let early_down = connected.early.to_vec();
+    let first = First::Seen(seen);
+    let mut tunnelled = Tunnelled::new(gate, connected, ending, &at_connect, (limits, edition.number()), first);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
-    tunnelled.early_down = connected.early.to_vec();
+    tunnelled.early_down = early_down;
     Next::Tunnel(tunnelled)
 }
 

@@ -26,6 +26,7 @@ use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
 use super::rewrite::{self, After, is_websocket};
+use super::standing::First;
 use super::tunnel::Tunnelled;
 use super::why::Why;
 
@@ -98,7 +99,7 @@ pub(super) async fn serve(
         account.dialled(&connected);
         end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
     }
-    exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
+    exchange.finish(worker, io, account, connected, end, (&asked, limits, edition.number())).await
 }
 
 /// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out; and
@@ -390,7 +391,7 @@ impl<'a> Exchange<'a> {
         mut account: Account<'_>,
         mut connected: Connected,
         end: Result<Ended, Failure>,
-        (asked, limits): (&Asked<'_>, TunnelLimits),
+        (asked, limits, edition): (&Asked<'_>, TunnelLimits, u32),
     ) -> Next {
         let (up, down) = (self.up, self.down);
         match end {
@@ -410,7 +411,8 @@ impl<'a> Exchange<'a> {
             Ok(Ended::Upgraded { early }) => {
                 account.carries("websocket");
                 let ending = account.established(up, down);
-                let mut tunnelled = Tunnelled::new(self.gate, connected.stream, ending, asked, limits);
+                let mut tunnelled =
+                    Tunnelled::new(self.gate, connected, ending, asked, (limits, edition), First::Request);
                 tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
                 tunnelled.early_down = early.to_vec();
                 Next::Tunnel(tunnelled)

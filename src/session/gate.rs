@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
+use crate::policy::{Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections, Passing};
 
@@ -62,6 +63,13 @@ pub struct Limits {
     pub tunnel_lifetime: Duration,
     /// Connections of one client (see [`Clients`]) at the same time.
     pub client_connections_max: u64,
+}
+
+impl Limits {
+    /// How long a tunnel may be idle, and live: what its rule says, else what the config does.
+    pub(super) fn of_tunnel(&self, limits: TunnelLimits) -> (Duration, Duration) {
+        (limits.idle.unwrap_or(self.tunnel_idle), limits.lifetime.unwrap_or(self.tunnel_lifetime))
+    }
 }
 
 /// What `status` shows.
@@ -172,13 +180,14 @@ impl Worker {
         self.journal.carry().await;
     }
 
-    /// What falls due with time: limits of tunnels and their progress records, idle connections to
+    /// What falls due with time: the judgement of open tunnels by a policy that has changed, limits of tunnels and their progress records, idle connections to
     /// origins, the record of the gate's own connections. Called about once a second.
     pub fn sweep(&self) {
         self.dialler.sweep();
         for progress in self.tunnels.sweep() {
             self.journal.note(&Record::Progress(progress), clock::now());
         }
+        self.judge_again();
         let counters = &self.gate.counters;
         let overflows = counters.overflows.load(Ordering::Relaxed);
         let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));
@@ -208,6 +217,17 @@ impl Worker {
         for (purpose, address, connections) in self.own.take() {
             let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };
             self.journal.note(&Record::Own(own), clock::now());
+        }
+    }
+
+    /// Holds open tunnels to the policy in force, where it came after them and says that they are to be.
+    fn judge_again(&self) {
+        let edition = self.gate.policy.now();
+        match edition.policy.reload() {
+            Reload::Keep => {}
+            Reload::Strict => self
+                .tunnels
+                .judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate.limits)),
         }
     }
 

@@ -19,6 +19,7 @@ mod look;
 mod pipe;
 mod relay;
 mod rewrite;
+mod standing;
 mod tunnel;
 mod tunnels;
 mod why;

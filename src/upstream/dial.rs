@@ -91,6 +91,13 @@ struct Reached {
     refused: Vec<IpAddr>,
 }
 
+impl Connected {
+    /// By which route it leads.
+    pub fn route(&self) -> &Route {
+        self.way.route()
+    }
+}
+
 impl Dialler {
     pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, limits: DialLimits) -> Self {
         Self { resolvers, own, limits, pool: Mutex::default() }
@@ -144,16 +151,25 @@ impl Dialler {
     }
 
     fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
+        self.still_leads(permit, dialled).is_ok() && is_quiet(stream)
+    }
+
+    /// Judges where a connection leads that was made by this permit's route: `dialled` is its
+    /// [`Connected::dialled`].
+    ///
+    /// # Errors
+    /// Why it would not be made today.
+    pub fn still_leads(&self, permit: &Permit, dialled: SocketAddr) -> Result<(), AddressRefused> {
         let judged = match (permit.route(), permit.host().address()) {
             // The parent's own address was judged when it was dialled, and no rule bears on it; the name is
             // what it is given.
             (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, None) => {
-                return judge_left_to_parent(permit.host(), self.resolvers.internal()).is_ok() && is_quiet(stream);
+                return judge_left_to_parent(permit.host(), self.resolvers.internal());
             }
             (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, Some(literal)) => literal,
             (Route::Direct | Route::Parent { resolved_by: ResolvedBy::Gate, .. }, _) => dialled.ip(),
         };
-        self.judge(permit, judged).is_ok() && is_quiet(stream)
+        self.judge(permit, judged).map(drop)
     }
 
     /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port by

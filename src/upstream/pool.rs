@@ -39,6 +39,10 @@ impl Way {
         };
         Self { host: permit.host().clone(), port: permit.port(), route: permit.route().clone(), credentials }
     }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
 }
 
 #[derive(Debug)]
