@@ -114,7 +114,7 @@ impl<'g> Account<'g> {
         }
         match self.worker.journal.append(&Record::Exchange(record), clock::now()).await {
             Ok(()) => {}
-            Err(NotAccepted::Disk) => self.open_on_reserve(asked, decision).await?,
+            Err(NotAccepted::Disk) => self.open_on_reserve(policy, asked, decision).await?,
             Err(NotAccepted::Overloaded) => return Err(NotAccepted::Overloaded),
         }
         self.opened = true;
@@ -123,7 +123,12 @@ impl<'g> Account<'g> {
     }
 
     /// The journal takes no record: what is essential may pass under a breakglass, on a short record.
-    async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), NotAccepted> {
+    async fn open_on_reserve(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        decision: &Decision,
+    ) -> Result<(), NotAccepted> {
         let glass = &self.worker.gate.glass;
         let (breakglass, now) = glass.holding();
         let permit = match &decision.verdict {
@@ -139,6 +144,7 @@ impl<'g> Account<'g> {
         record.target = Some(self.describe_target(asked.target));
         record.verdict = Some(VerdictKind::Allow.as_str());
         describe_reason(&mut record, &decision.reason);
+        record.policy = Some(policy.hash().into());
         record.breakglass = Some(true);
         self.worker.journal.append_to_reserve(&Record::Exchange(record), clock::now()).await?;
         glass.count_passage();
