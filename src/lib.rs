@@ -24,7 +24,7 @@
 //! | 4 | `tests/it/promises.rs::every_denial_says_why_on_the_page_and_on_record` |
 //! | 5 | `tests/it/guard.rs::a_name_that_is_rebound_between_two_requests_gains_nothing`; `tests/it/guard.rs::a_name_that_points_inside_is_refused_and_nothing_is_dialled` |
 //! | 6 | `src/parse/properties/tests.rs::heads_of_telling_pieces`; `tests/it/wire_neighbours.rs::targets_near_the_refused_ones_pass_and_the_host_sent_is_the_one_judged` |
-//! | 7 | `src/session/gate.rs::a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs`; `tests/it/cli.rs::run_refuses_what_check_refuses` |
+//! | 7 | `src/session/in_force.rs::a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs`; `tests/it/reload_load.rs::a_hundred_reloads_under_load_leave_every_answer_to_a_policy_that_was_in_force`; `tests/it/cli.rs::run_refuses_what_check_refuses` |
 //! | 8 | `tests/it/power.rs::with_batch_durability_no_more_is_unsynced_than_is_stated_however_long_a_sync_takes`; `tests/it/status.rs::connections_beyond_the_bound_are_closed_and_a_gap_record_counts_them` |
 //! | 9 | there are no detectors yet |
 //! | 10 | `tests/it/evidence.rs::a_refused_head_is_on_record_with_what_it_asked_for_and_without_its_secrets`; `tests/it/promises.rs::no_secret_of_a_client_reaches_records_pages_or_errors` |
@@ -51,6 +51,7 @@ pub mod evidence;
 pub mod clock;
 pub mod upstream;
 pub mod store;
+pub mod lists;
 pub mod listen;
 // the spine
 pub mod site;

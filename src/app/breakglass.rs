@@ -27,6 +27,8 @@ pub enum NotDone {
     NoRecord,
     #[error("too many records wait for the disk at the moment; ask again")]
     Overloaded,
+    #[error("too many ask for a reload at the moment, or the gate ends; ask again")]
+    ReloadBusy,
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]
@@ -103,6 +105,6 @@ pub(super) fn report(gate: &Gate) -> Option<BreakglassStatus> {
         until: format_time(breakglass.until),
         minutes_left: breakglass.until.0.saturating_sub(now.0).div_ceil(60_000_000),
         reason: breakglass.reason.to_string(),
-        essential_rules: gate.policy.now().essential_rules(),
+        essential_rules: gate.policy.now().policy.essential_rules(),
     })
 }

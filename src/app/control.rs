@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
 use super::{AppError, NotDone, breakglass};
 
@@ -33,6 +35,8 @@ pub enum Question {
     },
     /// End that.
     MendGlass,
+    /// Read the policy again: asked by [`ask_reload`].
+    Reload,
 }
 
 /// What it answers: how it stands after that, or why it did nothing.
@@ -40,6 +44,7 @@ pub enum Question {
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Status(Box<Status>),
+    Reloaded(Box<Reloaded>),
     Refused(NotDone),
 }
 
@@ -51,6 +56,10 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 /// before.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Reading a policy may take so long: one with lists of millions of names.
+const RELOAD_LIMIT: Duration = Duration::from_secs(300);
+/// So many are answered at the same time; more wait.
+const ASKERS_MAX: usize = 8;
 
 /// Binds the socket. The data directory is locked, so one that is already there is a dead gate's.
 pub(super) fn bind(data_dir: &Path) -> Result<UnixListener, AppError> {
@@ -66,13 +75,21 @@ pub(super) fn bind(data_dir: &Path) -> Result<UnixListener, AppError> {
     Ok(listener)
 }
 
-/// Answers, one asker at a time, for as long as it is polled.
+/// Answers, several askers at a time, for as long as it is polled.
 pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
     let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+    let mut answering = JoinSet::new();
     loop {
+        while answering.try_join_next().is_some() {}
+        if answering.len() >= ASKERS_MAX {
+            let _ = answering.join_next().await;
+        }
         match listener.accept().await {
             Ok((stream, _)) => {
-                let _ = timeout(ANSWER_LIMIT, answer(stream, &reporter)).await;
+                let reporter = reporter.clone();
+                answering.spawn(async move {
+                    let _ = answer(stream, &reporter).await;
+                });
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -85,20 +102,38 @@ async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
         Ok(peer) => format!("user {}", peer.uid()),
         Err(_) => "an unknown user".to_owned(),
     };
-    let done = match serde_json::from_slice(&question) {
-        Ok(Question::Status) => Ok(()),
-        Ok(Question::Breakglass { minutes, reason }) => {
-            breakglass::break_glass(&reporter.gate, minutes, &reason, &asker).await
-        }
-        Ok(Question::MendGlass) => breakglass::mend_glass(&reporter.gate, &asker).await,
-        Err(_) => Err(NotDone::UnknownQuestion),
-    };
-    let answer = match done {
-        Ok(()) => Answer::Status(Box::new(reporter.report())),
-        Err(why) => Answer::Refused(why),
+    let answer = match serde_json::from_slice(&question) {
+        Ok(question) => timeout(limit_of(&question), done(question, reporter, &asker)).await?,
+        Err(_) => Answer::Refused(NotDone::UnknownQuestion),
     };
     stream.write_all(&serde_json::to_vec(&answer)?).await?;
     stream.write_all(b"\n").await
+}
+
+fn limit_of(question: &Question) -> Duration {
+    match question {
+        Question::Status | Question::Breakglass { .. } | Question::MendGlass => ANSWER_LIMIT,
+        Question::Reload => RELOAD_LIMIT,
+    }
+}
+
+/// Does what is asked, and says how it stands after that.
+async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
+    let done = match question {
+        Question::Status => Ok(()),
+        Question::Breakglass { minutes, reason } => {
+            breakglass::break_glass(&reporter.gate, minutes, &reason, asker).await
+        }
+        Question::MendGlass => breakglass::mend_glass(&reporter.gate, asker).await,
+        Question::Reload => match reporter.reloads.ask(asker).await {
+            Some(reloaded) => return Answer::Reloaded(Box::new(reloaded)),
+            None => Err(NotDone::ReloadBusy),
+        },
+    };
+    match done {
+        Ok(()) => Answer::Status(Box::new(reporter.report())),
+        Err(why) => Answer::Refused(why),
+    }
 }
 
 async fn read_question(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
@@ -130,16 +165,34 @@ pub enum AskError {
 /// # Errors
 /// No gate, no answer, or its reason for doing nothing.
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
-    let stream = std::os::unix::net::UnixStream::connect(socket_path(data_dir)).map_err(AskError::NoGate)?;
-    match converse(stream, question).map_err(AskError::NoAnswer)? {
+    match put(data_dir, question, PATIENCE)? {
         Answer::Status(status) => Ok(*status),
+        Answer::Reloaded(_) => Err(AskError::NoAnswer(io::Error::other("it is the answer to another question"))),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
 
-fn converse(mut stream: std::os::unix::net::UnixStream, question: &Question) -> io::Result<Answer> {
+/// Has the gate that runs on this data directory read its policy again, and returns what came of it: that
+/// it was refused is no error here. Waits some minutes at most.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
+    match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
+        Answer::Reloaded(reloaded) => Ok(*reloaded),
+        Answer::Status(_) => Err(AskError::NoAnswer(io::Error::other("it is the answer to another question"))),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+fn put(data_dir: &Path, question: &Question, patience: Duration) -> Result<Answer, AskError> {
+    let stream = std::os::unix::net::UnixStream::connect(socket_path(data_dir)).map_err(AskError::NoGate)?;
+    converse(stream, question, patience).map_err(AskError::NoAnswer)
+}
+
+fn converse(mut stream: std::os::unix::net::UnixStream, question: &Question, patience: Duration) -> io::Result<Answer> {
     use std::io::{Read, Write};
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;

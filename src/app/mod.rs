@@ -6,6 +6,8 @@
 mod breakglass;
 mod control;
 mod notices;
+mod reload;
+mod reloaded;
 mod status;
 mod system;
 mod worker;
@@ -26,16 +28,19 @@ use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
 use crate::listen::{self, BindError, Bound};
-use crate::parse::{HeadLimits, HelloLimits};
-use crate::policy::{AddressRefused, OwnEndpoints, Policy, judge_parent};
+use crate::lists::{ReadPolicy, Source, Watched};
+use crate::parse::{HeadLimits, HelloLimits, Placed};
+use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::upstream::{KeyRing, ResolveError};
+use crate::upstream::ResolveError;
 
+use reload::Reloads;
 use status::Reporter;
 
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
-pub use control::{AskError, Question, ask, socket_path};
+pub use control::{AskError, Question, ask, ask_reload, socket_path};
+pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
     BreakglassStatus, Connections, DiskStatus, Exchanges, JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
@@ -64,14 +69,15 @@ pub enum AppError {
     WorkerDied,
 }
 
-/// A gate that is bound and has its journal open, but serves nothing yet.
+/// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
+/// none comes too early.
 pub struct Ready {
     bound: Vec<Bound>,
     control: UnixListener,
     journal: Journal,
-    policy: Policy,
-    policy_file: String,
-    credentials: KeyRing,
+    source: Source,
+    read: ReadPolicy,
+    watched: Watched,
     config: Config,
     data_dir: PathBuf,
     query_key: [u8; 32],
@@ -80,9 +86,11 @@ pub struct Ready {
     connections_max: u64,
     runtime: Runtime,
     end: End,
+    /// Tells it to read its policy again.
+    hangup: Signal,
 }
 
-/// What tells the gate to end. Caught from [`prepare`] on, so that no signal comes too early.
+/// What tells the gate to end.
 struct End {
     terminate: Signal,
     interrupt: Signal,
@@ -91,7 +99,6 @@ struct End {
 /// What every worker needs to know of the config.
 struct Plan {
     own: Arc<OwnEndpoints>,
-    credentials: KeyRing,
     dns_servers: Vec<SocketAddr>,
     internal: Option<InternalNames>,
     dns_timeout: Duration,
@@ -108,11 +115,12 @@ const DESCRIPTORS_SPARE: u64 = 200;
 pub struct Parts {
     pub config: Config,
     pub data_dir: PathBuf,
-    pub policy: Policy,
-    /// The file that reasons and records show for it.
-    pub policy_file: String,
-    /// What the policy's parents are shown.
-    pub credentials: KeyRing,
+    /// Where the policy is from, to be read again.
+    pub source: Source,
+    /// The policy, read from there.
+    pub read: ReadPolicy,
+    /// The files that it rests on, as they stood then.
+    pub watched: Watched,
 }
 
 /// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
@@ -128,7 +136,7 @@ pub fn prepare(parts: Parts) -> Result<Ready, AppError> {
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> {
-    let Parts { config, data_dir, policy, policy_file, credentials } = parts;
+    let Parts { config, data_dir, source, read, watched } = parts;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
@@ -136,7 +144,9 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()?;
     let listeners = bound.iter().map(|bound: &Bound| bound.address).collect();
     let own = Arc::new(OwnEndpoints { listeners, interfaces: system::interface_addresses()? });
-    check_parents(&policy, &own)?;
+    if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
+        return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
+    }
     let journal = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,
@@ -156,14 +166,15 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let entered = runtime.enter();
     let caught = |kind| signal(kind).map_err(AppError::Runtime);
     let end = End { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? };
+    let hangup = caught(SignalKind::hangup())?;
     drop(entered);
     Ok(Ready {
         bound,
         control,
         journal,
-        policy,
-        policy_file,
-        credentials,
+        source,
+        read,
+        watched,
         config,
         data_dir,
         query_key,
@@ -172,20 +183,23 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         connections_max,
         runtime,
         end,
+        hangup,
     })
 }
 
-/// Refuses a parent whose address is the gate's own: what goes there comes back. One that is named is
+/// A parent whose address is the gate's own.
+struct OwnParent<'p> {
+    parent: &'p Placed<Arc<Parent>>,
+    refused: AddressRefused,
+}
+
+/// The first parent whose address is the gate's own: what goes there comes back. One that is named is
 /// judged with each dial.
-fn check_parents(policy: &Policy, own: &OwnEndpoints) -> Result<(), AppError> {
-    for parent in policy.parents() {
-        let parent = &parent.value;
-        if let Some(address) = parent.host().address() {
-            judge_parent(parent, address, own, None)
-                .map_err(|refused| AppError::Parent { name: parent.name().to_owned(), refused })?;
-        }
-    }
-    Ok(())
+fn own_parent<'p>(policy: &'p Policy, own: &OwnEndpoints) -> Option<OwnParent<'p>> {
+    policy.parents().iter().find_map(|parent| {
+        let refused = judge_parent(&parent.value, parent.value.host().address()?, own, None).err()?;
+        Some(OwnParent { parent, refused })
+    })
 }
 
 impl Ready {
@@ -216,8 +230,7 @@ impl Ready {
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let addresses = self.addresses();
         let plan = Plan {
-            own: self.own,
-            credentials: self.credentials,
+            own: self.own.clone(),
             dns_servers: self.config.dns_servers.clone(),
             internal: self.config.internal.clone(),
             dns_timeout: self.config.dns_timeout,
@@ -225,39 +238,40 @@ impl Ready {
             drain_timeout: self.config.drain_timeout,
             connections_max: self.connections_max,
         };
-        let in_force = Record::Policy(evidence::Policy {
-            action: "in_force",
-            file: self.policy_file.as_str().into(),
-            hash: self.policy.hash().into(),
-            rules: self.policy.rules(),
-            mode: self.policy.mode().as_str(),
-        });
         let since = clock::now();
-        let gate = Arc::new(gate(&self.config, self.policy, &self.journal, self.query_key));
+        let in_force = Record::Policy(in_force(&self.read));
+        let ReadPolicy { policy, credentials, file: policy_file, .. } = self.read;
+        let gate = Arc::new(gate(&self.config, InForce::new(policy, credentials), &self.journal, self.query_key));
+        // A full disk does not keep the gate from starting: it refuses everything, and says why.
+        if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
+            gate.journal.tell(&in_force, since);
+        }
+        let means =
+            reload::Means { gate: gate.clone(), source: self.source, own: self.own, watched: self.watched, since };
+        let reloading = reload::start(means).map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             name: self.config.name.clone(),
             since,
             addresses,
             workers: self.workers,
-            policy_file: self.policy_file,
+            policy_file,
+            reloads: reloading.reloads(),
             connections_max: self.connections_max,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let shares = shares(self.bound, self.workers);
-        let control = self.control;
-        // A full disk does not keep the gate from starting: it refuses everything, and says why.
-        if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
-            gate.journal.tell(&in_force, since);
-        }
+        let (control, hangup) = (self.control, self.hangup);
         let end = async {
             tokio::select! {
                 () = until(self.end, control, reporter, gate.clone()) => {}
+                () = reload_on(hangup, reloading.reloads()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;
         };
         let result = serve(&plan, &gate, shares, &self.runtime, end);
+        reloading.end();
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
         result.and(closed)
@@ -275,10 +289,10 @@ fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
     shares
 }
 
-fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32]) -> Gate {
+fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]) -> Gate {
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
-        policy: InForce::new(policy),
+        policy,
         journal: journal.handle(),
         limits: Limits {
             head: HeadLimits { bytes_max, ..HeadLimits::default() },
@@ -303,6 +317,26 @@ fn gate(config: &Config, policy: Policy, journal: &Journal, query_key: [u8; 32])
         clients: Clients::default(),
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
+    }
+}
+
+/// The record of the policy with which the gate starts.
+fn in_force(read: &ReadPolicy) -> evidence::Policy {
+    evidence::Policy {
+        action: Outcome::InForce.as_str(),
+        file: read.file.as_str().into(),
+        hash: read.policy.hash().into(),
+        rules: read.policy.rules(),
+        mode: read.policy.mode().as_str(),
+        problems: None,
+        detail: None,
+    }
+}
+
+/// Has the policy read again with each SIGHUP, for as long as it is polled.
+async fn reload_on(mut hangup: Signal, reloads: Reloads) {
+    while hangup.recv().await.is_some() {
+        reloads.signal();
     }
 }
 

@@ -11,6 +11,8 @@ use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
 use super::breakglass;
+use super::reload::Reloads;
+use super::reloaded::ReloadStatus;
 
 /// How the running gate is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +43,11 @@ pub struct PolicyStatus {
     pub rules: usize,
     /// `enforce` or `observe`.
     pub mode: String,
+    /// Since when it is in force, UTC.
+    pub since: String,
+    /// What came of reading it again last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<ReloadStatus>,
 }
 
 /// What is open now.
@@ -136,6 +143,7 @@ pub(super) struct Reporter {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) workers: usize,
     pub(super) policy_file: String,
+    pub(super) reloads: Reloads,
     pub(super) connections_max: u64,
     pub(super) journal_directory: String,
 }
@@ -165,7 +173,9 @@ impl Reporter {
     }
 
     pub(super) fn report(&self) -> Status {
-        let policy = self.gate.policy.now();
+        let edition = self.gate.policy.now();
+        let policy = &edition.policy;
+        let (in_force_since, last_reload) = self.reloads.history();
         let health = self.gate.journal.health();
         let counters = &self.gate.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -182,6 +192,8 @@ impl Reporter {
                 hash: policy.hash().to_owned(),
                 rules: policy.rules(),
                 mode: policy.mode().as_str().to_owned(),
+                since: format_time(in_force_since),
+                last_reload,
             },
             connections: Connections {
                 open: read(&counters.connections),

@@ -47,7 +47,7 @@ async fn serve(
     let internal = plan.internal.as_ref().map(|internal| (&internal.places, internal.resolvers.as_slice()));
     let resolvers = Resolvers::new(&plan.dns_servers, internal, plan.dns_timeout, &own)?;
     let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
-    let dialler = Dialler::new(resolvers, plan.own.clone(), plan.credentials.clone(), limits);
+    let dialler = Dialler::new(resolvers, plan.own.clone(), limits);
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();
     for listener in listeners {

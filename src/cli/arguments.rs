@@ -32,6 +32,7 @@ macro_rules! notes {
         "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
+        "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
     )
@@ -108,6 +109,27 @@ pub(super) enum Command {
         "sekisho status --format json | jq .connections"
     ))]
     Status {
+        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Have the running gate read its policy again, and show what came of it
+    ///
+    /// The gate does so by itself within two seconds of a change of its policy file, of a file that the policy
+    /// names, and on SIGHUP. The policy is compiled whole and held to its cases; then it is in force for every
+    /// new request, at once. A wrong one changes nothing: what was in force stays so, and all problems are shown
+    /// here, on the gate's standard error and, the first of them, by `sekisho status`. Open tunnels go on, unless
+    /// the policy says reload = "strict": then they are judged by it too. The config is read at the start alone.
+    #[command(after_help = notes!(
+        "sekisho reload",
+        "sekisho reload /var/lib/sekisho",
+        "sekisho check policy.toml && sekisho reload",
+        "sekisho reload --format json | jq .hash"
+    ))]
+    Reload {
         /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
         #[arg(value_hint = ValueHint::DirPath)]
         data_dir: Option<PathBuf>,

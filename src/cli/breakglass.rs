@@ -26,7 +26,7 @@ fn rows(status: &Status) -> Rows {
         rows.push((
             "WARNING",
             "no rule of the policy in force is marked `essential`, so nothing passes: mark one (essential = true),\n\
-             restart the gate, which works on a full disk too, and ask again, since a breakglass ends with the gate"
+             which the gate takes up within two seconds, on a full disk too"
                 .to_owned(),
         ));
     }

@@ -1,8 +1,10 @@
 use serde::Serialize;
 
+use crate::lists::ReadPolicy;
+
 use super::arguments::{CheckArguments, CheckedFiles};
 use super::error::CliError;
-use super::files::{NamedPolicy, give_internal, read_config, read_policy};
+use super::files::{give_internal, read_config, read_policy};
 use super::output::{Rows, report};
 
 /// What was found right.
@@ -38,7 +40,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         // Which policy a broken config names is not known; one that was given beside it is checked too.
         Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path))))),
     };
-    let NamedPolicy { mut policy, file, .. } = read_policy(path.as_deref())?;
+    let ReadPolicy { mut policy, file, .. } = read_policy(path.as_deref())?;
     // A policy that is checked alone may be meant for any config.
     if let Some(config) = &config {
         policy = give_internal(policy, config)?;
@@ -56,7 +58,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
 }
 
 /// All problems of two files, where both have some.
-fn together(first: CliError, second: Option<Result<NamedPolicy, CliError>>) -> CliError {
+fn together(first: CliError, second: Option<Result<ReadPolicy, CliError>>) -> CliError {
     match (first, second) {
         (CliError::Problems(mut all), Some(Err(CliError::Problems(more)))) => {
             all.extend(more);

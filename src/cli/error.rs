@@ -2,8 +2,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::app::{AppError, AskError, NotDone};
+use crate::app::{AppError, AskError, NotDone, Reloaded};
 use crate::evidence::Break;
+use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::BadQuestion;
 use crate::store::OpenError;
@@ -13,7 +14,7 @@ use crate::store::OpenError;
 pub enum CliError {
     #[error("cannot read the {role} file {}: {source}", .path.display())]
     Read { role: Role, path: PathBuf, source: io::Error },
-    #[error("{}", list(.0))]
+    #[error("{}", list(.0.len(), .0))]
     Problems(Vec<Problem>),
     #[error(transparent)]
     App(#[from] AppError),
@@ -26,6 +27,11 @@ pub enum CliError {
     NoRecords(PathBuf),
     #[error("{}: {source}", .data_dir.display())]
     Ask { data_dir: PathBuf, source: AskError },
+    /// The running gate has read its policy again, and does not take it.
+    #[error(
+        "the gate refuses the policy {}, and version {} stays in force; {}", .0.file, .0.hash, list(.0.count, &.0.problems)
+    )]
+    Refused(Box<Reloaded>),
     #[error(transparent)]
     Verify(OpenError),
     /// What a question is about cannot be read.
@@ -60,6 +66,7 @@ impl CliError {
             | CliError::Question { .. }
             | CliError::NoProgram { .. }
             | CliError::NoRecords(_)
+            | CliError::Refused(_)
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
             | CliError::Ask { .. }
@@ -88,7 +95,7 @@ impl CliError {
                 io::ErrorKind::InvalidData => "save the file as UTF-8 text",
                 _ => "name a file of TOML text",
             }),
-            CliError::Problems(_) => None,
+            CliError::Problems(_) | CliError::Refused(_) => None,
             CliError::Ask { source, .. } => ask_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
@@ -177,14 +184,27 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
     }
 }
 
-fn list(problems: &[Problem]) -> String {
-    let mut text = match problems.len() {
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::File { path, source } => CliError::Read { role: Role::Policy, path, source },
+            ReadError::Problems(problems) => CliError::Problems(problems),
+        }
+    }
+}
+
+/// So many problems, and those of them that are shown.
+fn list<P: fmt::Display>(count: usize, shown: &[P]) -> String {
+    let mut text = match count {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
     };
-    for problem in problems {
+    for problem in shown {
         text.push('\n');
         text.push_str(&problem.to_string());
+    }
+    if count > shown.len() {
+        text.push_str(&format!("\nand {} more", count - shown.len()));
     }
     text
 }

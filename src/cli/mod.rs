@@ -7,7 +7,6 @@
 mod arguments;
 mod breakglass;
 mod check;
-mod credentials;
 mod error;
 mod explain;
 mod files;
@@ -16,6 +15,7 @@ mod learn;
 mod output;
 mod progress;
 mod replay;
+mod reload;
 mod run;
 mod status;
 mod verify;
@@ -40,6 +40,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
+        Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -99,6 +99,18 @@ fn faults(error: &CliError) -> Vec<Fault> {
                 ..Fault::default()
             })
             .collect(),
+        CliError::Refused(reloaded) => reloaded
+            .problems
+            .iter()
+            .map(|problem| Fault {
+                file: Some(problem.file.clone()),
+                line: problem.line,
+                column: problem.column,
+                message: problem.message.clone(),
+                fix: Some(problem.fix.clone()),
+                ..Fault::default()
+            })
+            .collect(),
         CliError::Read { path, .. } => vec![Fault { file: Some(path.display().to_string()), ..other() }],
         CliError::Verify(OpenError::Broken { segment, source }) => vec![Fault {
             file: Some(segment.display().to_string()),

@@ -2,11 +2,12 @@ use std::net::SocketAddr;
 
 use crate::app::{self, Parts};
 use crate::config::Config;
+use crate::lists::{Source, Watched};
 use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
 use super::error::CliError;
-use super::files::{NamedPolicy, default_data_dir, give_internal, read_config, read_policy};
+use super::files::{default_data_dir, read_config};
 use super::output::{Rows, print, table};
 
 /// Runs the gate until it is told to end.
@@ -19,22 +20,22 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
         config.listen = arguments.listen;
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
-    let NamedPolicy { mut policy, credentials, file, built_in } = read_policy(path.as_deref())?;
-    policy = give_internal(policy, &config)?;
-    if arguments.observe {
-        policy = policy.observing();
-    }
+    let internal = config.internal.as_ref().map(|internal| internal.places.clone());
+    let source = Source { path, internal, observe: arguments.observe };
+    let mut watched = Watched::default();
+    let read = source.read(&mut watched)?;
+    let policy = &read.policy;
     let data_dir = arguments.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir);
     let journal = data_dir.join("journal");
-    let shown = if built_in { "built in".to_owned() } else { file.clone() };
+    let shown = if read.built_in { "built in".to_owned() } else { read.file.clone() };
     let mut rows = vec![
         ("records", journal.display().to_string()),
-        ("policy", format!("{shown} ({}, version {})", count_of_rules(&policy), policy.hash())),
-        ("mode", describe_mode(&policy).to_owned()),
+        ("policy", format!("{shown} ({}, version {})", count_of_rules(policy), policy.hash())),
+        ("mode", describe_mode(policy).to_owned()),
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(Parts { config, data_dir, policy, policy_file: file, credentials })?;
+    let ready = app::prepare(Parts { config, data_dir, source, read, watched })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let most = ready.connections_max();
     if most < wanted {

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use crate::app::{BreakglassStatus, Connections, DiskStatus, JournalStatus, Question, Status, ask};
+use crate::app::{
+    BreakglassStatus, Connections, DiskStatus, JournalStatus, Outcome, PolicyStatus, Question, Status, ask,
+};
 
 use super::error::CliError;
 use super::files::default_data_dir;
@@ -24,6 +26,7 @@ fn rows(status: &Status) -> Rows {
         ("up", format!("{} since {}", duration(status.up_seconds), status.since)),
         ("proxy", status.listening.join("\n")),
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
+        ("in force", describe_policy(policy)),
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", connections.tunnels.to_string()),
         ("silent", format!("{} connections closed on which nothing came", connections.silent)),
@@ -36,12 +39,36 @@ fn rows(status: &Status) -> Rows {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
         rows.push(("WARNING", format!("{passes} while no record can be written: {error}")));
     }
+    rows.extend(refused_policy(policy).map(|warning| ("WARNING", warning)));
     rows.extend(disk_warnings(disk).into_iter().map(|warning| ("WARNING", warning)));
     if let Some(breakglass) = &status.breakglass {
         rows.push(("WARNING", describe_breakglass(breakglass, exchanges.on_reserve)));
     }
     rows.extend(since_start(connections, journal).into_iter().map(|text| ("since start", text)));
     rows
+}
+
+/// Since when the policy is in force, and what came of reading it again.
+fn describe_policy(policy: &PolicyStatus) -> String {
+    let last = policy.last_reload.as_ref().map(|last| {
+        let outcome = match last.outcome {
+            Outcome::InForce => "and put in force",
+            Outcome::Unchanged => "and found unchanged",
+            Outcome::Refused => "and REFUSED",
+        };
+        format!("; read again {} ({}) {outcome}", last.at, last.by)
+    });
+    format!("since {}{}", policy.since, last.unwrap_or_default())
+}
+
+fn refused_policy(policy: &PolicyStatus) -> Option<String> {
+    let last = policy.last_reload.as_ref().filter(|last| last.outcome == Outcome::Refused)?;
+    let first = last.first_problem.as_deref().unwrap_or_default();
+    Some(format!(
+        "the policy on the disk is wrong, and version {} stays in force; mend it ({}, the first below)\n{first}",
+        policy.hash,
+        counted(last.count as u64, "problem"),
+    ))
 }
 
 /// What has been, and need not be any more.

@@ -16,7 +16,7 @@
 //!   see [`Exchange`].
 //! * `progress` tells what a long tunnel has carried so far.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
-//!   `policy` that a policy came into force or was refused; `own` what the gate connected to for
+//!   `policy` that a policy came into force, at the start or later, or was refused; `own` what the gate connected to for
 //!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted;
 //!   `health` that the gate can do its work less well than before, or better again.
 //! * `flow`, `finding` and `triage` are reserved for the rooms that make them.

@@ -50,7 +50,8 @@ pub enum Event {
     Established,
     /// What the first bytes of a tunnel were that stood before the gate had seen any.
     FirstBytes,
-    /// It ended; only what the records before it could not know, under the same `id`.
+    /// It ended; only what the records before it could not know, under the same `id`. Where a later policy
+    /// judged a standing tunnel again, what that one says of it: cut (`policy_changed`), or `would`.
     Close,
     /// It never left: opened and closed in one record.
     Refused,
@@ -210,11 +211,20 @@ pub struct Gap {
 /// A policy came into force, or was refused.
 #[derive(Debug, Serialize)]
 pub struct Policy {
+    /// `in_force`, or `refused`: then what was in force before still is.
     pub action: &'static str,
     pub file: Text,
+    /// Of what is in force after it, and so are rules and mode.
     pub hash: Text,
     pub rules: usize,
     pub mode: &'static str,
+    /// How many problems a refused one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problems: Option<usize>,
+    /// Where the first of them are and of what kind, without what the file says there; or what changed
+    /// beside the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Text>,
 }
 
 /// What a person or the gate itself did.

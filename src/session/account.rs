@@ -5,11 +5,12 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Reason, Route, Verdict, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
 use super::gate::Worker;
+use super::standing::Ruling;
 use super::why::Why;
 
 /// The account of one exchange: judged, opened in the journal, and closed there. One that was opened
@@ -62,24 +63,8 @@ impl<'g> Account<'g> {
 
     /// Asks the policy.
     pub(super) fn judge(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
-        let inner = match asked.target.scheme {
-            Scheme::Tunnel => Stage::NotYet,
-            Scheme::Http => Stage::Never,
-        };
-        decide(
-            policy,
-            &Facts {
-                now: clock::now(),
-                client: asked.client,
-                method: asked.head.method(),
-                target: asked.target,
-                program: Program { user_agent: asked.head.fields.get("user-agent") },
-                hello: asked.hello,
-                inner,
-                standing: Standing::Uncleared,
-                restraint: Restraint::NONE,
-            },
-        )
+        let user_agent = asked.head.fields.get("user-agent");
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello)
     }
 
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
@@ -129,7 +114,7 @@ impl<'g> Account<'g> {
         }
         match self.worker.journal.append(&Record::Exchange(record), clock::now()).await {
             Ok(()) => {}
-            Err(NotAccepted::Disk) => self.open_on_reserve(asked, decision).await?,
+            Err(NotAccepted::Disk) => self.open_on_reserve(policy, asked, decision).await?,
             Err(NotAccepted::Overloaded) => return Err(NotAccepted::Overloaded),
         }
         self.opened = true;
@@ -138,7 +123,12 @@ impl<'g> Account<'g> {
     }
 
     /// The journal takes no record: what is essential may pass under a breakglass, on a short record.
-    async fn open_on_reserve(&self, asked: &Asked<'_>, decision: &Decision) -> Result<(), NotAccepted> {
+    async fn open_on_reserve(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        decision: &Decision,
+    ) -> Result<(), NotAccepted> {
         let glass = &self.worker.gate.glass;
         let (breakglass, now) = glass.holding();
         let permit = match &decision.verdict {
@@ -154,6 +144,7 @@ impl<'g> Account<'g> {
         record.target = Some(self.describe_target(asked.target));
         record.verdict = Some(VerdictKind::Allow.as_str());
         describe_reason(&mut record, &decision.reason);
+        record.policy = Some(policy.hash().into());
         record.breakglass = Some(true);
         self.worker.journal.append_to_reserve(&Record::Exchange(record), clock::now()).await?;
         glass.count_passage();
@@ -360,6 +351,35 @@ impl<'g> Account<'g> {
     }
 }
 
+/// Asks the policy of an exchange, now.
+pub(super) fn judge(
+    policy: &Policy,
+    client: &Client,
+    method: &str,
+    target: &Target,
+    user_agent: Option<&[u8]>,
+    hello: Stage<&Hello>,
+) -> Outcome {
+    let inner = match target.scheme {
+        Scheme::Tunnel => Stage::NotYet,
+        Scheme::Http => Stage::Never,
+    };
+    decide(
+        policy,
+        &Facts {
+            now: clock::now(),
+            client,
+            method,
+            target,
+            program: Program { user_agent },
+            hello,
+            inner,
+            standing: Standing::Uncleared,
+            restraint: Restraint::NONE,
+        },
+    )
+}
+
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if self.opened {
@@ -381,9 +401,12 @@ impl Ending {
         worker.journal.note(&Record::Exchange(record), clock::now());
     }
 
-    /// Closes the tunnel in the journal.
-    pub(super) fn close(&self, worker: &Worker, end: End<'_>, first_byte: Option<Duration>) {
+    /// Closes the tunnel in the journal, with what a later policy has said of it.
+    pub(super) fn close(&self, worker: &Worker, end: End<'_>, first_byte: Option<Duration>, ruling: Option<&Ruling>) {
         let mut record = Box::new(Exchange::new(Event::Close, self.id));
+        if let Some(ruling) = ruling {
+            ruling.describe(&mut record);
+        }
         record.first_byte_us = first_byte.map(micros);
         let end = End { up: end.up + self.up, down: end.down + self.down, ..end };
         describe_end(&mut record, self.begun, end);
@@ -436,9 +459,13 @@ fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
 fn describe_reason(record: &mut Exchange, reason: &Reason) {
     record.reason = Some(reason.code.as_str().into());
     if let Some(rule) = &reason.rule {
-        record.rule = Some(rule.name.as_ref().into());
-        record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
+        describe_rule(record, rule);
     }
+}
+
+pub(super) fn describe_rule(record: &mut Exchange, rule: &RuleRef) {
+    record.rule = Some(rule.name.as_ref().into());
+    record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
 }
 
 /// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.

@@ -8,10 +8,12 @@ use super::account::{Account, Asked, End, Refused};
 use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
+use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::rewrite::is_websocket;
+use super::standing::First;
 use super::tunnel::Tunnelled;
 use super::why::Why;
 
@@ -20,25 +22,26 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 /// Serves one CONNECT up to the moment its tunnel stands, or does not.
 pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &RequestHead, target: &Target) -> Next {
     let gate = &*worker.gate;
-    let policy = gate.policy.now();
+    let edition = gate.policy.now();
+    let policy = &edition.policy;
     let account = Account::new(worker, None);
     let asked = Asked { client, head, target, hello: Stage::NotYet };
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
     if let Some(why) = gate.looped(head) {
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match account.judge(&policy, &asked) {
-        Outcome::Decided(decision) => decided(worker, io, account, &policy, &asked, decision).await,
-        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &policy, asked, &reason).await,
+    match account.judge(policy, &asked) {
+        Outcome::Decided(decision) => decided(worker, io, account, &edition, &asked, decision).await,
+        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, asked, &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
-            after_request(worker, io, account, &policy, &asked, &reason).await
+            after_request(worker, io, account, policy, &asked, &reason).await
         }
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
-            refuse(gate, io, account, (&policy, &asked), &Refused::for_need(&reason, &why), false).await
+            refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), false).await
         }
     }
 }
@@ -48,11 +51,11 @@ async fn decided(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
-    policy: &Policy,
+    edition: &Edition,
     asked: &Asked<'_>,
     decision: Decision,
 ) -> Next {
-    let gate = &*worker.gate;
+    let (gate, policy) = (&*worker.gate, &edition.policy);
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         return refuse(gate, io, account, (policy, asked), &Refused::by(&decision, &why), false).await;
@@ -62,7 +65,7 @@ async fn decided(
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let (terms, limits) = (permit.content(), permit.limits());
-    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head, edition)).await {
         Ok(connected) => connected,
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
@@ -79,6 +82,7 @@ async fn decided(
         return Next::Gone;
     }
     let waits = terms.wait_for_hello();
+    let mut first = First::Awaited(None);
     if waits {
         let begun = Instant::now();
         let seen = match first_bytes(gate, &mut io.stream, &mut io.buffer, Patience::Any).await {
@@ -101,11 +105,13 @@ async fn decided(
                 return alert(gate, io, &seen).await;
             }
         }
+        first = First::Seen(seen);
     }
     let ending = account.established(0, 0);
-    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, asked, limits);
+    let early_down = connected.early.to_vec();
+    let mut tunnelled = Tunnelled::new(gate, connected, ending, asked, (limits, edition.number()), first);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
-    tunnelled.early_down = connected.early.to_vec();
+    tunnelled.early_down = early_down;
     tunnelled.watch = (!waits).then(|| Box::new(terms));
     Next::Tunnel(tunnelled)
 }
@@ -122,11 +128,11 @@ async fn after_hello(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
-    policy: &Policy,
+    edition: &Edition,
     asked: Asked<'_>,
     reason: &Reason,
 ) -> Next {
-    let gate = &*worker.gate;
+    let (gate, policy) = (&*worker.gate, &edition.policy);
     if account.wait(policy, &asked, reason).await.is_err() {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
@@ -164,6 +170,7 @@ async fn after_hello(
         | FirstBytes::Silent
         | FirstBytes::Unfinished => Stage::Never,
     };
+    let at_connect = asked;
     let asked = Asked { hello, ..asked };
     let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
@@ -194,7 +201,7 @@ async fn after_hello(
         }
     }
     let limits = permit.limits();
-    let connected = match worker.dialler.dial(permit, gate.passing(asked.head)).await {
+    let connected = match worker.dialler.dial(permit, gate.passing(asked.head, edition)).await {
         Ok(connected) => connected,
         Err(error) => {
             account.fail(&error, &Why::of_dial(&error.error));
@@ -206,9 +213,11 @@ async fn after_hello(
         account.hello(hello, begun.elapsed());
     }
     let ending = account.established(0, 0);
-    let mut tunnelled = Tunnelled::new(gate, connected.stream, ending, &asked, limits);
+    let early_down = connected.early.to_vec();
+    let first = First::Seen(seen);
+    let mut tunnelled = Tunnelled::new(gate, connected, ending, &at_connect, (limits, edition.number()), first);
     tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
-    tunnelled.early_down = connected.early.to_vec();
+    tunnelled.early_down = early_down;
     Next::Tunnel(tunnelled)
 }
 

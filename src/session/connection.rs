@@ -157,7 +157,7 @@ async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, head: Optio
     let gate = &*worker.gate;
     let account = Account::new(worker, None);
     let id = account.id;
-    let recorded = account.refuse_bytes(&gate.policy.now(), client, head, &why).await;
+    let recorded = account.refuse_bytes(&gate.policy.now().policy, client, head, &why).await;
     let why = if recorded.is_ok() { why } else { Why::evidence() };
     let page = page(gate, id, &why, "-", head, false);
     send_page(gate, io, &page, false).await

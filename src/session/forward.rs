@@ -15,16 +15,18 @@ use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
 };
-use crate::policy::{Outcome, Permit, Policy, TunnelLimits, Verdict};
+use crate::policy::{Outcome, Permit, TunnelLimits, Verdict};
 use crate::site;
-use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, RequestForm};
+use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
 use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
+use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
 use super::rewrite::{self, After, is_websocket};
+use super::standing::First;
 use super::tunnel::Tunnelled;
 use super::why::Why;
 
@@ -46,39 +48,40 @@ pub(super) async fn serve(
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
-    let policy = gate.policy.now();
+    let edition = gate.policy.now();
+    let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
     let asked = Asked { client, head, target, hello: Stage::Never };
     let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
-        Err(why) => return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&why), false).await,
+        Err(why) => return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await,
     };
     // A body that nobody will read cannot be told from the next request.
     let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
-    let decision = match account.judge(&policy, &asked) {
+    let decision = match account.judge(policy, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);
-            return refuse(gate, io, account, (&policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
+            return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
     }
     if forwards == Some(0) {
-        if account.answer(&policy, &asked, &decision).await.is_err() {
-            return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+        if account.answer(policy, &asked, &decision).await.is_err() {
+            return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
         }
         let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
         return send_page(gate, io, &answer, keep_refused).await;
     }
-    if account.open(&policy, &asked, &decision).await.is_err() {
-        return refuse(gate, io, account, (&policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+    if account.open(policy, &asked, &decision).await.is_err() {
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let limits = permit.limits();
-    let mut connected = match connect(worker, io, permit, request).await {
+    let mut connected = match connect(worker, io, permit, gate.passing(head, &edition), request).await {
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
@@ -88,7 +91,7 @@ pub(super) async fn serve(
     let origin_lost = |failure: &Failure| failure.lost && failure.by == Party::Origin;
     if end.as_ref().is_err_and(origin_lost) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
-        connected = match again(worker, &account, &policy, &asked).await {
+        connected = match again(worker, &account, &edition, &asked).await {
             Some(Ok(connected)) => connected,
             Some(Err(error)) => return fail_dial(gate, io, account, &error, &asked, false).await,
             None => return Next::Gone,
@@ -96,7 +99,7 @@ pub(super) async fn serve(
         account.dialled(&connected);
         end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
     }
-    exchange.finish(worker, io, account, connected, end, (&asked, limits)).await
+    exchange.finish(worker, io, account, connected, end, (&asked, limits, edition.number())).await
 }
 
 /// What goes to the origin, built before anything is judged, so that nothing unbuildable is let out; and
@@ -122,18 +125,24 @@ fn is_repeatable(request: &Request) -> bool {
 }
 
 /// The client's own connection to the origin, an idle one, or a new one, in this order.
-async fn connect(worker: &Worker, io: &mut Io, permit: Permit, request: &Request) -> Result<Connected, DialFailed> {
+async fn connect(
+    worker: &Worker,
+    io: &mut Io,
+    permit: Permit,
+    passing: Passing<'_>,
+    request: &Request,
+) -> Result<Connected, DialFailed> {
     let mut permit = permit;
     if let Some(pinned) = io.pinned.take() {
-        match worker.dialler.go_on(permit, *pinned) {
+        match worker.dialler.go_on(permit, passing, *pinned) {
             Ok(connected) => return Ok(connected),
             Err(unspent) => permit = unspent,
         }
     }
     let idle_max = if is_repeatable(request) { Duration::MAX } else { UNREPEATABLE_IDLE_MAX };
-    match worker.dialler.reuse(permit, idle_max) {
+    match worker.dialler.reuse(permit, passing, idle_max) {
         Ok(connected) => Ok(connected),
-        Err(permit) => worker.dialler.dial(permit, worker.gate.passing(&request.head)).await,
+        Err(permit) => worker.dialler.dial(permit, passing).await,
     }
 }
 
@@ -141,12 +150,12 @@ async fn connect(worker: &Worker, io: &mut Io, permit: Permit, request: &Request
 async fn again(
     worker: &Worker,
     account: &Account<'_>,
-    policy: &Policy,
+    edition: &Edition,
     asked: &Asked<'_>,
 ) -> Option<Result<Connected, DialFailed>> {
-    let Outcome::Decided(decision) = account.judge(policy, asked) else { return None };
+    let Outcome::Decided(decision) = account.judge(&edition.policy, asked) else { return None };
     let Verdict::Allow(permit) = decision.verdict else { return None };
-    Some(worker.dialler.dial(permit, worker.gate.passing(asked.head)).await)
+    Some(worker.dialler.dial(permit, worker.gate.passing(asked.head, edition)).await)
 }
 
 /// Answers and records an exchange that was let out and did not get there.
@@ -382,7 +391,7 @@ impl<'a> Exchange<'a> {
         mut account: Account<'_>,
         mut connected: Connected,
         end: Result<Ended, Failure>,
-        (asked, limits): (&Asked<'_>, TunnelLimits),
+        (asked, limits, edition): (&Asked<'_>, TunnelLimits, u32),
     ) -> Next {
         let (up, down) = (self.up, self.down);
         match end {
@@ -402,7 +411,8 @@ impl<'a> Exchange<'a> {
             Ok(Ended::Upgraded { early }) => {
                 account.carries("websocket");
                 let ending = account.established(up, down);
-                let mut tunnelled = Tunnelled::new(self.gate, connected.stream, ending, asked, limits);
+                let mut tunnelled =
+                    Tunnelled::new(self.gate, connected, ending, asked, (limits, edition), First::Request);
                 tunnelled.early_up = std::mem::take(&mut io.buffer).to_vec();
                 tunnelled.early_down = early.to_vec();
                 Next::Tunnel(tunnelled)

@@ -1,18 +1,19 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
-use crate::policy::Policy;
+use crate::policy::{Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections, Passing};
 
 use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
+use super::in_force::{Edition, InForce};
 use super::tunnels::Tunnels;
 use super::why::Why;
 
@@ -29,10 +30,6 @@ pub struct Gate {
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }
-
-/// The policy in force; exchanged whole.
-#[derive(Debug)]
-pub struct InForce(RwLock<Arc<Policy>>);
 
 /// What the gate says of itself, and how much of a request it repeats.
 #[derive(Debug)]
@@ -66,6 +63,13 @@ pub struct Limits {
     pub tunnel_lifetime: Duration,
     /// Connections of one client (see [`Clients`]) at the same time.
     pub client_connections_max: u64,
+}
+
+impl Limits {
+    /// How long a tunnel may be idle, and live: what its rule says, else what the config does.
+    pub(super) fn of_tunnel(&self, limits: TunnelLimits) -> (Duration, Duration) {
+        (limits.idle.unwrap_or(self.tunnel_idle), limits.lifetime.unwrap_or(self.tunnel_lifetime))
+    }
 }
 
 /// What `status` shows.
@@ -104,22 +108,6 @@ pub struct Worker {
     own: OwnConnections,
 }
 
-impl InForce {
-    pub fn new(policy: Policy) -> Self {
-        Self(RwLock::new(Arc::new(policy)))
-    }
-
-    /// The policy in force now.
-    pub fn now(&self) -> Arc<Policy> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts another policy in force. Exchanges already judged keep theirs.
-    pub fn swap(&self, policy: Policy) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-    }
-}
-
 impl Gate {
     /// Why this request goes no further, if it has passed here before.
     pub(super) fn looped(&self, head: &RequestHead) -> Option<Why> {
@@ -127,9 +115,9 @@ impl Gate {
         via_names(&head.fields, name).then(|| Why::of_loop(name))
     }
 
-    /// What a parent is told of this request.
-    pub(super) fn passing<'a>(&'a self, head: &'a RequestHead) -> Passing<'a> {
-        Passing { head, pseudonym: self.wording.via.as_deref() }
+    /// What a parent is told of this request, and shown: `edition` is what the request was judged by.
+    pub(super) fn passing<'a>(&'a self, head: &'a RequestHead, edition: &'a Edition) -> Passing<'a> {
+        Passing { head, pseudonym: self.wording.via.as_deref(), credentials: &edition.credentials }
     }
 
     /// Whether the connection of this request can take another behind it.
@@ -192,13 +180,14 @@ impl Worker {
         self.journal.carry().await;
     }
 
-    /// What falls due with time: limits of tunnels and their progress records, idle connections to
+    /// What falls due with time: the judgement of open tunnels by a policy that has changed, limits of tunnels and their progress records, idle connections to
     /// origins, the record of the gate's own connections. Called about once a second.
     pub fn sweep(&self) {
         self.dialler.sweep();
         for progress in self.tunnels.sweep() {
             self.journal.note(&Record::Progress(progress), clock::now());
         }
+        self.judge_again();
         let counters = &self.gate.counters;
         let overflows = counters.overflows.load(Ordering::Relaxed);
         let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));
@@ -231,6 +220,17 @@ impl Worker {
         }
     }
 
+    /// Holds open tunnels to the policy in force, where it came after them and says that they are to be.
+    fn judge_again(&self) {
+        let edition = self.gate.policy.now();
+        match edition.policy.reload() {
+            Reload::Keep => {}
+            Reload::Strict => self
+                .tunnels
+                .judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate.limits)),
+        }
+    }
+
     /// Ends some tunnels of this worker, whose tasks still write their records, and says how many there
     /// were.
     pub fn cut_tunnels(&self) -> usize {
@@ -251,21 +251,5 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs() {
-        let policy = |text| Policy::compile("p.toml", text).unwrap();
-        let in_force = InForce::new(policy("# one"));
-        let before = in_force.now();
-        in_force.swap(policy("# two"));
-        assert_ne!(before.hash(), in_force.now().hash());
-        assert_eq!(before.hash(), policy("# one").hash());
-        assert_eq!(in_force.now().hash(), policy("# two").hash());
     }
 }

@@ -19,7 +19,6 @@ pub(super) struct Io {
 }
 
 /// What becomes of the client's connection.
-#[expect(clippy::large_enum_variant, reason = "made once a request, in a box of its own")]
 pub(super) enum Next {
     /// It can take another request.
     Again,

@@ -126,6 +126,7 @@ impl From<Cut> for Ended {
             Cut::Idle => "idle_limit",
             Cut::Lifetime => "lifetime_limit",
             Cut::Drained => "gate_stopped",
+            Cut::Policy => "policy_changed",
         };
         Self { by: Party::Gate, how }
     }

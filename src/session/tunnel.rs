@@ -9,12 +9,14 @@ use tokio::net::TcpStream;
 use crate::facts::Party;
 use crate::parse::FirstBytes;
 use crate::policy::{Content, ContentTerms, TunnelLimits};
+use crate::upstream::Connected;
 
 use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, NotSeen, Patience, first_bytes};
 use super::relay::{Ended, Relay};
+use super::standing::{First, Known};
 use super::tunnels::{Cut, Entry, Tunnel};
 use super::why::Why;
 
@@ -32,15 +34,19 @@ pub(super) struct Tunnelled {
 }
 
 impl Tunnelled {
-    pub(super) fn new(gate: &Gate, origin: TcpStream, ending: Ending, asked: &Asked<'_>, limits: TunnelLimits) -> Self {
-        let entry = Entry {
-            id: ending.id,
-            client: asked.client.address,
-            host: asked.target.host.to_string().into(),
-            port: asked.target.port,
-            idle: limits.idle.unwrap_or(gate.limits.tunnel_idle),
-            lifetime: limits.lifetime.unwrap_or(gate.limits.tunnel_lifetime),
-        };
+    /// `edition` is the number of what the exchange was judged by, and `first` what its client said first.
+    pub(super) fn new(
+        gate: &Gate,
+        connected: Connected,
+        ending: Ending,
+        asked: &Asked<'_>,
+        (limits, edition): (TunnelLimits, u32),
+        first: First,
+    ) -> Self {
+        let known = Known::of(asked, &connected, first);
+        let (idle, lifetime) = gate.limits.of_tunnel(limits);
+        let entry = Entry { id: ending.id, idle, lifetime, known, edition };
+        let origin = connected.stream;
         Self { origin, ending, entry, early_up: Vec::new(), early_down: Vec::new(), watch: None }
     }
 
@@ -85,7 +91,13 @@ impl Standing<'_> {
         self.worker.tunnels.leave(&self.tunnel);
         let (up, down) = self.tunnel.bytes();
         let first_byte = self.tunnel.first_byte(self.ending.begun);
-        self.ending.close(self.worker, End { by: ended.by, how: ended.how, up, down }, first_byte);
+        let cut = ended == Cut::Policy.into();
+        let ruling = self.tunnel.take_ruling().filter(|ruling| cut || ruling.observes());
+        if cut {
+            self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        let end = End { by: ended.by, how: ended.how, up, down };
+        self.ending.close(self.worker, end, first_byte, ruling.as_deref());
     }
 }
 
@@ -108,6 +120,8 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
         Err(NotSeen::ClientClosed) => return None,
         Err(NotSeen::Exhausted) => return Some(NotSeen::Exhausted.ended()),
     };
+    // A policy that has judged the tunnel again may have said more of what it may carry.
+    let terms = standing.tunnel.known().terms().unwrap_or(terms);
     let judged = terms.judge(&seen);
     standing.ending.first_bytes(standing.worker, |record| {
         record.carries = Some(seen.carries());
@@ -121,9 +135,11 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
             Content::Ends(broken) => describe_denial(record, &Why::of_broken(broken)),
         }
     });
+    let speaks_tls = seen.speaks_tls();
+    standing.tunnel.known().saw(seen);
     let Content::Ends(broken) = judged else { return None };
     gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-    if seen.speaks_tls() {
+    if speaks_tls {
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
     linger(&mut relay.client).await;

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
@@ -7,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::evidence::{Progress, Text};
 use crate::facts::ExchangeId;
+
+use super::standing::{Judged, Known, Ruling};
 
 /// The live tunnels of one worker: who, where to, how much, and a handle to cut each. Bounded by the
 /// connections the gate accepts.
@@ -22,18 +23,20 @@ pub(super) struct Tunnels {
 #[derive(Debug)]
 pub(super) struct Tunnel {
     id: ExchangeId,
-    client: SocketAddr,
-    host: Box<str>,
-    port: u16,
     begun: u32,
-    idle: u32,
-    lifetime: u32,
+    idle: AtomicU32,
+    lifetime: AtomicU32,
     active: AtomicU32,
     reported: AtomicU32,
     up: AtomicU64,
     down: AtomicU64,
     /// When the first byte came from the origin.
     first_byte: OnceLock<Instant>,
+    known: Box<Known>,
+    /// The number of the policy that judged it last.
+    edition: AtomicU32,
+    /// What that one says of it, where it is not the one that let it out and there is something to say.
+    ruling: Mutex<Option<Box<Ruling>>>,
     cut: AtomicU8,
     waker: Mutex<Option<Waker>>,
     second: Arc<AtomicU32>,
@@ -45,16 +48,19 @@ pub(super) enum Cut {
     Idle = 1,
     Lifetime = 2,
     Drained = 3,
+    /// A policy that came into force after it was let out does not allow it.
+    Policy = 4,
 }
 
 /// What a tunnel is, when it is entered.
 pub(super) struct Entry {
     pub(super) id: ExchangeId,
-    pub(super) client: SocketAddr,
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
     pub(super) idle: Duration,
     pub(super) lifetime: Duration,
+    /// Who, where to, and what else it can be judged by again.
+    pub(super) known: Box<Known>,
+    /// The number of the policy that let it out.
+    pub(super) edition: u32,
 }
 
 /// A tunnel this old leaves progress records, one each time this long.
@@ -62,6 +68,13 @@ const PROGRESS_SECONDS: u32 = 60;
 
 /// Tunnels that are cut or told of at once: each is a record, and records have a bounded tray.
 const AT_ONCE_MAX: usize = 1024;
+
+/// Judging tunnels again takes a worker no longer at a time: others wait for it meanwhile.
+const JUDGING_MAX: Duration = Duration::from_millis(50);
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
 
 impl Tunnels {
     pub(super) fn new() -> Self {
@@ -75,15 +88,14 @@ impl Tunnels {
     /// Enters a tunnel; [`Tunnels::leave`] takes it out.
     pub(super) fn enter(&self, entry: Entry) -> Arc<Tunnel> {
         let now = self.second.load(Ordering::Relaxed);
-        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
         let tunnel = Arc::new(Tunnel {
             id: entry.id,
-            client: entry.client,
-            host: entry.host,
-            port: entry.port,
             begun: now,
-            idle: seconds(entry.idle),
-            lifetime: seconds(entry.lifetime),
+            idle: AtomicU32::new(seconds(entry.idle)),
+            lifetime: AtomicU32::new(seconds(entry.lifetime)),
+            known: entry.known,
+            edition: AtomicU32::new(entry.edition),
+            ruling: Mutex::default(),
             active: AtomicU32::new(now),
             reported: AtomicU32::new(now),
             up: AtomicU64::new(0),
@@ -122,9 +134,9 @@ impl Tunnels {
                 break;
             }
             let age = now.saturating_sub(tunnel.begun);
-            if age >= tunnel.lifetime {
+            if age >= tunnel.lifetime.load(Ordering::Relaxed) {
                 past.push((tunnel.clone(), Cut::Lifetime));
-            } else if now.saturating_sub(tunnel.active.load(Ordering::Relaxed)) > tunnel.idle {
+            } else if now.saturating_sub(tunnel.active.load(Ordering::Relaxed)) > tunnel.idle.load(Ordering::Relaxed) {
                 past.push((tunnel.clone(), Cut::Idle));
             } else if now.saturating_sub(tunnel.reported.load(Ordering::Relaxed)) >= PROGRESS_SECONDS {
                 tunnel.reported.store(now, Ordering::Relaxed);
@@ -135,6 +147,38 @@ impl Tunnels {
             tunnel.cut(cut);
         }
         progress
+    }
+
+    /// Judges the tunnels that another policy judged last than the one of this number, and cuts those
+    /// that it does not allow. What there is no time or no room for has its turn with the next call, and
+    /// so has what waits for its client to speak.
+    pub(super) fn judge_again(&self, edition: u32, judge: impl Fn(&Known) -> Judged) {
+        let others: Vec<_> = {
+            let open = self.open();
+            open.values().filter(|tunnel| tunnel.edition.load(Ordering::Relaxed) != edition).cloned().collect()
+        };
+        let (begun, mut cut) = (Instant::now(), 0);
+        for tunnel in others {
+            if cut >= AT_ONCE_MAX || begun.elapsed() >= JUDGING_MAX {
+                return;
+            }
+            match judge(&tunnel.known) {
+                Judged::Waits => continue,
+                Judged::GoesOn(limits, ruling) => {
+                    tunnel.rule(ruling);
+                    if let Some((idle, lifetime)) = limits {
+                        tunnel.idle.store(seconds(idle), Ordering::Relaxed);
+                        tunnel.lifetime.store(seconds(lifetime), Ordering::Relaxed);
+                    }
+                }
+                Judged::Cut(ruling) => {
+                    tunnel.rule(Some(ruling));
+                    tunnel.cut(Cut::Policy);
+                    cut += 1;
+                }
+            }
+            tunnel.edition.store(edition, Ordering::Relaxed);
+        }
     }
 
     /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there
@@ -178,13 +222,27 @@ impl Tunnel {
         }
     }
 
+    /// What it can be judged by again.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    fn rule(&self, ruling: Option<Ruling>) {
+        *self.ruling.lock().unwrap_or_else(PoisonError::into_inner) = ruling.map(Box::new);
+    }
+
+    /// What a later policy has said of it.
+    pub(super) fn take_ruling(&self) -> Option<Box<Ruling>> {
+        self.ruling.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn touch(&self) {
         self.active.store(self.second.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Ends the tunnel from outside of its task.
+    /// Ends the tunnel from outside of its task. The first cause stands.
     pub(super) fn cut(&self, cut: Cut) {
-        self.cut.store(cut as u8, Ordering::Release);
+        let _ = self.cut.compare_exchange(0, cut as u8, Ordering::AcqRel, Ordering::Acquire);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -203,6 +261,7 @@ impl Tunnel {
             0 => None,
             1 => Some(Cut::Idle),
             2 => Some(Cut::Lifetime),
+            4 => Some(Cut::Policy),
             _ => Some(Cut::Drained),
         }
     }
@@ -211,9 +270,9 @@ impl Tunnel {
         let (up, down) = self.bytes();
         Progress {
             id: self.id.to_string(),
-            client: self.client.ip().to_canonical().to_string(),
-            host: Text::from(&*self.host),
-            port: self.port,
+            client: self.known.client.address.ip().to_canonical().to_string(),
+            host: Text::from(self.known.target.host.to_string().as_str()),
+            port: self.known.target.port,
             age_s: u64::from(age),
             bytes_up: up,
             bytes_down: down,
@@ -223,16 +282,21 @@ impl Tunnel {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use super::super::in_force::InForce;
     use super::*;
+    use crate::parse::parse_connect;
+    use crate::policy::Policy;
+    use crate::upstream::KeyRing;
 
     fn entry(id: u64, idle: u64, lifetime: u64) -> Entry {
         Entry {
             id: ExchangeId(id),
-            client: ([10, 0, 0, 1], 4000).into(),
-            host: "a.example".into(),
-            port: 443,
             idle: Duration::from_secs(idle),
             lifetime: Duration::from_secs(lifetime),
+            known: Known::nothing_but(([10, 0, 0, 1], 4000).into(), parse_connect(b"a.example:443").unwrap()),
+            edition: 0,
         }
     }
 
@@ -278,5 +342,46 @@ mod tests {
         assert_eq!(tunnels.sweep_at(61).len(), 10, "the rest has its turn next");
         assert_eq!(tunnels.cut_some(), all.len());
         assert_eq!(all.iter().filter(|tunnel| cut_of(tunnel).is_some()).count(), AT_ONCE_MAX);
+    }
+
+    #[test]
+    fn another_policy_judges_each_tunnel_once_unless_it_waits_and_cuts_as_many_as_there_is_room_for() {
+        let edition = InForce::new(Policy::compile("p.toml", "").unwrap(), KeyRing::default()).now();
+        let tunnels = Tunnels::new();
+        let all: Vec<_> = (0..AT_ONCE_MAX as u64 + 10).map(|id| tunnels.enter(entry(id, 600, 6000))).collect();
+        let asked = Cell::new(0);
+        let judged = |edition: u32, judge: &dyn Fn() -> Judged| {
+            asked.set(0);
+            // As often as there is time for: on a slow machine not all have their turn at once.
+            while all.iter().any(|tunnel| tunnel.edition.load(Ordering::Relaxed) != edition) && asked.get() < all.len()
+            {
+                tunnels.judge_again(edition, |_| {
+                    asked.set(asked.get() + 1);
+                    judge()
+                });
+            }
+            asked.get()
+        };
+        assert_eq!(judged(0, &|| unreachable!("they were let out by it")), 0);
+        assert_eq!(judged(1, &|| Judged::Waits), all.len());
+        let limits = (Duration::from_secs(5), Duration::from_secs(50));
+        assert_eq!(judged(1, &|| Judged::GoesOn(Some(limits), None)), all.len());
+        assert_eq!(judged(1, &|| unreachable!("it has judged them")), 0);
+        tunnels.sweep_at(5);
+        assert!(all.iter().all(|tunnel| cut_of(tunnel).is_none()));
+        let count = Cell::new(0);
+        tunnels.judge_again(2, |_| {
+            count.set(count.get() + 1);
+            Judged::Cut(Ruling::not_kept(&edition))
+        });
+        assert!(count.get() <= AT_ONCE_MAX, "each is a record");
+        let cut = all.iter().filter(|tunnel| cut_of(tunnel) == Some(Cut::Policy)).count();
+        assert_eq!(cut, count.get());
+        assert_eq!(all.iter().filter(|tunnel| tunnel.take_ruling().is_some()).count(), cut);
+        let (gone, left): (Vec<_>, Vec<_>) = all.iter().partition(|tunnel| cut_of(tunnel).is_some());
+        gone.into_iter().for_each(|tunnel| tunnels.leave(tunnel));
+        tunnels.sweep_at(6);
+        let idle = left.iter().filter(|tunnel| cut_of(tunnel) == Some(Cut::Idle)).count();
+        assert_eq!(idle, left.len().min(AT_ONCE_MAX), "too long by the new limits");
     }
 }

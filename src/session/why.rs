@@ -64,6 +64,13 @@ impl Why {
         Self { status: 403, code: broken.code, detail: broken.detail }
     }
 
+    /// A later policy leads it by another way than the one that it took.
+    pub(super) fn of_way() -> Self {
+        let detail =
+            "the policy in force leads it by another way: through another parent, through one, or through none";
+        Self { detail: Some(detail.to_owned()), ..Self::new(403, "way_changed") }
+    }
+
     /// The gate of this name has passed the request on before.
     pub(super) fn of_loop(name: &str) -> Self {
         let detail = format!(

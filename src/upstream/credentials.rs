@@ -8,7 +8,7 @@ use crate::policy::Parent;
 
 /// What a parent is shown (RFC 7617): the value of `Proxy-Authorization`. It is never written anywhere
 /// else, and its debug form hides it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials(Arc<str>);
 
 /// Why a file holds no credentials. None of its content is in here.
@@ -61,7 +61,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// The credentials of every parent of a policy, by the file that the policy names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyRing(HashMap<Box<str>, Credentials>);
 
 impl KeyRing {

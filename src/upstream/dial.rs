@@ -12,7 +12,7 @@ use crate::policy::{
     judge_parent, judge_target,
 };
 
-use super::credentials::{Credentials, KeyRing};
+use super::credentials::Credentials;
 use super::failure::{DialError, DialFailed};
 use super::parent::{Passing, Uplink};
 use super::pool::{Idle, Pool, Way, is_quiet};
@@ -25,7 +25,6 @@ use super::resolvers::Resolvers;
 pub struct Dialler {
     resolvers: Resolvers,
     own: Arc<OwnEndpoints>,
-    credentials: KeyRing,
     limits: DialLimits,
     pool: Mutex<Pool>,
 }
@@ -92,19 +91,26 @@ struct Reached {
     refused: Vec<IpAddr>,
 }
 
+impl Connected {
+    /// By which route it leads.
+    pub fn route(&self) -> &Route {
+        self.way.route()
+    }
+}
+
 impl Dialler {
-    pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, credentials: KeyRing, limits: DialLimits) -> Self {
-        Self { resolvers, own, credentials, limits, pool: Mutex::default() }
+    pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, limits: DialLimits) -> Self {
+        Self { resolvers, own, limits, pool: Mutex::default() }
     }
 
     /// Spends a permit on a connection that an earlier exchange left for the same host, port and route,
-    /// if its address is still allowed by this permit and the other side has kept it open. `idle_max`
+    /// if the same was shown to a parent on it, its address is still allowed by this permit and the other side has kept it open. `idle_max`
     /// bounds how long it may have lain there.
     ///
     /// # Errors
     /// The permit comes back when there is no such connection.
-    pub fn reuse(&self, permit: Permit, idle_max: Duration) -> Result<Connected, Permit> {
-        let way = Way::of(&permit);
+    pub fn reuse(&self, permit: Permit, passing: Passing<'_>, idle_max: Duration) -> Result<Connected, Permit> {
+        let way = Way::of(&permit, passing.credentials);
         loop {
             let Some(idle) = self.pool().take(&way) else { return Err(permit) };
             if idle.since.elapsed() >= idle_max {
@@ -117,7 +123,7 @@ impl Dialler {
                     stream: idle.stream,
                     way,
                     dialled: idle.dialled,
-                    form: self.form(&permit),
+                    form: form(&permit, passing),
                     early: BytesMut::new(),
                     answers: Arc::default(),
                     refused: Vec::new(),
@@ -134,8 +140,10 @@ impl Dialler {
     ///
     /// # Errors
     /// The permit comes back, and the connection is closed, when it does not fit or is not alive.
-    pub fn go_on(&self, permit: Permit, connected: Connected) -> Result<Connected, Permit> {
-        if connected.way == Way::of(&permit) && self.still_good(&permit, &connected.stream, connected.dialled) {
+    pub fn go_on(&self, permit: Permit, passing: Passing<'_>, connected: Connected) -> Result<Connected, Permit> {
+        if connected.way == Way::of(&permit, passing.credentials)
+            && self.still_good(&permit, &connected.stream, connected.dialled)
+        {
             let (answers, refused) = (Arc::default(), Vec::new());
             return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
         }
@@ -143,16 +151,25 @@ impl Dialler {
     }
 
     fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
+        self.still_leads(permit, dialled).is_ok() && is_quiet(stream)
+    }
+
+    /// Judges where a connection leads that was made by this permit's route: `dialled` is its
+    /// [`Connected::dialled`].
+    ///
+    /// # Errors
+    /// Why it would not be made today.
+    pub fn still_leads(&self, permit: &Permit, dialled: SocketAddr) -> Result<(), AddressRefused> {
         let judged = match (permit.route(), permit.host().address()) {
             // The parent's own address was judged when it was dialled, and no rule bears on it; the name is
             // what it is given.
             (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, None) => {
-                return judge_left_to_parent(permit.host(), self.resolvers.internal()).is_ok() && is_quiet(stream);
+                return judge_left_to_parent(permit.host(), self.resolvers.internal());
             }
             (Route::Parent { resolved_by: ResolvedBy::Parent, .. }, Some(literal)) => literal,
             (Route::Direct | Route::Parent { resolved_by: ResolvedBy::Gate, .. }, _) => dialled.ip(),
         };
-        self.judge(permit, judged).is_ok() && is_quiet(stream)
+        self.judge(permit, judged).map(drop)
     }
 
     /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port by
@@ -196,9 +213,9 @@ impl Dialler {
                 let _ = stream.set_nodelay(true);
                 Ok(Connected {
                     stream,
-                    way: Way::of(&permit),
+                    way: Way::of(&permit, passing.credentials),
                     dialled,
-                    form: self.form(&permit),
+                    form: form(&permit, passing),
                     early,
                     answers,
                     refused,
@@ -283,7 +300,7 @@ impl Dialler {
         let answers = self.addresses_of(parent.host()).await.map_err(|error| failed(error.into()))?;
         let judge = |address| judge_parent(parent, address, &self.own, self.resolvers.internal());
         let (addresses, _) = passed(&answers, judge).map_err(failed)?;
-        let credentials = self.credentials.of(parent);
+        let credentials = passing.credentials.of(parent);
         Ok(Uplink { parent, addresses, credentials, limits: &self.limits.head, passing })
     }
 
@@ -296,14 +313,15 @@ impl Dialler {
         let target = (address, permit.port());
         judge_target(permit.host(), target, &permit.opened(), &self.own, self.resolvers.internal())
     }
+}
 
-    fn form(&self, permit: &Permit) -> RequestForm {
-        match permit.route() {
-            Route::Parent { parent, resolved_by: ResolvedBy::Parent } if permit.scheme() == Scheme::Http => {
-                RequestForm::Absolute { parent: parent.clone(), credentials: self.credentials.of(parent).cloned() }
-            }
-            Route::Direct | Route::Parent { .. } => RequestForm::Origin,
+/// How a plain request is written on a connection for this permit.
+fn form(permit: &Permit, passing: Passing<'_>) -> RequestForm {
+    match permit.route() {
+        Route::Parent { parent, resolved_by: ResolvedBy::Parent } if permit.scheme() == Scheme::Http => {
+            RequestForm::Absolute { parent: parent.clone(), credentials: passing.credentials.of(parent).cloned() }
         }
+        Route::Direct | Route::Parent { .. } => RequestForm::Origin,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::parse::{HeadLimits, RequestHead, ResponseHead, take_response_head, via_line};
 use crate::policy::{CheckedAddress, Parent, ResolvedBy};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, KeyRing};
 use super::failure::{DialError, ParentFailure};
 use super::race::race;
 
@@ -22,12 +22,15 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// Interim answers to one CONNECT, at most.
 const INTERIMS_MAX: usize = 16;
 
-/// The request that a dial is for, as far as a parent is told of it: by whom it has come so far.
+/// The request that a dial is for, as far as a parent is told of it: by whom it has come so far, and what
+/// the gate shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Passing<'a> {
     pub head: &'a RequestHead,
     /// What the gate adds to `Via`; absent means nothing.
     pub pseudonym: Option<&'a str>,
+    /// What the parents of the policy that judged it are shown.
+    pub credentials: &'a KeyRing,
 }
 
 /// A parent whose addresses the guard has let through, and what it is told.
@@ -120,7 +123,7 @@ impl Uplink<'_> {
 
     fn request(&self, authority: &str) -> Vec<u8> {
         let mut out = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
-        let Passing { head, pseudonym } = self.passing;
+        let Passing { head, pseudonym, .. } = self.passing;
         for via in head.fields.get_all("via") {
             out.extend_from_slice(&[b"Via: ", via, b"\r\n"].concat());
         }

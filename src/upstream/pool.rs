@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use crate::facts::Host;
 use crate::policy::{Permit, Route};
 
+use super::credentials::{Credentials, KeyRing};
+
 /// Idle connections to origins, by what they were dialled for.
 ///
 /// Bounded in all and for each origin: at the bound the connection that would be added is closed
@@ -19,18 +21,27 @@ pub(super) struct Pool {
     count: usize,
 }
 
-/// Where a connection leads and by which route. One that was made by another route, or by another
-/// policy's parent of the same name, is another.
+/// Where a connection leads and by which route, and what a parent was shown on it. One that was made by another
+/// route, by another policy's parent of the same name, or with other credentials, is another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Way {
     host: Host,
     port: u16,
     route: Route,
+    credentials: Option<Credentials>,
 }
 
 impl Way {
-    pub(super) fn of(permit: &Permit) -> Self {
-        Self { host: permit.host().clone(), port: permit.port(), route: permit.route().clone() }
+    pub(super) fn of(permit: &Permit, ring: &KeyRing) -> Self {
+        let credentials = match permit.route() {
+            Route::Direct => None,
+            Route::Parent { parent, .. } => ring.of(parent).cloned(),
+        };
+        Self { host: permit.host().clone(), port: permit.port(), route: permit.route().clone(), credentials }
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.route
     }
 }
 
@@ -111,7 +122,7 @@ mod tests {
     }
 
     fn way(name: &str, port: u16, route: Route) -> Way {
-        Way { host: Host::parse(name.as_bytes()).unwrap(), port, route }
+        Way { host: Host::parse(name.as_bytes()).unwrap(), port, route, credentials: None }
     }
 
     fn through(parent: &Arc<Parent>, resolved_by: ResolvedBy) -> Route {

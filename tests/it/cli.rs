@@ -83,9 +83,19 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
     let commands = commands();
-    for command in
-        ["run", "init", "check", "explain", "learn", "replay", "status", "breakglass", "verify", "completions"]
-    {
+    for command in [
+        "run",
+        "init",
+        "check",
+        "explain",
+        "learn",
+        "replay",
+        "status",
+        "reload",
+        "breakglass",
+        "verify",
+        "completions",
+    ] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
     }
     for command in commands {
@@ -114,6 +124,7 @@ Examples:
   sekisho learn > policy.toml       propose a policy from what was used
   sekisho replay policy.toml        what another policy would have changed
   sekisho status                    ask the running gate how it is doing
+  sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
 

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::gate::{Gate, Notices, Start, event_of, records};
+use crate::gate::{Gate, Notices, Start, event_of, put_over, records};
 use crate::origin::Origin;
 use crate::peer::{Message, Peer};
 use crate::tunnel_lab::connect;
@@ -260,6 +260,26 @@ fn under_a_breakglass_what_is_essential_passes_on_the_reserve_and_all_of_it_come
             (&"essential".into(), &"open".into(), &"127.0.0.1".into())
         );
     }
+    all_on_record(&site);
+}
+
+#[test]
+fn a_policy_that_changes_on_a_full_disk_is_in_force_at_once_and_on_record_later() {
+    let mut site = Site::new(16, RESERVE_MIB);
+    site.fill();
+    // What was essential is not, and what was not is.
+    put_over(&site.gate.policy(), &policy(&site.other, &site.essential));
+    let output = sekisho(&["reload"], &site.disk.data_dir());
+    assert!(output.status.success(), "{output:?}");
+    let hash = site.status()["policy"]["hash"].clone();
+    assert_eq!(breakglass(&site, &["--minutes", "10", "--reason", "the rule was not marked"]).0, Some(0));
+    assert_eq!((site.get(&site.other, "/now").status(), site.get(&site.essential, "/no").status()), (200, 503));
+    site.empty();
+    assert_eq!(site.gate.end("-TERM"), Some(0));
+    let records = site.records();
+    let passed = records.iter().find(|record| record["breakglass"] == true).unwrap();
+    assert_eq!((&passed["path"], &passed["policy"]), (&"/now".into(), &hash));
+    assert!(records.iter().any(|record| record["action"] == "in_force" && record["hash"] == hash), "{records:#?}");
     all_on_record(&site);
 }
 

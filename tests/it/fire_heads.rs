@@ -182,9 +182,9 @@ fn unread_bytes(gate: &Gate) -> u64 {
 
 #[test]
 fn a_gate_with_little_memory_outlives_a_flood_of_large_heads() {
-    // Half a gibibyte of address space, most of which threads and allocator reserve. Without a bound the
-    // heads would take as much again.
-    let before = "ulimit -v 524288";
+    // So much address space that what threads and allocators reserve (64 MiB for each thread and more) leaves
+    // room for the heads that may be held. Without a bound they would take 250 MiB.
+    let before = "ulimit -v 589824";
     let config = "[gate]\nworkers = 1\n[limits]\nheads_mib_max = 32\n";
     let mut gate = Start { config, before, ..Start::default() }.gate();
     let mut other = gate.client();

@@ -85,6 +85,8 @@ pub(crate) struct Start<'a> {
     pub(crate) data_dir: Option<PathBuf>,
     /// What a shell does before it becomes the gate.
     pub(crate) before: &'a str,
+    /// `--observe`
+    pub(crate) observe: bool,
 }
 
 impl Start<'_> {
@@ -103,6 +105,7 @@ impl Start<'_> {
             .arg(&config)
             .arg("--data-dir")
             .arg(self.data_dir.clone().unwrap_or_else(|| directory.join("data")))
+            .args(self.observe.then_some("--observe"))
             .stdin(Stdio::null());
         command
     }
@@ -209,6 +212,22 @@ impl Gate {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Where its policy is.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.directory.path().join("policy.toml")
+    }
+
+    /// Puts another policy over its own, as an editor does, and has it read: what `sekisho reload` said.
+    pub(crate) fn put(&self, policy: &str) -> Output {
+        put_over(&self.policy(), policy);
+        self.reload()
+    }
+
+    /// What `sekisho reload` said.
+    pub(crate) fn reload(&self) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("reload").arg(self.data_dir()).output().unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -226,6 +245,13 @@ impl Drop for Gate {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Puts a file with this text over another in one step.
+pub(crate) fn put_over(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, path).unwrap();
 }
 
 /// The segments of a data directory's journal, oldest first.

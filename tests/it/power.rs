@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use sekisho::app::{AppError, AskError, NotDone, Parts, Question, ask, prepare_on};
 use sekisho::config::Config;
-use sekisho::policy::Policy;
+use sekisho::lists::{Source, Watched};
 use sekisho::store::{Disk, DiskFile};
-use sekisho::upstream::KeyRing;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -224,9 +223,13 @@ impl Inside {
              [limits]\ndrain_seconds = 1\n"
         );
         let config = Config::read("sekisho.toml", &config).unwrap();
-        let policy = Policy::compile("policy.toml", &origin.policy()).unwrap();
-        let (policy_file, credentials) = ("policy.toml".to_owned(), KeyRing::default());
-        let parts = Parts { config, data_dir: data_dir.into(), policy, policy_file, credentials };
+        let path = data_dir.join("policy.toml");
+        std::fs::create_dir_all(data_dir).unwrap();
+        std::fs::write(&path, origin.policy()).unwrap();
+        let source = Source { path: Some(path), internal: None, observe: false };
+        let mut watched = Watched::default();
+        let read = source.read(&mut watched).unwrap();
+        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched };
         let ready = prepare_on(Arc::new(disk.clone()), parts).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();

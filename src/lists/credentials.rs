@@ -9,18 +9,26 @@ use crate::parse::{Placed, Problem};
 use crate::policy::{Parent, Policy};
 use crate::upstream::{CREDENTIALS_BYTES_MAX, Credentials, KeyRing};
 
+use super::watched::Watched;
+
 /// Reads the credentials of every parent of a policy; relative paths mean files in `directory`, where
 /// the policy is.
 ///
 /// # Errors
 /// A problem for each file that is missing, readable to others, or holds no credentials. None of them
 /// shows what a file holds.
-pub(super) fn read_credentials(policy: &Policy, directory: &Path) -> Result<KeyRing, Vec<Problem>> {
+pub(super) fn read_credentials(
+    policy: &Policy,
+    directory: &Path,
+    watched: &mut Watched,
+) -> Result<KeyRing, Vec<Problem>> {
     let mut ring = KeyRing::default();
     let mut problems = Vec::new();
     for Placed { value: parent, place } in policy.parents() {
         let Some(file) = parent.credentials() else { continue };
-        match read_one(parent, &directory.join(file)) {
+        let path = directory.join(file);
+        watched.look(&path);
+        match read_one(parent, &path) {
             Ok(credentials) => ring.add(file, credentials),
             Err((what, fix)) => problems.push(Problem { place: place.clone(), what, fix }),
         }
@@ -36,7 +44,7 @@ fn read_one(parent: &Parent, path: &Path) -> Result<Credentials, (String, String
             io::ErrorKind::NotFound => format!("write one line, `user:password`, to {shown}, and `chmod 600 {shown}`"),
             _ => format!("the user who runs the gate must be able to read {shown}, and nobody else"),
         };
-        (format!("cannot read the credentials of parent `{}`: {shown}: {error}", parent.name()), fix)
+        (format!("cannot read the credentials of parent `{}` in `{shown}`: {error}", parent.name()), fix)
     };
     // A pipe without a writer would hold the start up.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -48,13 +56,13 @@ fn read_one(parent: &Parent, path: &Path) -> Result<Credentials, (String, String
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         let what =
-            format!("the credentials of parent `{}` are open to others: {shown} has mode {mode:04o}", parent.name());
+            format!("the credentials of parent `{}` are open to others: `{shown}` has mode {mode:04o}", parent.name());
         return Err((what, format!("chmod 600 {shown}")));
     }
     let mut bytes = Vec::new();
     file.take(CREDENTIALS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
     Credentials::parse(&bytes).map_err(|bad| {
-        let what = format!("{shown} holds no credentials for parent `{}`: {bad}", parent.name());
+        let what = format!("`{shown}` holds no credentials for parent `{}`: {bad}", parent.name());
         (what, "write one line, `user:password`, and nothing else".to_owned())
     })
 }

@@ -1,0 +1,12 @@
+//! Reads what a policy rests on: its own file, and the files that it names.
+//!
+//! In: a path. Out: a compiled policy with what its parents are shown, or every problem; and in both
+//! cases the list of all files that were looked at, each with how it stood before it was read, so that
+//! whoever watches them misses no change. It never puts a policy in force.
+
+mod credentials;
+mod policy;
+mod watched;
+
+pub use policy::{ReadError, ReadPolicy, Source, read_policy};
+pub use watched::Watched;

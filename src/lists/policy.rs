@@ -1,0 +1,123 @@
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::parse::Problem;
+use crate::policy::{Internal, Policy, Sources};
+use crate::upstream::KeyRing;
+
+use super::credentials::read_credentials;
+use super::watched::Watched;
+
+/// The policy compiled in: it allows nothing.
+const BUILT_IN: &str = include_str!("../../policy/default.toml");
+/// The file that problems and reasons show for it.
+const BUILT_IN_NAME: &str = "policy/default.toml";
+
+/// A policy, the name of its file, and what its parents are shown.
+#[derive(Debug)]
+pub struct ReadPolicy {
+    pub policy: Policy,
+    pub credentials: KeyRing,
+    /// The file that problems, reasons and records show.
+    pub file: String,
+    /// It is the one compiled in, and rests on no file.
+    pub built_in: bool,
+}
+
+/// Where a gate has its policy from, and what it is given beyond its files: at the start and with each
+/// reload the same.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Absent: the built-in policy.
+    pub path: Option<PathBuf>,
+    /// What the word `internal` in rules means; the config's `[internal]`.
+    pub internal: Option<Arc<Internal>>,
+    /// Whatever the file says, the policy only observes (`run --observe`).
+    pub observe: bool,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("cannot read the policy file {}: {source}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// All that is wrong with it, at least one.
+    #[error("the policy has {} problems", .0.len())]
+    Problems(Vec<Problem>),
+}
+
+impl Source {
+    /// The file that is shown for it.
+    pub fn file(&self) -> String {
+        shown(self.path.as_deref())
+    }
+
+    /// Reads and compiles it; each file looked at is entered in `watched`.
+    ///
+    /// # Errors
+    /// As [`read_policy`], and for a rule that does not fit what is internal.
+    pub fn read(&self, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
+        let mut read = read_policy(self.path.as_deref(), watched)?;
+        read.policy = read.policy.with_internal(self.internal.as_deref()).map_err(ReadError::Problems)?;
+        if self.observe {
+            read.policy = read.policy.observing();
+        }
+        Ok(read)
+    }
+}
+
+/// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one.
+/// Each file looked at is entered in `watched`, whatever comes of it.
+///
+/// # Errors
+/// The file cannot be read; or every problem of it and of the files of credentials.
+pub fn read_policy(path: Option<&Path>, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
+    let text = match path {
+        Some(path) => {
+            watched.look(path);
+            read_text(path).map_err(|source| ReadError::File { path: path.into(), source })?
+        }
+        None => BUILT_IN.to_owned(),
+    };
+    let file = shown(path);
+    let beside = Beside { watched: RefCell::new(watched) };
+    let root = crate::policy::Source { file: file.clone(), text };
+    let policy = Policy::compile_from(root, &beside).map_err(ReadError::Problems)?;
+    let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+    let credentials = read_credentials(&policy, directory, watched).map_err(ReadError::Problems)?;
+    Ok(ReadPolicy { policy, credentials, file, built_in: path.is_none() })
+}
+
+/// The files that a policy names, read where they lie: a relative path means a file beside the one that
+/// names it.
+struct Beside<'w> {
+    watched: RefCell<&'w mut Watched>,
+}
+
+impl Sources for Beside<'_> {
+    fn text(&self, from: &str, path: &str) -> Result<crate::policy::Source, String> {
+        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        self.watched.borrow_mut().look(&path);
+        let text = read_text(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(crate::policy::Source { file: path.display().to_string(), text })
+    }
+}
+
+/// The largest policy that is read: some hundred thousand rules.
+const TEXT_BYTES_MAX: u64 = 64 << 20;
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = fs::File::open(path)?.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if read as u64 > TEXT_BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {} MiB", TEXT_BYTES_MAX >> 20)));
+    }
+    Ok(text)
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map_or_else(|| BUILT_IN_NAME.to_owned(), |path| path.display().to_string())
+}
