@@ -32,6 +32,7 @@ mod parents;
 mod parents_loops;
 mod parents_secrets;
 mod readme;
+mod shipped;
 mod status;
 mod tunnel;
 mod tunnel_ends;
