@@ -36,6 +36,7 @@ mod review;
 mod reload;
 mod reload_load;
 mod reload_tunnels;
+mod shipped;
 mod status;
 mod tunnel;
 mod tunnel_ends;
