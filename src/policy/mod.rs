@@ -12,6 +12,7 @@ mod decision;
 mod explain;
 mod guard;
 mod internal;
+mod names;
 mod parents;
 mod pattern;
 mod question;
@@ -27,5 +28,9 @@ pub use decision::{
 pub use explain::{Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
+pub use names::{
+    BAD_LINES_KEPT_MAX, BadLine, BadLines, Compiled, DamagedSet, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX,
+    NameCounts, NameSet,
+};
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{BadQuestion, Question};
