@@ -10,9 +10,10 @@ mod decide;
 mod parse;
 mod journal;
 mod end_to_end;
+mod names;
 
 fn main() {
-    harness::main(&[decide::SCENARIOS, parse::SCENARIOS, journal::SCENARIOS, end_to_end::SCENARIOS]);
+    harness::main(&[decide::SCENARIOS, parse::SCENARIOS, journal::SCENARIOS, end_to_end::SCENARIOS, names::SCENARIOS]);
 }
 
 /// The bytes that are written in hexadecimal.
