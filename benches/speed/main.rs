@@ -11,9 +11,17 @@ mod parse;
 mod journal;
 mod review;
 mod end_to_end;
+mod names;
 
 fn main() {
-    harness::main(&[decide::SCENARIOS, parse::SCENARIOS, journal::SCENARIOS, review::SCENARIOS, end_to_end::SCENARIOS]);
+    harness::main(&[
+        decide::SCENARIOS,
+        parse::SCENARIOS,
+        journal::SCENARIOS,
+        review::SCENARIOS,
+        end_to_end::SCENARIOS,
+        names::SCENARIOS,
+    ]);
 }
 
 /// The bytes that are written in hexadecimal.

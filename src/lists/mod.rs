@@ -3,10 +3,14 @@
 //! In: a path. Out: a compiled policy with what its parents are shown, or every problem; and in both
 //! cases the list of all files that were looked at, each with how it stood before it was read, so that
 //! whoever watches them misses no change. It never puts a policy in force.
+//!
+//! A host list is compiled once for each content it has had, and kept on a [`Shelf`] in the data directory.
 
 mod credentials;
 mod policy;
+mod shelf;
 mod watched;
 
 pub use policy::{ReadError, ReadPolicy, Source, read_policy};
+pub use shelf::{ListError, ListHash, Origin, Shelf, Shelved};
 pub use watched::Watched;

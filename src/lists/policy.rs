@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::parse::Problem;
-use crate::policy::{Internal, Policy, Sources};
+use crate::policy::{Internal, Listed, Policy, Sources};
 use crate::upstream::KeyRing;
 
 use super::credentials::read_credentials;
+use super::shelf::{Shelf, Shelved};
 use super::watched::Watched;
 
 /// The policy compiled in: it allows nothing.
@@ -103,6 +104,15 @@ impl Sources for Beside<'_> {
         self.watched.borrow_mut().look(&path);
         let text = read_text(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(crate::policy::Source { file: path.display().to_string(), text })
+    }
+
+    fn names(&self, from: &str, path: &str) -> Result<Listed, String> {
+        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        // Nothing is kept in a data directory that a check of a policy may not have.
+        let shelved =
+            Shelf::new(None).read(&path, &mut self.watched.borrow_mut()).map_err(|error| error.to_string())?;
+        let Shelved { set, bad_lines, hash, .. } = shelved;
+        Ok(Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() })
     }
 }
 

@@ -363,7 +363,13 @@ impl<'t> Reading<'t> {
             root.problem(&place, what, "take it away: mode, unknown and base are said once, by the file that includes");
         }
         self.read_calendar(source, root);
-        self.groups.read(root);
+        let (sources, beside) = (self.sources, &mut self.beside);
+        self.groups.read(root, |path| {
+            let listed = sources.names(&source.file, path)?;
+            // For the policy's version the hash of a list stands for it.
+            beside.push(Source { file: listed.file.clone(), text: listed.hash.clone() });
+            Ok(listed)
+        });
     }
 
     fn read_calendar(&mut self, source: &Source, root: &mut Section<'_, '_>) {

@@ -11,9 +11,11 @@ use crate::parse::{Place, Placed, Section, did_you_mean};
 
 use super::compile::Mode;
 use super::glob::Glob;
+use super::names::NameSet;
 use super::parents::{Parents, read_parents};
 use super::pattern::HostSet;
 use super::question::Asker;
+use super::sources::Listed;
 
 #[derive(Debug, Clone)]
 pub(super) struct ClientGroup {
@@ -126,9 +128,9 @@ impl Groups {
     }
 
     /// Takes the groups of one more file; a name that is there already is reported.
-    pub(super) fn read(&mut self, root: &mut Section<'_, '_>) {
+    pub(super) fn read(&mut self, root: &mut Section<'_, '_>, mut names: impl FnMut(&str) -> Result<Listed, String>) {
         read_clients(root, &mut self.clients);
-        read_hosts(root, &mut self.hosts);
+        read_hosts(root, &mut self.hosts, &mut names);
         read_programs(root, &mut self.programs);
         self.parents.extend(read_parents(root));
     }
@@ -250,21 +252,56 @@ fn read_user(section: &Section<'_, '_>, text: &Placed<String>) -> Who {
     }
 }
 
-fn read_hosts(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<HostSet>>) {
+fn read_hosts(
+    root: &mut Section<'_, '_>,
+    groups: &mut HashMap<String, Placed<HostSet>>,
+    names: &mut impl FnMut(&str) -> Result<Listed, String>,
+) {
     for (name, mut section) in root.named_tables("hosts") {
         let patterns = section.strings("names").unwrap_or_default();
-        let set = host_patterns(&section, &patterns);
-        if patterns.is_empty() {
+        let mut set = host_patterns(&section, &patterns);
+        let files = section.strings("files").unwrap_or_default();
+        let skips = section.word("on_bad_line", &[("refuse", false), ("skip", true)]).unwrap_or(false);
+        for file in &files {
+            read_list(&section, file, skips, names).into_iter().for_each(|list| set.add_list(list));
+        }
+        if patterns.is_empty() && files.is_empty() {
             let place = section.place().clone();
             section.problem(
                 &place,
                 format!("host group `{}` holds no host: a rule with it never matches", name.value),
-                "give it `names`",
+                "give it `names` or `files`",
             );
         }
         section.finish();
         enter(&section, "hosts", groups, name, set);
     }
+}
+
+/// One of a group's lists; one that cannot be had, or has lines that are no names, is reported.
+fn read_list(
+    section: &Section<'_, '_>,
+    file: &Placed<String>,
+    skips: bool,
+    names: &mut impl FnMut(&str) -> Result<Listed, String>,
+) -> Option<Arc<NameSet>> {
+    let listed = match names(&file.value) {
+        Ok(listed) => listed,
+        Err(why) => {
+            let what = format!("the list `{}` cannot be used: {why}", file.value);
+            section.problem(&file.place, what, "name a file of host names beside this one");
+            return None;
+        }
+    };
+    if let Some(first) = listed.bad_lines.first.first().filter(|_| !skips) {
+        let bad = listed.bad_lines.count;
+        let what = format!(
+            "{} has {bad} lines that are no hosts; the first is line {}: {}",
+            listed.file, first.line, first.why
+        );
+        section.problem(&file.place, what, "mend the list, or write on_bad_line = \"skip\" to use the rest of it");
+    }
+    Some(listed.set)
 }
 
 /// The set of these patterns; each that is none is reported.

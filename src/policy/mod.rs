@@ -17,6 +17,7 @@ mod guard;
 mod index;
 mod internal;
 mod judge;
+mod names;
 mod parents;
 mod paths;
 mod pattern;
@@ -36,6 +37,10 @@ pub use decision::{
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
+pub use names::{
+    BAD_LINES_KEPT_MAX, BadLine, BadLines, Compiled, DamagedSet, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX,
+    NameCounts, NameSet,
+};
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
-pub use sources::{Alone, Source, Sources};
+pub use sources::{Alone, Listed, Source, Sources};

@@ -1,13 +1,18 @@
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use crate::facts::{Host, Name};
+
+use super::names::NameSet;
 
 /// A set of host patterns: exact names and addresses, and everything below a name.
 #[derive(Debug, Default)]
 pub(super) struct HostSet {
     exact: Members<Host>,
     below: Members<Box<str>>,
+    /// Whole lists beside them.
+    lists: Vec<Arc<NameSet>>,
     any: bool,
 }
 
@@ -53,7 +58,10 @@ impl HostSet {
     }
 
     pub(super) fn contains(&self, host: &Host) -> bool {
-        self.any || self.exact.contains(host) || matches!(host, Host::Name(name) if self.is_below(name))
+        self.any
+            || self.exact.contains(host)
+            || matches!(host, Host::Name(name) if self.is_below(name))
+            || self.lists.iter().any(|list| list.contains(host))
     }
 
     fn is_below(&self, name: &Name) -> bool {
@@ -70,7 +78,7 @@ impl HostSet {
 
     /// Whether names and addresses are all that it holds, so that it can be found by them.
     pub(super) fn is_by_name(&self) -> bool {
-        !self.any
+        !self.any && self.lists.is_empty()
     }
 
     pub(super) fn exact(&self) -> impl Iterator<Item = &Host> {
@@ -92,13 +100,20 @@ impl HostSet {
         };
         other.any
             || (!self.any
+                && self.lists.is_empty()
                 && self.exact.iter().all(|host| other.contains(host))
                 && self.below.iter().all(|name| below(name)))
+    }
+
+    /// Takes a whole list.
+    pub(super) fn add_list(&mut self, list: Arc<NameSet>) {
+        self.lists.push(list);
     }
 
     pub(super) fn extend(&mut self, other: &Self) {
         other.exact.iter().for_each(|host| self.exact.insert(host.clone()));
         other.below.iter().for_each(|parent| self.below.insert(parent.clone()));
+        self.lists.extend(other.lists.iter().cloned());
         self.any |= other.any;
     }
 }

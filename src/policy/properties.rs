@@ -1,9 +1,13 @@
 //! What must hold for any text at all. Fuzz targets call this and so do tests; the gate does not.
 
+mod names;
+
 use std::net::IpAddr;
 
 use super::*;
 use crate::facts::Client;
+
+pub use names::{names_bytes, names_text};
 
 /// Problems that are collected, and one that says that there are more.
 const PROBLEMS_MAX: usize = 100 + 1;
@@ -48,14 +52,18 @@ mod tests {
 
     use super::*;
 
-    /// Every seed of the fuzz target, so that what a fuzzer once found is tried without one.
+    /// Every seed of the fuzz targets, so that what a fuzzer once found is tried without one.
     #[test]
-    fn the_property_holds_for_every_seed() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/policy_text");
-        let seeds: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(!seeds.is_empty());
-        for seed in seeds {
-            policy_text(&fs::read(seed).unwrap());
+    fn the_properties_hold_for_every_seed() {
+        for (target, property) in
+            [("policy_text", policy_text as fn(&[u8])), ("names_text", names_text), ("names_bytes", names_bytes)]
+        {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+            let seeds: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(!seeds.is_empty(), "{target}");
+            for seed in seeds {
+                property(&fs::read(seed).unwrap());
+            }
         }
     }
 
@@ -63,6 +71,20 @@ mod tests {
         #[test]
         fn any_text_is_compiled_or_refused(text in any::<String>()) {
             policy_text(text.as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_are_a_list_or_damage_to_one(bytes in vec(any::<u8>(), 0..400)) {
+            names_text(&bytes);
+            names_bytes(&bytes);
+        }
+
+        #[test]
+        fn lists_of_telling_pieces(pieces in vec(select(vec![
+            "a.example", "b", ".", "*", "*.", "xn--", "\n", "\n", "\r\n", " ", "\t", "#", "0.0.0.0 ", "127.0.0.1", "::1",
+            "[2001:db8::1]", "fe80::1%lo0 ", "localhost", "日本", "\u{feff}", "%", "/", "0x7f", "A.EXAMPLE.", "\0",
+        ]), 0..40)) {
+            names_text(pieces.concat().as_bytes());
         }
 
         #[test]

@@ -1,8 +1,11 @@
 //! The files that a policy is made of: its own, what it includes, and the base it stands on.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::parse::{Document, Problem};
+
+use super::names::{BadLines, NameSet};
 
 /// Reads what a policy names beside itself. This room reads no files: whoever compiles does.
 pub trait Sources {
@@ -11,6 +14,24 @@ pub trait Sources {
     /// # Errors
     /// Why it cannot be had, in words for the person who named it.
     fn text(&self, from: &str, path: &str) -> Result<Source, String>;
+
+    /// The list of host names that `from` names as `path`.
+    ///
+    /// # Errors
+    /// As of [`Self::text`].
+    fn names(&self, from: &str, path: &str) -> Result<Listed, String>;
+}
+
+/// A list of host names.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The name that is shown for it.
+    pub file: String,
+    pub set: Arc<NameSet>,
+    /// No part of them is in the set.
+    pub bad_lines: BadLines,
+    /// Of its content, in hexadecimal.
+    pub hash: String,
 }
 
 /// A text, and the name that problems and reasons show for it.
@@ -23,6 +44,8 @@ pub struct Source {
 /// For a policy of one file: nothing beside it can be had.
 #[derive(Debug)]
 pub struct Alone;
+
+const NOT_READ: &str = "this policy was read alone, without the files beside it";
 
 /// Files of one layer; more is a mistake.
 const FILES_MAX: usize = 64;
@@ -37,7 +60,11 @@ pub(super) struct Texts {
 
 impl Sources for Alone {
     fn text(&self, _: &str, _: &str) -> Result<Source, String> {
-        Err("this policy was read alone, without the files beside it".to_owned())
+        Err(NOT_READ.to_owned())
+    }
+
+    fn names(&self, _: &str, _: &str) -> Result<Listed, String> {
+        Err(NOT_READ.to_owned())
     }
 }
 
