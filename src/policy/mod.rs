@@ -17,6 +17,7 @@ mod guard;
 mod index;
 mod internal;
 mod judge;
+mod lint;
 mod parents;
 mod paths;
 mod pattern;
@@ -36,6 +37,7 @@ pub use decision::{
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
+pub use lint::{Lint, LintCode};
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
 pub use sources::{Alone, Source, Sources};

@@ -73,6 +73,11 @@ impl HostSet {
         !self.any
     }
 
+    /// Whether every host is in it.
+    pub(super) fn is_everything(&self) -> bool {
+        self.any
+    }
+
     pub(super) fn exact(&self) -> impl Iterator<Item = &Host> {
         self.exact.iter()
     }
