@@ -60,10 +60,14 @@ pub(super) enum Command {
         directory: PathBuf,
     },
     /// Compile a policy, or a config and the policy it names, and show every problem
+    ///
+    /// A policy without problems may have warnings: rules that decide nothing, that open more than they seem to, or
+    /// that are over. They change no exit code unless --deny-warnings is given.
     #[command(after_help = notes!(
         "sekisho check policy.toml",
         "sekisho check --config /etc/sekisho/sekisho.toml",
-        "sekisho check --format json policy.toml | jq '.problems[]'"
+        "sekisho check --deny-warnings policy.toml && sekisho reload",
+        "sekisho check --format json policy.toml | jq '.problems[], .warnings[]?'"
     ))]
     Check(CheckArguments),
     /// Show what becomes of a request, and which rule says so: every rule considered, in order
@@ -289,6 +293,9 @@ fn at_most_20(text: &str) -> Result<usize, String> {
 pub(super) struct CheckArguments {
     #[command(flatten)]
     pub(super) files: CheckedFiles,
+    /// End with exit code 2 if there is any warning
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,

@@ -1,11 +1,13 @@
 use serde::Serialize;
 
+use crate::clock;
 use crate::lists::ReadPolicy;
+use crate::policy::Lint;
 
 use super::arguments::{CheckArguments, CheckedFiles};
-use super::error::CliError;
+use super::error::{CliError, count};
 use super::files::{give_internal, read_config, read_policy};
-use super::output::{Rows, report};
+use super::output::{Format, Rows, print, report};
 
 /// What was found right.
 #[derive(Serialize)]
@@ -21,11 +23,30 @@ struct Checked {
     cases: usize,
     /// Rules whose exchanges may pass under a breakglass.
     essential_rules: usize,
+    warnings: Vec<Warning>,
 }
 
-/// Checks a policy, a config, or both, and shows all problems of both at once.
+/// What is seldom meant.
+#[derive(Serialize)]
+struct Warning {
+    file: String,
+    line: u32,
+    code: &'static str,
+    message: String,
+    fix: String,
+}
+
+/// Checks a policy, a config, or both, and shows all problems of both at once; of a policy that has none, what
+/// is seldom meant.
 pub(super) fn check(arguments: &CheckArguments) -> Result<(), CliError> {
-    report(arguments.format, check_files(&arguments.files), rows)
+    let checked = check_files(&arguments.files);
+    let warnings = checked.as_ref().map(|checked| checked.warnings.len()).unwrap_or_default();
+    let shown = checked.as_ref().map(|checked| told(&checked.warnings)).unwrap_or_default();
+    report(arguments.format, checked, rows)?;
+    if arguments.format == Format::Text && warnings > 0 {
+        print(&shown)?;
+    }
+    if arguments.deny_warnings && warnings > 0 { Err(CliError::Warnings(warnings)) } else { Ok(()) }
 }
 
 fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
@@ -54,6 +75,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         rules: policy.rules(),
         cases: policy.cases(),
         essential_rules: policy.essential_rules(),
+        warnings: policy.lint(clock::now()).into_iter().map(Warning::from).collect(),
     })
 }
 
@@ -81,7 +103,28 @@ fn rows(checked: &Checked) -> Rows {
         ("rules", checked.rules.to_string()),
         ("cases", format!("{} hold", checked.cases)),
         ("essential", checked.essential_rules.to_string()),
-        ("result", "no problem found".to_owned()),
+        ("result", result(checked.warnings.len())),
     ]);
     rows
+}
+
+fn result(warnings: usize) -> String {
+    match warnings {
+        0 => "no problem found".to_owned(),
+        warnings => format!("no problem found; {}", count(warnings, "warning")),
+    }
+}
+
+/// The warnings for eyes, an empty line before them.
+fn told(warnings: &[Warning]) -> String {
+    warnings.iter().fold("\n".to_owned(), |told, Warning { file, line, code, message, fix }| {
+        told + &format!("{file}:{line}: warning: {message} ({code})\n    fix: {fix}\n")
+    })
+}
+
+impl From<Lint> for Warning {
+    fn from(lint: Lint) -> Self {
+        let Lint { file, line, code, what, fix } = lint;
+        Self { file: file.to_string(), line, code: code.as_str(), message: what, fix }
+    }
 }

@@ -16,6 +16,9 @@ pub enum CliError {
     Read { role: Role, path: PathBuf, source: io::Error },
     #[error("{}", list(.0.len(), .0))]
     Problems(Vec<Problem>),
+    /// A policy has no problem, and `--deny-warnings` does not take its warnings.
+    #[error("{}, and --deny-warnings takes none", count(*.0, "warning"))]
+    Warnings(usize),
     #[error(transparent)]
     App(#[from] AppError),
     #[error("`{request}` is no request: {why}")]
@@ -63,6 +66,7 @@ impl CliError {
         match self {
             CliError::Read { .. }
             | CliError::Problems(_)
+            | CliError::Warnings(_)
             | CliError::Question { .. }
             | CliError::NoProgram { .. }
             | CliError::NoRecords(_)
@@ -95,7 +99,7 @@ impl CliError {
                 io::ErrorKind::InvalidData => "save the file as UTF-8 text",
                 _ => "name a file of TOML text",
             }),
-            CliError::Problems(_) | CliError::Refused(_) => None,
+            CliError::Problems(_) | CliError::Warnings(_) | CliError::Refused(_) => None,
             CliError::Ask { source, .. } => ask_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
@@ -193,18 +197,20 @@ impl From<ReadError> for CliError {
     }
 }
 
+/// So many of something.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// So many problems, and those of them that are shown.
-fn list<P: fmt::Display>(count: usize, shown: &[P]) -> String {
-    let mut text = match count {
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
-    };
+fn list<P: fmt::Display>(problems: usize, shown: &[P]) -> String {
+    let mut text = count(problems, "problem");
     for problem in shown {
         text.push('\n');
         text.push_str(&problem.to_string());
     }
-    if count > shown.len() {
-        text.push_str(&format!("\nand {} more", count - shown.len()));
+    if problems > shown.len() {
+        text.push_str(&format!("\nand {} more", problems - shown.len()));
     }
     text
 }

@@ -119,6 +119,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             ..other()
         }],
         CliError::App(_)
+        | CliError::Warnings(_)
         | CliError::Question { .. }
         | CliError::NoProgram { .. }
         | CliError::NoRecords(_)

@@ -15,13 +15,13 @@ pub(super) struct Calendar {
 }
 
 /// Hours of a rule: it holds within any of the spans.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Hours {
     spans: Box<[Span]>,
 }
 
 /// On days of these, from the one minute on and up to the other, which may lie on the next day.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Span {
     /// Monday first.
     weekdays: [bool; 7],
@@ -154,6 +154,11 @@ impl Until {
 
     pub(super) fn holds(&self, now: Timestamp) -> bool {
         now < self.end
+    }
+
+    /// The first moment at which it does not hold any more.
+    pub(super) fn end(&self) -> Timestamp {
+        self.end
     }
 }
 

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use crate::facts::Client;
-use crate::parse::{Document, Placed, Problem, Section};
+use crate::parse::{Document, Place, Placed, Problem, Section};
 
 use super::calendar::{Calendar, read_calendar};
 use super::cases::{Case, read_cases, run_cases};
 use super::decision::VerdictKind;
-use super::groups::{ClientGroup, Groups, MODES, Membership, Program};
+use super::groups::{ClientGroup, Groups, MODES, Membership, Program, Unused};
 use super::index::HostIndex;
 use super::internal::Internal;
 use super::parents::Parent;
@@ -42,6 +42,9 @@ pub(super) struct Layer {
     groups: Vec<ClientGroup>,
     /// By name.
     programs: Vec<Arc<Program>>,
+    pub(super) unused: Vec<Unused>,
+    /// Where it says what becomes of a target that no rule names.
+    pub(super) unknown_at: Option<Place>,
 }
 
 /// What a policy says of itself in `[policy]`.
@@ -327,6 +330,7 @@ struct Reading<'t> {
     calendar: Option<Placed<Calendar>>,
     groups: Groups,
     rules: Vec<Rule>,
+    unknown_at: Option<Place>,
     /// What was read beside the policy's own files, for its hash.
     beside: Vec<Source>,
 }
@@ -342,6 +346,7 @@ impl<'t> Reading<'t> {
             calendar: None,
             groups: Groups::none(),
             rules: Vec::new(),
+            unknown_at: None,
             beside: Vec::new(),
         }
     }
@@ -396,6 +401,7 @@ impl<'t> Reading<'t> {
         }
         if let Some(unknown) = head.word("unknown", &VERDICTS) {
             self.head.unknown = unknown;
+            self.unknown_at = head.place_of_key("unknown");
         }
         if let Some(reload) = head.word("reload", &[Reload::Keep, Reload::Strict].map(|word| (word.as_str(), word))) {
             self.head.reload = reload;
@@ -424,6 +430,8 @@ impl<'t> Reading<'t> {
             rules: self.rules,
             calendar: self.calendar.map(|calendar| calendar.value),
             programs: self.groups.programs(),
+            unused: self.groups.unused(),
+            unknown_at: self.unknown_at,
             groups,
         };
         let own = self.texts.sources.iter().rev().chain(&self.beside);

@@ -329,8 +329,12 @@ pub(super) fn port_is_default(facts: &Facts<'_>) -> bool {
 /// Names that must never be a target: they mean this machine, nothing, or another network
 /// (RFC 6761 §6.3 and §6.4, RFC 7686).
 fn is_forbidden_name(host: &Host) -> bool {
-    let Host::Name(name) = host else { return false };
-    let last = name.as_str().rsplit('.').next().unwrap_or_default();
+    matches!(host, Host::Name(name) if ends_in_forbidden_label(name.as_str()))
+}
+
+/// Whether the guard refuses a name, and all below it, whatever rules say.
+pub(super) fn ends_in_forbidden_label(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
     matches!(last, "localhost" | "localdomain" | "invalid" | "onion")
 }
 

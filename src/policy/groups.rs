@@ -1,6 +1,7 @@
 //! What rules speak of by name: groups of clients, of hosts and of programs, and parents.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -60,6 +61,16 @@ pub(super) struct Groups {
     pub(super) hosts: HashMap<String, Placed<HostSet>>,
     programs: HashMap<String, Placed<Arc<Program>>>,
     pub(super) parents: Parents,
+    /// The names that rules have asked for, by kind.
+    used: RefCell<HashMap<&'static str, HashSet<String>>>,
+}
+
+/// A group that no rule names.
+#[derive(Debug)]
+pub(super) struct Unused {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) place: Place,
 }
 
 /// Before the name of a group of users in `users`.
@@ -124,7 +135,13 @@ impl Program {
 
 impl Groups {
     pub(super) fn none() -> Self {
-        Self { clients: HashMap::new(), hosts: HashMap::new(), programs: HashMap::new(), parents: Vec::new() }
+        Self {
+            clients: HashMap::new(),
+            hosts: HashMap::new(),
+            programs: HashMap::new(),
+            parents: Vec::new(),
+            used: RefCell::default(),
+        }
     }
 
     /// Takes the groups of one more file; a name that is there already is reported.
@@ -149,16 +166,48 @@ impl Groups {
         programs
     }
 
+    /// The groups that no rule read so far has named, in the order of their places. A client group with a mode of
+    /// its own does something all the same.
+    pub(super) fn unused(&self) -> Vec<Unused> {
+        let clients = self.clients.iter().filter(|(_, group)| group.value.mode.is_none());
+        let clients = clients.map(|(name, group)| ("clients", name, &group.place));
+        let hosts = self.hosts.iter().map(|(name, group)| ("hosts", name, &group.place));
+        let programs = self.programs.iter().map(|(name, group)| ("programs", name, &group.place));
+        let used = self.used.borrow();
+        let is_used = |kind: &str, name: &str| used.get(kind).is_some_and(|names| names.contains(name));
+        let mut unused: Vec<Unused> = clients
+            .chain(hosts)
+            .chain(programs)
+            .filter(|(kind, name, _)| !is_used(kind, name))
+            .map(|(kind, name, place)| Unused { kind, name: name.clone(), place: place.clone() })
+            .collect();
+        unused.sort_by(|a, b| a.place.cmp(&b.place));
+        unused
+    }
+
+    fn note_used(&self, kind: &'static str, names: &[Placed<String>]) {
+        let mut used = self.used.borrow_mut();
+        let known = used.entry(kind).or_default();
+        for name in names.iter().filter(|name| !name.value.contains('*')) {
+            if !known.contains(&name.value) {
+                known.insert(name.value.clone());
+            }
+        }
+    }
+
     pub(super) fn client_groups(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> Vec<ClientGroup> {
+        self.note_used("clients", names);
         find_all(section, "clients", names, &self.clients)
     }
 
     pub(super) fn program_groups(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> Vec<Arc<Program>> {
+        self.note_used("programs", names);
         find_all(section, "programs", names, &self.programs)
     }
 
     /// A rule's `hosts` names groups; what has a dot, a colon or a star is a pattern of its own.
     pub(super) fn host_set(&self, section: &Section<'_, '_>, names: &[Placed<String>]) -> HostSet {
+        self.note_used("hosts", names);
         let mut set = HostSet::default();
         for name in names {
             match self.hosts.get(&name.value) {

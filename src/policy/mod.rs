@@ -18,6 +18,7 @@ mod index;
 mod internal;
 mod judge;
 mod names;
+mod lint;
 mod parents;
 mod paths;
 mod pattern;
@@ -37,6 +38,7 @@ pub use decision::{
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
+pub use lint::{Lint, LintCode};
 pub use names::{
     BAD_LINES_KEPT_MAX, BadLine, BadLines, Compiled, DamagedSet, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX,
     NameCounts, NameSet,

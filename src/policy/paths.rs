@@ -5,7 +5,7 @@ use crate::parse::{Placed, Section};
 use super::glob::Glob;
 
 /// What a rule says of paths: one of these matches.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Paths {
     globs: Box<[Glob]>,
     /// Parameters behind a `;` make a path ambiguous, too: some servers leave them out, and a rule that

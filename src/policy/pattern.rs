@@ -81,6 +81,11 @@ impl HostSet {
         !self.any && self.lists.is_empty()
     }
 
+    /// Whether every host is in it.
+    pub(super) fn is_everything(&self) -> bool {
+        self.any
+    }
+
     pub(super) fn exact(&self) -> impl Iterator<Item = &Host> {
         self.exact.iter()
     }

@@ -190,9 +190,37 @@ result      no problem found
     let answer = sekisho(directory.path(), &["check", "--format", "json", "good.toml"]);
     let expected = json!({
         "ok": true, "policy": "good.toml", "version": version, "mode": "enforce", "unknown": "deny", "rules": 1,
-        "cases": 0, "essential_rules": 0, "problems": [],
+        "cases": 0, "essential_rules": 0, "warnings": [], "problems": [],
     });
     assert_eq!((answer.code, serde_json::from_str::<Value>(&answer.out).unwrap()), (0, expected));
+}
+
+#[test]
+fn check_warns_of_what_is_seldom_meant_and_refuses_it_where_that_is_asked() {
+    let policy =
+        "[hosts.spare]\nnames = [\"a.example\"]\n[[rule]]\nname = \"r\"\nhosts = [\"*.co.jp\"]\nverdict = \"allow\"\n";
+    let directory = directory(&[("p.toml", policy)]);
+    let warnings = "
+p.toml:4: warning: rule `r` lets out to `*.co.jp`, a public suffix: anybody may register a name there (public_suffix)
+    fix: name the domains that are meant
+p.toml:1: warning: no rule names the hosts group `spare` (unused)
+    fix: name it in a rule, or take it away
+";
+    let answer = sekisho(directory.path(), &["check", "p.toml"]);
+    assert!(answer.out.ends_with(&format!("result      no problem found; 2 warnings\n{warnings}")), "{}", answer.out);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
+
+    let answer = sekisho(directory.path(), &["check", "--deny-warnings", "p.toml"]);
+    assert!(answer.out.ends_with(warnings), "{}", answer.out);
+    assert_eq!((answer.code, answer.err.as_str()), (2, "sekisho: 2 warnings, and --deny-warnings takes none\n"));
+
+    let answer = sekisho(directory.path(), &["check", "--format", "json", "p.toml"]);
+    let expected = json!({ "file": "p.toml", "line": 1, "code": "unused",
+        "message": "no rule names the hosts group `spare`", "fix": "name it in a rule, or take it away" });
+    assert_eq!(serde_json::from_str::<Value>(&answer.out).unwrap()["warnings"][1], expected);
+
+    let good = self::directory(&[("good.toml", GOOD)]);
+    assert_eq!(sekisho(good.path(), &["check", "--deny-warnings", "good.toml"]).code, 0);
 }
 
 #[test]

@@ -90,6 +90,18 @@ fn every_shipped_policy_compiles_and_holds_its_cases() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Whether they compile is another test's to say.
+#[test]
+fn no_shipped_policy_has_a_warning() {
+    for policy in files(&shipped(), "toml") {
+        let check = ["check", "--format", "json"];
+        let answer = Command::new(env!("CARGO_BIN_EXE_sekisho")).args(check).arg(&policy).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+        let warnings = report["warnings"].as_array().map_or(0, Vec::len);
+        assert_eq!(warnings, 0, "{}: {report:#}", policy.display());
+    }
+}
+
 #[test]
 fn every_line_of_the_lists_is_a_name_in_lower_case_that_a_request_could_name() {
     for list in lists() {
