@@ -127,6 +127,8 @@ impl From<Cut> for Ended {
             Cut::Lifetime => "lifetime_limit",
             Cut::Drained => "gate_stopped",
             Cut::Policy => "policy_changed",
+            Cut::Upload => "upload_limit",
+            Cut::Download => "download_limit",
         };
         Self { by: Party::Gate, how }
     }

@@ -30,6 +30,7 @@ pub(super) struct Tunnel {
     reported: AtomicU32,
     up: AtomicU64,
     down: AtomicU64,
+    bytes_max: Option<Box<[u64; 2]>>,
     /// When the first byte came from the origin.
     first_byte: OnceLock<Instant>,
     known: Box<Known>,
@@ -50,6 +51,10 @@ pub(super) enum Cut {
     Drained = 3,
     /// A policy that came into force after it was let out does not allow it.
     Policy = 4,
+    /// It has carried as many bytes to the origin as its rule lets.
+    Upload = 5,
+    /// The same to the client.
+    Download = 6,
 }
 
 /// What a tunnel is, when it is entered.
@@ -57,6 +62,8 @@ pub(super) struct Entry {
     pub(super) id: ExchangeId,
     pub(super) idle: Duration,
     pub(super) lifetime: Duration,
+    /// The most bytes up and down by the rule that let it out.
+    pub(super) bytes_max: Option<Box<[u64; 2]>>,
     /// Who, where to, and what else it can be judged by again.
     pub(super) known: Box<Known>,
     /// The number of the policy that let it out.
@@ -98,6 +105,7 @@ impl Tunnels {
             ruling: Mutex::default(),
             active: AtomicU32::new(now),
             reported: AtomicU32::new(now),
+            bytes_max: entry.bytes_max,
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             first_byte: OnceLock::new(),
@@ -208,17 +216,24 @@ impl Tunnel {
 
     pub(super) fn moved_up(&self, count: u64) {
         if count > 0 {
-            self.up.fetch_add(count, Ordering::Relaxed);
+            let all = self.up.fetch_add(count, Ordering::Relaxed).saturating_add(count);
             self.touch();
+            if self.bytes_max.as_ref().is_some_and(|most| all > most[0]) {
+                self.cut(Cut::Upload);
+            }
         }
     }
 
     pub(super) fn moved_down(&self, count: u64) {
         if count > 0 {
-            if self.down.fetch_add(count, Ordering::Relaxed) == 0 {
+            let before = self.down.fetch_add(count, Ordering::Relaxed);
+            if before == 0 {
                 let _ = self.first_byte.set(Instant::now());
             }
             self.touch();
+            if self.bytes_max.as_ref().is_some_and(|most| before.saturating_add(count) > most[1]) {
+                self.cut(Cut::Download);
+            }
         }
     }
 
@@ -262,6 +277,8 @@ impl Tunnel {
             1 => Some(Cut::Idle),
             2 => Some(Cut::Lifetime),
             4 => Some(Cut::Policy),
+            5 => Some(Cut::Upload),
+            6 => Some(Cut::Download),
             _ => Some(Cut::Drained),
         }
     }
@@ -295,6 +312,7 @@ mod tests {
             id: ExchangeId(id),
             idle: Duration::from_secs(idle),
             lifetime: Duration::from_secs(lifetime),
+            bytes_max: Some(Box::new([100_000, 200_000])),
             known: Known::nothing_but(([10, 0, 0, 1], 4000).into(), parse_connect(b"a.example:443").unwrap()),
             edition: 0,
         }
@@ -318,6 +336,19 @@ mod tests {
         assert_eq!(tunnels.sweep_at(120).len(), 1);
         tunnels.leave(&tunnel);
         assert_eq!(tunnels.sweep_at(180).len(), 0);
+    }
+
+    #[test]
+    fn a_tunnel_is_cut_once_it_has_carried_more_than_its_rule_lets_and_not_before() {
+        let tunnels = Tunnels::new();
+        let (up, down) = (tunnels.enter(entry(1, 600, 6000)), tunnels.enter(entry(2, 600, 6000)));
+        up.moved_up(100_000);
+        up.moved_down(200_000);
+        down.moved_down(150_000);
+        assert_eq!((cut_of(&up), cut_of(&down)), (None, None));
+        up.moved_up(1);
+        down.moved_down(50_001);
+        assert_eq!((cut_of(&up), cut_of(&down)), (Some(Cut::Upload), Some(Cut::Download)));
     }
 
     #[test]
