@@ -49,6 +49,7 @@ pub mod policy;
 pub mod evidence;
 // hands (I/O)
 pub mod clock;
+pub mod limit;
 pub mod upstream;
 pub mod store;
 pub mod lists;

@@ -1,4 +1,5 @@
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The machine that speaks to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,6 +7,30 @@ pub struct Client {
     pub address: SocketAddr,
     /// The authenticated proxy user, where there is one.
     pub user: Option<User>,
+}
+
+/// A client as what it does is counted: an IPv4 address, or the /64 of an IPv6 one, since one
+/// machine may take every address of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey(IpAddr);
+
+impl ClientKey {
+    /// By the address of its socket.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(IpAddr::V4(address)),
+            IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+        }
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => write!(f, "{address}"),
+            IpAddr::V6(address) => write!(f, "{address}/64"),
+        }
+    }
 }
 
 /// A person or account that has shown who it is.
@@ -41,5 +66,24 @@ impl<T> Stage<T> {
             Stage::Known(fact) => Some(fact),
             Stage::NotYet | Stage::Never => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str) -> ClientKey {
+        ClientKey::of(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_the_64_of_an_ipv6_one() {
+        assert_eq!(client("::ffff:10.0.0.1"), client("10.0.0.1"), "as a socket for both families sees it");
+        assert_ne!(client("10.0.0.1"), client("10.0.0.2"));
+        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::"));
+        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+        assert_eq!(client("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
+        assert_eq!(client("10.0.0.1").to_string(), "10.0.0.1");
     }
 }

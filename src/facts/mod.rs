@@ -11,7 +11,7 @@ mod host;
 mod target;
 
 pub use breakglass::Breakglass;
-pub use client::{Client, Program, Stage, User};
+pub use client::{Client, ClientKey, Program, Stage, User};
 pub use exchange::{ExchangeId, Facts, Party, Response, Restraint, Standing, Timestamp};
 pub use hello::{Hello, TlsVersion};
 pub use host::{BadHost, Host, Name};

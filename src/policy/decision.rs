@@ -148,6 +148,8 @@ pub enum Code {
     NotABrowser,
     /// A finding about the exchange denies it, or asks for a challenge.
     Finding,
+    /// The client has asked for more than the rule's `rate`.
+    RateLimited,
     /// Only what essential rules let out passes.
     Lockdown,
     /// The client is cut off.
@@ -158,6 +160,48 @@ pub enum Code {
     NeedsInnerRequest,
     /// The rule waits for the user's name.
     NeedsUser,
+}
+
+impl Decision {
+    /// The same where the client has already asked for more than this rate of it: it is denied, or, where the
+    /// policy only observes, would be. The reason names the rule whose rate it is.
+    pub fn over(self, rate: &Rate) -> Self {
+        let Verdict::Allow(permit) = self.verdict else { return self };
+        let reason = self.reason.over(rate);
+        match permit.observed() {
+            true => Self { would: Some(VerdictKind::Deny), verdict: Verdict::Allow(permit), reason, ..self },
+            false => Self { would: None, verdict: Verdict::Deny, reason, ..self },
+        }
+    }
+
+    /// The counts that it must be within, if it passes; where there are two, within both.
+    pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
+        let permit = match &self.verdict {
+            Verdict::Allow(permit) => Some(permit),
+            Verdict::Challenge | Verdict::Deny => None,
+        };
+        permit.into_iter().flat_map(Permit::rates)
+    }
+}
+
+impl Reason {
+    fn over(self, rate: &Rate) -> Self {
+        let is_its = |rule: &Option<Arc<RuleRef>>| rule.as_ref().is_some_and(|rule| rate.is_of(rule));
+        match self.beside {
+            Some(beside) if is_its(&beside.rule) && !is_its(&self.rule) => Self {
+                code: Code::RateLimited,
+                rule: beside.rule,
+                beside: Some(Beside { verdict: VerdictKind::Allow, code: self.code, rule: self.rule }),
+            },
+            beside => Self { code: Code::RateLimited, rule: self.rule, beside },
+        }
+    }
+}
+
+impl Rate {
+    fn is_of(&self, rule: &RuleRef) -> bool {
+        self.line == rule.line && self.file == rule.file
+    }
 }
 
 /// Leave to reach one host and port, once. It cannot be copied, and the dial takes it:
@@ -424,6 +468,7 @@ impl Code {
             Code::PathAmbiguous => "path_ambiguous",
             Code::NotABrowser => "not_a_browser",
             Code::Finding => "finding",
+            Code::RateLimited => "rate_limited",
             Code::Lockdown => "lockdown",
             Code::Isolated => "isolated",
             Code::NeedsHello => "hello_unavailable",

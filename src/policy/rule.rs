@@ -80,7 +80,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
         fresh: section.boolean("fresh").unwrap_or(false),
         confirm: section.boolean("confirm").unwrap_or(false),
         limits: read_limits(section),
-        rate: read_rate(section),
+        rate: read_rate(section, name.as_ref().map_or(place.line, |name| name.place.line)),
         route: read_route(section, groups, verdict),
         essential,
     };
@@ -236,7 +236,8 @@ fn read_limits(section: &mut Section<'_, '_>) -> TunnelLimits {
     })
 }
 
-fn read_rate(section: &mut Section<'_, '_>) -> Option<Arc<Rate>> {
+/// `line` is that by which reasons name the rule.
+fn read_rate(section: &mut Section<'_, '_>, line: u32) -> Option<Arc<Rate>> {
     let mut table = section.table("rate")?;
     let requests = table.integer("requests", 1..=RATE_REQUESTS_MAX);
     let seconds = table.integer("seconds", 1..=RATE_SECONDS_MAX);
@@ -247,7 +248,7 @@ fn read_rate(section: &mut Section<'_, '_>) -> Option<Arc<Rate>> {
     table.finish();
     let rate = Rate {
         file: section.place().file.clone(),
-        line: section.place().line,
+        line,
         requests: u32::try_from(requests?).ok()?,
         over: Duration::from_secs(seconds?),
         per: per?,

@@ -169,7 +169,8 @@ impl Came {
 pub(super) enum Standpoint {
     /// It tells what the policy said; in observe mode, what it would have done.
     Judged(Came),
-    /// The gate refused it by itself, or a person had a hand in it: no policy changes that.
+    /// The gate refused it by itself, a person had a hand in it, or it was more than a rate lets through, which no
+    /// single record tells: no policy is held to that.
     NotByPolicy,
     /// It tells what came later of an exchange that was judged before.
     Later,
@@ -195,6 +196,7 @@ pub(super) fn standpoint(record: &RecordLine<'_>) -> Standpoint {
     match record.event {
         None | Some(Event::Waiting | Event::Established | Event::FirstBytes | Event::Close) => Standpoint::Later,
         Some(Event::Open | Event::Answered) if record.breakglass == Some(true) => Standpoint::NotByPolicy,
+        Some(Event::Open | Event::Answered) if reason == Code::RateLimited.as_str() => Standpoint::NotByPolicy,
         Some(Event::Open | Event::Answered) => match verdict {
             Some(came) => Standpoint::Judged(came),
             None if reason == "needs_inner_request" => Standpoint::Judged(Came::InnerRequest),

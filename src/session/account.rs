@@ -61,8 +61,23 @@ impl<'g> Account<'g> {
         Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome) }
     }
 
-    /// Asks the policy.
+    /// Asks the policy, and counts what it lets out towards the rate of its rule.
     pub(super) fn judge(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
+        let rates = &self.worker.gate.rates;
+        match self.judge_uncounted(policy, asked) {
+            Outcome::Decided(decision) => {
+                let over = decision.rates().find(|rate| !rates.admits(rate, asked.client, &asked.target.host)).cloned();
+                Outcome::Decided(match over {
+                    Some(rate) => decision.over(&rate),
+                    None => decision,
+                })
+            }
+            waits @ Outcome::Needs(..) => waits,
+        }
+    }
+
+    /// Asks the policy about what is counted already.
+    pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
         judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello)
     }

@@ -153,7 +153,7 @@ async fn again(
     edition: &Edition,
     asked: &Asked<'_>,
 ) -> Option<Result<Connected, DialFailed>> {
-    let Outcome::Decided(decision) = account.judge(&edition.policy, asked) else { return None };
+    let Outcome::Decided(decision) = account.judge_uncounted(&edition.policy, asked) else { return None };
     let Verdict::Allow(permit) = decision.verdict else { return None };
     Some(worker.dialler.dial(permit, worker.gate.passing(asked.head, edition)).await)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
+use crate::facts::ClientKey;
+use crate::limit::Rates;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
@@ -26,6 +28,7 @@ pub struct Gate {
     pub counters: Counters,
     pub glass: Glass,
     pub clients: Clients,
+    pub rates: Rates,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
@@ -128,7 +131,7 @@ impl Gate {
     /// Counts a connection that is closed because nothing came on it.
     pub(super) fn count_silent(&self, address: SocketAddr) {
         self.counters.silent.fetch_add(1, Ordering::Relaxed);
-        self.clients.silent.count(clients::ClientKey::of(address.ip()));
+        self.clients.silent.count(ClientKey::of(address.ip()));
     }
 }
 
@@ -141,7 +144,7 @@ pub struct Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.worker.gate.counters.connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.gate.clients.shares.leave(clients::ClientKey::of(self.address.ip()));
+        self.worker.gate.clients.shares.leave(ClientKey::of(self.address.ip()));
     }
 }
 
@@ -154,7 +157,7 @@ impl Worker {
             counters.overflows.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let client = clients::ClientKey::of(address.ip());
+        let client = ClientKey::of(address.ip());
         if !clients.shares.enter(client, limits.client_connections_max) {
             counters.connections.fetch_sub(1, Ordering::Relaxed);
             counters.overflows_of_clients.fetch_add(1, Ordering::Relaxed);
@@ -188,6 +191,7 @@ impl Worker {
             self.journal.note(&Record::Progress(progress), clock::now());
         }
         self.judge_again();
+        self.gate.rates.sweep();
         let counters = &self.gate.counters;
         let overflows = counters.overflows.load(Ordering::Relaxed);
         let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));

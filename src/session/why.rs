@@ -38,7 +38,8 @@ impl Why {
             VerdictKind::Challenge => "challenge_unavailable",
             VerdictKind::Allow | VerdictKind::Deny => decision.reason.code.as_str(),
         };
-        let mut why = Self::new(403, code).of_rule(&decision.reason);
+        let status = if decision.reason.code == Code::RateLimited { 429 } else { 403 };
+        let mut why = Self::new(status, code).of_rule(&decision.reason);
         if decision.reason.code == Code::TraceShowsCredentials
             && let Some(detail) = &mut why.detail
         {

@@ -31,14 +31,25 @@ enum Kind {
     Beyond,
     /// The request itself is wrong or ambiguous.
     Request,
+    /// The machine has asked for it too often.
+    TooOften,
 }
 
 impl Kind {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
-            "rule" | "no_rule" | "port_not_opened" | "isolated" | "trace_shows_credentials" => Self::Policy,
+            "rule"
+            | "no_rule"
+            | "port_not_opened"
+            | "isolated"
+            | "trace_shows_credentials"
+            | "path_ambiguous"
+            | "not_a_browser"
+            | "finding"
+            | "lockdown" => Self::Policy,
+            "rate_limited" => Self::TooOften,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
             | "hello_unavailable"
@@ -82,6 +93,7 @@ pub(super) const ENGLISH: Words = Words {
         "The request could not go its way through the proxies of this network. This is not the site's doing. Please tell your administrator.",
         "The request was allowed and went its way, but the site could not be reached from the other end of it. It may be out of order. Try again in a while.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
+        "This machine has asked for this more often than the rules of this network allow. Try again in a while.",
     ],
 };
 
@@ -102,6 +114,7 @@ pub(super) const JAPANESE: Words = Words {
         "このネットワークのプロキシを通る経路で、通信を送ることができませんでした。接続先の問題ではありません。管理者に連絡してください。",
         "通信は許可され、所定の経路で送られましたが、その先で接続先に到達できませんでした。接続先が停止している可能性があります。しばらくしてからもう一度お試しください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
+        "この端末からの要求が、このネットワークの規則で許可されている回数を超えました。しばらくしてからもう一度お試しください。",
     ],
 };
 
@@ -140,6 +153,7 @@ mod tests {
             (502, "parent_refused"),
             (502, "parent_cannot_reach"),
             (400, "bare_lf"),
+            (429, "rate_limited"),
         ];
         for words in [&ENGLISH, &JAPANESE] {
             let sentences: std::collections::HashSet<_> =

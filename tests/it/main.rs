@@ -31,6 +31,7 @@ mod max_forwards;
 mod parents;
 mod parents_loops;
 mod parents_secrets;
+mod rate;
 mod readme;
 mod review;
 mod reload;

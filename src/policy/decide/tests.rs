@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::facts::{Breakglass, Client, Hello, Program as Seen, Restraint, Standing, Target, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
-use crate::policy::{ResolvedBy, Route};
+use crate::policy::{Listed, ResolvedBy, Route, Source, Sources};
 
 fn breakglass(until: u64) -> Breakglass {
     Breakglass { until: Timestamp(until), reason: "fire".into() }
@@ -336,4 +336,48 @@ fn a_method_that_repeats_the_request_never_leaves_where_it_would_show_a_parents_
         assert_eq!(say(&tunnel), "allow rule shown", "the parent alone sees the CONNECT");
     }
     assert_eq!(judge(&policy(&text), "TRACE", "denied"), "deny rule denied", "what its rule denies is that rule's");
+}
+
+#[test]
+fn what_is_over_a_rate_is_denied_or_would_be_and_the_reason_names_the_rule_whose_rate_it_is() {
+    let rule = |rate: &str| format!("[[rule]]\nname = \"r\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\n{rate}\n");
+    let rated = rule("rate = { requests = 3, seconds = 60, per = \"client\" }");
+    let over = |policy: &Policy| {
+        let Outcome::Decided(decision) = judge_with(policy, "http://a.example/", Stage::Never, Restraint::NONE) else {
+            panic!("nothing is waited for")
+        };
+        let rate = decision.rates().next().cloned();
+        rate.map(|rate| decision.over(&rate))
+    };
+    assert!(over(&policy(&rule(""))).is_none(), "no rate, nothing to be over");
+    let denied = over(&policy(&rated)).unwrap();
+    assert_eq!((denied.verdict.kind(), denied.would, denied.reason.code), (VerdictKind::Deny, None, Code::RateLimited));
+    assert_eq!(denied.reason.rule.unwrap().line, 2);
+    let passed = over(&policy(&format!("[policy]\nmode = \"observe\"\n{rated}"))).unwrap();
+    let would = Some(VerdictKind::Deny);
+    assert_eq!(
+        (passed.verdict.kind(), passed.would, passed.reason.code),
+        (VerdictKind::Allow, would, Code::RateLimited)
+    );
+    // Of two layers that let it out, the one whose rate it is has the word.
+    let site = format!("[policy]\nbase = \"base.toml\"\n{}", rule(""));
+    let root = Source { file: "site.toml".to_owned(), text: site };
+    let layered = Policy::compile_from(root, &Base(&rated)).unwrap();
+    let denied = over(&layered).unwrap();
+    let beside = denied.reason.beside.unwrap();
+    assert_eq!((&*denied.reason.rule.unwrap().file, denied.reason.code), ("base.toml", Code::RateLimited));
+    assert_eq!((beside.verdict, &*beside.rule.unwrap().file), (VerdictKind::Allow, "site.toml"));
+}
+
+/// The one file beside a policy: its base.
+struct Base<'a>(&'a str);
+
+impl Sources for Base<'_> {
+    fn text(&self, _: &str, path: &str) -> Result<Source, String> {
+        Ok(Source { file: path.to_owned(), text: self.0.to_owned() })
+    }
+
+    fn names(&self, _: &str, path: &str) -> Result<Listed, String> {
+        Err(format!("no list {path}"))
+    }
 }
