@@ -29,6 +29,7 @@ macro_rules! notes {
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy, failing cases too",
         "sekisho explain --help            what becomes of a request, and which rule says so",
+        "sekisho policy --help             lay a policy out evenly; the schema for editors",
         "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
@@ -79,6 +80,15 @@ pub(super) enum Command {
         "sekisho explain --policy policy.toml --client 10.20.1.5 --at 2026-11-25T22:00:00+09:00 GET http://portal.example/"
     ))]
     Explain(ExplainArguments),
+    /// Lay policy files out evenly, or print the schema by which editors complete and check them
+    #[command(after_help = notes!(
+        "sekisho policy fmt policy.toml",
+        "sekisho policy schema > policy.schema.json"
+    ))]
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Propose a policy from what was used, by client group and registrable domain
     ///
     /// What counts is what was let out, in observe mode also what would have been refused because no rule names it.
@@ -182,6 +192,16 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Print the JSON Schema (draft 2020-12) of a policy file
+    ///
+    /// Editors that know TOML complete keys by it, show what each is for, and mark what is wrong. Taplo and Even
+    /// Better TOML take it from a first line like: #:schema policy.schema.json
+    #[command(after_help = notes!("sekisho policy schema > policy.schema.json"))]
+    Schema,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ mod paths;
 mod pattern;
 mod question;
 mod rule;
+mod schema;
 mod sources;
 #[doc(hidden)]
 pub mod properties;
@@ -45,4 +46,5 @@ pub use names::{
 };
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
+pub use schema::json_schema;
 pub use sources::{Alone, Listed, Source, Sources};
