@@ -29,6 +29,7 @@ macro_rules! notes {
         "sekisho init /etc/sekisho         write a config, a policy and a systemd unit",
         "sekisho check policy.toml         show every problem of a policy, failing cases too",
         "sekisho explain --help            what becomes of a request, and which rule says so",
+        "sekisho policy --help             lay a policy out evenly; the schema for editors",
         "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
@@ -79,6 +80,15 @@ pub(super) enum Command {
         "sekisho explain --policy policy.toml --client 10.20.1.5 --at 2026-11-25T22:00:00+09:00 GET http://portal.example/"
     ))]
     Explain(ExplainArguments),
+    /// Lay policy files out evenly, or print the schema by which editors complete and check them
+    #[command(after_help = notes!(
+        "sekisho policy fmt policy.toml",
+        "sekisho policy schema > policy.schema.json"
+    ))]
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Propose a policy from what was used, by client group and registrable domain
     ///
     /// What counts is what was let out, in observe mode also what would have been refused because no rule names it.
@@ -182,6 +192,41 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Lay policy files out evenly: order of keys, spaces, blank lines; comments and meaning are kept
+    ///
+    /// One blank line between tables, keys of a rule in one order, values below each other, lists on one line up to
+    /// 100 columns. Comments move with the key or table they stand above or behind; rules and values stay as they
+    /// are. A file is replaced whole and keeps its mode, owner and group; one that is laid out already is not touched. Where any of the
+    /// files is no TOML, none is written.
+    #[command(after_help = notes!(
+        "sekisho policy fmt /etc/sekisho/policy.toml",
+        "sekisho policy fmt --check *.toml",
+        "sekisho policy fmt - < policy.toml | diff policy.toml -"
+    ))]
+    Fmt(FmtArguments),
+    /// Print the JSON Schema (draft 2020-12) of a policy file
+    ///
+    /// Editors that know TOML complete keys by it, show what each is for, and mark what is wrong. Taplo and Even
+    /// Better TOML take it from a first line like: #:schema policy.schema.json
+    #[command(after_help = notes!("sekisho policy schema > policy.schema.json"))]
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FmtArguments {
+    /// The policy files; `-` alone reads standard input and writes standard output
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) files: Vec<PathBuf>,
+    /// Write nothing; name the files that would change, and end with exit code 2 if there are any
+    #[arg(long)]
+    pub(super) check: bool,
+    /// A table for eyes, or JSON for machines; of no use with `-`
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -45,6 +45,11 @@ pub enum CliError {
     Exists(Vec<PathBuf>),
     #[error("cannot write {}: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// `policy fmt --check` found files that it would lay out in another way.
+    #[error("not laid out as `sekisho policy fmt` would: {}", names(.0))]
+    NotLaidOut(Vec<PathBuf>),
+    #[error("`-`, standard input, stands alone, and other files are named beside it")]
+    NotAlone,
     #[error("cannot find out where this program lies, which the unit must say: {0}")]
     Executable(io::Error),
     #[error("{path:?} cannot stand in a systemd unit: it is no plain UTF-8 text")]
@@ -71,6 +76,8 @@ impl CliError {
             | CliError::NoProgram { .. }
             | CliError::NoRecords(_)
             | CliError::Refused(_)
+            | CliError::NotLaidOut(_)
+            | CliError::NotAlone
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
             | CliError::Ask { .. }
@@ -127,6 +134,8 @@ impl CliError {
             }
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
+            CliError::NotLaidOut(_) => Some("run it without --check to lay them out"),
+            CliError::NotAlone => Some("give `-` or names of files"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }

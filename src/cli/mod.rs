@@ -13,6 +13,7 @@ mod files;
 mod init;
 mod learn;
 mod output;
+mod policy;
 mod progress;
 mod replay;
 mod reload;
@@ -39,6 +40,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Learn(arguments) => learn::learn_journal(&arguments),
+        Command::Policy { command } => policy::policy(&command),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),

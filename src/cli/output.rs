@@ -118,7 +118,11 @@ fn faults(error: &CliError) -> Vec<Fault> {
             message: source.to_string(),
             ..other()
         }],
+        CliError::NotLaidOut(paths) => {
+            paths.iter().map(|path| Fault { file: Some(path.display().to_string()), ..other() }).collect()
+        }
         CliError::App(_)
+        | CliError::NotAlone
         | CliError::Warnings(_)
         | CliError::Question { .. }
         | CliError::NoProgram { .. }

@@ -17,6 +17,7 @@ mod guard;
 mod index;
 mod internal;
 mod judge;
+mod layout;
 mod names;
 mod lint;
 mod parents;
@@ -24,6 +25,7 @@ mod paths;
 mod pattern;
 mod question;
 mod rule;
+mod schema;
 mod sources;
 #[doc(hidden)]
 pub mod properties;
@@ -38,6 +40,7 @@ pub use decision::{
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
+pub use layout::lay_out;
 pub use lint::{Lint, LintCode};
 pub use names::{
     BAD_LINES_KEPT_MAX, BadLine, BadLines, Compiled, DamagedSet, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_ENTRIES_MAX,
@@ -45,4 +48,5 @@ pub use names::{
 };
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
+pub use schema::json_schema;
 pub use sources::{Alone, Listed, Source, Sources};

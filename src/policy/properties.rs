@@ -15,11 +15,24 @@ const PROBLEMS_MAX: usize = 100 + 1;
 /// Any bytes as the text of a policy. Panics when one of these does not hold.
 ///
 /// It is compiled or refused, and the next time the same. What is refused has problems, not without
-/// number, each with a place in the text and a fix.
+/// number, each with a place in the text and a fix. What is TOML can be laid out: it is a policy afterwards
+/// if it was one before, and laid out again it stays as it is.
 pub fn policy_text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    compiled_twice(&text);
+    if let Ok(laid) = lay_out("p.toml", &text) {
+        let count = |text: &str| {
+            let policy = Policy::compile("p.toml", text).ok();
+            policy.map(|policy| (policy.mode(), policy.unknown(), policy.rules(), policy.cases()))
+        };
+        assert_eq!(count(&text), count(&laid), "{laid}");
+        assert_eq!(lay_out("p.toml", &laid).as_ref(), Ok(&laid));
+    }
+}
+
+fn compiled_twice(text: &str) {
     let lines = text.split('\n').count();
-    match (Policy::compile("p.toml", &text), Policy::compile("p.toml", &text)) {
+    match (Policy::compile("p.toml", text), Policy::compile("p.toml", text)) {
         (Ok(policy), Ok(again)) => {
             assert_eq!((policy.hash(), policy.rules()), (again.hash(), again.rules()));
             for address in ["10.20.1.5", "::ffff:10.20.1.5", "2001:db8::1"] {

@@ -88,6 +88,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "init",
         "check",
         "explain",
+        "policy",
         "learn",
         "replay",
         "status",
@@ -121,6 +122,7 @@ Examples:
   sekisho init /etc/sekisho         write a config, a policy and a systemd unit
   sekisho check policy.toml         show every problem of a policy, failing cases too
   sekisho explain --help            what becomes of a request, and which rule says so
+  sekisho policy --help             lay a policy out evenly; the schema for editors
   sekisho learn > policy.toml       propose a policy from what was used
   sekisho replay policy.toml        what another policy would have changed
   sekisho status                    ask the running gate how it is doing

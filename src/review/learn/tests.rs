@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::evidence::Exchange;
-use crate::policy::Policy;
+use crate::policy::{Policy, lay_out};
 
 use super::super::lines::{Lines, allowed_by, denied_for, policy, would_be_denied_for};
 use super::super::replay::replay;
@@ -101,6 +101,7 @@ expect  = { verdict = "allow", rule = "office: supplier.example" }
 #   evil.example, office: denied (no_rule, such as c2.evil.example); 1 request, 2026-11-26 to 2026-11-26
 "#;
     assert_eq!(text, expected, "{text}");
+    assert_eq!(lay_out("learnt", &text).as_ref(), Ok(&text), "it is laid out as `policy fmt` would");
     assert_eq!(policy(&text).cases(), 2);
     // What was learnt from lets through what was used, and nothing of what was denied.
     let (_directory, mut reader) = lines.reader();
@@ -303,6 +304,7 @@ proptest! {
         let lax = LearnOptions { requests_min: 1, clients_min: 1, days_min: 1, ..options() };
         let found = learnt(&lines, &lax);
         let text = found.to_policy();
+        prop_assert_eq!(lay_out("learnt", &text), Ok(text.clone()));
         prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{}", text);
         let compiled = Policy::compile("learnt.toml", &text);
         prop_assert!(compiled.is_ok(), "{:#?}\n{}", compiled.err(), text);

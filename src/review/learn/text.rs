@@ -126,11 +126,14 @@ fn write_proposal(text: &mut String, proposal: &Proposal) {
     let _ = writeln!(text, "expect  = {{ verdict = \"allow\"{rule} }}");
 }
 
+/// As `policy fmt` keeps a list on one line.
+const COLUMNS_MAX: usize = 100;
+
 /// On one line where it fits, else one item a line.
 fn write_list(text: &mut String, key: &str, items: &[String]) {
     let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
     let line = format!("{key} = [{}]", items.join(", "));
-    if line.len() <= 110 || items.len() == 1 {
+    if line.chars().count() <= COLUMNS_MAX {
         let _ = writeln!(text, "{line}");
         return;
     }
