@@ -43,7 +43,7 @@ pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use control::{AskError, Question, ask, ask_reload, socket_path};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
-    BreakglassStatus, Connections, DiskStatus, Exchanges, JournalStatus, PolicyStatus, ReserveStatus, Status,
+    BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
 
 /// Why the gate cannot start or go on.

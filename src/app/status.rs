@@ -41,13 +41,23 @@ pub struct PolicyStatus {
     pub file: String,
     pub hash: String,
     pub rules: usize,
-    /// `enforce` or `observe`.
+    /// `enforce` or `observe`, for whoever is in no group with a mode of its own.
     pub mode: String,
+    /// The groups of clients that have one, in the policy's order.
+    pub groups: Vec<GroupMode>,
     /// Since when it is in force, UTC.
     pub since: String,
     /// What came of reading it again last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<ReloadStatus>,
+}
+
+/// A group of clients with a mode of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupMode {
+    pub group: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
 }
 
 /// What is open now.
@@ -73,6 +83,10 @@ pub struct Exchanges {
     pub refused: u64,
     /// Of those let out, on a short record in the reserve.
     pub on_reserve: u64,
+    /// All that were decided.
+    pub decided: u64,
+    /// Of these, by a policy that only observes their client.
+    pub observed: u64,
 }
 
 /// How evidence is kept.
@@ -192,6 +206,10 @@ impl Reporter {
                 hash: policy.hash().to_owned(),
                 rules: policy.rules(),
                 mode: policy.mode().as_str().to_owned(),
+                groups: policy
+                    .group_modes()
+                    .map(|(group, mode)| GroupMode { group: group.to_owned(), mode: mode.as_str().to_owned() })
+                    .collect(),
                 since: format_time(in_force_since),
                 last_reload,
             },
@@ -208,6 +226,8 @@ impl Reporter {
                 allowed: read(&counters.allowed),
                 refused: read(&counters.refused),
                 on_reserve: read(&self.gate.glass.passed),
+                decided: read(&counters.decided),
+                observed: read(&counters.observed),
             },
             disk: self.disk(&health),
             breakglass: breakglass::report(&self.gate),

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    BreakglassStatus, Connections, DiskStatus, JournalStatus, Outcome, PolicyStatus, Question, Status, ask,
+    BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, Outcome, PolicyStatus, Question,
+    Status, ask,
 };
 
 use super::error::CliError;
@@ -27,6 +28,7 @@ fn rows(status: &Status) -> Rows {
         ("proxy", status.listening.join("\n")),
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("in force", describe_policy(policy)),
+        ("enforced", describe_enforced(policy, exchanges)),
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", connections.tunnels.to_string()),
         ("silent", format!("{} connections closed on which nothing came", connections.silent)),
@@ -46,6 +48,31 @@ fn rows(status: &Status) -> Rows {
     }
     rows.extend(since_start(connections, journal).into_iter().map(|text| ("since start", text)));
     rows
+}
+
+/// For whom the policy is enforced, and what share of the exchanges that was.
+fn describe_enforced(policy: &PolicyStatus, exchanges: &Exchanges) -> String {
+    let observed = policy.groups.iter().filter(|group| group.mode == "observe");
+    let enforced = policy.groups.iter().filter(|group| group.mode != "observe");
+    let names = |groups: Vec<&GroupMode>| groups.iter().map(|group| &*group.group).collect::<Vec<_>>().join(", ");
+    let (exceptions, all) = match policy.mode.as_str() {
+        "observe" => (names(enforced.collect()), "for nobody"),
+        _ => (names(observed.collect()), "for all clients"),
+    };
+    let whom = match (exceptions.is_empty(), policy.mode.as_str()) {
+        (true, _) => all.to_owned(),
+        (false, "observe") => format!("for {exceptions} alone"),
+        (false, _) => format!("for all clients but {exceptions}"),
+    };
+    let Exchanges { decided, observed, .. } = exchanges;
+    match decided {
+        0 => whom,
+        // Rounded down: all means all.
+        _ => format!(
+            "{whom}; {} % of {decided} exchanges since the start",
+            (decided - observed.min(decided)) * 100 / decided
+        ),
+    }
 }
 
 /// Since when the policy is in force, and what came of reading it again.

@@ -104,6 +104,9 @@ pub struct Exchange {
     pub rule: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_at: Option<Text>,
+    /// What the policy's other layer says, where it has two: a verdict, and by which rule or reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Text>,
     /// It passed while no record could be written, because a person had broken the glass.

@@ -133,6 +133,7 @@ impl<'g> Account<'g> {
             Err(NotAccepted::Overloaded) => return Err(NotAccepted::Overloaded),
         }
         self.opened = true;
+        self.worker.gate.counters.count(policy, asked.client);
         self.worker.gate.counters.allowed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -212,6 +213,7 @@ impl<'g> Account<'g> {
         record.would = decision.would.map(VerdictKind::as_str);
         describe_reason(&mut record, &decision.reason);
         record.reason = Some("max_forwards".into());
+        self.worker.gate.counters.count(policy, asked.client);
         record.status = Some(200);
         self.worker.journal.append(&Record::Exchange(record), clock::now()).await
     }
@@ -225,6 +227,7 @@ impl<'g> Account<'g> {
         refused: &Refused<'_>,
     ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Refused, policy, asked);
+        self.worker.gate.counters.count(policy, asked.client);
         record.verdict = Some(refused.verdict.as_str());
         if let Some(reason) = refused.reason {
             describe_reason(&mut record, reason);
@@ -476,6 +479,7 @@ fn describe_reason(record: &mut Exchange, reason: &Reason) {
     if let Some(rule) = &reason.rule {
         describe_rule(record, rule);
     }
+    record.beside = reason.beside.as_ref().map(|beside| beside.to_string().as_str().into());
 }
 
 pub(super) fn describe_rule(record: &mut Exchange, rule: &RuleRef) {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
-use crate::facts::ClientKey;
+use crate::facts::{Client, ClientKey};
 use crate::limit::Rates;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
-use crate::policy::{Reload, TunnelLimits};
+use crate::policy::{Policy, Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
 use crate::upstream::{Dialler, OwnConnections, Passing};
 
@@ -16,7 +16,7 @@ use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
 use super::in_force::{Edition, InForce};
-use super::tunnels::Tunnels;
+use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::why::Why;
 
 /// All that sessions share.
@@ -69,9 +69,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How long a tunnel may be idle, and live: what its rule says, else what the config does.
-    pub(super) fn of_tunnel(&self, limits: TunnelLimits) -> (Duration, Duration) {
-        (limits.idle.unwrap_or(self.tunnel_idle), limits.lifetime.unwrap_or(self.tunnel_lifetime))
+    /// What a tunnel is held to: what its rule says, else what the config does.
+    pub(super) fn of_tunnel(&self, limits: TunnelLimits) -> Bounds {
+        Bounds {
+            idle: limits.idle.unwrap_or(self.tunnel_idle),
+            lifetime: limits.lifetime.unwrap_or(self.tunnel_lifetime),
+            bytes: Bytes { up: limits.upload_bytes, down: limits.download_bytes }.boxed(),
+        }
     }
 }
 
@@ -100,6 +104,20 @@ pub struct Counters {
     pub allowed: AtomicU64,
     /// Exchanges refused since the start.
     pub refused: AtomicU64,
+    /// Exchanges decided since the start.
+    pub decided: AtomicU64,
+    /// Of these, by a policy that only observes their client.
+    pub observed: AtomicU64,
+}
+
+impl Counters {
+    /// Counts an exchange of this client that has been decided.
+    pub(super) fn count(&self, policy: &Policy, client: &Client) {
+        self.decided.fetch_add(1, Ordering::Relaxed);
+        if policy.observes_client(client) {
+            self.observed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One thread's share of the gate: its own connections to origins and its own tunnels.

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::evidence::Exchange;
 use crate::facts::{Client, Hello, Scheme, Stage, Target};
@@ -16,6 +15,7 @@ use crate::upstream::{Connected, DialError, Dialler};
 use super::account::{Asked, describe_rule, judge};
 use super::gate::Limits;
 use super::in_force::Edition;
+use super::tunnels::Bounds;
 use super::why::Why;
 
 /// What is kept of an exchange while its tunnel stands: all that a policy may ask of it.
@@ -65,8 +65,8 @@ pub(super) struct Ruling {
 pub(super) enum Judged {
     /// A rule waits for what the client will say: it is to be judged again.
     Waits,
-    /// It goes on, perhaps within other limits (idle, lifetime), and with something to record.
-    GoesOn(Option<(Duration, Duration)>, Option<Ruling>),
+    /// It goes on, perhaps held to other bounds, and with something to record.
+    GoesOn(Option<Bounds>, Option<Ruling>),
     Cut(Ruling),
 }
 
@@ -160,7 +160,7 @@ impl Known {
         let limits = Some(defaults.of_tunnel(permit.limits()));
         if *permit.route() != self.route {
             // What only observes cuts nothing but what the guard forbids, and that was judged on this way.
-            return if edition.policy.observes() {
+            return if edition.policy.observes_client(&self.client) {
                 Judged::GoesOn(limits, would)
             } else {
                 Judged::Cut(ruling(&Why::of_way()))

@@ -44,17 +44,8 @@ impl Tunnelled {
         first: First,
     ) -> Self {
         let known = Known::of(asked, &connected, first);
-        let (idle, lifetime) = gate.limits.of_tunnel(limits);
-        let entry = Entry {
-            id: ending.id,
-            idle,
-            lifetime,
-            bytes_max: (limits.upload_bytes.or(limits.download_bytes).is_some()).then(|| {
-                Box::new([limits.upload_bytes.unwrap_or(u64::MAX), limits.download_bytes.unwrap_or(u64::MAX)])
-            }),
-            known,
-            edition,
-        };
+        let bounds = gate.limits.of_tunnel(limits);
+        let entry = Entry { id: ending.id, bounds, known, edition };
         let origin = connected.stream;
         Self { origin, ending, entry, early_up: Vec::new(), early_down: Vec::new(), watch: None }
     }

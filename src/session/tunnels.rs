@@ -30,7 +30,8 @@ pub(super) struct Tunnel {
     reported: AtomicU32,
     up: AtomicU64,
     down: AtomicU64,
-    bytes_max: Option<Box<[u64; 2]>>,
+    /// The most bytes up and down.
+    bytes_max: [AtomicU64; 2],
     /// When the first byte came from the origin.
     first_byte: OnceLock<Instant>,
     known: Box<Known>,
@@ -60,14 +61,34 @@ pub(super) enum Cut {
 /// What a tunnel is, when it is entered.
 pub(super) struct Entry {
     pub(super) id: ExchangeId,
-    pub(super) idle: Duration,
-    pub(super) lifetime: Duration,
-    /// The most bytes up and down by the rule that let it out.
-    pub(super) bytes_max: Option<Box<[u64; 2]>>,
+    /// By the rule that let it out.
+    pub(super) bounds: Bounds,
     /// Who, where to, and what else it can be judged by again.
     pub(super) known: Box<Known>,
     /// The number of the policy that let it out.
     pub(super) edition: u32,
+}
+
+/// What a tunnel is held to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) idle: Duration,
+    pub(super) lifetime: Duration,
+    /// Few rules bound bytes, so that what is carried about is small.
+    pub(super) bytes: Option<Box<Bytes>>,
+}
+
+/// The most bytes to the origin and from it; absent means any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bytes {
+    pub(super) up: Option<u64>,
+    pub(super) down: Option<u64>,
+}
+
+impl Bytes {
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        self.up.or(self.down).map(|_| Box::new(self))
+    }
 }
 
 /// A tunnel this old leaves progress records, one each time this long.
@@ -98,14 +119,14 @@ impl Tunnels {
         let tunnel = Arc::new(Tunnel {
             id: entry.id,
             begun: now,
-            idle: AtomicU32::new(seconds(entry.idle)),
-            lifetime: AtomicU32::new(seconds(entry.lifetime)),
+            idle: AtomicU32::default(),
+            lifetime: AtomicU32::default(),
             known: entry.known,
             edition: AtomicU32::new(entry.edition),
             ruling: Mutex::default(),
             active: AtomicU32::new(now),
             reported: AtomicU32::new(now),
-            bytes_max: entry.bytes_max,
+            bytes_max: Default::default(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             first_byte: OnceLock::new(),
@@ -113,6 +134,7 @@ impl Tunnels {
             waker: Mutex::new(None),
             second: self.second.clone(),
         });
+        tunnel.hold_to(&entry.bounds);
         self.open().insert(entry.id, tunnel.clone());
         tunnel
     }
@@ -172,11 +194,10 @@ impl Tunnels {
             }
             match judge(&tunnel.known) {
                 Judged::Waits => continue,
-                Judged::GoesOn(limits, ruling) => {
+                Judged::GoesOn(bounds, ruling) => {
                     tunnel.rule(ruling);
-                    if let Some((idle, lifetime)) = limits {
-                        tunnel.idle.store(seconds(idle), Ordering::Relaxed);
-                        tunnel.lifetime.store(seconds(lifetime), Ordering::Relaxed);
+                    if let Some(bounds) = bounds {
+                        tunnel.hold_to(&bounds);
                     }
                 }
                 Judged::Cut(ruling) => {
@@ -204,6 +225,15 @@ impl Tunnels {
 }
 
 impl Tunnel {
+    fn hold_to(&self, bounds: &Bounds) {
+        self.idle.store(seconds(bounds.idle), Ordering::Relaxed);
+        self.lifetime.store(seconds(bounds.lifetime), Ordering::Relaxed);
+        let bytes = bounds.bytes.as_deref().map_or([None, None], |bytes| [bytes.up, bytes.down]);
+        for (bound, most) in self.bytes_max.iter().zip(bytes) {
+            bound.store(most.unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
     /// From `begun` to the origin's first byte.
     pub(super) fn first_byte(&self, begun: Instant) -> Option<Duration> {
         self.first_byte.get().map(|at| at.saturating_duration_since(begun))
@@ -218,7 +248,7 @@ impl Tunnel {
         if count > 0 {
             let all = self.up.fetch_add(count, Ordering::Relaxed).saturating_add(count);
             self.touch();
-            if self.bytes_max.as_ref().is_some_and(|most| all > most[0]) {
+            if all > self.bytes_max[0].load(Ordering::Relaxed) {
                 self.cut(Cut::Upload);
             }
         }
@@ -231,7 +261,7 @@ impl Tunnel {
                 let _ = self.first_byte.set(Instant::now());
             }
             self.touch();
-            if self.bytes_max.as_ref().is_some_and(|most| before.saturating_add(count) > most[1]) {
+            if before.saturating_add(count) > self.bytes_max[1].load(Ordering::Relaxed) {
                 self.cut(Cut::Download);
             }
         }
@@ -310,12 +340,15 @@ mod tests {
     fn entry(id: u64, idle: u64, lifetime: u64) -> Entry {
         Entry {
             id: ExchangeId(id),
-            idle: Duration::from_secs(idle),
-            lifetime: Duration::from_secs(lifetime),
-            bytes_max: Some(Box::new([100_000, 200_000])),
+            bounds: bounds(idle, lifetime, 200_000),
             known: Known::nothing_but(([10, 0, 0, 1], 4000).into(), parse_connect(b"a.example:443").unwrap()),
             edition: 0,
         }
+    }
+
+    fn bounds(idle: u64, lifetime: u64, down: u64) -> Bounds {
+        let (idle, lifetime) = (Duration::from_secs(idle), Duration::from_secs(lifetime));
+        Bounds { idle, lifetime, bytes: Bytes { up: Some(100_000), down: Some(down) }.boxed() }
     }
 
     fn cut_of(tunnel: &Tunnel) -> Option<Cut> {
@@ -395,8 +428,8 @@ mod tests {
         };
         assert_eq!(judged(0, &|| unreachable!("they were let out by it")), 0);
         assert_eq!(judged(1, &|| Judged::Waits), all.len());
-        let limits = (Duration::from_secs(5), Duration::from_secs(50));
-        assert_eq!(judged(1, &|| Judged::GoesOn(Some(limits), None)), all.len());
+        let within = bounds(5, 50, 200_000);
+        assert_eq!(judged(1, &|| Judged::GoesOn(Some(within.clone()), None)), all.len());
         assert_eq!(judged(1, &|| unreachable!("it has judged them")), 0);
         tunnels.sweep_at(5);
         assert!(all.iter().all(|tunnel| cut_of(tunnel).is_none()));
@@ -414,5 +447,18 @@ mod tests {
         tunnels.sweep_at(6);
         let idle = left.iter().filter(|tunnel| cut_of(tunnel) == Some(Cut::Idle)).count();
         assert_eq!(idle, left.len().min(AT_ONCE_MAX), "too long by the new limits");
+    }
+
+    #[test]
+    fn a_later_policy_bounds_what_a_tunnel_may_still_carry() {
+        let tunnels = Tunnels::new();
+        let tunnel = tunnels.enter(entry(1, 600, 6000));
+        tunnel.moved_down(150_000);
+        assert_eq!(cut_of(&tunnel), None);
+        tunnels.judge_again(1, |_| Judged::GoesOn(Some(bounds(600, 6000, 150_001)), None));
+        tunnel.moved_down(1);
+        assert_eq!(cut_of(&tunnel), None);
+        tunnel.moved_down(1);
+        assert_eq!(cut_of(&tunnel), Some(Cut::Download));
     }
 }

@@ -1,5 +1,7 @@
 //! Every refusal of the session by its code, and the one place that chooses its HTTP status.
 
+use std::fmt::Write;
+
 use crate::parse::Fault;
 use crate::policy::{Broken, Code, Decision, Reason, VerdictKind};
 use crate::upstream::{DialError, ParentFailure, ResolveError};
@@ -52,6 +54,11 @@ impl Why {
 
     fn of_rule(mut self, reason: &Reason) -> Self {
         self.detail = reason.rule.as_ref().map(ToString::to_string);
+        if let Some(beside) = &reason.beside {
+            let detail = self.detail.get_or_insert_default();
+            let joint = if detail.is_empty() { "" } else { "; " };
+            let _ = write!(detail, "{joint}the other layer says {beside}");
+        }
         self
     }
 

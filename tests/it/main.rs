@@ -25,6 +25,7 @@ mod forward_upgrade;
 mod guard;
 mod internal;
 mod lab;
+mod layers;
 mod policy_text;
 mod power;
 mod promises;
