@@ -241,12 +241,13 @@ impl Ready {
         };
         let since = clock::now();
         let in_force = Record::Policy(in_force(&self.read));
-        let ReadPolicy { policy, credentials, file: policy_file, .. } = self.read;
+        let ReadPolicy { policy, credentials, file: policy_file, lists, .. } = self.read;
         let gate = Arc::new(gate(&self.config, InForce::new(policy, credentials), &self.journal, self.query_key));
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
+        reload::tidy(&self.source, &lists);
         let means =
             reload::Means { gate: gate.clone(), source: self.source, own: self.own, watched: self.watched, since };
         let reloading = reload::start(means).map_err(AppError::Runtime)?;

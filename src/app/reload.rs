@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::evidence::Record;
 use crate::facts::Timestamp;
-use crate::lists::{ReadPolicy, Source, Watched};
+use crate::lists::{ReadList, ReadPolicy, Source, Watched};
 use crate::policy::OwnEndpoints;
 use crate::session::Gate;
 
@@ -224,6 +224,7 @@ impl Reloader {
             Outcome::InForce => {
                 self.put_on_record(reloaded);
                 self.means.gate.policy.swap(read.policy, read.credentials);
+                tidy(&self.means.source, &read.lists);
             }
             Outcome::Unchanged | Outcome::Refused => {}
         }
@@ -237,6 +238,18 @@ impl Reloader {
         if self.runtime.block_on(journal.append(&record, now)).is_err() {
             journal.tell(&record, now);
         }
+    }
+}
+
+/// Says which lists the next start has to compile again, and makes room where a list is no longer named.
+pub(super) fn tidy(source: &Source, lists: &[ReadList]) {
+    for ReadList { file, not_kept, .. } in lists {
+        if let Some(why) = not_kept {
+            eprintln!("sekisho: warning: the list {}: {why}; each start compiles it again", file.display());
+        }
+    }
+    if let Err(error) = source.sweep(lists) {
+        eprintln!("sekisho: warning: compiled lists that no policy names are left in the data directory: {error}");
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use crate::app::{self, Parts};
 use crate::config::Config;
-use crate::lists::{Source, Watched};
+use crate::lists::{Shelf, Source, Watched};
 use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
@@ -21,11 +21,12 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
     let internal = config.internal.as_ref().map(|internal| internal.places.clone());
-    let source = Source { path, internal, observe: arguments.observe };
+    let data_dir = arguments.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir);
+    let shelf = Shelf::new(Some(&data_dir));
+    let source = Source { path, internal, observe: arguments.observe, shelf };
     let mut watched = Watched::default();
     let read = source.read(&mut watched)?;
     let policy = &read.policy;
-    let data_dir = arguments.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir);
     let journal = data_dir.join("journal");
     let shown = if read.built_in { "built in".to_owned() } else { read.file.clone() };
     let mut rows = vec![

@@ -11,6 +11,6 @@ mod policy;
 mod shelf;
 mod watched;
 
-pub use policy::{ReadError, ReadPolicy, Source, read_policy};
+pub use policy::{ReadError, ReadList, ReadPolicy, Source, read_policy};
 pub use shelf::{ListError, ListHash, Origin, Shelf, Shelved};
 pub use watched::Watched;

@@ -9,7 +9,7 @@ use crate::policy::{Internal, Listed, Policy, Sources};
 use crate::upstream::KeyRing;
 
 use super::credentials::read_credentials;
-use super::shelf::{Shelf, Shelved};
+use super::shelf::{ListHash, Origin, Shelf, Shelved};
 use super::watched::Watched;
 
 /// The policy compiled in: it allows nothing.
@@ -26,6 +26,17 @@ pub struct ReadPolicy {
     pub file: String,
     /// It is the one compiled in, and rests on no file.
     pub built_in: bool,
+    /// The host lists that it names.
+    pub lists: Vec<ReadList>,
+}
+
+/// A host list that a policy names.
+#[derive(Debug, Clone)]
+pub struct ReadList {
+    pub file: PathBuf,
+    pub hash: ListHash,
+    /// Why it is not kept as it was compiled, where that is so: the next start takes longer.
+    pub not_kept: Option<String>,
 }
 
 /// Where a gate has its policy from, and what it is given beyond its files: at the start and with each
@@ -38,6 +49,8 @@ pub struct Source {
     pub internal: Option<Arc<Internal>>,
     /// Whatever the file says, the policy only observes (`run --observe`).
     pub observe: bool,
+    /// Where host lists are kept as they were compiled.
+    pub shelf: Shelf,
 }
 
 /// Why there is no policy.
@@ -61,21 +74,35 @@ impl Source {
     /// # Errors
     /// As [`read_policy`], and for a rule that does not fit what is internal.
     pub fn read(&self, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
-        let mut read = read_policy(self.path.as_deref(), watched)?;
+        let mut read = read_with(self.path.as_deref(), &self.shelf, watched)?;
         read.policy = read.policy.with_internal(self.internal.as_deref()).map_err(ReadError::Problems)?;
         if self.observe {
             read.policy = read.policy.observing();
         }
         Ok(read)
     }
+
+    /// Takes from the shelf what this policy, which is in force now, does not name.
+    ///
+    /// # Errors
+    /// As [`Shelf::sweep`]; what is left takes room and does no harm.
+    pub fn sweep(&self, read: &[ReadList]) -> io::Result<usize> {
+        let hashes: Vec<_> = read.iter().map(|list| list.hash).collect();
+        self.shelf.sweep(&hashes)
+    }
 }
 
 /// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one.
-/// Each file looked at is entered in `watched`, whatever comes of it.
+/// Each file looked at is entered in `watched`, whatever comes of it. Nothing is kept: who looks at a policy
+/// need not have the gate's data directory.
 ///
 /// # Errors
 /// The file cannot be read; or every problem of it and of the files of credentials.
 pub fn read_policy(path: Option<&Path>, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
+    read_with(path, &Shelf::new(None), watched)
+}
+
+fn read_with(path: Option<&Path>, shelf: &Shelf, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
     let text = match path {
         Some(path) => {
             watched.look(path);
@@ -84,18 +111,21 @@ pub fn read_policy(path: Option<&Path>, watched: &mut Watched) -> Result<ReadPol
         None => BUILT_IN.to_owned(),
     };
     let file = shown(path);
-    let beside = Beside { watched: RefCell::new(watched) };
+    let beside = Beside { watched: RefCell::new(watched), shelf, lists: RefCell::default() };
     let root = crate::policy::Source { file: file.clone(), text };
     let policy = Policy::compile_from(root, &beside).map_err(ReadError::Problems)?;
+    let lists = beside.lists.into_inner();
     let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let credentials = read_credentials(&policy, directory, watched).map_err(ReadError::Problems)?;
-    Ok(ReadPolicy { policy, credentials, file, built_in: path.is_none() })
+    Ok(ReadPolicy { policy, credentials, file, built_in: path.is_none(), lists })
 }
 
 /// The files that a policy names, read where they lie: a relative path means a file beside the one that
 /// names it.
 struct Beside<'w> {
     watched: RefCell<&'w mut Watched>,
+    shelf: &'w Shelf,
+    lists: RefCell<Vec<ReadList>>,
 }
 
 impl Sources for Beside<'_> {
@@ -108,10 +138,13 @@ impl Sources for Beside<'_> {
 
     fn names(&self, from: &str, path: &str) -> Result<Listed, String> {
         let path = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
-        // Nothing is kept in a data directory that a check of a policy may not have.
-        let shelved =
-            Shelf::new(None).read(&path, &mut self.watched.borrow_mut()).map_err(|error| error.to_string())?;
-        let Shelved { set, bad_lines, hash, .. } = shelved;
+        let shelved = self.shelf.read(&path, &mut self.watched.borrow_mut()).map_err(|error| error.to_string())?;
+        let Shelved { set, bad_lines, hash, origin, .. } = shelved;
+        let not_kept = match origin {
+            Origin::NotKept { why } => Some(why),
+            Origin::Kept | Origin::Compiled => None,
+        };
+        self.lists.borrow_mut().push(ReadList { file: path.clone(), hash, not_kept });
         Ok(Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() })
     }
 }

@@ -23,6 +23,7 @@ mod forward_bodies;
 mod forward_pool;
 mod forward_upgrade;
 mod guard;
+mod host_lists;
 mod internal;
 mod lab;
 mod layers;

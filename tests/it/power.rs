@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sekisho::app::{AppError, AskError, NotDone, Parts, Question, ask, prepare_on};
 use sekisho::config::Config;
-use sekisho::lists::{Source, Watched};
+use sekisho::lists::{Shelf, Source, Watched};
 use sekisho::store::{Disk, DiskFile};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -226,7 +226,7 @@ impl Inside {
         let path = data_dir.join("policy.toml");
         std::fs::create_dir_all(data_dir).unwrap();
         std::fs::write(&path, origin.policy()).unwrap();
-        let source = Source { path: Some(path), internal: None, observe: false };
+        let source = Source { path: Some(path), internal: None, observe: false, shelf: Shelf::new(None) };
         let mut watched = Watched::default();
         let read = source.read(&mut watched).unwrap();
         let parts = Parts { config, data_dir: data_dir.into(), source, read, watched };
