@@ -341,6 +341,8 @@ pub(super) fn ends_in_forbidden_label(name: &str) -> bool {
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod tests;

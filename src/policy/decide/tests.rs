@@ -54,7 +54,7 @@ fn target(text: &str) -> Target {
     if text.starts_with("http") { parse_absolute(text.as_bytes()) } else { parse_connect(text.as_bytes()) }.unwrap()
 }
 
-fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
+pub(super) fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
     let method = if text.starts_with("http") { "GET" } else { "CONNECT" };
     judge_method(policy, method, text, hello, restraint)
 }
@@ -84,7 +84,7 @@ fn judge(policy: &Policy, text: &str) -> String {
     say(&judge_with(policy, text, Stage::NotYet, Restraint::NONE))
 }
 
-fn say(outcome: &Outcome) -> String {
+pub(super) fn say(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Needs(need, reason) => format!("needs {need:?} {}", name_of_rule(reason)),
         Outcome::Decided(decision) => {
@@ -370,7 +370,7 @@ fn what_is_over_a_rate_is_denied_or_would_be_and_the_reason_names_the_rule_whose
 }
 
 /// The one file beside a policy: its base.
-struct Base<'a>(&'a str);
+pub(super) struct Base<'a>(pub(super) &'a str);
 
 impl Sources for Base<'_> {
     fn text(&self, _: &str, path: &str) -> Result<Source, String> {
