@@ -10,12 +10,14 @@ use sekisho::policy::{Need, Outcome, Policy, VerdictKind, decide};
 use crate::harness::{Bencher, Scenario};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    ("decide::5_rules_first", |b| given().rules(5).ask("site0.example").expect("allow").bench(b)),
-    ("decide::5_rules_last", |b| given().rules(5).ask("last.example").expect("allow").bench(b)),
-    ("decide::5_rules_none", |b| given().rules(5).ask("www.elsewhere.test").expect("deny").bench(b)),
-    ("decide::1000_rules_first", |b| given().rules(1000).ask("site0.example").expect("allow").bench(b)),
-    ("decide::1000_rules_last", |b| given().rules(1000).ask("last.example").expect("allow").bench(b)),
-    ("decide::1000_rules_none", |b| given().rules(1000).ask("www.elsewhere.test").expect("deny").bench(b)),
+    ("decide::1_rule_last", |b| given().rules(1).ask("last.example").expect("allow").bench(b)),
+    ("decide::1_rule_none", |b| given().rules(1).ask("www.elsewhere.test").expect("deny").bench(b)),
+    ("decide::100_rules_first", |b| given().rules(100).ask("site0.example").expect("allow").bench(b)),
+    ("decide::100_rules_last", |b| given().rules(100).ask("last.example").expect("allow").bench(b)),
+    ("decide::100_rules_none", |b| given().rules(100).ask("www.elsewhere.test").expect("deny").bench(b)),
+    ("decide::10_000_rules_first", |b| given().rules(10_000).ask("site0.example").expect("allow").bench(b)),
+    ("decide::10_000_rules_last", |b| given().rules(10_000).ask("last.example").expect("allow").bench(b)),
+    ("decide::10_000_rules_none", |b| given().rules(10_000).ask("www.elsewhere.test").expect("deny").bench(b)),
     ("decide::100_000_names_first", |b| given().names(100_000).ask("name0.example").expect("allow").bench(b)),
     ("decide::100_000_names_last", |b| given().names(100_000).ask("last.example").expect("allow").bench(b)),
     ("decide::100_000_names_below", |b| given().names(100_000).ask("a.b.name7.example").expect("allow").bench(b)),
@@ -24,6 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("decide::knows_hello", |b| given().rules(5).program().hello().ask("site2.example").expect("allow").bench(b)),
     ("decide::group_of_1000_rules_none", |b| given().rules(1000).bench_group(b, "192.0.2.1")),
     ("decide::compile_1000_rules", |b| given().rules(1000).bench_compile(b)),
+    ("decide::compile_10_000_rules", |b| given().rules(10_000).bench_compile(b)),
     ("decide::compile_100_000_names", |b| given().names(100_000).bench_compile(b)),
 ];
 

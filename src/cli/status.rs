@@ -195,3 +195,36 @@ fn duration(seconds: u64) -> String {
         (days, hours, _) => format!("{days} d {hours} h"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(mode: &str, groups: &[(&str, &str)], (decided, observed): (u64, u64)) -> String {
+        let group = |(group, mode): &(&str, &str)| GroupMode { group: (*group).into(), mode: (*mode).into() };
+        let policy = PolicyStatus {
+            file: "p.toml".into(),
+            hash: "0".into(),
+            rules: 1,
+            mode: mode.into(),
+            groups: groups.iter().map(group).collect(),
+            since: String::new(),
+            last_reload: None,
+        };
+        describe_enforced(&policy, &Exchanges { allowed: 0, refused: 0, on_reserve: 0, decided, observed })
+    }
+
+    #[test]
+    fn who_is_held_to_the_policy_is_said_by_group_and_its_share_is_rounded_down() {
+        assert_eq!(told("enforce", &[], (0, 0)), "for all clients");
+        assert_eq!(told("observe", &[], (3, 3)), "for nobody; 0 % of 3 exchanges since the start");
+        let groups = [("office", "observe"), ("floor", "enforce")];
+        assert_eq!(
+            told("enforce", &groups, (1000, 1)),
+            "for all clients but office; 99 % of 1000 exchanges since the start"
+        );
+        assert_eq!(told("observe", &groups, (4, 0)), "for floor alone; 100 % of 4 exchanges since the start");
+        // The counters are read one after the other.
+        assert_eq!(told("observe", &[], (3, 4)), "for nobody; 0 % of 3 exchanges since the start");
+    }
+}
