@@ -151,7 +151,7 @@ fn rule(hosts: impl Strategy<Value = Option<Vec<&'static str>>>) -> impl Strateg
     let conditions =
         (hosts, some(&GROUP_NAMES), some(&PORTS), some(&METHODS), some(&PROGRAMS), seldom(&PATHS), often(5), often(5));
     let terms =
-        (select(VERDICTS.to_vec()), option::weighted(0.3, any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
+        (select(VERDICTS.to_vec()), option::weighted(0.7, any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
     (conditions, terms).prop_map(|(conditions, (verdict, inspect, fresh, confirm, essential))| {
         let (hosts, clients, ports, methods, programs, paths, hours, until) = conditions;
         // What a policy may not say is not written.
