@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The host of a target: a DNS name or an address literal, normalised once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,7 +13,7 @@ pub enum Host {
 /// A DNS name in lower-case A-label form, without the trailing dot: labels of 1 to 63 octets of
 /// letters, digits, `-` and `_`, 253 octets in all (RFC 1035 §2.3.4, RFC 5890 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why bytes are not a host. The gate refuses these rather than guess what an origin would read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +93,7 @@ impl Name {
         if name.contains("xn--") && !is_of_a_labels(&name) {
             return Err(BadHost::Punycode);
         }
-        Ok(Self(name.into_boxed_str()))
+        Ok(Self(name.into()))
     }
 
     /// The name as text, lower case, no trailing dot.
