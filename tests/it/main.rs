@@ -25,6 +25,7 @@ mod forward_upgrade;
 mod guard;
 mod internal;
 mod lab;
+mod policies;
 mod policy_text;
 mod power;
 mod promises;
