@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::parse::Problem;
@@ -130,14 +130,14 @@ struct Beside<'w> {
 
 impl Sources for Beside<'_> {
     fn text(&self, from: &str, path: &str) -> Result<crate::policy::Source, String> {
-        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let path = beside(from, path);
         self.watched.borrow_mut().look(&path);
         let text = read_text(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(crate::policy::Source { file: path.display().to_string(), text })
     }
 
     fn names(&self, from: &str, path: &str) -> Result<Listed, String> {
-        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let path = beside(from, path);
         let shelved = self.shelf.read(&path, &mut self.watched.borrow_mut()).map_err(|error| error.to_string())?;
         let Shelved { set, bad_lines, hash, origin, .. } = shelved;
         let not_kept = match origin {
@@ -146,6 +146,24 @@ impl Sources for Beside<'_> {
         };
         self.lists.borrow_mut().push(ReadList { file: path.clone(), hash, not_kept });
         Ok(Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() })
+    }
+}
+
+/// The file that `from` names as `path`, by the plainest spelling of its path: a file that is named twice, or by
+/// what it includes itself, is known by it.
+fn beside(from: &str, path: &str) -> PathBuf {
+    let written = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+    let mut plain = PathBuf::new();
+    for component in written.components() {
+        match (component, plain.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => _ = plain.pop(),
+            _ => plain.push(component),
+        }
+    }
+    // Behind a link to a directory, `..` leads elsewhere.
+    match (fs::canonicalize(&written), fs::canonicalize(&plain)) {
+        (Ok(one), Ok(other)) if one == other => plain,
+        (Ok(_) | Err(_), _) => written,
     }
 }
 

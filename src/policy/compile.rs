@@ -353,8 +353,8 @@ impl<'t> Reading<'t> {
 
     /// What a file defines. Only the last, which includes the others, has a head.
     fn read_groups(&mut self, source: &Source, root: &mut Section<'_, '_>, is_last: bool) {
-        for path in root.strings("include").unwrap_or_default() {
-            if let Some(why) = self.texts.unread(&source.file, &path.value) {
+        for (number, path) in root.strings("include").unwrap_or_default().into_iter().enumerate() {
+            if let Some(why) = self.texts.unread(&source.file, number) {
                 let what = format!("`{}` cannot be included: {why}", path.value);
                 root.problem(&path.place, what, "name a policy file beside this one, each once");
             }

@@ -149,7 +149,15 @@ impl Groups {
         read_clients(root, &mut self.clients);
         read_hosts(root, &mut self.hosts, &mut names);
         read_programs(root, &mut self.programs);
-        self.parents.extend(read_parents(root));
+        for parent in read_parents(root) {
+            let name = parent.value.name();
+            if let Some(other) = self.parents.iter().find(|other| other.value.name() == name) {
+                let what = format!("the parent `{name}` is defined already, at {}", other.place);
+                root.problem(&parent.place, what, "give one of them another name");
+                continue;
+            }
+            self.parents.push(parent);
+        }
     }
 
     /// Each once, file by file in the order of each.

@@ -54,8 +54,8 @@ const FILES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Texts {
     pub(super) sources: Vec<Source>,
-    /// Why an include was not taken, by the file that names it and its path.
-    unread: HashMap<(String, String), String>,
+    /// Why an include was not taken, by the file that names it and its number there.
+    unread: HashMap<(String, usize), String>,
 }
 
 impl Sources for Alone {
@@ -78,7 +78,7 @@ impl Texts {
     }
 
     fn take(&mut self, source: Source, sources: &dyn Sources, seen: &mut HashSet<String>) {
-        for path in includes(&source) {
+        for (number, path) in includes(&source).into_iter().enumerate() {
             let read = if seen.len() >= FILES_MAX {
                 Err(format!("a policy has at most {FILES_MAX} files"))
             } else {
@@ -91,16 +91,16 @@ impl Texts {
             match taken {
                 Ok(included) => self.take(included, sources, seen),
                 Err(why) => {
-                    self.unread.insert((source.file.clone(), path), why);
+                    self.unread.insert((source.file.clone(), number), why);
                 }
             }
         }
         self.sources.push(source);
     }
 
-    /// Why this include was not taken, if it was not.
-    pub(super) fn unread(&self, file: &str, path: &str) -> Option<&str> {
-        self.unread.get(&(file.to_owned(), path.to_owned())).map(String::as_str)
+    /// Why the include of this number, from 0, was not taken, if it was not.
+    pub(super) fn unread(&self, file: &str, number: usize) -> Option<&str> {
+        self.unread.get(&(file.to_owned(), number)).map(String::as_str)
     }
 }
 

@@ -27,6 +27,7 @@ mod host_lists;
 mod internal;
 mod lab;
 mod layers;
+mod policies;
 mod policy_text;
 mod power;
 mod promises;

@@ -238,10 +238,7 @@ fn concerns(rule: &Written, asked: &Asked) -> Option<Option<&'static str>> {
 /// Whether the client is of the group; absent where only its user's name would tell.
 fn belongs(group: &str, asked: &Asked) -> Option<bool> {
     let office = asked.client.starts_with("10.20.");
-    let staff = match asked.user {
-        None => None,
-        Some(user) => Some(user == "tanaka" || user == "sato"),
-    };
+    let staff = asked.user.map(|user| user == "tanaka" || user == "sato");
     match group {
         "office" => Some(office),
         "lab" => Some(asked.client == "10.20.7.9"),
