@@ -1,12 +1,15 @@
 //! What must hold for any text at all. Fuzz targets call this and so do tests; the gate does not.
 
+pub(in crate::policy) mod decide;
 mod names;
+mod reading;
 
 use std::net::IpAddr;
 
 use super::*;
 use crate::facts::Client;
 
+pub use decide::policy_decide;
 pub use names::{names_bytes, names_text};
 
 /// Problems that are collected, and one that says that there are more.
@@ -68,9 +71,12 @@ mod tests {
     /// Every seed of the fuzz targets, so that what a fuzzer once found is tried without one.
     #[test]
     fn the_properties_hold_for_every_seed() {
-        for (target, property) in
-            [("policy_text", policy_text as fn(&[u8])), ("names_text", names_text), ("names_bytes", names_bytes)]
-        {
+        for (target, property) in [
+            ("policy_text", policy_text as fn(&[u8])),
+            ("policy_decide", policy_decide),
+            ("names_text", names_text),
+            ("names_bytes", names_bytes),
+        ] {
             let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
             let seeds: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert!(!seeds.is_empty(), "{target}");
@@ -81,6 +87,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_are_choices_that_are_decided_as_a_reader_would(bytes in vec(any::<u8>(), 0..2000)) {
+            policy_decide(&bytes);
+        }
+
         #[test]
         fn any_text_is_compiled_or_refused(text in any::<String>()) {
             policy_text(text.as_bytes());

@@ -1,8 +1,9 @@
 //! A site on a base: each is judged alone, and the stricter has the word.
 
-use super::tests::{Base, judge_with, say};
+use super::tests::{judge_with, say};
 use super::*;
 use crate::facts::Restraint;
+use crate::policy::properties::decide::Base;
 use crate::policy::{Source, TunnelLimits};
 
 /// A site's policy on this base.

@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use super::*;
 use crate::facts::{Breakglass, Client, Hello, Program as Seen, Restraint, Standing, Target, Timestamp, TlsVersion};
 use crate::parse::{parse_absolute, parse_connect};
-use crate::policy::{Listed, ResolvedBy, Route, Source, Sources};
+use crate::policy::properties::decide::Base;
+use crate::policy::{ResolvedBy, Route, Source};
 
 fn breakglass(until: u64) -> Breakglass {
     Breakglass { until: Timestamp(until), reason: "fire".into() }
@@ -367,17 +368,4 @@ fn what_is_over_a_rate_is_denied_or_would_be_and_the_reason_names_the_rule_whose
     let beside = denied.reason.beside.unwrap();
     assert_eq!((&*denied.reason.rule.unwrap().file, denied.reason.code), ("base.toml", Code::RateLimited));
     assert_eq!((beside.verdict, &*beside.rule.unwrap().file), (VerdictKind::Allow, "site.toml"));
-}
-
-/// The one file beside a policy: its base.
-pub(super) struct Base<'a>(pub(super) &'a str);
-
-impl Sources for Base<'_> {
-    fn text(&self, _: &str, path: &str) -> Result<Source, String> {
-        Ok(Source { file: path.to_owned(), text: self.0.to_owned() })
-    }
-
-    fn names(&self, _: &str, path: &str) -> Result<Listed, String> {
-        Err(format!("no list {path}"))
-    }
 }

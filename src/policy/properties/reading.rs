@@ -1,6 +1,6 @@
 //! A policy read as a person reads it, from what was written and no further: no index, no compiled sets.
 
-use super::{Asked, Layer, PRINTS, Written};
+use super::decide::{Asked, Layer, PRINTS, Written};
 
 /// What one layer says.
 struct Said<'w> {
