@@ -369,3 +369,25 @@ fn what_is_over_a_rate_is_denied_or_would_be_and_the_reason_names_the_rule_whose
     assert_eq!((&*denied.reason.rule.unwrap().file, denied.reason.code), ("base.toml", Code::RateLimited));
     assert_eq!((beside.verdict, &*beside.rule.unwrap().file), (VerdictKind::Allow, "site.toml"));
 }
+
+#[test]
+fn a_host_below_more_names_than_the_index_merges_is_judged_by_every_rule_in_order() {
+    for depth in [11, 12, 13, 20] {
+        // The rule of each further label stands before that of the longer name, and matches no port.
+        let parent = |labels: usize| (0..labels).map(|label| format!("l{label}.")).rev().collect::<String>();
+        let rule = |name: &str, host: &str, port: u16| {
+            format!("[[rule]]\nname = \"{name}\"\nhosts = [\"{host}\"]\nports = [{port}]\nverdict = \"allow\"\n")
+        };
+        let mut text = String::new();
+        for labels in 0..depth {
+            text += &rule(&labels.to_string(), &format!("*.{}example", parent(labels)), 81);
+        }
+        text += &rule("other", "other.example", 80);
+        text += &rule("it", &format!("x.{}example", parent(depth)), 80);
+        let policy = policy(&text);
+        let judged = |host: &str| judge(&policy, &format!("http://{host}/"));
+        assert_eq!(judged(&format!("x.{}example", parent(depth))), "allow rule it", "{depth}");
+        assert_eq!(judged(&format!("y.{}example", parent(depth))), "deny port_not_opened 0", "{depth}");
+        assert_eq!(judged("other.example"), "allow rule other", "{depth}");
+    }
+}
