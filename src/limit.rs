@@ -4,9 +4,10 @@
 //! rate's time, evenly. It counts; that more is denied, policy says.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, Reference};
@@ -21,18 +22,14 @@ use crate::policy::{Rate, RatePer};
 /// without a host; a client beyond as many again is over the rate.
 const TOLD_APART_MAX: usize = 100_000;
 
-/// Rates that are counted at once: those of the policy in force, and of earlier ones until their time is over.
-/// At the bound all begin anew.
-const RATES_MAX: usize = 16_384;
-
 /// Between two sweeps, whoever asks for them.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// What every client has asked for by rules with a rate. It outlives a policy: the same rate at the same place
-/// in the next one goes on counting.
+/// What every client has asked for by the rules of one policy that have a rate: a count for each of these, and
+/// no other.
 pub struct Rates<C: Clock = DefaultClock> {
     clock: C,
-    counts: RwLock<HashMap<Arc<Rate>, Arc<Count<C>>>>,
+    counts: HashMap<Arc<Rate>, Arc<Count<C>>>,
     swept: Mutex<C::Instant>,
 }
 
@@ -47,65 +44,51 @@ struct Count<C: Clock> {
 type Limiter<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 impl Rates {
-    #[expect(clippy::new_without_default, reason = "what limits has no default")]
-    pub fn new() -> Self {
-        Self::by(DefaultClock::default())
+    /// Counts for these. One that was counted `before`, at the same place of the policy, goes on.
+    pub fn of<'r>(rates: impl Iterator<Item = &'r Arc<Rate>>, before: Option<&Self>) -> Self {
+        Self::by(DefaultClock::default(), rates, before)
     }
 }
 
 impl<C: Clock + Clone> Rates<C> {
-    fn by(clock: C) -> Self {
+    fn by<'r>(clock: C, rates: impl Iterator<Item = &'r Arc<Rate>>, before: Option<&Self>) -> Self {
+        let kept = |rate: &Arc<Rate>| before.and_then(|before| before.counts.get(rate)).cloned();
+        let count = |rate: &Arc<Rate>| kept(rate).unwrap_or_else(|| Arc::new(Count::new(rate, &clock)));
+        let counts = rates.map(|rate| (rate.clone(), count(rate))).collect();
         let swept = Mutex::new(clock.now());
-        Self { clock, counts: RwLock::default(), swept }
+        Self { clock, counts, swept }
     }
 
-    /// Counts one more request of this client to this host, unless that is more than the rate lets through.
-    pub fn admits(&self, rate: &Arc<Rate>, client: &Client, host: &Host) -> bool {
+    /// Counts one more request of this client to this host, unless that is more than the rate lets through. By a
+    /// rate that is not counted here nothing passes.
+    pub fn admits(&self, rate: &Rate, client: &Client, host: &Host) -> bool {
+        let Some(count) = self.counts.get(rate) else { return false };
         let client = ClientKey::of(client.address.ip());
         let host = match rate.per {
             RatePer::Client => None,
             RatePer::ClientHost => Some(host.clone()),
         };
-        let count = self.count_of(rate);
         admits(&count.fine, &(client, host)).or_else(|| admits(&count.coarse, &client)).unwrap_or(false)
-    }
-
-    fn count_of(&self, rate: &Arc<Rate>) -> Arc<Count<C>> {
-        if let Some(count) = self.counts.read().unwrap_or_else(PoisonError::into_inner).get(rate) {
-            return count.clone();
-        }
-        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= RATES_MAX {
-            counts.clear();
-        }
-        counts.entry(rate.clone()).or_insert_with(|| Arc::new(Count::new(rate, &self.clock))).clone()
     }
 
     /// Forgets whoever has long been within its rate. To be called about once a second, by any thread.
     pub fn sweep(&self) {
-        {
-            let Ok(mut swept) = self.swept.try_lock() else { return };
-            let now = self.clock.now();
-            if now.duration_since(*swept) < SWEEP_EVERY.into() {
-                return;
-            }
-            *swept = now;
-        }
-        let counts: Vec<_> = {
-            let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
-            counts.iter().map(|(rate, count)| (rate.clone(), count.clone())).collect()
-        };
-        let idle: Vec<_> = counts.into_iter().filter(|(_, count)| count.sweep() == 0).map(|(rate, _)| rate).collect();
-        if idle.is_empty() {
+        let Ok(mut swept) = self.swept.try_lock() else { return };
+        let now = self.clock.now();
+        if now.duration_since(*swept) < SWEEP_EVERY.into() {
             return;
         }
-        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
-        for rate in &idle {
-            // Somebody may have asked meanwhile.
-            if counts.get(rate).is_some_and(|count| Arc::strong_count(count) == 1 && count.sweep() == 0) {
-                counts.remove(rate);
-            }
+        *swept = now;
+        for count in self.counts.values() {
+            forget(&count.fine);
+            forget(&count.coarse);
         }
+    }
+}
+
+impl<C: Clock> fmt::Debug for Rates<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rates").field("rates", &self.counts.keys()).finish_non_exhaustive()
     }
 }
 
@@ -116,11 +99,6 @@ impl<C: Clock + Clone> Count<C> {
             fine: RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone()),
             coarse: RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone()),
         }
-    }
-
-    /// How many keys are left.
-    fn sweep(&self) -> usize {
-        forget(&self.fine) + forget(&self.coarse)
     }
 }
 
@@ -133,15 +111,14 @@ where
     (limiter.len() < TOLD_APART_MAX).then(|| limiter.check_key(key).is_ok())
 }
 
-/// Forgets the keys that count as new ones would, and says how many are left.
-fn forget<K, C>(limiter: &Limiter<K, C>) -> usize
+/// Forgets the keys that count as new ones would.
+fn forget<K, C>(limiter: &Limiter<K, C>)
 where
     K: Hash + Eq + Clone,
     C: Clock,
 {
     limiter.retain_recent();
     limiter.shrink_to_fit();
-    limiter.len()
 }
 
 /// All of the rate's requests at once, and each comes back after its share of the time.
@@ -170,15 +147,15 @@ mod tests {
         Host::parse(name.as_bytes()).unwrap()
     }
 
-    fn counted() -> (FakeRelativeClock, Rates<FakeRelativeClock>) {
+    fn counted<const N: usize>(of: [&Arc<Rate>; N]) -> (FakeRelativeClock, Rates<FakeRelativeClock>) {
         let clock = FakeRelativeClock::default();
-        (clock.clone(), Rates::by(clock))
+        (clock.clone(), Rates::by(clock, of.into_iter(), None))
     }
 
     #[test]
     fn so_many_pass_at_once_and_as_many_again_in_its_time_and_no_more() {
-        let (clock, rates) = counted();
         let (rate, one, a) = (rate(3, 60, RatePer::Client), client("10.0.0.1:1"), host("a.example"));
+        let (clock, rates) = counted([&rate]);
         let passed = |times: usize| (0..times).filter(|_| rates.admits(&rate, &one, &a)).count();
         assert_eq!(passed(10), 3);
         clock.advance(Duration::from_secs(19));
@@ -191,57 +168,72 @@ mod tests {
 
     #[test]
     fn clients_count_apart_and_hosts_only_where_the_rate_says_so() {
-        let (_, rates) = counted();
+        let (by_client, by_host) = (rate(1, 60, RatePer::Client), rate(1, 60, RatePer::ClientHost));
+        let (_, rates) = counted([&by_client, &by_host]);
         let (one, other) = (client("10.0.0.1:1"), client("10.0.0.2:1"));
-        let by_client = rate(1, 60, RatePer::Client);
         assert!(rates.admits(&by_client, &one, &host("a.example")));
         assert!(!rates.admits(&by_client, &one, &host("b.example")));
         assert!(!rates.admits(&by_client, &client("10.0.0.1:2"), &host("a.example")), "whatever its port");
         assert!(rates.admits(&by_client, &other, &host("a.example")));
-        let by_host = rate(1, 60, RatePer::ClientHost);
         assert!(rates.admits(&by_host, &one, &host("a.example")));
         assert!(rates.admits(&by_host, &one, &host("b.example")));
         assert!(!rates.admits(&by_host, &one, &host("A.example.")), "the same name");
     }
 
     #[test]
-    fn another_rate_counts_for_itself_and_the_same_of_a_later_policy_goes_on() {
-        let (_, rates) = counted();
+    fn the_same_rate_of_a_later_policy_goes_on_and_one_that_no_rule_has_lets_nothing_through() {
         let (one, a) = (client("10.0.0.1:1"), host("a.example"));
-        assert!(rates.admits(&rate(1, 60, RatePer::Client), &one, &a));
-        assert!(!rates.admits(&rate(1, 60, RatePer::Client), &one, &a));
-        let elsewhere = Rate { line: 8, ..Rate::clone(&rate(1, 60, RatePer::Client)) };
-        assert!(rates.admits(&Arc::new(elsewhere), &one, &a));
+        let same = || rate(1, 60, RatePer::Client);
+        let elsewhere = Arc::new(Rate { line: 8, ..Rate::clone(&same()) });
+        let (clock, rates) = counted([&same()]);
+        assert!(rates.admits(&same(), &one, &a));
+        assert!(!rates.admits(&elsewhere, &one, &a));
+        let later = Rates::by(clock, [&same(), &elsewhere].into_iter(), Some(&rates));
+        assert!(!later.admits(&same(), &one, &a));
+        assert!(later.admits(&elsewhere, &one, &a), "it counts for itself");
+        assert_eq!(later.counts.len(), 2);
     }
 
     #[test]
     fn whoever_is_within_the_rate_again_takes_no_room_and_whoever_is_not_stays() {
-        let (clock, rates) = counted();
         let (rate, a) = (rate(2, 60, RatePer::Client), host("a.example"));
+        let (clock, rates) = counted([&rate]);
         let passed = |address: &str| (0..3).filter(|_| rates.admits(&rate, &client(address), &a)).count();
         assert_eq!(passed("10.0.0.1:1"), 2);
         clock.advance(Duration::from_secs(45));
         assert_eq!(passed("10.0.0.2:1"), 2);
         clock.advance(Duration::from_secs(46));
         rates.sweep();
-        assert_eq!(rates.count_of(&rate).fine.len(), 1);
+        let kept = || rates.counts.values().map(|count| count.fine.len()).sum::<usize>();
+        assert_eq!(kept(), 1);
         assert_eq!(passed("10.0.0.2:1"), 1, "what is not forgotten still counts");
         clock.advance(Duration::from_secs(120));
         rates.sweep();
-        assert!(rates.counts.read().unwrap().is_empty());
+        assert_eq!(kept(), 0);
     }
 
     #[test]
     fn a_client_that_asks_for_every_host_is_counted_as_one_and_others_are_not_held_up() {
-        let (_, rates) = counted();
         let (rate, one) = (rate(1, 3600, RatePer::ClientHost), client("10.0.0.1:1"));
+        let (_, rates) = counted([&rate]);
         for n in 0..TOLD_APART_MAX {
             assert!(rates.admits(&rate, &one, &host(&format!("h{n}.example"))));
         }
         assert!(rates.admits(&rate, &one, &host("one-more.example")), "as its client, once");
         assert!(!rates.admits(&rate, &one, &host("and-another.example")));
         assert!(rates.admits(&rate, &client("10.0.0.2:1"), &host("a.example")));
-        let count = rates.count_of(&rate);
+        let count = rates.counts.values().next().unwrap();
         assert_eq!((count.fine.len(), count.coarse.len()), (TOLD_APART_MAX, 2));
+    }
+
+    #[test]
+    fn clients_beyond_all_that_are_told_apart_are_over_the_rate() {
+        let rate = rate(1, 3600, RatePer::Client);
+        let (_, rates) = counted([&rate]);
+        let client =
+            |n: usize| Client { address: ([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 1).into(), user: None };
+        let a = host("a.example");
+        assert!((0..2 * TOLD_APART_MAX).all(|n| rates.admits(&rate, &client(n), &a)));
+        assert!(!rates.admits(&rate, &client(2 * TOLD_APART_MAX), &a));
     }
 }

@@ -27,7 +27,6 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
-use crate::limit::Rates;
 use crate::listen::{self, BindError, Bound};
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed};
@@ -317,7 +316,6 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         counters: Counters::default(),
         glass: Glass::default(),
         clients: Clients::default(),
-        rates: Rates::new(),
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
     }

@@ -5,7 +5,7 @@ use crate::parse::{Document, Place, Placed, Problem, Section};
 
 use super::calendar::{Calendar, read_calendar};
 use super::cases::{Case, read_cases, run_cases};
-use super::decision::VerdictKind;
+use super::decision::{Rate, VerdictKind};
 use super::groups::{ClientGroup, Groups, MODES, Membership, Program, Unused};
 use super::index::HostIndex;
 use super::internal::Internal;
@@ -165,6 +165,11 @@ impl Policy {
     /// The mode of clients in no group that has one of its own.
     pub fn mode(&self) -> Mode {
         self.site().head.mode
+    }
+
+    /// The rates of its rules.
+    pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
+        self.layers.iter().flat_map(|layer| &layer.rules).filter_map(|rule| rule.terms.rate.as_ref())
     }
 
     /// The groups that have a mode of their own, and it.

@@ -5,11 +5,12 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
 use super::gate::Worker;
+use super::in_force::Edition;
 use super::standing::Ruling;
 use super::why::Why;
 
@@ -62,11 +63,11 @@ impl<'g> Account<'g> {
     }
 
     /// Asks the policy, and counts what it lets out towards the rate of its rule.
-    pub(super) fn judge(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
-        let rates = &self.worker.gate.rates;
-        match self.judge_uncounted(policy, asked) {
+    pub(super) fn judge(&self, edition: &Edition, asked: &Asked<'_>) -> Outcome {
+        let admits = |rate: &Rate| edition.rates.admits(rate, asked.client, &asked.target.host);
+        match self.judge_uncounted(&edition.policy, asked) {
             Outcome::Decided(decision) => {
-                let over = decision.rates().find(|rate| !rates.admits(rate, asked.client, &asked.target.host)).cloned();
+                let over = decision.rates().find(|rate| !admits(rate)).cloned();
                 Outcome::Decided(match over {
                     Some(rate) => decision.over(&rate),
                     None => decision,

@@ -33,7 +33,7 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     if let Some(why) = gate.looped(head) {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match account.judge(policy, &asked) {
+    match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decided(worker, io, account, &edition, &asked, decision).await,
         Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, asked, &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
@@ -172,7 +172,7 @@ async fn after_hello(
     };
     let at_connect = asked;
     let asked = Asked { hello, ..asked };
-    let decision = match account.judge(policy, &asked) {
+    let decision = match account.judge(edition, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
             return read_request(worker, io, account, policy, &asked, &reason).await;

@@ -58,7 +58,7 @@ pub(super) async fn serve(
     };
     // A body that nobody will read cannot be told from the next request.
     let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
-    let decision = match account.judge(policy, &asked) {
+    let decision = match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(_, reason) => {
             let why = Why::of_need(&reason);

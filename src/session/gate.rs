@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::clock;
 use crate::evidence::{self, Gap, Own, Record};
 use crate::facts::{Client, ClientKey};
-use crate::limit::Rates;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
@@ -28,7 +27,6 @@ pub struct Gate {
     pub counters: Counters,
     pub glass: Glass,
     pub clients: Clients,
-    pub rates: Rates,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
@@ -209,7 +207,7 @@ impl Worker {
             self.journal.note(&Record::Progress(progress), clock::now());
         }
         self.judge_again();
-        self.gate.rates.sweep();
+        self.gate.policy.now().rates.sweep();
         let counters = &self.gate.counters;
         let overflows = counters.overflows.load(Ordering::Relaxed);
         let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));

@@ -1,14 +1,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::limit::Rates;
 use crate::policy::Policy;
 use crate::upstream::KeyRing;
 
-/// A policy and what its parents are shown: one value, so that no exchange is judged by one and dialled
-/// with another's.
+/// A policy, what its parents are shown and what its rates have counted: one value, so that no exchange is
+/// judged by one and dialled with another's.
 #[derive(Debug)]
 pub struct Edition {
     pub policy: Policy,
     pub credentials: KeyRing,
+    pub(super) rates: Rates,
     number: u32,
 }
 
@@ -25,7 +27,8 @@ impl Edition {
 
 impl InForce {
     pub fn new(policy: Policy, credentials: KeyRing) -> Self {
-        Self(RwLock::new(Arc::new(Edition { policy, credentials, number: 0 })))
+        let rates = Rates::of(policy.rates(), None);
+        Self(RwLock::new(Arc::new(Edition { policy, credentials, rates, number: 0 })))
     }
 
     /// What is in force now.
@@ -35,9 +38,10 @@ impl InForce {
 
     /// Puts another policy in force. Exchanges already judged keep theirs.
     pub fn swap(&self, policy: Policy, credentials: KeyRing) {
+        let rates = Rates::of(policy.rates(), Some(&self.now().rates));
         let mut in_force = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let number = in_force.number.wrapping_add(1);
-        let before = std::mem::replace(&mut *in_force, Arc::new(Edition { policy, credentials, number }));
+        let before = std::mem::replace(&mut *in_force, Arc::new(Edition { policy, credentials, rates, number }));
         drop(in_force);
         // Dropping a large policy takes time, in which nobody may have to wait for the lock.
         drop(before);
