@@ -246,9 +246,14 @@ impl Ready {
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
-        reload::tidy(&self.source, &lists);
-        let means =
-            reload::Means { gate: gate.clone(), source: self.source, own: self.own, watched: self.watched, since };
+        let means = reload::Means {
+            gate: gate.clone(),
+            source: self.source,
+            own: self.own,
+            watched: self.watched,
+            lists,
+            since,
+        };
         let reloading = reload::start(means).map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),

@@ -69,6 +69,8 @@ pub(super) struct Means {
     pub(super) own: Arc<OwnEndpoints>,
     /// What the policy in force rests on, as it stood when it was read.
     pub(super) watched: Watched,
+    /// The host lists that it names.
+    pub(super) lists: Vec<ReadList>,
     /// Since when that is.
     pub(super) since: Timestamp,
 }
@@ -84,6 +86,8 @@ pub(super) fn start(means: Means) -> io::Result<Reloading> {
     let ended = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut reloader = Reloader { means, history: history.clone(), runtime };
+    reloader.tell_of_lists();
+    reloader.sweep_lists();
     let told = ended.clone();
     let thread = std::thread::Builder::new().name("policy".to_owned()).spawn(move || {
         reloader.run(&asks, &told);
@@ -203,6 +207,8 @@ impl Reloader {
                 reloaded
             }
         };
+        // Also of what was compiled for a policy that was refused: it could be another each time.
+        self.sweep_lists();
         let was_refused = {
             let (mut history, now) = (lock(&self.history), clock::now());
             if reloaded.outcome == Outcome::InForce {
@@ -219,14 +225,31 @@ impl Reloader {
     }
 
     /// On record first: no exchange is judged by a policy before the journal has heard of it.
-    fn take(&self, reloaded: &Reloaded, read: ReadPolicy) {
+    fn take(&mut self, reloaded: &Reloaded, read: ReadPolicy) {
         match reloaded.outcome {
             Outcome::InForce => {
                 self.put_on_record(reloaded);
                 self.means.gate.policy.swap(read.policy, read.credentials);
-                tidy(&self.means.source, &read.lists);
+                self.means.lists = read.lists;
+                self.tell_of_lists();
             }
             Outcome::Unchanged | Outcome::Refused => {}
+        }
+    }
+
+    /// Says which lists the next start has to compile again.
+    fn tell_of_lists(&self) {
+        for ReadList { file, not_kept, .. } in &self.means.lists {
+            if let Some(why) = not_kept {
+                eprintln!("sekisho: warning: the list {}: {why}; each start compiles it again", file.display());
+            }
+        }
+    }
+
+    /// Makes room where a compiled list is none of the policy in force.
+    fn sweep_lists(&self) {
+        if let Err(error) = self.means.source.sweep(&self.means.lists) {
+            eprintln!("sekisho: warning: compiled lists that no policy names are left in the data directory: {error}");
         }
     }
 
@@ -238,18 +261,6 @@ impl Reloader {
         if self.runtime.block_on(journal.append(&record, now)).is_err() {
             journal.tell(&record, now);
         }
-    }
-}
-
-/// Says which lists the next start has to compile again, and makes room where a list is no longer named.
-pub(super) fn tidy(source: &Source, lists: &[ReadList]) {
-    for ReadList { file, not_kept, .. } in lists {
-        if let Some(why) = not_kept {
-            eprintln!("sekisho: warning: the list {}: {why}; each start compiles it again", file.display());
-        }
-    }
-    if let Err(error) = source.sweep(lists) {
-        eprintln!("sekisho: warning: compiled lists that no policy names are left in the data directory: {error}");
     }
 }
 

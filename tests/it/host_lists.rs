@@ -35,6 +35,12 @@ fn a_list_is_kept_compiled_for_as_long_as_the_policy_names_it_with_this_content(
     deny(&gate, "worse.example\n");
     assert_eq!(kept(&gate), [file_of("worse.example\n")]);
     assert!(page(&gate, "worse.example").contains("listed (") && !page(&gate, "bad.example").contains("listed ("));
+    // What was compiled for a policy that is refused does not stay, however often that happens.
+    fs::write(gate.policy().with_file_name("other.txt"), "another.example\n").unwrap();
+    let refused =
+        gate.put("[hosts.listed]\nfiles = [\"other.txt\"]\n[[rule]]\nname = \"no verdict\"\nhosts = [\"listed\"]\n");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(kept(&gate), [file_of("worse.example\n")]);
     let put = gate.put("# no list any more\n");
     assert!(put.status.success(), "{put:?}");
     assert!(kept(&gate).is_empty());
