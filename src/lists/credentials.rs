@@ -11,24 +11,19 @@ use crate::upstream::{CREDENTIALS_BYTES_MAX, Credentials, KeyRing};
 
 use super::watched::Watched;
 
-/// Reads the credentials of every parent of a policy; relative paths mean files in `directory`, where
-/// the policy is.
+/// Reads the credentials of every parent of a policy.
 ///
 /// # Errors
 /// A problem for each file that is missing, readable to others, or holds no credentials. None of them
 /// shows what a file holds.
-pub(super) fn read_credentials(
-    policy: &Policy,
-    directory: &Path,
-    watched: &mut Watched,
-) -> Result<KeyRing, Vec<Problem>> {
+pub(super) fn read_credentials(policy: &Policy, watched: &mut Watched) -> Result<KeyRing, Vec<Problem>> {
     let mut ring = KeyRing::default();
     let mut problems = Vec::new();
     for Placed { value: parent, place } in policy.parents() {
         let Some(file) = parent.credentials() else { continue };
-        let path = directory.join(file);
-        watched.look(&path);
-        match read_one(parent, &path) {
+        let path = Path::new(file);
+        watched.look(path);
+        match read_one(parent, path) {
             Ok(credentials) => ring.add(file, credentials),
             Err((what, fix)) => problems.push(Problem { place: place.clone(), what, fix }),
         }

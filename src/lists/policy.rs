@@ -115,8 +115,7 @@ fn read_with(path: Option<&Path>, shelf: &Shelf, watched: &mut Watched) -> Resul
     let root = crate::policy::Source { file: file.clone(), text };
     let policy = Policy::compile_from(root, &beside).map_err(ReadError::Problems)?;
     let lists = beside.lists.into_inner();
-    let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
-    let credentials = read_credentials(&policy, directory, watched).map_err(ReadError::Problems)?;
+    let credentials = read_credentials(&policy, watched).map_err(ReadError::Problems)?;
     Ok(ReadPolicy { policy, credentials, file, built_in: path.is_none(), lists })
 }
 

@@ -174,7 +174,8 @@ impl<'d, 't> Section<'d, 't> {
     fn wrong(&self, key: &str, value: &Spanned<DeValue<'t>>, wanted: &str) {
         let found = value.get_ref().type_str();
         let place = self.place_of(value);
-        self.document.problem(place, format!("`{key}` is a {found}"), format!("write {wanted}"));
+        let article = if matches!(found, "integer" | "array") { "an" } else { "a" };
+        self.document.problem(place, format!("`{key}` is {article} {found}"), format!("write {wanted}"));
     }
 
     /// A string.

@@ -173,12 +173,18 @@ pub(super) fn read_calendar(
     let holidays = section.string("holidays");
     section.need_some("time_zone", "\"Asia/Tokyo\"");
     section.finish();
-    let zone = zone?;
-    let Some(mut calendar) = Calendar::of_zone(&zone.value) else {
-        let what = format!("there is no time zone `{}`", zone.value);
-        section.problem(&zone.place, what, "write an IANA name like \"Asia/Tokyo\", \"Europe/Berlin\" or \"UTC\"");
-        return None;
-    };
+    // Where its zone has a problem the policy is refused, and no rule with hours is told to want a calendar.
+    let mut calendar = Calendar { zone: TimeZone::UTC, holidays: Box::default() };
+    if let Some(zone) = zone {
+        match Calendar::of_zone(&zone.value) {
+            Some(of_zone) => calendar = of_zone,
+            None => {
+                let what = format!("there is no time zone `{}`", zone.value);
+                let fix = "write an IANA name like \"Asia/Tokyo\", \"Europe/Berlin\" or \"UTC\"";
+                section.problem(&zone.place, what, fix);
+            }
+        }
+    }
     if let Some(file) = holidays {
         let taken = read(&file.value).and_then(|text| calendar.read_holidays(&text));
         if let Err(why) = taken {

@@ -275,8 +275,7 @@ pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("obser
 
 fn read_clients(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<ClientGroup>>) {
     for (name, mut section) in root.named_tables("clients") {
-        let addresses = prefixes(&mut section, "addresses");
-        let users = section.strings("users");
+        let (addresses, users) = (section.strings("addresses"), section.strings("users"));
         let mode = section.word("mode", &MODES);
         if let Some(addresses) = &addresses {
             refuse_empty(&section, "addresses", addresses, "everywhere");
@@ -284,9 +283,10 @@ fn read_clients(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<
         if let Some(users) = &users {
             refuse_empty(&section, "users", users, "everybody");
         }
-        let addresses = addresses.unwrap_or_default();
+        let says_nothing = addresses.is_none() && users.is_none();
+        let addresses = prefixes_of(&section, addresses.unwrap_or_default());
         let users: Vec<Who> = users.unwrap_or_default().iter().map(|user| read_user(&section, user)).collect();
-        if addresses.is_empty() && users.is_empty() {
+        if says_nothing {
             let place = section.place().clone();
             let what = format!("client group `{}` holds nobody", name.value);
             section.problem(&place, what, "give it `addresses` or `users`");
@@ -352,10 +352,13 @@ fn read_list(
     };
     if let Some(first) = listed.bad_lines.first.first().filter(|_| !skips) {
         let bad = listed.bad_lines.count;
-        let what = format!(
-            "{} has {bad} lines that are no hosts; the first is line {}: {}",
-            listed.file, first.line, first.why
-        );
+        let what = match bad {
+            1 => format!("line {} of {} is no host: {}", first.line, listed.file, first.why),
+            _ => format!(
+                "{} has {bad} lines that are no hosts; the first is line {}: {}",
+                listed.file, first.line, first.why
+            ),
+        };
         section.problem(&file.place, what, "mend the list, or write on_bad_line = \"skip\" to use the rest of it");
     }
     Some(listed.set)
@@ -389,6 +392,7 @@ fn read_programs(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed
                 refuse_empty(&section, key, list, "any");
             }
         }
+        let says_nothing = agents.is_none() && ja4.is_none() && keys.is_none();
         let texts = |list: Option<Vec<Placed<String>>>| -> Vec<Box<str>> {
             list.unwrap_or_default().into_iter().map(|text| text.value.into()).collect()
         };
@@ -400,7 +404,7 @@ fn read_programs(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed
             ja4: texts(ja4),
             tls_keys: texts(keys),
         };
-        if program.user_agents.is_empty() && program.ja4.is_empty() && program.tls_keys.is_empty() {
+        if says_nothing {
             let place = section.place().clone();
             let what = format!("program `{}` says nothing of itself", name.value);
             section.problem(&place, what, "give it `user_agent`, `ja4` or `tls_key`");
@@ -441,7 +445,7 @@ pub(super) fn refuse_empty<T>(section: &Section<'_, '_>, key: &str, list: &[T], 
     if list.is_empty() {
         section.problem(
             section.place(),
-            format!("`{key}` holds nothing that could match: the rule never does"),
+            format!("`{key}` is empty, and nothing could match it"),
             format!("name one, or leave `{key}` out to match {absent}"),
         );
     }

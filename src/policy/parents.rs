@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::facts::{Host, Scheme};
@@ -63,8 +64,8 @@ impl Parent {
         self.port
     }
 
-    /// The file of its user and password, as the policy writes it: a relative path means a file beside
-    /// the policy. Nothing in this room reads it.
+    /// The file of its user and password: a relative path in a policy means a file beside the one that says it,
+    /// and this is that one's path. Nothing in this room reads it.
     pub fn credentials(&self) -> Option<&str> {
         self.credentials.as_deref()
     }
@@ -103,7 +104,8 @@ pub(super) fn read_parents(root: &mut Section<'_, '_>) -> Parents {
             section.problem(&file.place, "`credentials` names no file", "name a file of one line, `user:password`");
         }
         let place = credentials.as_ref().map_or(name.place, |file| file.place.clone());
-        let credentials = credentials.map(|file| file.value.into());
+        let beside = Path::new(&*place.file).parent().unwrap_or(Path::new(""));
+        let credentials = credentials.map(|file| beside.join(file.value).to_string_lossy().into());
         parents.push(Placed { value: Arc::new(Parent { name: name.value.into(), host, port, credentials }), place });
     }
     parents.sort_by(|a, b| a.place.cmp(&b.place));

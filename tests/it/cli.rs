@@ -276,7 +276,7 @@ fn check_refuses_a_rule_that_can_never_match() {
     for key in ["hosts", "ports", "clients", "methods", "programs"] {
         let (code, said) = checked(&format!("{key} = []"));
         let expected = format!(
-            "p.toml:1:1: `{key}` holds nothing that could match: the rule never does\n    fix: name one, or leave `{key}` out to match "
+            "p.toml:1:1: `{key}` is empty, and nothing could match it\n    fix: name one, or leave `{key}` out to match "
         );
         assert!(code == 2 && said.contains(&expected), "{code} {said}");
     }

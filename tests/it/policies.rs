@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sekisho::lists::{ReadError, Watched, read_policy};
+use sekisho::policy::Policy;
 use serde_json::Value;
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
@@ -81,6 +82,29 @@ fn each_invalid_policy_is_told_of_as_its_golden_file_says() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_policy_has_64_files_and_no_more_and_none_where_it_is_read_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |includes: usize| {
+        let names: Vec<String> = (0..includes).map(|number| format!("{number}.toml")).collect();
+        for name in &names {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let text = format!("include = {names:?}\n");
+        fs::write(directory.path().join("all.toml"), &text).unwrap();
+        text
+    };
+    write(63);
+    assert_eq!(problems(directory.path(), "all"), "");
+    let text = write(64);
+    let told = problems(directory.path(), "all");
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains("`63.toml` cannot be included: a policy has at most 64 files"), "{told}");
+    let alone = Policy::compile("all.toml", &text).unwrap_err();
+    assert_eq!(alone.len(), 64);
+    assert!(alone.iter().all(|problem| problem.what.contains("this policy was read alone")), "{alone:?}");
 }
 
 #[test]

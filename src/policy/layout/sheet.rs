@@ -98,34 +98,29 @@ impl<'t> Sheet<'t> {
         loop {
             reader.skip_spaces();
             match reader.kind() {
-                TokenKind::Eof => break,
-                TokenKind::Newline => {
+                Kind::End => break,
+                Kind::Newline => {
                     lines.push("");
                     reader.next();
                 }
-                TokenKind::Comment => {
+                Kind::Comment => {
                     lines.push(reader.next().trim_end());
                     reader.end_line();
                 }
-                TokenKind::LeftSquareBracket => {
+                Kind::Open { is_table: false } => {
                     part.tail = part.take_tail(&mut lines, false);
                     let lead = tidy(&mut lines);
                     let header = reader.header();
                     sheet.parts.push(std::mem::take(&mut part));
                     part = Part { lead, header: Some(header), ..Part::default() };
                 }
-                TokenKind::Dot
-                | TokenKind::Equals
-                | TokenKind::Comma
-                | TokenKind::RightSquareBracket
-                | TokenKind::LeftCurlyBracket
-                | TokenKind::RightCurlyBracket
-                | TokenKind::Whitespace
-                | TokenKind::LiteralString
-                | TokenKind::BasicString
-                | TokenKind::MlLiteralString
-                | TokenKind::MlBasicString
-                | TokenKind::Atom => {
+                Kind::Text
+                | Kind::Dot
+                | Kind::Equals
+                | Kind::Comma
+                | Kind::Open { is_table: true }
+                | Kind::Close
+                | Kind::Space => {
                     if part.is_untouched() {
                         // Only the lines right above the first key are that key's.
                         let own = lines.iter().rposition(|line| line.is_empty()).map_or(0, |blank| blank + 1);
@@ -182,7 +177,48 @@ fn tidy_all<'t>(lines: &mut Vec<&'t str>) -> Vec<&'t str> {
     tidied
 }
 
-/// Tokens of a text; the last is [`TokenKind::Eof`], and nothing goes beyond it.
+/// What a token is to the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A key's name, or a piece of a value.
+    Text,
+    Dot,
+    Equals,
+    Comma,
+    /// `[` or, of a table, `{`.
+    Open {
+        is_table: bool,
+    },
+    Close,
+    Space,
+    Comment,
+    Newline,
+    End,
+}
+
+impl Kind {
+    fn of(kind: TokenKind) -> Self {
+        match kind {
+            TokenKind::Dot => Self::Dot,
+            TokenKind::Equals => Self::Equals,
+            TokenKind::Comma => Self::Comma,
+            TokenKind::LeftSquareBracket => Self::Open { is_table: false },
+            TokenKind::LeftCurlyBracket => Self::Open { is_table: true },
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => Self::Close,
+            TokenKind::Whitespace => Self::Space,
+            TokenKind::Comment => Self::Comment,
+            TokenKind::Newline => Self::Newline,
+            TokenKind::LiteralString
+            | TokenKind::BasicString
+            | TokenKind::MlLiteralString
+            | TokenKind::MlBasicString
+            | TokenKind::Atom => Self::Text,
+            TokenKind::Eof => Self::End,
+        }
+    }
+}
+
+/// Tokens of a text; the last is [`Kind::End`], and nothing goes beyond it.
 struct Reader<'t> {
     text: &'t str,
     tokens: Vec<Token>,
@@ -190,8 +226,8 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn kind(&self) -> TokenKind {
-        self.tokens.get(self.at).map_or(TokenKind::Eof, Token::kind)
+    fn kind(&self) -> Kind {
+        self.tokens.get(self.at).map_or(Kind::End, |token| Kind::of(token.kind()))
     }
 
     /// Where the next token begins.
@@ -207,14 +243,14 @@ impl<'t> Reader<'t> {
     }
 
     fn skip_spaces(&mut self) {
-        while self.kind() == TokenKind::Whitespace {
+        while self.kind() == Kind::Space {
             self.next();
         }
     }
 
     fn end_line(&mut self) {
         self.skip_spaces();
-        if self.kind() == TokenKind::Newline {
+        if self.kind() == Kind::Newline {
             self.next();
         }
     }
@@ -222,7 +258,7 @@ impl<'t> Reader<'t> {
     /// The comment that comes next on this line.
     fn note(&mut self) -> Option<Note<'t>> {
         self.skip_spaces();
-        if self.kind() != TokenKind::Comment {
+        if self.kind() != Kind::Comment {
             return None;
         }
         let before = self.text.get(..self.start()).unwrap_or_default();
@@ -232,12 +268,12 @@ impl<'t> Reader<'t> {
 
     fn header(&mut self) -> Header<'t> {
         let mut brackets = 0;
-        while self.kind() == TokenKind::LeftSquareBracket {
+        while self.kind() == (Kind::Open { is_table: false }) {
             brackets += 1;
             self.next();
         }
         let key = self.key();
-        while self.kind() == TokenKind::RightSquareBracket {
+        while self.kind() == Kind::Close {
             self.next();
         }
         let note = self.note();
@@ -251,26 +287,20 @@ impl<'t> Reader<'t> {
         loop {
             self.skip_spaces();
             match self.kind() {
-                TokenKind::Dot => key.text.push_str(self.next()),
-                TokenKind::Atom
-                | TokenKind::LiteralString
-                | TokenKind::BasicString
-                | TokenKind::MlLiteralString
-                | TokenKind::MlBasicString => {
+                Kind::Dot => key.text.push_str(self.next()),
+                Kind::Text => {
                     let name = self.next();
                     key.text.push_str(name);
                     key.path.push(name.trim_matches(['"', '\'']));
                 }
-                TokenKind::Equals
-                | TokenKind::Comma
-                | TokenKind::LeftSquareBracket
-                | TokenKind::RightSquareBracket
-                | TokenKind::LeftCurlyBracket
-                | TokenKind::RightCurlyBracket
-                | TokenKind::Whitespace
-                | TokenKind::Comment
-                | TokenKind::Newline
-                | TokenKind::Eof => return key,
+                Kind::Equals
+                | Kind::Comma
+                | Kind::Open { .. }
+                | Kind::Close
+                | Kind::Space
+                | Kind::Comment
+                | Kind::Newline
+                | Kind::End => return key,
             }
         }
     }
@@ -279,7 +309,7 @@ impl<'t> Reader<'t> {
     fn entry(&mut self, has_key: bool) -> Entry<'t> {
         let before = self.at;
         let key = has_key.then(|| self.key());
-        if has_key && self.kind() == TokenKind::Equals {
+        if has_key && self.kind() == Kind::Equals {
             self.next();
         }
         let value = self.value();
@@ -295,24 +325,9 @@ impl<'t> Reader<'t> {
         let start = self.start();
         loop {
             match self.kind() {
-                TokenKind::LeftSquareBracket if self.start() == start => return Value::Group(self.group(false)),
-                TokenKind::LeftCurlyBracket if self.start() == start => return Value::Group(self.group(true)),
-                TokenKind::Comma
-                | TokenKind::RightSquareBracket
-                | TokenKind::RightCurlyBracket
-                | TokenKind::Comment
-                | TokenKind::Newline
-                | TokenKind::Eof => break,
-                TokenKind::Dot
-                | TokenKind::Equals
-                | TokenKind::LeftSquareBracket
-                | TokenKind::LeftCurlyBracket
-                | TokenKind::Whitespace
-                | TokenKind::LiteralString
-                | TokenKind::BasicString
-                | TokenKind::MlLiteralString
-                | TokenKind::MlBasicString
-                | TokenKind::Atom => {
+                Kind::Open { is_table } if self.start() == start => return Value::Group(self.group(is_table)),
+                Kind::Comma | Kind::Close | Kind::Comment | Kind::Newline | Kind::End => break,
+                Kind::Text | Kind::Dot | Kind::Equals | Kind::Open { .. } | Kind::Space => {
                     self.next();
                 }
             }
@@ -330,35 +345,26 @@ impl<'t> Reader<'t> {
         loop {
             self.skip_spaces();
             match self.kind() {
-                TokenKind::Newline => {
+                Kind::Newline => {
                     on_new_line = true;
                     self.next();
                 }
-                TokenKind::Comma => {
+                Kind::Comma => {
                     self.next();
                 }
-                TokenKind::Comment => {
+                Kind::Comment => {
                     let last = group.entries.last_mut().filter(|last| !on_new_line && last.note.is_none());
                     match last {
                         Some(last) => last.note = self.note(),
                         None => lead.push(self.next().trim_end()),
                     }
                 }
-                TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                Kind::Close => {
                     self.next();
                     break;
                 }
-                TokenKind::Eof => break,
-                TokenKind::Dot
-                | TokenKind::Equals
-                | TokenKind::LeftSquareBracket
-                | TokenKind::LeftCurlyBracket
-                | TokenKind::Whitespace
-                | TokenKind::LiteralString
-                | TokenKind::BasicString
-                | TokenKind::MlLiteralString
-                | TokenKind::MlBasicString
-                | TokenKind::Atom => {
+                Kind::End => break,
+                Kind::Text | Kind::Dot | Kind::Equals | Kind::Open { .. } | Kind::Space => {
                     let entry = self.entry(is_table);
                     group.entries.push(Entry { lead: std::mem::take(&mut lead), ..entry });
                     on_new_line = false;

@@ -75,6 +75,10 @@ pub(in crate::policy) const MOMENTS: [At; 6] = [
     at(1_782_867_600_000_000, true, true),
 ];
 
+/// Before the numbers of a layer's rules, in their names.
+pub(super) const BASE: &str = "base";
+pub(super) const SITE: &str = "site";
+
 /// One rule, as it is written; what is absent is not written.
 #[derive(Debug, Clone)]
 pub(in crate::policy) struct Written {
@@ -129,8 +133,8 @@ impl Asked {
     }
 }
 
-/// The layer as a file; only a site stands on a base.
-fn text(layer: &Layer, on_base: bool) -> String {
+/// The layer as a file; only a site stands on a base. Its rules have this before their numbers as names.
+fn text(layer: &Layer, initial: &str, on_base: bool) -> String {
     let mut text = format!("[policy]\nmode = \"{}\"\nunknown = \"{}\"\n", layer.mode, layer.unknown);
     if on_base {
         text += "base = \"base.toml\"\n";
@@ -149,7 +153,7 @@ fn text(layer: &Layer, on_base: bool) -> String {
         text += &format!("{print} = {{ ja4 = [\"{print}\"] }}\n");
     }
     for (number, rule) in layer.rules.iter().enumerate() {
-        text += &format!("[[rule]]\nname = \"{number}\"\nverdict = \"{}\"\n", rule.verdict);
+        text += &format!("[[rule]]\nname = \"{initial}{number}\"\nverdict = \"{}\"\n", rule.verdict);
         for (key, list) in [
             ("hosts", &rule.hosts),
             ("clients", &rule.clients),
@@ -235,8 +239,8 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
     let words = |reason: &Reason| {
         let rule = reason.rule.as_ref().map_or(String::new(), |rule| format!(" {}", rule.name));
         let beside = reason.beside.as_ref().map_or(String::new(), |beside| {
-            let rule = beside.rule.as_ref().map_or(beside.code.as_str(), |rule| &rule.name);
-            format!(" | {} {rule}", beside.verdict.as_str())
+            let rule = beside.rule.as_ref().map_or(String::new(), |rule| format!(" {}", rule.name));
+            format!(" | {} {}{rule}", beside.verdict.as_str(), beside.code.as_str())
         });
         format!("{rule}{beside}")
     };
@@ -268,8 +272,8 @@ impl Sources for Base<'_> {
 
 /// Panics where what is decided of one of these is not what a person reads, or is another thing the next time.
 pub(in crate::policy) fn hold_to_the_reading(base: Option<&Layer>, site: &Layer, asked: &[Asked]) {
-    let site_text = text(site, base.is_some());
-    let base_text = base.map_or(String::new(), |base| text(base, false));
+    let site_text = text(site, SITE, base.is_some());
+    let base_text = base.map_or(String::new(), |base| text(base, BASE, false));
     let root = Source { file: "site.toml".to_owned(), text: site_text.clone() };
     let policy = Policy::compile_from(root, &Base(&base_text)).unwrap_or_else(|problems| {
         panic!("{problems:#?} in\n{site_text}\non\n{base_text}");

@@ -1,13 +1,13 @@
 //! A policy read as a person reads it, from what was written and no further: no index, no compiled sets.
 
-use super::decide::{Asked, Layer, PRINTS, Written};
+use super::decide::{Asked, BASE, Layer, PRINTS, SITE, Written};
 
 /// What one layer says.
 struct Said<'w> {
     verdict: &'static str,
     reason: &'static str,
-    /// The rule that the reason names.
-    named: Option<usize>,
+    /// The rule that the reason names: the initial of its layer, and its number there.
+    named: Option<(&'static str, usize)>,
     /// The rule by whose terms it is let out.
     terms: Option<&'w Written>,
     waits: Option<&'static str>,
@@ -22,7 +22,8 @@ pub(super) fn meant(base: Option<&Layer>, site: &Layer, asked: &Asked) -> String
     if asked.name == "localhost" {
         return "deny guard_name".to_owned();
     }
-    let layers: Vec<Said<'_>> = base.into_iter().chain([site]).map(|layer| layer_says(layer, asked)).collect();
+    let base = base.map(|base| layer_says(base, BASE, asked));
+    let layers: Vec<Said<'_>> = base.into_iter().chain([layer_says(site, SITE, asked)]).collect();
     let all_terms: Vec<&Written> = layers.iter().filter_map(|said| said.terms).collect();
     let observed = layers.last().is_some_and(|site| site.observes);
     let mut would = layers.iter().filter_map(|said| said.comes_to().1).max_by_key(|verdict| strictness(verdict));
@@ -34,8 +35,7 @@ pub(super) fn meant(base: Option<&Layer>, site: &Layer, asked: &Asked) -> String
     let beside = match &layers[..] {
         [base, site] => {
             let other = if first == 0 { site } else { base };
-            let rule = other.named.map_or(other.reason.to_owned(), |rule| rule.to_string());
-            format!(" | {} {rule}", other.verdict)
+            format!(" | {} {}{}", other.verdict, other.reason, other.rule())
         }
         _ => String::new(),
     };
@@ -57,7 +57,7 @@ pub(super) fn meant(base: Option<&Layer>, site: &Layer, asked: &Asked) -> String
             (verdict, waits) = (found, None);
         }
     }
-    let rule = said.named.map_or(String::new(), |rule| format!(" {rule}"));
+    let rule = said.rule();
     let essential = !all_terms.is_empty() && all_terms.iter().all(|terms| terms.essential);
     if asked.lockdown && waits.is_none() && !(verdict == "allow" && essential) {
         return format!("deny lockdown{rule}{beside}");
@@ -85,6 +85,11 @@ fn strictness(verdict: &str) -> u8 {
 }
 
 impl Said<'_> {
+    /// The rule that the reason names, behind a space.
+    fn rule(&self) -> String {
+        self.named.map_or(String::new(), |(layer, number)| format!(" {layer}{number}"))
+    }
+
     /// What it comes to, and what it would have come to.
     fn comes_to(&self) -> (&'static str, Option<&'static str>) {
         match self.verdict {
@@ -108,15 +113,15 @@ impl Said<'_> {
     }
 }
 
-fn layer_says<'w>(layer: &'w Layer, asked: &Asked) -> Said<'w> {
+fn layer_says<'w>(layer: &'w Layer, initial: &'static str, asked: &Asked) -> Said<'w> {
     let with_mode = layer.modes.iter().find(|(group, _)| belongs(group, asked) == Some(true));
     let observes = with_mode.map_or(layer.mode, |(_, mode)| mode) == "observe";
     let tunnel = asked.method.is_none();
     let default_port = asked.port == 80 || (tunnel && asked.port == 443);
-    let denied = |reason: &'static str, named: Option<usize>| Said {
+    let denied = |reason: &'static str, rule: Option<usize>| Said {
         verdict: "deny",
         reason,
-        named,
+        named: rule.map(|number| (initial, number)),
         terms: None,
         waits: None,
         observes,
@@ -140,7 +145,7 @@ fn layer_says<'w>(layer: &'w Layer, asked: &Asked) -> Said<'w> {
             Some("inner") => ("inner", "inspection_unavailable", asked.port == 80 && asked.print.is_none()),
             Some(_) => ("hello", "hello_unavailable", true),
             None if rule.paths.is_some() && asked.path_is_unclear() => return denied("path_ambiguous", Some(number)),
-            None => return challenged(rule.verdict, "rule", Some((number, rule)), observes, asked),
+            None => return challenged(rule.verdict, "rule", Some(((initial, number), rule)), observes, asked),
         };
         let waits = Some(fact).filter(|_| can_be_learnt || !observes);
         return Said { waits, ..denied(reason, Some(number)) };
@@ -155,7 +160,7 @@ fn layer_says<'w>(layer: &'w Layer, asked: &Asked) -> Said<'w> {
 fn challenged<'w>(
     verdict: &'static str,
     reason: &'static str,
-    rule: Option<(usize, &'w Written)>,
+    rule: Option<((&'static str, usize), &'w Written)>,
     observes: bool,
     asked: &Asked,
 ) -> Said<'w> {
