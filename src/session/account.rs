@@ -5,7 +5,7 @@ use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
+use crate::policy::{Beside, Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
@@ -477,15 +477,16 @@ fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
 
 fn describe_reason(record: &mut Exchange, reason: &Reason) {
     record.reason = Some(reason.code.as_str().into());
-    if let Some(rule) = &reason.rule {
-        describe_rule(record, rule);
-    }
-    record.beside = reason.beside.as_ref().map(|beside| beside.to_string().as_str().into());
+    describe_who_says(record, reason.rule.as_deref(), reason.beside.as_ref());
 }
 
-pub(super) fn describe_rule(record: &mut Exchange, rule: &RuleRef) {
-    record.rule = Some(rule.name.as_ref().into());
-    record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
+/// The rule that has the word, and what the policy's other layer says.
+pub(super) fn describe_who_says(record: &mut Exchange, rule: Option<&RuleRef>, beside: Option<&Beside>) {
+    if let Some(rule) = rule {
+        record.rule = Some(rule.name.as_ref().into());
+        record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
+    }
+    record.beside = beside.map(|beside| beside.to_string().as_str().into());
 }
 
 /// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.

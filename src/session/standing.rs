@@ -8,11 +8,11 @@ use crate::evidence::Exchange;
 use crate::facts::{Client, Hello, Scheme, Stage, Target};
 use crate::parse::FirstBytes;
 use crate::policy::{
-    Content, ContentTerms, Decision, Need, Outcome, Permit, Reason, Route, RuleRef, Verdict, VerdictKind,
+    Beside, Content, ContentTerms, Decision, Need, Outcome, Permit, Reason, Route, RuleRef, Verdict, VerdictKind,
 };
 use crate::upstream::{Connected, DialError, Dialler};
 
-use super::account::{Asked, describe_rule, judge};
+use super::account::{Asked, describe_who_says, judge};
 use super::gate::Limits;
 use super::in_force::Edition;
 use super::tunnels::Bounds;
@@ -56,6 +56,7 @@ pub(super) struct Ruling {
     code: &'static str,
     detail: Option<String>,
     rule: Option<Arc<RuleRef>>,
+    beside: Option<Beside>,
     /// Which policy says so.
     policy: Box<str>,
 }
@@ -213,6 +214,7 @@ impl Ruling {
             code: why.code,
             detail: why.detail.clone(),
             rule: reason.rule.clone(),
+            beside: reason.beside.clone(),
             policy: edition.policy.hash().into(),
         }
     }
@@ -221,7 +223,7 @@ impl Ruling {
     pub(super) fn not_kept(edition: &Edition) -> Self {
         let detail = format!("its User-Agent, path or hello is longer than the {KEPT_BYTES_MAX} bytes that are kept");
         let policy = edition.policy.hash().into();
-        Self { would: None, code: "not_kept", detail: Some(detail), rule: None, policy }
+        Self { would: None, code: "not_kept", detail: Some(detail), rule: None, beside: None, policy }
     }
 
     /// Whether it only says what would have happened.
@@ -237,8 +239,6 @@ impl Ruling {
         record.reason = Some(self.code.into());
         record.detail = self.detail.as_deref().map(Into::into);
         record.policy = Some((&*self.policy).into());
-        if let Some(rule) = &self.rule {
-            describe_rule(record, rule);
-        }
+        describe_who_says(record, self.rule.as_deref(), self.beside.as_ref());
     }
 }
