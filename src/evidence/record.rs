@@ -30,10 +30,13 @@ pub struct Segment {
     pub prev: String,
 }
 
-/// Closes a group of records that were synced together.
+/// Closes a group of records that are synced together.
 #[derive(Debug, Serialize)]
 pub struct Batch {
     pub records: u64,
+    /// The number of the last record that was on the disk when this line was written: what is damaged up to
+    /// there was damaged by no loss of power.
+    pub synced: u64,
     /// The whole running hash before this line, in hexadecimal.
     pub chain: String,
 }

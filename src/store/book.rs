@@ -69,6 +69,10 @@ pub(super) struct Book {
     pub(super) in_batch: u64,
     /// Records that no sync has begun for.
     pub(super) unsynced: u64,
+    /// The number of the last record that is on the disk.
+    synced: u64,
+    /// A sync of the open segment has failed: what a later one says of it is not known to be so.
+    lossy: bool,
     /// A sync of its own has failed since this was last asked.
     failed_sync: Option<String>,
     scratch: Vec<u8>,
@@ -91,6 +95,9 @@ impl Book {
             chain,
             in_batch: 0,
             unsynced: 0,
+            // What was found at the start was read from there.
+            synced: chain.seq,
+            lossy: false,
             failed_sync: None,
             scratch: Vec::new(),
             line: Vec::new(),
@@ -148,7 +155,7 @@ impl Book {
     }
 
     fn batch_record(&self) -> Vec<u8> {
-        let batch = Record::Batch(Batch { records: self.in_batch, chain: self.chain.hash_hex() });
+        let batch = Record::Batch(Batch { records: self.in_batch, synced: self.synced, chain: self.chain.hash_hex() });
         batch.encode(clock::now())
     }
 
@@ -204,6 +211,7 @@ impl Book {
         self.unsynced += 1;
         let bytes = line.len() as u64;
         self.open = Some(OpenSegment { file, begun: now, bytes, torn: false, path, before, synced: None });
+        self.lossy = false;
         Ok(())
     }
 
@@ -244,10 +252,27 @@ impl Book {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if let Some(open) = &mut self.open {
-            open.file.sync().inspect_err(|error| self.failed_sync = Some(error.to_string()))?;
+            if let Err(error) = open.file.sync() {
+                self.failed_sync = Some(error.to_string());
+                self.lossy = true;
+                return Err(error);
+            }
             open.synced = Some(Mark { chain: self.chain, in_batch: self.in_batch, bytes: open.bytes });
         }
         self.unsynced = 0;
+        self.is_synced(self.chain.seq);
         Ok(())
+    }
+
+    /// A sync of all up to this record has ended well.
+    pub(super) fn is_synced(&mut self, seq: u64) {
+        if !self.lossy {
+            self.synced = self.synced.max(seq);
+        }
+    }
+
+    /// A sync of the open segment that was not the book's own has failed.
+    pub(super) fn sync_has_failed(&mut self) {
+        self.lossy = true;
     }
 }

@@ -70,6 +70,11 @@ pub(super) fn name(first_seq: u64, begun: Timestamp) -> String {
     format!("{first_seq:014}-{}.jsonl", compact_time(begun))
 }
 
+/// The number of a segment's first record, by its name.
+fn first_seq(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.split_once('-')?.0.parse().ok()
+}
+
 /// When a segment was begun, by its name.
 pub(super) fn begun(path: &Path) -> Option<Timestamp> {
     read_compact_time(path.file_stem()?.to_str()?.split_once('-')?.1)
@@ -118,8 +123,8 @@ pub(super) fn recover(directory: &Path) -> Result<Found, OpenError> {
 /// behind them does not verify.
 ///
 /// # Errors
-/// [`OpenError::Broken`]: behind that line stands a whole `batch` record. Only the very end can have
-/// been lost with power, so somebody altered the journal.
+/// [`OpenError::Broken`]: behind that line stands a whole `batch` record which says that it was on the disk.
+/// Only what no sync had ended for can have been lost with power, so somebody altered the journal.
 fn end_of(path: &Path) -> Result<(Option<Chain>, u64, bool), OpenError> {
     let mut lines = Lines::open(path)?;
     let mut verifier: Option<Verifier> = None;
@@ -130,14 +135,15 @@ fn end_of(path: &Path) -> Result<(Option<Chain>, u64, bool), OpenError> {
         if let Err(source) = read {
             // What is missing in front of a whole batch record was damaged before it, too.
             let in_front = matches!(source, Break::Missing { .. } | Break::NotARecord { .. });
-            let mut closed_behind = in_front && is_batch(line);
+            let mut synced = if in_front { synced_before(line) } else { 0 };
             while let Some(line) = lines.next()? {
-                closed_behind |= is_batch(line);
-            }
-            if closed_behind {
-                return Err(OpenError::Broken { segment: path.into(), source });
+                synced = synced.max(synced_before(line));
             }
             let chain = reader.filter(|_| whole > 0).map(|reader| reader.chain());
+            let verified = chain.as_ref().map(|chain| chain.seq).or_else(|| first_seq(path)?.checked_sub(1));
+            if synced > verified.unwrap_or_default() {
+                return Err(OpenError::Broken { segment: path.into(), source });
+            }
             return Ok((chain, whole, true));
         }
         whole += line.len() as u64 + 1;
@@ -146,12 +152,13 @@ fn end_of(path: &Path) -> Result<(Option<Chain>, u64, bool), OpenError> {
     Ok((verifier.map(|reader| reader.chain()), whole, false))
 }
 
-/// Whether a line is a `batch` record, which only follows what it closes. A page that was never
-/// written reads as zeros, and may end where the line begins.
-fn is_batch(line: &[u8]) -> bool {
+/// The last record that was on the disk, as a line says that is a whole `batch` record; of another, 0. A page
+/// that was never written reads as zeros, and may end where the line begins.
+fn synced_before(line: &[u8]) -> u64 {
     let begin = line.iter().position(|byte| *byte != 0).unwrap_or(line.len());
     let value = serde_json::from_slice::<serde_json::Value>(line.get(begin..).unwrap_or_default());
-    value.is_ok_and(|value| value.get("kind").is_some_and(|kind| kind == "batch"))
+    let batch = value.ok().filter(|value| value.get("kind").is_some_and(|kind| kind == "batch"));
+    batch.and_then(|batch| batch.get("synced")?.as_u64()).unwrap_or_default()
 }
 
 /// Copies a segment's bytes from `begin` on to a new file beside it, for whoever looks into it.

@@ -47,6 +47,8 @@ pub(super) struct Writer {
     probe_pause: Duration,
     /// Records that the sync under way is for, while there is one.
     in_sync: u64,
+    /// The last of them, until it is known what came of that sync.
+    in_sync_to: Option<u64>,
     first_unsynced: Option<Instant>,
     /// So many lost records a gap record has told of.
     lost_told: u64,
@@ -92,6 +94,7 @@ impl Writer {
             probed: Instant::now(),
             probe_pause: PROBE,
             in_sync: 0,
+            in_sync_to: None,
             first_unsynced: None,
             lost_told: 0,
             untold: VecDeque::new(),
@@ -127,10 +130,20 @@ impl Writer {
             if !turn.passages.is_empty() {
                 self.write_passages(turn.passages);
             }
-            let _ = self.tell_failed_sync();
+            self.end_sync();
             if self.durability == Durability::Batch && self.due() && !self.syncer.busy() {
                 self.begin_sync();
             }
+        }
+    }
+
+    /// What has come of the sync under way, if it has ended.
+    fn end_sync(&mut self) {
+        // Asked first: a failure is told before the sync has ended.
+        let ended = !self.syncer.busy();
+        let failed = self.tell_failed_sync().is_err();
+        if let Some(to) = self.in_sync_to.take_if(|_| ended) {
+            if failed { self.book.sync_has_failed() } else { self.book.is_synced(to) }
         }
     }
 
@@ -350,6 +363,7 @@ impl Writer {
         match self.syncer.begin(open.file.as_ref()) {
             Ok(()) => {
                 self.in_sync = self.book.unsynced;
+                self.in_sync_to = Some(self.book.chain.seq);
                 self.book.unsynced = 0;
                 self.first_unsynced = None;
             }

@@ -13,7 +13,16 @@ fn lines(chain: &mut Chain, kinds: &[&str]) -> Vec<Vec<u8>> {
     };
     line(format!("\"kind\":\"segment\",\"prev\":\"{}\"", chain.hash_hex()), chain);
     for kind in kinds {
-        line(format!("\"kind\":\"{kind}\""), chain);
+        let synced = match *kind {
+            "batch" => chain.seq,
+            // One that is synced together with what it closes.
+            "batch before its sync" => 2,
+            kind => {
+                line(format!("\"kind\":\"{kind}\""), chain);
+                continue;
+            }
+        };
+        line(format!("\"kind\":\"batch\",\"synced\":{synced}"), chain);
     }
     out
 }
@@ -73,6 +82,21 @@ fn damage_before_a_batch_is_no_loss_of_power() {
     }
     std::fs::write(&path, zeroed(&lines, 4, 5)).unwrap();
     assert_eq!(recover(directory.path()).unwrap().chain.seq, 4, "the batch record is itself damaged");
+}
+
+#[test]
+fn damage_before_a_batch_that_was_not_on_the_disk_either_is_a_loss_of_power() {
+    let kinds = ["exchange", "exchange", "exchange", "batch before its sync", "exchange"];
+    let lines = lines(&mut Chain::start(), &kinds);
+    let (directory, path) = written(&lines);
+    std::fs::write(&path, zeroed(&lines, 2, 3)).unwrap();
+    let found = recover(directory.path()).unwrap();
+    assert_eq!((found.chain.seq, found.damaged.len()), (2, 1), "the second record was on the disk, the third was not");
+    let damaged = zeroed(&lines, 1, 3);
+    std::fs::write(&path, &damaged).unwrap();
+    let error = recover(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Broken { .. }), "the second record was on the disk: {error}");
+    assert_eq!(std::fs::read(&path).unwrap(), damaged);
 }
 
 #[test]
