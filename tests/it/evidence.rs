@@ -318,3 +318,30 @@ fn a_data_directory_in_which_others_can_write_is_refused_with_a_hint() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("mode 0775") && error.contains("chmod go-w"), "{error}");
 }
+
+#[test]
+fn a_batch_record_says_up_to_which_record_all_was_on_the_disk() {
+    let origin = Origin::start();
+    let at = origin.address;
+    for durability in ["strict", "batch"] {
+        let mut gate = Gate::configured(&origin.policy(), &format!("[evidence]\ndurability = \"{durability}\"\n"));
+        let batches = |gate: &Gate| -> Vec<(u64, u64)> {
+            let records = records(&gate.data_dir());
+            let batches = records.iter().filter(|record| record["kind"] == "batch");
+            batches.map(|batch| (batch["seq"].as_u64().unwrap(), batch["synced"].as_u64().unwrap())).collect()
+        };
+        // Each exchange comes after those before it, and so in the end a sync after another.
+        while batches(&gate).len() < 4 {
+            gate.send(format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").as_bytes());
+        }
+        assert_eq!(gate.end("-TERM"), Some(0));
+        let batches = batches(&gate);
+        assert_eq!(batches[0].1, 0, "{durability}: nothing was, when the first was written");
+        for pair in batches.windows(2) {
+            let [(seq_before, before), (seq, synced)] = *pair else { unreachable!("they are two") };
+            assert!(before <= synced && synced < seq, "{durability}: {batches:?}");
+            assert!(durability == "batch" || synced == seq_before, "each is synced before the next: {batches:?}");
+        }
+        assert!(batches.last().unwrap().1 > 0, "{durability}: {batches:?}");
+    }
+}
