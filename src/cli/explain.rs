@@ -18,6 +18,9 @@ struct Told {
     policy: String,
     client: String,
     request: String,
+    /// The host in Unicode, where that is another form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unicode: Option<String>,
     considered: Vec<ToldRule>,
     /// Absent where a fact is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +135,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
         policy: policy_file,
         client: format!("{}, {group}{user}", client.address.ip()),
         request: format!("{} {}", question.method(), question.target()),
+        unicode: question.target().host.to_unicode(),
         considered: considered.collect(),
         verdict: result.verdict().map(VerdictKind::as_str),
         reason: result.code(),
@@ -215,6 +219,7 @@ fn note(result: &Explained) -> Option<String> {
 fn rows(told: &Told) -> Rows {
     let mut rows =
         vec![("policy", told.policy.clone()), ("client", told.client.clone()), ("request", told.request.clone())];
+    rows.extend(told.unicode.clone().map(|unicode| ("in Unicode", unicode)));
     let width = told.considered.iter().map(|rule| rule.rule.chars().count()).max().unwrap_or_default();
     for rule in &told.considered {
         let padding = " ".repeat(width - rule.rule.chars().count());

@@ -102,6 +102,24 @@ impl Name {
     }
 }
 
+impl Host {
+    /// A name that is another in Unicode, in that form. Names that look alike to the eye differ in the first one.
+    pub fn to_unicode(&self) -> Option<String> {
+        let Self::Name(name) = self else { return None };
+        let (unicode, read) = idna::domain_to_unicode(name.as_str());
+        (read.is_ok() && unicode != name.as_str()).then_some(unicode)
+    }
+
+    /// As people are shown it: in A-labels, by which it is judged, and behind that in Unicode where this is
+    /// another.
+    pub fn readable(&self) -> String {
+        match self.to_unicode() {
+            Some(unicode) => format!("{self} ({unicode})"),
+            None => self.to_string(),
+        }
+    }
+}
+
 fn check_label(label: &str) -> Result<(), BadHost> {
     if label.is_empty() {
         return Err(BadHost::EmptyLabel);
@@ -146,6 +164,16 @@ impl fmt::Display for Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_shown_in_both_forms_where_they_differ() {
+        let readable = |text: &str| Host::parse(text.as_bytes()).unwrap().readable();
+        assert_eq!(readable("x.xn--bcher-kva.example"), "x.xn--bcher-kva.example (x.bücher.example)");
+        assert_eq!(readable("xn--80a.example"), "xn--80a.example (а.example)", "Cyrillic, told apart by its A-label");
+        assert_eq!(readable("a.example"), "a.example");
+        assert_eq!(readable("192.0.2.1"), "192.0.2.1");
+        assert_eq!(readable("[2001:db8::1]"), "[2001:db8::1]");
+    }
 
     #[test]
     fn a_name_is_lower_cased_and_loses_one_trailing_dot() {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::{
@@ -53,6 +54,7 @@ impl Question {
         if url.contains(' ') {
             return Err(BadQuestion::Form);
         }
+        let url = &*in_a_labels(url);
         if method.is_empty() || !method.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_lowercase()) {
             return Err(BadQuestion::Method);
         }
@@ -118,6 +120,20 @@ impl Question {
     }
 }
 
+/// The same with the host in A-labels, as a browser sends it; what is no name stays as it is.
+fn in_a_labels(url: &str) -> Cow<'_, str> {
+    if url.is_ascii() {
+        return url.into();
+    }
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(begin..).unwrap_or_default();
+    let host = rest.get(..rest.find([':', '/', '?', '#', '@']).unwrap_or(rest.len())).unwrap_or_default();
+    match idna::domain_to_ascii(host) {
+        Ok(ascii) => [&url[..begin], &ascii, &rest[host.len()..]].concat().into(),
+        Err(_) => url.into(),
+    }
+}
+
 fn strip_https(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_at_checked("https://".len())?;
     scheme.eq_ignore_ascii_case("https://").then_some(rest)
@@ -144,6 +160,9 @@ mod tests {
         assert_eq!(read("POST https://a.example/orders/7").unwrap(), "CONNECT a.example:443");
         assert_eq!(read("GET HTTPS://[2001:db8::1]:8443?x").unwrap(), "CONNECT [2001:db8::1]:8443");
         assert_eq!(read("CONNECT a.example:443").unwrap(), "CONNECT a.example:443");
+        assert_eq!(read("GET http://Bücher.example:81/x").unwrap(), "GET http://xn--bcher-kva.example:81/x");
+        assert_eq!(read("GET https://bücher.example").unwrap(), "CONNECT xn--bcher-kva.example:443");
+        assert_eq!(read("CONNECT bücher.example:443").unwrap(), "CONNECT xn--bcher-kva.example:443");
     }
 
     #[test]
@@ -155,6 +174,8 @@ mod tests {
             ("GET a.example", BadQuestion::Target),
             ("GET https://u@a.example/", BadQuestion::Target),
             ("GET https:///x", BadQuestion::Target),
+            ("GET http://a.example/ü", BadQuestion::Target),
+            ("GET http://\u{301}a.example/", BadQuestion::Target),
             ("CONNECT a.example", BadQuestion::Connect),
             ("CONNECT https://a.example:443", BadQuestion::Connect),
         ] {

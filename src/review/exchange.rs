@@ -73,7 +73,8 @@ impl Asked {
 
     /// The exchange in one line for a person, bounded.
     pub(super) fn in_words(&self) -> String {
-        let line = format!("{} {} {} {}", format_time(self.time), self.address(), self.method, self.target);
+        let unicode = self.target.host.to_unicode().map_or(String::new(), |name| format!(" ({name})"));
+        let line = format!("{} {} {} {}{unicode}", format_time(self.time), self.address(), self.method, self.target);
         let end = line.floor_char_boundary(EXAMPLE_BYTES_MAX);
         let cut = if end < line.len() { "…" } else { "" };
         format!("{}{cut}", shown(line.get(..end).unwrap_or_default()))

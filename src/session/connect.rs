@@ -73,7 +73,7 @@ async fn decided(
     if let Ok(1..) = io.stream.try_read_buf(&mut io.buffer) {
         // It did not wait for the answer.
         let why = Why::of_fault(Fault::BytesBehindConnect);
-        let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), false);
+        let page = page(gate, account.id, &why, &asked.target.host.readable(), Some(asked.head), false);
         end(account, &why);
         return send_page(gate, io, &page, false).await;
     }

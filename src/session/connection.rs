@@ -174,7 +174,7 @@ pub(super) async fn refuse(
     keep: bool,
 ) -> Next {
     let id = account.id;
-    let host = asked.target.host.to_string();
+    let host = asked.target.host.readable();
     let page = match account.refuse(policy, asked, refused).await {
         Ok(()) => page(gate, id, refused.why, &host, Some(asked.head), keep),
         Err(_) => page(gate, id, &Why::evidence(), &host, Some(asked.head), keep),

@@ -168,7 +168,7 @@ pub(super) async fn fail_dial(
     keep: bool,
 ) -> Next {
     let why = Why::of_dial(&error.error);
-    let page = page(gate, account.id, &why, &asked.target.host.to_string(), Some(asked.head), keep);
+    let page = page(gate, account.id, &why, &asked.target.host.readable(), Some(asked.head), keep);
     account.fail(error, &why);
     send_page(gate, io, &page, keep).await
 }
@@ -422,7 +422,7 @@ impl<'a> Exchange<'a> {
                 let answer = !self.answering && !client_lost;
                 let failure = attributed(failure, &connected.form);
                 let page = answer.then(|| {
-                    let host = asked.target.host.to_string();
+                    let host = asked.target.host.readable();
                     page(self.gate, account.id, &failure.why, &host, Some(asked.head), false)
                 });
                 account.failed_with(&failure.why, page.is_some());

@@ -567,6 +567,11 @@ handling     tunnel
     assert_eq!((&told["verdict"], &told["reason"]), (&"deny".into(), &"rule".into()), "{told:#}");
     assert_eq!((&told["client"], told["considered"].as_array().unwrap().len()), (&"10.30.1.5, in no group".into(), 1));
 
+    // A name as a person writes it is judged in A-labels, and both are shown.
+    let answer = explain(&["10.30.1.5", "GET", "https://bücher.example/"]);
+    let rows = "request      CONNECT xn--bcher-kva.example:443\nin Unicode   bücher.example\n";
+    assert!(answer.code == 0 && answer.out.contains(rows), "{} {}", answer.out, answer.err);
+
     let answer = explain(&["10.30.1.5", "GET", "www.a.example"]);
     assert_eq!(answer.code, 2);
     assert!(answer.err.contains("`GET www.a.example` is no request") && answer.err.contains("hint:"), "{}", answer.err);

@@ -1,4 +1,5 @@
-//! Host lists of a running gate: used, kept compiled in the data directory, and swept when they change.
+//! Names of hosts: how a page shows them, and lists of them in a running gate, used, kept compiled in the data
+//! directory, and swept when they change.
 
 use std::fs;
 
@@ -55,4 +56,10 @@ fn a_list_that_cannot_be_kept_is_used_all_the_same_and_the_gate_says_so() {
     let said = notices.until("compiles it again");
     assert!(said.contains("warning: the list ") && said.contains("names.txt: cannot keep it compiled in"), "{said}");
     assert!(page(&gate, "bad.example").contains("listed ("));
+}
+
+#[test]
+fn a_page_names_the_host_in_a_labels_and_in_unicode() {
+    let page = page(&Gate::start(""), "xn--bcher-kva.example");
+    assert!(page.contains("xn--bcher-kva.example (bücher.example)"), "{page}");
 }

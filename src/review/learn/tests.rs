@@ -312,3 +312,15 @@ proptest! {
         prop_assert_eq!((compiled.rules(), compiled.cases()), (found.proposals.len(), found.proposals.len()));
     }
 }
+
+#[test]
+fn a_name_in_a_labels_is_told_in_unicode_too() {
+    let mut lines = Lines::new();
+    lines.group = Some("office");
+    used(&mut lines, "CONNECT www.xn--bcher-kva.example:443");
+    lines.ask(Event::Refused, 5, "CONNECT xn--bcher-kva.test:443", denied_for("no_rule"));
+    let text = learnt(&lines, &options()).to_policy();
+    assert!(text.contains("\n# www.xn--bcher-kva.example is www.bücher.example in Unicode\n"), "{text}");
+    assert!(text.contains("\n#   xn--bcher-kva.test (bücher.test), office: "), "{text}");
+    assert!(Policy::compile("learnt.toml", &text).is_ok(), "{text}");
+}

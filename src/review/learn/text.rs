@@ -1,5 +1,8 @@
 use std::fmt::Write as _;
 
+use crate::evidence::shown;
+use crate::facts::Host;
+
 use super::answer::{ClientsOfGroup, Learnt, Proposal};
 use super::propose::counted;
 
@@ -57,8 +60,9 @@ impl Learnt {
             let group = left.group.as_ref().map_or(String::new(), |group| format!(", {group}"));
             let _ = writeln!(
                 text,
-                "#   {}{group}: {} ({}); {}, {} to {}",
+                "#   {}{}{group}: {} ({}); {}, {} to {}",
                 left.site,
+                in_unicode(&left.site).map_or(String::new(), |name| format!(" ({name})")),
                 left.reason,
                 left.detail,
                 counted(left.requests, "request"),
@@ -71,6 +75,13 @@ impl Learnt {
             let _ = writeln!(text, "#   and {more} more; `--format json` lists them");
         }
     }
+}
+
+/// A host or a pattern in Unicode, where that is another form.
+fn in_unicode(host: &str) -> Option<String> {
+    let (wild, name) = host.strip_prefix("*.").map_or(("", host), |name| ("*.", name));
+    let unicode = Host::parse(name.as_bytes()).ok()?.to_unicode()?;
+    Some(format!("{wild}{}", shown(&unicode)))
 }
 
 fn write_clients(text: &mut String, clients: &ClientsOfGroup) {
@@ -98,6 +109,9 @@ fn write_proposal(text: &mut String, proposal: &Proposal) {
         let _ = write!(text, "\n# mainly by {program} (at least {})", counted(proposal.program_requests, "request"));
     }
     text.push('\n');
+    for (host, name) in proposal.hosts.iter().filter_map(|host| Some((host, in_unicode(host)?))) {
+        let _ = writeln!(text, "# {host} is {name} in Unicode");
+    }
     // A name without a dot would be taken for that of a group.
     let inline = proposal.hosts.len() <= INLINE_MAX && proposal.hosts.iter().all(|host| host.contains(['.', ':']));
     if !inline {
