@@ -1,8 +1,10 @@
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use crate::clock;
-use crate::lists::ReadPolicy;
-use crate::policy::Lint;
+use crate::lists::{ReadList, ReadPolicy};
+use crate::policy::{BadLine, Lint, NameCounts};
 
 use super::arguments::{CheckArguments, CheckedFiles};
 use super::error::{CliError, count};
@@ -23,7 +25,33 @@ struct Checked {
     cases: usize,
     /// Rules whose exchanges may pass under a breakglass.
     essential_rules: usize,
+    /// The files of host groups.
+    lists: Vec<List>,
     warnings: Vec<Warning>,
+}
+
+/// A list of hosts.
+#[derive(Serialize)]
+struct List {
+    file: String,
+    names: u64,
+    /// Patterns, each for all below a name.
+    below: u64,
+    addresses: u64,
+    duplicates: u64,
+    /// Entries that a pattern of the list contains.
+    shadowed: u64,
+    /// Names of hosts files that mean the machine itself.
+    skipped: u64,
+    /// Lines that are no hosts, left out.
+    bad_lines: u64,
+    first_bad_lines: Vec<BadListLine>,
+}
+
+#[derive(Serialize)]
+struct BadListLine {
+    line: u64,
+    why: String,
 }
 
 /// What is seldom meant.
@@ -61,7 +89,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         // Which policy a broken config names is not known; one that was given beside it is checked too.
         Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path))))),
     };
-    let ReadPolicy { mut policy, file, .. } = read_policy(path.as_deref())?;
+    let ReadPolicy { mut policy, file, lists, .. } = read_policy(path.as_deref())?;
     // A policy that is checked alone may be meant for any config.
     if let Some(config) = &config {
         policy = give_internal(policy, config)?;
@@ -75,6 +103,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         rules: policy.rules(),
         cases: policy.cases(),
         essential_rules: policy.essential_rules(),
+        lists: lists.into_iter().map(List::from).collect(),
         warnings: policy.lint(clock::now()).into_iter().map(Warning::from).collect(),
     })
 }
@@ -103,8 +132,9 @@ fn rows(checked: &Checked) -> Rows {
         ("rules", checked.rules.to_string()),
         ("cases", format!("{} hold", checked.cases)),
         ("essential", checked.essential_rules.to_string()),
-        ("result", result(checked.warnings.len())),
     ]);
+    rows.extend(checked.lists.iter().map(|list| ("list", list.in_words())));
+    rows.push(("result", result(checked.warnings.len())));
     rows
 }
 
@@ -120,6 +150,47 @@ fn told(warnings: &[Warning]) -> String {
     warnings.iter().fold("\n".to_owned(), |told, Warning { file, line, code, message, fix }| {
         told + &format!("{file}:{line}: warning: {message} ({code})\n    fix: {fix}\n")
     })
+}
+
+/// Bad lines of a list that are shown to people.
+const BAD_LINES_SHOWN_MAX: usize = 10;
+
+impl List {
+    fn in_words(&self) -> String {
+        let Self { file, names, below, addresses, duplicates, shadowed, skipped, bad_lines, .. } = self;
+        let mut text = format!("{file}: {names} names, {below} with all below them, {addresses} addresses");
+        for (number, what) in [(duplicates, "twice"), (shadowed, "below others"), (skipped, "of the machine itself")] {
+            if *number > 0 {
+                let _ = write!(text, "; {number} {what}");
+            }
+        }
+        if *bad_lines > 0 {
+            let lines = count(usize::try_from(*bad_lines).unwrap_or(usize::MAX), "line");
+            let _ = write!(text, "\n  left out, for no hosts: {lines}");
+            for bad in self.first_bad_lines.iter().take(BAD_LINES_SHOWN_MAX) {
+                let _ = write!(text, "\n    line {}: {}", bad.line, bad.why);
+            }
+        }
+        text
+    }
+}
+
+impl From<ReadList> for List {
+    fn from(list: ReadList) -> Self {
+        let NameCounts { names, below, addresses, duplicates, shadowed, skipped } = list.counts;
+        let first = list.bad_lines.first.into_iter().map(|BadLine { line, why }| BadListLine { line, why });
+        Self {
+            file: list.file.display().to_string(),
+            names,
+            below,
+            addresses,
+            duplicates,
+            shadowed,
+            skipped,
+            bad_lines: list.bad_lines.count,
+            first_bad_lines: first.collect(),
+        }
+    }
 }
 
 impl From<Lint> for Warning {

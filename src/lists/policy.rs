@@ -1,11 +1,12 @@
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::parse::Problem;
-use crate::policy::{Internal, Listed, Policy, Sources};
+use crate::policy::{BadLines, Internal, Listed, NameCounts, Policy, Sources};
 use crate::upstream::KeyRing;
 
 use super::credentials::read_credentials;
@@ -35,6 +36,9 @@ pub struct ReadPolicy {
 pub struct ReadList {
     pub file: PathBuf,
     pub hash: ListHash,
+    pub counts: NameCounts,
+    /// Where there are some, the policy leaves them out.
+    pub bad_lines: BadLines,
     /// Why it is not kept as it was compiled, where that is so: the next start takes longer.
     pub not_kept: Option<String>,
 }
@@ -111,7 +115,8 @@ fn read_with(path: Option<&Path>, shelf: &Shelf, watched: &mut Watched) -> Resul
         None => BUILT_IN.to_owned(),
     };
     let file = shown(path);
-    let beside = Beside { watched: RefCell::new(watched), shelf, lists: RefCell::default() };
+    let beside =
+        Beside { watched: RefCell::new(watched), shelf, lists: RefCell::default(), listed: RefCell::default() };
     let root = crate::policy::Source { file: file.clone(), text };
     let policy = Policy::compile_from(root, &beside).map_err(ReadError::Problems)?;
     let lists = beside.lists.into_inner();
@@ -125,6 +130,8 @@ struct Beside<'w> {
     watched: RefCell<&'w mut Watched>,
     shelf: &'w Shelf,
     lists: RefCell<Vec<ReadList>>,
+    /// What was read once is not read again, where several groups name it.
+    listed: RefCell<HashMap<PathBuf, Listed>>,
 }
 
 impl Sources for Beside<'_> {
@@ -137,14 +144,25 @@ impl Sources for Beside<'_> {
 
     fn names(&self, from: &str, path: &str) -> Result<Listed, String> {
         let path = beside(from, path);
+        if let Some(listed) = self.listed.borrow().get(&path) {
+            return Ok(listed.clone());
+        }
         let shelved = self.shelf.read(&path, &mut self.watched.borrow_mut()).map_err(|error| error.to_string())?;
-        let Shelved { set, bad_lines, hash, origin, .. } = shelved;
+        let Shelved { set, counts, bad_lines, hash, origin, .. } = shelved;
         let not_kept = match origin {
             Origin::NotKept { why } => Some(why),
             Origin::Kept | Origin::Compiled => None,
         };
-        self.lists.borrow_mut().push(ReadList { file: path.clone(), hash, not_kept });
-        Ok(Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() })
+        self.lists.borrow_mut().push(ReadList {
+            file: path.clone(),
+            hash,
+            counts,
+            bad_lines: bad_lines.clone(),
+            not_kept,
+        });
+        let listed = Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() };
+        self.listed.borrow_mut().insert(path, listed.clone());
+        Ok(listed)
     }
 }
 

@@ -83,6 +83,8 @@ impl<'t> Document<'t> {
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|a, b| a.place.cmp(&b.place));
+        // A file that several tables name has each problem once.
+        problems.dedup();
         problems
     }
 

@@ -350,18 +350,29 @@ fn read_list(
             return None;
         }
     };
-    if let Some(first) = listed.bad_lines.first.first().filter(|_| !skips) {
-        let bad = listed.bad_lines.count;
-        let what = match bad {
-            1 => format!("line {} of {} is no host: {}", first.line, listed.file, first.why),
-            _ => format!(
-                "{} has {bad} lines that are no hosts; the first is line {}: {}",
-                listed.file, first.line, first.why
-            ),
-        };
-        section.problem(&file.place, what, "mend the list, or write on_bad_line = \"skip\" to use the rest of it");
+    if !skips {
+        report_bad_lines(section, file, &listed);
     }
     Some(listed.set)
+}
+
+/// Bad lines of one list that are shown one by one.
+const BAD_LINES_SHOWN_MAX: usize = 10;
+
+/// Shows the first bad lines, each where it stands, and how many there are where there are more.
+fn report_bad_lines(section: &Section<'_, '_>, named: &Placed<String>, Listed { file, bad_lines, .. }: &Listed) {
+    const FIX: &str = "mend the list, or write on_bad_line = \"skip\" to use the rest of it";
+    for bad in bad_lines.first.iter().take(BAD_LINES_SHOWN_MAX) {
+        let line = u32::try_from(bad.line).unwrap_or(u32::MAX);
+        section.problem(&Place { file: file.as_str().into(), line, column: 1 }, bad.why.clone(), FIX);
+    }
+    if bad_lines.count > BAD_LINES_SHOWN_MAX as u64 {
+        let what = format!(
+            "{file} has {} lines that are no hosts; the first {BAD_LINES_SHOWN_MAX} are shown",
+            bad_lines.count
+        );
+        section.problem(&named.place, what, FIX);
+    }
 }
 
 /// The set of these patterns; each that is none is reported.

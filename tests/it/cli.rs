@@ -192,7 +192,7 @@ result      no problem found
     let answer = sekisho(directory.path(), &["check", "--format", "json", "good.toml"]);
     let expected = json!({
         "ok": true, "policy": "good.toml", "version": version, "mode": "enforce", "unknown": "deny", "rules": 1,
-        "cases": 0, "essential_rules": 0, "warnings": [], "problems": [],
+        "cases": 0, "essential_rules": 0, "lists": [], "warnings": [], "problems": [],
     });
     assert_eq!((answer.code, serde_json::from_str::<Value>(&answer.out).unwrap()), (0, expected));
 }
@@ -587,4 +587,43 @@ fn a_policy_with_a_failing_case_is_refused_by_check_and_by_run() {
         let says = "office.toml:17:1: the case expects allow by rule `updater` and gets allow by rule `office`";
         assert!(answer.err.contains(says) && answer.err.contains("fix:"), "{}", answer.err);
     }
+}
+
+#[test]
+fn check_counts_the_entries_of_lists_and_names_bad_lines_by_their_numbers() {
+    let list = "a.example\na.example\n.b.example\nx.b.example\n127.0.0.1 localhost\na b c\n";
+    let policy = |more: &str| {
+        format!("[hosts.l]\nfiles = [\"l.txt\"]\n{more}\n[[rule]]\nname = \"r\"\nhosts = [\"l\"]\nverdict = \"deny\"\n")
+    };
+    let directory = directory(&[
+        ("refuse.toml", &policy("")),
+        ("skip.toml", &policy("on_bad_line = \"skip\"")),
+        ("l.txt", list),
+        ("many.toml", &policy("").replace("l.txt", "many.txt")),
+        ("many.txt", &"a b\n".repeat(30)),
+    ]);
+    let check = |arguments: &[&str]| sekisho(directory.path(), &[&["check"], arguments].concat());
+    let why = "`a b c`: several words on a line begin with an address, as in a hosts file; write one name a line";
+
+    let answer = check(&["refuse.toml"]);
+    let expected = format!("l.txt:6:1: {why}\n    fix: mend the list, or write on_bad_line = \"skip\"");
+    assert!(answer.code == 2 && answer.err.contains(&expected), "{}", answer.err);
+
+    let answer = check(&["skip.toml"]);
+    let counted = "list        l.txt: 2 names, 1 with all below them, 0 addresses; 1 twice; 1 below others; \
+                   1 of the machine itself\n";
+    assert!(answer.code == 0 && answer.out.contains(counted), "{}", answer.out);
+    assert!(
+        answer.out.contains("left out, for no hosts: 1 line\n") && answer.out.contains(&format!("line 6: {why}\n"))
+    );
+    let told: Value = serde_json::from_str(&check(&["--format", "json", "skip.toml"]).out).unwrap();
+    let list = json!({
+        "file": "l.txt", "names": 2, "below": 1, "addresses": 0, "duplicates": 1, "shadowed": 1, "skipped": 1,
+        "bad_lines": 1, "first_bad_lines": [{ "line": 6, "why": why }],
+    });
+    assert_eq!(told["lists"], json!([list]));
+
+    let answer = check(&["many.toml"]);
+    assert_eq!(answer.err.matches("many.txt:").count(), 10, "{}", answer.err);
+    assert!(answer.err.contains("many.toml:2:10: many.txt has 30 lines that are no hosts; the first 10 are shown"));
 }
