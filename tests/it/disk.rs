@@ -300,6 +300,8 @@ fn when_the_reserve_is_full_nothing_passes_under_a_breakglass_either() {
 #[test]
 fn a_gate_killed_on_a_full_disk_starts_again_and_loses_no_passage() {
     let mut site = Site::new(16, RESERVE_MIB);
+    // What was put in force at the start is on record before anything is answered, and then the disk is filled.
+    assert_eq!(site.get(&site.other, "/before").status(), 200);
     site.fill_to_the_last();
     breakglass(&site, &["--minutes", "30", "--reason", "test"]);
     for n in 0..5 {
