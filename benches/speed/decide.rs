@@ -16,6 +16,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("decide::100_rules_last", |b| given().rules(100).ask("last.example").expect("allow").bench(b)),
     ("decide::100_rules_none", |b| given().rules(100).ask("www.elsewhere.test").expect("deny").bench(b)),
     ("decide::10_000_rules_first", |b| given().rules(10_000).ask("site0.example").expect("allow").bench(b)),
+    ("decide::10_000_rules_middle", |b| given().rules(10_000).ask("middle.example").expect("allow").bench(b)),
     ("decide::10_000_rules_last", |b| given().rules(10_000).ask("last.example").expect("allow").bench(b)),
     ("decide::10_000_rules_none", |b| given().rules(10_000).ask("www.elsewhere.test").expect("deny").bench(b)),
     ("decide::100_000_names_first", |b| given().names(100_000).ask("name0.example").expect("allow").bench(b)),
@@ -47,7 +48,8 @@ struct Given {
 const JA4: &str = "t13d1516h2_8daaf6152771_02713d6af862";
 
 impl Given {
-    /// So many rules, each with a name and all below it; that of the last is `last.example`.
+    /// So many rules, each with a name and all below it; those of the middle and the last are `middle.example` and
+    /// `last.example`.
     fn rules(mut self, rules: usize) -> Self {
         self.rules = rules;
         self
@@ -101,7 +103,11 @@ impl Given {
             );
         }
         for n in 0..rules {
-            let site = if n + 1 == rules { "last".to_owned() } else { format!("site{n}") };
+            let site = match n {
+                _ if n + 1 == rules => "last".to_owned(),
+                _ if n > 2 && n == rules / 2 => "middle".to_owned(),
+                _ => format!("site{n}"),
+            };
             writeln!(
                 text,
                 "[[rule]]\nname = \"{site}\"\nclients = [\"office\"]\n\
