@@ -50,6 +50,7 @@ pub mod evidence;
 // hands (I/O)
 pub mod clock;
 pub mod limit;
+pub mod tls;
 pub mod upstream;
 pub mod store;
 pub mod lists;

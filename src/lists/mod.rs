@@ -7,10 +7,16 @@
 //! A host list is compiled once for each content it has had, and kept on a [`Shelf`] in the data directory.
 
 mod credentials;
+mod feed;
+mod fetch;
+mod kept;
 mod policy;
 mod shelf;
 mod watched;
 
+pub use feed::{Feed, NoProof, Proof, Sum};
+pub use fetch::{FetchError, Fetched, Fetcher};
+pub use kept::{Failure, FeedState, Kept};
 pub use policy::{ReadError, ReadList, ReadPolicy, Source, read_policy};
 pub use shelf::{ListError, ListHash, Origin, Shelf, Shelved};
 pub use watched::Watched;

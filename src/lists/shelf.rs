@@ -156,7 +156,7 @@ impl Shelf {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         is_private(directory).map_err(failed)?;
         let new = directory.join(format!("{}.{}.new", file_name(hash), std::process::id()));
-        let written = write_new(&new, bytes).and_then(|()| fs::rename(&new, directory.join(file_name(hash))));
+        let written = write_new(&new, bytes).and_then(|_| fs::rename(&new, directory.join(file_name(hash))));
         if written.is_err() {
             let _ = fs::remove_file(&new);
         }
@@ -182,7 +182,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Whoever may write to the directory could put another set there, with its checksum.
-fn is_private(directory: &Path) -> io::Result<()> {
+pub(super) fn is_private(directory: &Path) -> io::Result<()> {
     let mode = fs::metadata(directory)?.permissions().mode() & 0o7777;
     if mode & 0o022 == 0 {
         return Ok(());
@@ -191,13 +191,14 @@ fn is_private(directory: &Path) -> io::Result<()> {
 }
 
 /// Makes the file anew; what an interrupted write left there goes first.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// The text of a list, and when its file was last written to.

@@ -425,8 +425,8 @@ fn read_programs(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed
     }
 }
 
-/// A list of prefixes; absent and wrong are both `None`.
-pub(super) fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+/// A list of addresses and prefixes; absent is `None`, and what is none of them is reported.
+pub fn prefixes(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
     section.strings(key).map(|texts| prefixes_of(section, texts))
 }
 

@@ -38,6 +38,7 @@ pub use decision::{
     Verdict, VerdictKind,
 };
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
+pub use groups::prefixes;
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};
 pub use internal::{Internal, judge_left_to_parent, judge_parent, judge_target};
 pub use layout::lay_out;

@@ -17,6 +17,8 @@ pub enum Purpose {
     Dns,
     /// Asking a name server for an internal name.
     DnsInternal,
+    /// Fetching a host list that the config names.
+    List,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
         match self {
             Purpose::Dns => "dns",
             Purpose::DnsInternal => "dns_internal",
+            Purpose::List => "list",
         }
     }
 }
@@ -62,7 +65,7 @@ impl OwnConnections {
     }
 
     /// The one function by which the gate connects for itself over TCP.
-    async fn connect(&self, purpose: Purpose, address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    pub(super) async fn connect(&self, purpose: Purpose, address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
         self.count(purpose, address)?;
         let stream = tokio::time::timeout(limit, TcpStream::connect(address))
             .await

@@ -1,0 +1,322 @@
+//! The gate's own errands over HTTPS: one GET, held to bounds, of a URL that the config names.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use rustls::ClientConfig;
+use rustls::pki_types::{IpAddr, ServerName};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::facts::Host;
+use crate::parse::parse_authority;
+use crate::policy::{AddressRefused, Internal, OwnEndpoints, judge_target};
+
+use super::own::{OwnConnections, Purpose};
+use super::resolve::ResolveError;
+use super::resolvers::Resolvers;
+
+/// A URL of the scheme `https`, without user, password and fragment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HttpsUrl {
+    host: Host,
+    port: u16,
+    /// Whom the certificate of the other end must name.
+    server: ServerName<'static>,
+    /// The path, with what follows `?`.
+    path: Uri,
+}
+
+/// The longest that is taken.
+const URL_BYTES_MAX: usize = 2048;
+
+impl HttpsUrl {
+    /// # Errors
+    /// What is wrong with it, to follow "it".
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let rest = text.strip_prefix("https://").ok_or("does not begin with https://")?;
+        if text.len() > URL_BYTES_MAX {
+            return Err("is longer than 2048 bytes");
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("has a space, or a character that must be percent-encoded");
+        }
+        if text.contains('#') {
+            return Err("has a fragment (#), which is sent to nobody");
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("has a user or a password");
+        }
+        let (host, port) = parse_authority(authority.as_bytes()).map_err(|_| "names no host")?;
+        let server = match &host {
+            Host::Name(name) => {
+                ServerName::try_from(name.as_str().to_owned()).map_err(|_| "names no host that a certificate can name")?
+            }
+            Host::V4(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
+            Host::V6(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
+        };
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let path = path.parse().map_err(|_| "has a character that must be percent-encoded")?;
+        Ok(Self { host, port: port.unwrap_or(443), server, path })
+    }
+
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The file beside it whose name has this behind it; `None` where that makes no URL.
+    pub fn beside(&self, suffix: &str) -> Option<Self> {
+        let query = self.path.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("{}{suffix}{query}", self.path.path()).parse().ok()?;
+        Some(Self { path, ..self.clone() })
+    }
+
+    /// The last segment of its path.
+    pub fn file_name(&self) -> &str {
+        self.path.path().rsplit('/').next().unwrap_or_default()
+    }
+
+    fn authority(&self) -> String {
+        match self.port {
+            443 => self.host.to_string(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl fmt::Display for HttpsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}{}", self.authority(), self.path)
+    }
+}
+
+/// What is to be got, and by which leave.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    pub purpose: Purpose,
+    pub url: &'a HttpsUrl,
+    pub tls: &'a Arc<ClientConfig>,
+    /// Special-purpose addresses to which it may lead.
+    pub opened: &'a [IpNet],
+    /// An answer of more bytes is none.
+    pub bytes_max: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrandError {
+    #[error("{0}")]
+    Resolve(#[from] ResolveError),
+    #[error("{0}")]
+    Refused(AddressRefused),
+    #[error("cannot connect to {address}: {source}")]
+    Connect { address: SocketAddr, source: io::Error },
+    #[error("no TLS with {host}: {source}")]
+    Tls { host: Host, source: io::Error },
+    #[error("the answer is no HTTP that can be used: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    /// The config names where the gate goes: nobody else does.
+    #[error("it answered {status} and points to {to}: name that URL, if it is right")]
+    Moved { status: StatusCode, to: String },
+    #[error("it answered with the encoding {0}, which was not asked for")]
+    Encoded(String),
+    #[error("it is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("nothing came for {0:?}")]
+    Stalled(Duration),
+    #[error("it took longer than {0:?}")]
+    TooSlow(Duration),
+}
+
+/// Runs the gate's own errands.
+pub struct Errands {
+    resolvers: Resolvers,
+    own: OwnConnections,
+    endpoints: Arc<OwnEndpoints>,
+    limits: ErrandLimits,
+}
+
+/// How long an errand may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrandLimits {
+    /// For one attempt to connect to one address.
+    pub connect: Duration,
+    /// For the TLS handshake, and without a byte of the answer.
+    pub silence: Duration,
+    /// From its begin to its end.
+    pub whole: Duration,
+}
+
+impl Default for ErrandLimits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(10), silence: seconds(30), whole: seconds(600) }
+    }
+}
+
+/// Addresses of one host that are tried.
+const ADDRESSES_MAX: usize = 4;
+/// Of the answer's head.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Of a server's words that are passed on to a person.
+const WORDS_SHOWN_MAX: usize = 200;
+
+impl Errands {
+    /// Connections are counted in `own`, as those to name servers are.
+    pub fn new(
+        resolvers: Resolvers,
+        own: OwnConnections,
+        endpoints: Arc<OwnEndpoints>,
+        limits: ErrandLimits,
+    ) -> Self {
+        Self { resolvers, own, endpoints, limits }
+    }
+
+    /// What the URL holds: the body of an answer of status 200, whole. Nothing is followed elsewhere.
+    ///
+    /// # Errors
+    /// By what went wrong first; of several addresses, of the last that was tried.
+    pub async fn get(&self, errand: Errand<'_>) -> Result<Vec<u8>, ErrandError> {
+        let limit = self.limits.whole;
+        timeout(limit, self.run(errand)).await.map_err(|_| ErrandError::TooSlow(limit))?
+    }
+
+    async fn run(&self, Errand { purpose, url, tls, opened, bytes_max }: Errand<'_>) -> Result<Vec<u8>, ErrandError> {
+        let stream = self.connect(purpose, url, opened).await?;
+        let stream = self.silent(TlsConnector::from(tls.clone()).connect(url.server.clone(), stream)).await?;
+        let stream = stream.map_err(|source| ErrandError::Tls { host: url.host.clone(), source })?;
+        let mut builder = hyper::client::conn::http1::Builder::new();
+        let (mut sender, connection) =
+            builder.max_buf_size(HEAD_BYTES_MAX).handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
+        // Ends with this errand.
+        let mut driving = JoinSet::new();
+        driving.spawn(connection);
+        let answer = self.silent(sender.send_request(request(url))).await??;
+        self.body(useful(answer)?, bytes_max).await
+    }
+
+    async fn connect(&self, purpose: Purpose, url: &HttpsUrl, opened: &[IpNet]) -> Result<TcpStream, ErrandError> {
+        let addresses = match &url.host {
+            Host::Name(name) => self.resolvers.resolve(name).await?,
+            Host::V4(address) => [(*address).into()].into(),
+            Host::V6(address) => [(*address).into()].into(),
+        };
+        let internal: Option<&Internal> = self.resolvers.internal();
+        let mut last = ErrandError::Resolve(ResolveError::NoAddress);
+        for address in addresses.iter().take(ADDRESSES_MAX) {
+            let checked = match judge_target(&url.host, (*address, url.port), opened, &self.endpoints, internal) {
+                Ok(checked) => checked.socket_address(),
+                Err(refused) => {
+                    last = ErrandError::Refused(refused);
+                    continue;
+                }
+            };
+            match self.own.connect(purpose, checked, self.limits.connect).await {
+                Ok(stream) => return Ok(stream),
+                Err(source) => last = ErrandError::Connect { address: checked, source },
+            }
+        }
+        Err(last)
+    }
+
+    async fn body(&self, mut body: Incoming, bytes_max: u64) -> Result<Vec<u8>, ErrandError> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = self.silent(body.frame()).await? {
+            let Ok(data) = frame?.into_data() else { continue };
+            if (bytes.len() + data.len()) as u64 > bytes_max {
+                return Err(ErrandError::TooLarge(bytes_max));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
+    }
+
+    async fn silent<T>(&self, doing: impl Future<Output = T>) -> Result<T, ErrandError> {
+        let limit = self.limits.silence;
+        timeout(limit, doing).await.map_err(|_| ErrandError::Stalled(limit))
+    }
+}
+
+fn request(url: &HttpsUrl) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = url.path.clone();
+    let headers = request.headers_mut();
+    let authority = url.authority();
+    for (name, value) in [
+        (HOST, authority.as_str()),
+        (USER_AGENT, concat!("sekisho/", env!("CARGO_PKG_VERSION"))),
+        (ACCEPT_ENCODING, "identity"),
+        (CONNECTION, "close"),
+    ] {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    }
+    request
+}
+
+/// The body of an answer that is what was asked for.
+fn useful(answer: Response<Incoming>) -> Result<Incoming, ErrandError> {
+    let (status, headers) = (answer.status(), answer.headers());
+    let words = |value: &hyper::header::HeaderValue| -> String {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect()
+    };
+    if let (true, Some(to)) = (status.is_redirection(), headers.get(LOCATION)) {
+        return Err(ErrandError::Moved { status, to: words(to) });
+    }
+    if status != StatusCode::OK {
+        return Err(ErrandError::Status(status));
+    }
+    match headers.get(CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        Some(encoding) => Err(ErrandError::Encoded(words(encoding))),
+        None => Ok(answer.into_body()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_https_and_names_a_host_and_nothing_secret() {
+        let shown = |text: &str| HttpsUrl::parse(text).map(|url| url.to_string());
+        assert_eq!(shown("https://Lists.Example/a?b=c").unwrap(), "https://lists.example/a?b=c");
+        assert_eq!(shown("https://lists.example").unwrap(), "https://lists.example/");
+        assert_eq!(shown("https://lists.example?q").unwrap(), "https://lists.example/?q");
+        assert_eq!(shown("https://[2001:db8::1]:8443/x").unwrap(), "https://[2001:db8::1]:8443/x");
+        assert_eq!(shown("https://lists.example:443/").unwrap(), "https://lists.example/");
+        let beside = |text: &str| HttpsUrl::parse(text).unwrap().beside(".sig").unwrap().to_string();
+        assert_eq!(beside("https://lists.example/a.txt"), "https://lists.example/a.txt.sig");
+        assert_eq!(beside("https://lists.example/a.txt?b"), "https://lists.example/a.txt.sig?b");
+        for (text, why) in [
+            ("http://lists.example/", "does not begin with https://"),
+            ("lists.example", "does not begin with https://"),
+            ("https://", "names no host"),
+            ("https:///x", "names no host"),
+            ("https://lists.example:0/", "names no host"),
+            ("https://user:word@lists.example/", "has a user or a password"),
+            ("https://lists.example/#a", "has a fragment (#), which is sent to nobody"),
+            ("https://lists.example/a b", "has a space, or a character that must be percent-encoded"),
+            ("https://lists.example/\r\nX: y", "has a space, or a character that must be percent-encoded"),
+        ] {
+            assert_eq!(shown(text), Err(why), "{text:?}");
+        }
+        let long = format!("https://lists.example/{}", "a".repeat(URL_BYTES_MAX));
+        assert_eq!(shown(&long), Err("is longer than 2048 bytes"));
+    }
+}
