@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::store::Durability;
@@ -35,6 +36,8 @@ pub struct Config {
     pub dns_timeout: Duration,
     /// Names that other name servers answer, and where they live; `[internal]`.
     pub internal: Option<InternalNames>,
+    /// Host lists that are fetched; `[lists]`.
+    pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
@@ -102,6 +105,7 @@ impl Default for Config {
             dns_servers: Vec::new(),
             dns_timeout: seconds(3),
             internal: None,
+            lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
             reserve_bytes: 32 << 20,
@@ -144,6 +148,7 @@ impl Config {
                 config.internal = read_internal(&mut section);
                 section.finish();
             }
+            config.lists = Feed::read_all(root);
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

@@ -15,7 +15,7 @@ pub const BREAKGLASS_MINUTES_MAX: u64 = 1440;
 pub const REASON_BYTES_MAX: usize = 500;
 
 /// Why the running gate did not do what it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum NotDone {
     #[error("a breakglass holds 1 to {BREAKGLASS_MINUTES_MAX} minutes")]
@@ -29,6 +29,12 @@ pub enum NotDone {
     Overloaded,
     #[error("too many ask for a reload at the moment, or the gate ends; ask again")]
     ReloadBusy,
+    #[error("too many ask for lists at the moment, or the gate ends; ask again")]
+    FetchBusy,
+    #[error("its config has no list `{0}` to fetch")]
+    NoSuchList(String),
+    #[error("its config has no lists to fetch")]
+    NoLists,
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]

@@ -37,6 +37,10 @@ pub enum Question {
     MendGlass,
     /// Read the policy again: asked by [`ask_reload`].
     Reload,
+    /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
+    Fetch {
+        names: Vec<String>,
+    },
 }
 
 /// What it answers: how it stands after that, or why it did nothing.
@@ -58,6 +62,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Reading a policy may take so long: one with lists of millions of names.
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
+/// Fetching lists may: large ones, one after the other.
+const FETCH_LIMIT: Duration = Duration::from_secs(3600);
 /// So many are answered at the same time; more wait.
 const ASKERS_MAX: usize = 8;
 
@@ -114,6 +120,7 @@ fn limit_of(question: &Question) -> Duration {
     match question {
         Question::Status | Question::Breakglass { .. } | Question::MendGlass => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
+        Question::Fetch { .. } => FETCH_LIMIT,
     }
 }
 
@@ -128,6 +135,10 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
         Question::Reload => match reporter.reloads.ask(asker).await {
             Some(reloaded) => return Answer::Reloaded(Box::new(reloaded)),
             None => Err(NotDone::ReloadBusy),
+        },
+        Question::Fetch { names } => match &reporter.fetches {
+            Some(fetches) => fetches.ask(&names).await,
+            None => Err(NotDone::NoLists),
         },
     };
     match done {
@@ -165,7 +176,7 @@ pub enum AskError {
 /// # Errors
 /// No gate, no answer, or its reason for doing nothing.
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
-    match put(data_dir, question, PATIENCE)? {
+    match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
         Answer::Reloaded(_) => Err(AskError::NoAnswer(io::Error::other("it is the answer to another question"))),
         Answer::Refused(why) => Err(AskError::NotDone(why)),

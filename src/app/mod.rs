@@ -5,6 +5,7 @@
 
 mod breakglass;
 mod control;
+mod fetch;
 mod notices;
 mod reload;
 mod reloaded;
@@ -33,13 +34,15 @@ use crate::parse::{HeadLimits, HelloLimits, Placed};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::upstream::ResolveError;
+use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
+use fetch::Fetching;
 use reload::Reloads;
 use status::Reporter;
 
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use control::{AskError, Question, ask, ask_reload, socket_path};
+pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
     BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus, ReserveStatus, Status,
@@ -78,6 +81,7 @@ pub struct Ready {
     source: Source,
     read: ReadPolicy,
     watched: Watched,
+    feeds: Option<Feeds>,
     config: Config,
     data_dir: PathBuf,
     query_key: [u8; 32],
@@ -111,7 +115,6 @@ struct Plan {
 const DESCRIPTORS_SPARE: u64 = 200;
 
 /// What a gate is made of.
-#[derive(Debug)]
 pub struct Parts {
     pub config: Config,
     pub data_dir: PathBuf,
@@ -121,6 +124,8 @@ pub struct Parts {
     pub read: ReadPolicy,
     /// The files that it rests on, as they stood then.
     pub watched: Watched,
+    /// What fetches host lists, where the config names some.
+    pub feeds: Option<Feeds>,
 }
 
 /// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
@@ -136,7 +141,7 @@ pub fn prepare(parts: Parts) -> Result<Ready, AppError> {
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> {
-    let Parts { config, data_dir, source, read, watched } = parts;
+    let Parts { config, data_dir, source, read, watched, feeds } = parts;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
@@ -175,6 +180,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         source,
         read,
         watched,
+        feeds,
         config,
         data_dir,
         query_key,
@@ -246,6 +252,8 @@ impl Ready {
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
+        let fetching = self.feeds.map(|feeds| fetch::start(feeds, self.source.clone(), gate.journal.clone()));
+        let fetching: Option<Fetching> = fetching.transpose().map_err(AppError::Runtime)?;
         let means = reload::Means {
             gate: gate.clone(),
             source: self.source,
@@ -263,6 +271,7 @@ impl Ready {
             workers: self.workers,
             policy_file,
             reloads: reloading.reloads(),
+            fetches: fetching.as_ref().map(Fetching::fetches),
             connections_max: self.connections_max,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
@@ -278,10 +287,24 @@ impl Ready {
         };
         let result = serve(&plan, &gate, shares, &self.runtime, end);
         reloading.end();
+        if let Some(fetching) = fetching {
+            fetching.end();
+        }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
         result.and(closed)
     }
+}
+
+/// Resolvers as the config says; their connections are counted in `own`.
+fn resolvers(
+    servers: &[SocketAddr],
+    internal: Option<&InternalNames>,
+    timeout: Duration,
+    own: &OwnConnections,
+) -> Result<Resolvers, ResolveError> {
+    let internal = internal.map(|internal| (&internal.places, internal.resolvers.as_slice()));
+    Resolvers::new(servers, internal, timeout, own)
 }
 
 /// The listeners of each worker: one of every address.

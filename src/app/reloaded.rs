@@ -4,7 +4,7 @@ use crate::evidence::{self, format_time};
 use crate::facts::Timestamp;
 use crate::lists::ReadError;
 use crate::parse::Problem;
-use crate::policy::Policy;
+use crate::policy::{FETCHED_LIST, Policy};
 use crate::session::Edition;
 
 use super::OwnParent;
@@ -150,6 +150,7 @@ impl ReloadProblem {
     pub(super) fn all_of(error: ReadError) -> Vec<Self> {
         match error {
             ReadError::Problems(problems) => problems.into_iter().map(Self::of).collect(),
+            ReadError::Unfetched(names) => names.into_iter().map(Self::of_unfetched).collect(),
             ReadError::File { path, source } => vec![Self {
                 file: path.display().to_string(),
                 line: None,
@@ -157,6 +158,16 @@ impl ReloadProblem {
                 message: format!("cannot read the policy file: {source}"),
                 fix: "put it there as UTF-8 text that the gate's user can read".to_owned(),
             }],
+        }
+    }
+
+    fn of_unfetched(name: String) -> Self {
+        Self {
+            file: format!("{FETCHED_LIST}{name}"),
+            line: None,
+            column: None,
+            message: "the list has not been fetched yet".to_owned(),
+            fix: "`sekisho fetch` fetches it now, or says why it cannot be had".to_owned(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
 use super::breakglass;
+use super::fetch::{FeedStatus, Fetches};
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
 
@@ -26,6 +27,9 @@ pub struct Status {
     pub listening: Vec<String>,
     pub workers: usize,
     pub policy: PolicyStatus,
+    /// Host lists that are fetched.
+    #[serde(default)]
+    pub lists: Vec<FeedStatus>,
     pub connections: Connections,
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
@@ -158,6 +162,7 @@ pub(super) struct Reporter {
     pub(super) workers: usize,
     pub(super) policy_file: String,
     pub(super) reloads: Reloads,
+    pub(super) fetches: Option<Fetches>,
     pub(super) connections_max: u64,
     pub(super) journal_directory: String,
 }
@@ -213,6 +218,7 @@ impl Reporter {
                 since: format_time(in_force_since),
                 last_reload,
             },
+            lists: self.fetches.as_ref().map(Fetches::status).unwrap_or_default(),
             connections: Connections {
                 open: read(&counters.connections),
                 most: self.connections_max,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::listen;
 use crate::session::{self, Gate, Worker};
-use crate::upstream::{DialLimits, Dialler, OwnConnections, Resolvers};
+use crate::upstream::{DialLimits, Dialler, OwnConnections};
 
 use super::{AppError, Plan};
 
@@ -44,8 +44,7 @@ async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
-    let internal = plan.internal.as_ref().map(|internal| (&internal.places, internal.resolvers.as_slice()));
-    let resolvers = Resolvers::new(&plan.dns_servers, internal, plan.dns_timeout, &own)?;
+    let resolvers = super::resolvers(&plan.dns_servers, plan.internal.as_ref(), plan.dns_timeout, &own)?;
     let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
     let dialler = Dialler::new(resolvers, plan.own.clone(), limits);
     let worker = Arc::new(Worker::new(gate, dialler, own));

@@ -34,6 +34,7 @@ macro_rules! notes {
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
+        "sekisho fetch                     fetch the host lists of the config now",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
     )
@@ -151,6 +152,18 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Have the running gate fetch its host lists now, and show how each stands
+    ///
+    /// The gate does so by itself, as often as [lists] in the config says, and sooner after a failure. A content is
+    /// taken only with its checksum or signature, and only if the policy compiles and its cases hold with it; else
+    /// what was fetched before stays in use. `sekisho status` shows how old each list is, and what went wrong.
+    #[command(after_help = notes!(
+        "sekisho fetch",
+        "sekisho fetch bad-hosts",
+        "sekisho fetch --data-dir /var/lib/sekisho bad-hosts ads",
+        "sekisho fetch --format json | jq '.[] | select(.failure)'"
+    ))]
+    Fetch(FetchArguments),
     /// Let rules marked `essential` pass for a time though the gate can write no record, or end that
     ///
     /// When the disk is full the gate lets nothing new out. A breakglass lets exchanges of rules marked
@@ -225,6 +238,19 @@ pub(super) struct FmtArguments {
     #[arg(long)]
     pub(super) check: bool,
     /// A table for eyes, or JSON for machines; of no use with `-`
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FetchArguments {
+    /// The lists, by their names in the config [default: all]
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

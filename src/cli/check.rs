@@ -8,7 +8,7 @@ use crate::policy::{BadLine, Lint, NameCounts};
 
 use super::arguments::{CheckArguments, CheckedFiles};
 use super::error::{CliError, count};
-use super::files::{give_internal, read_config, read_policy};
+use super::files::{give_internal, read_config, read_policy, unfetched};
 use super::output::{Format, Rows, print, report};
 
 /// What was found right.
@@ -27,6 +27,8 @@ struct Checked {
     essential_rules: usize,
     /// The files of host groups.
     lists: Vec<List>,
+    /// Lists that a gate fetches, and that were taken as empty.
+    unfetched: Vec<String>,
     warnings: Vec<Warning>,
 }
 
@@ -87,9 +89,9 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
     let config = match config {
         Ok(config) => config,
         // Which policy a broken config names is not known; one that was given beside it is checked too.
-        Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path))))),
+        Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path), None, None)))),
     };
-    let ReadPolicy { mut policy, file, lists, .. } = read_policy(path.as_deref())?;
+    let ReadPolicy { mut policy, file, lists, unfetched, .. } = read_policy(path.as_deref(), config.as_ref(), None)?;
     // A policy that is checked alone may be meant for any config.
     if let Some(config) = &config {
         policy = give_internal(policy, config)?;
@@ -104,6 +106,7 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         cases: policy.cases(),
         essential_rules: policy.essential_rules(),
         lists: lists.into_iter().map(List::from).collect(),
+        unfetched,
         warnings: policy.lint(clock::now()).into_iter().map(Warning::from).collect(),
     })
 }
@@ -134,6 +137,7 @@ fn rows(checked: &Checked) -> Rows {
         ("essential", checked.essential_rules.to_string()),
     ]);
     rows.extend(checked.lists.iter().map(|list| ("list", list.in_words())));
+    rows.extend(checked.unfetched.iter().map(|name| ("list", unfetched(name))));
     rows.push(("result", result(checked.warnings.len())));
     rows
 }

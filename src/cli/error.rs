@@ -16,6 +16,12 @@ pub enum CliError {
     Read { role: Role, path: PathBuf, source: io::Error },
     #[error("{}", list(.0.len(), .0))]
     Problems(Vec<Problem>),
+    /// The policy rests on lists that never came.
+    #[error("the policy names lists that have not been fetched yet: {}", .0.join(", "))]
+    Unfetched(Vec<String>),
+    /// The gate tried, and says why nothing came of it.
+    #[error("could not be fetched: {}", .0.join(", "))]
+    NotFetched(Vec<String>),
     /// A policy has no problem, and `--deny-warnings` does not take its warnings.
     #[error("{}, and --deny-warnings takes none", count(*.0, "warning"))]
     Warnings(usize),
@@ -88,6 +94,8 @@ impl CliError {
                 | OpenError::WritableByOthers { .. },
             )
             | CliError::Journal(_)
+            | CliError::Unfetched(_)
+            | CliError::NotFetched(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Executable(_)
@@ -132,6 +140,8 @@ impl CliError {
             | CliError::Journal(_) => {
                 Some("run it as the gate's user or as root: a journal is readable to its owner alone")
             }
+            CliError::Unfetched(_) => Some("see [lists] in the config"),
+            CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotLaidOut(_) => Some("run it without --check to lay them out"),
@@ -202,6 +212,7 @@ impl From<ReadError> for CliError {
         match error {
             ReadError::File { path, source } => CliError::Read { role: Role::Policy, path, source },
             ReadError::Problems(problems) => CliError::Problems(problems),
+            ReadError::Unfetched(names) => CliError::Unfetched(names),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::policy::{
 
 use super::arguments::ExplainArguments;
 use super::error::CliError;
-use super::files::{give_internal, read_config, read_policy};
+use super::files::{give_internal, read_config, read_policy, warn_of_unfetched};
 use super::output::{Rows, report};
 
 /// What becomes of a request, and why.
@@ -78,7 +78,8 @@ pub(super) fn explain_request(arguments: &ExplainArguments) -> Result<(), CliErr
 fn tell(arguments: &ExplainArguments) -> Result<Told, CliError> {
     let config = arguments.config.as_deref().map(read_config).transpose()?;
     let path = arguments.policy.clone().or_else(|| config.as_ref().and_then(|config| config.policy.clone()));
-    let named = read_policy(path.as_deref())?;
+    let named = read_policy(path.as_deref(), config.as_ref(), None)?;
+    warn_of_unfetched(&named.unfetched);
     let policy = match &config {
         Some(config) => give_internal(named.policy, config)?,
         None => named.policy,

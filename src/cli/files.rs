@@ -2,8 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::lists::{self, ReadPolicy, Watched};
-use crate::policy::Policy;
+use crate::lists::{self, FeedFiles, Kept, ReadPolicy, Watched};
+use crate::policy::{FETCHED_LIST, Policy};
+use crate::tls::Roots;
 
 use super::error::{CliError, Role};
 
@@ -14,12 +15,45 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     for named in [&mut config.policy, &mut config.data_dir].into_iter().flatten() {
         *named = directory.join(&named);
     }
+    for feed in &mut config.lists {
+        if let Roots::File(path) = &mut feed.roots {
+            *path = directory.join(&path);
+        }
+    }
     Ok(config)
 }
 
-/// Reads and compiles a policy once; nobody watches its files.
-pub(super) fn read_policy(path: Option<&Path>) -> Result<ReadPolicy, CliError> {
-    Ok(lists::read_policy(path, &mut Watched::default())?)
+/// Reads and compiles a policy once, for a gate of this config if there is one; nobody watches its files.
+/// Lists that such a gate has fetched are looked for in `data_dir`, else where its config says.
+pub(super) fn read_policy(
+    path: Option<&Path>,
+    config: Option<&Config>,
+    data_dir: Option<&Path>,
+) -> Result<ReadPolicy, CliError> {
+    let feeds = config.map_or_else(FeedFiles::default, |config| feed_files(config, &data_dir_of(config, data_dir)));
+    Ok(lists::read_policy(path, &feeds, &mut Watched::default())?)
+}
+
+/// Where the lists are that a gate of this config fetches.
+pub(super) fn feed_files(config: &Config, data_dir: &Path) -> FeedFiles {
+    FeedFiles::of(&config.lists, Kept::new(data_dir))
+}
+
+/// The data directory of a gate with this config; the command line's goes before.
+pub(super) fn data_dir_of(config: &Config, named: Option<&Path>) -> PathBuf {
+    named.map(Path::to_path_buf).or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir)
+}
+
+/// Says which lists of a policy an answer does without.
+pub(super) fn warn_of_unfetched(names: &[String]) {
+    for name in names {
+        eprintln!("sekisho: warning: {}", unfetched(name));
+    }
+}
+
+/// That a list is not here.
+pub(super) fn unfetched(name: &str) -> String {
+    format!("`{FETCHED_LIST}{name}` has not been fetched here: it is taken as empty")
 }
 
 /// Tells the policy what the config says is internal.

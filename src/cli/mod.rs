@@ -9,6 +9,7 @@ mod breakglass;
 mod check;
 mod error;
 mod explain;
+mod fetch;
 mod files;
 mod init;
 mod learn;
@@ -42,6 +43,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Policy { command } => policy::policy(&command),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
+        Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {

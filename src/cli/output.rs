@@ -123,6 +123,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         }
         CliError::App(_)
         | CliError::NotAlone
+        | CliError::Unfetched(_)
+        | CliError::NotFetched(_)
         | CliError::Warnings(_)
         | CliError::Question { .. }
         | CliError::NoProgram { .. }

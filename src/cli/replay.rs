@@ -13,7 +13,7 @@ use crate::store::Reader;
 
 use super::arguments::{JournalArguments, ReplayArguments};
 use super::error::CliError;
-use super::files::{default_data_dir, give_internal, read_config, read_policy};
+use super::files::{default_data_dir, give_internal, read_config, read_policy, warn_of_unfetched};
 use super::output::{Rows, report};
 use super::progress::ProgressLine;
 use super::verify::around;
@@ -40,7 +40,8 @@ pub(super) fn replay_journal(arguments: &ReplayArguments) -> Result<(), CliError
 
 fn tell(arguments: &ReplayArguments) -> Result<Told, CliError> {
     let config = arguments.journal.config.as_deref().map(read_config).transpose()?;
-    let (policy, policy_file) = compile(&arguments.policy, config.as_ref())?;
+    let data_dir = arguments.journal.data_dir.as_deref();
+    let (policy, policy_file) = compile(&arguments.policy, config.as_ref(), data_dir)?;
     let mut opened = open(&arguments.journal, config.as_ref())?;
     let mut line = ProgressLine::new();
     let replayed = replay(&mut opened.reader, &policy, opened.since, arguments.examples, |at| line.show(at));
@@ -57,8 +58,9 @@ fn tell(arguments: &ReplayArguments) -> Result<Told, CliError> {
 
 /// The policy that is asked, compiled as the gate would; one that is asked about alone may be meant for any
 /// config.
-fn compile(path: &Path, config: Option<&Config>) -> Result<(Policy, String), CliError> {
-    let named = read_policy(Some(path))?;
+fn compile(path: &Path, config: Option<&Config>, data_dir: Option<&Path>) -> Result<(Policy, String), CliError> {
+    let named = read_policy(Some(path), config, data_dir)?;
+    warn_of_unfetched(&named.unfetched);
     let policy = match config {
         Some(config) => give_internal(named.policy, config)?,
         None => named.policy,

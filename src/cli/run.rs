@@ -1,13 +1,14 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::app::{self, Parts};
+use crate::app::{self, Feeds, Parts};
 use crate::config::Config;
-use crate::lists::{Shelf, Source, Watched};
+use crate::lists::{ReadError, ReadPolicy, Shelf, Source, Watched};
 use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
 use super::error::CliError;
-use super::files::{default_data_dir, read_config};
+use super::files::{data_dir_of, feed_files, read_config};
 use super::output::{Rows, print, table};
 
 /// Runs the gate until it is told to end.
@@ -21,11 +22,15 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     }
     let path = arguments.policy.or_else(|| config.policy.clone());
     let internal = config.internal.as_ref().map(|internal| internal.places.clone());
-    let data_dir = arguments.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(default_data_dir);
-    let shelf = Shelf::new(Some(&data_dir));
-    let source = Source { path, internal, observe: arguments.observe, shelf };
+    let data_dir = data_dir_of(&config, arguments.data_dir.as_deref());
+    let (shelf, feeds) = (Shelf::new(Some(&data_dir)), feed_files(&config, &data_dir));
+    let source = Source { path, internal, observe: arguments.observe, shelf, feeds };
+    let mut feeds = match config.lists.is_empty() {
+        true => None,
+        false => Some(Feeds::new(&config, &data_dir)?),
+    };
     let mut watched = Watched::default();
-    let read = source.read(&mut watched)?;
+    let read = read(&source, &mut watched, feeds.as_mut())?;
     let policy = &read.policy;
     let journal = data_dir.join("journal");
     let shown = if read.built_in { "built in".to_owned() } else { read.file.clone() };
@@ -36,7 +41,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(Parts { config, data_dir, source, read, watched })?;
+    let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let most = ready.connections_max();
     if most < wanted {
@@ -49,6 +54,33 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     welcome(&rows);
     ready.run()?;
     Ok(())
+}
+
+/// After a list could not be fetched that the policy cannot do without, it is tried again so much later, and
+/// twice as much each time up to the other.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// Reads the policy. Lists that it names and that never came are fetched first, however often that must be tried:
+/// without them nothing may leave, and with them the gate starts by itself.
+fn read(source: &Source, watched: &mut Watched, mut feeds: Option<&mut Feeds>) -> Result<ReadPolicy, CliError> {
+    let (mut pause, most) = AGAIN;
+    loop {
+        *watched = Watched::default();
+        match (source.read(watched), &mut feeds) {
+            (Err(ReadError::Unfetched(names)), Some(feeds)) => {
+                while !feeds.fetch_missing(&names) {
+                    eprintln!(
+                        "sekisho: the policy names lists that are not here, so the gate does not start yet; \
+                         trying again in {} s (Ctrl-C ends it)",
+                        pause.as_secs()
+                    );
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(most);
+                }
+            }
+            (read, _) => return Ok(read?),
+        }
+    }
 }
 
 /// A gate whose standard output is closed still serves.

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, Outcome, PolicyStatus, Question,
-    Status, ask,
+    BreakglassStatus, Connections, DiskStatus, Exchanges, FeedStatus, GroupMode, JournalStatus, Outcome, PolicyStatus,
+    Question, Status, ask,
 };
 
 use super::error::CliError;
@@ -28,6 +28,9 @@ fn rows(status: &Status) -> Rows {
         ("proxy", status.listening.join("\n")),
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("in force", describe_policy(policy)),
+    ];
+    rows.extend(status.lists.iter().map(|list| ("list", describe_list(list))));
+    rows.extend([
         ("enforced", describe_enforced(policy, exchanges)),
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", connections.tunnels.to_string()),
@@ -35,12 +38,13 @@ fn rows(status: &Status) -> Rows {
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
-    ];
+    ]);
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
         rows.push(("WARNING", format!("{passes} while no record can be written: {error}")));
     }
+    rows.extend(status.lists.iter().filter_map(describe_unfetched).map(|warning| ("WARNING", warning)));
     rows.extend(refused_policy(policy).map(|warning| ("WARNING", warning)));
     rows.extend(disk_warnings(disk).into_iter().map(|warning| ("WARNING", warning)));
     if let Some(breakglass) = &status.breakglass {
@@ -48,6 +52,30 @@ fn rows(status: &Status) -> Rows {
     }
     rows.extend(since_start(connections, journal).into_iter().map(|text| ("since start", text)));
     rows
+}
+
+/// How old a list is, and from where.
+pub(super) fn describe_list(list: &FeedStatus) -> String {
+    let FeedStatus { name, url, every_hours, bytes, changed, age_seconds, next, .. } = list;
+    let stands = match (age_seconds, changed) {
+        (Some(age), Some(changed)) => {
+            format!("{} old, unchanged since {changed}, {} KiB", duration(*age), bytes.div_ceil(1024))
+        }
+        (_, _) => "not fetched yet".to_owned(),
+    };
+    let another = if list.of_another_source { ", from another source than the config names now" } else { "" };
+    let failed = list.failure.as_ref().map(|failure| format!("\nFAILED {}: {}", failure.last, failure.why));
+    format!("{name}: {stands}{another}; every {every_hours} h from {url}, next {next}{}", failed.unwrap_or_default())
+}
+
+fn describe_unfetched(list: &FeedStatus) -> Option<String> {
+    let failure = list.failure.as_ref()?;
+    let stays = match list.age_seconds {
+        Some(age) => format!("what is in use is {} old", duration(age)),
+        None => "there is none in use".to_owned(),
+    };
+    let times = counted(failure.count, "time");
+    Some(format!("the list `{}` could not be fetched since {} ({times}): {stays}", list.name, failure.since))
 }
 
 /// For whom the policy is enforced, and what share of the exchanges that was.

@@ -254,9 +254,10 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it, such as `disk`.
+    /// What of it: `disk`, or `list`, a host list that is fetched.
     pub subject: &'static str,
-    /// How it stands: `ample`, `low`, `critical` or `full`.
+    /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content; or
+    /// `kept`, its source fails, and what was fetched before stays.
     pub level: &'static str,
     pub detail: Text,
 }

@@ -223,8 +223,8 @@ pub(super) fn verify_signature(
     (key, at): (&PublicKey, &HttpsUrl),
     kept: Option<u64>,
 ) -> Result<Signed, NoProof> {
-    let signature = Signature::decode(text)
-        .map_err(|error| NoProof::NoSignature { at: at.to_string(), why: error.to_string() })?;
+    let signature =
+        Signature::decode(text).map_err(|error| NoProof::NoSignature { at: at.to_string(), why: error.to_string() })?;
     key.verify(content, &signature, false).map_err(|error| NoProof::WrongSignature(error.to_string()))?;
     let signed = signature.trusted_comment().split('\t').find_map(|part| part.strip_prefix("timestamp:"));
     let signed = signed.and_then(|seconds| seconds.parse().ok());
@@ -297,7 +297,9 @@ mod tests {
         assert!(wrong(&format!("{url}minisign_key = \"abc\"")).contains("`abc` is no public key of minisign"));
         let unsigned = format!("{url}sha256 = \"{HEX}\"\nminisign_url = \"https://l.example/s\"");
         assert!(wrong(&unsigned).contains("`minisign_url` without the key"));
-        assert!(wrong(&format!("url = \"http://l.example/\"\nsha256 = \"{HEX}\"")).contains("does not begin with https"));
+        assert!(
+            wrong(&format!("url = \"http://l.example/\"\nsha256 = \"{HEX}\"")).contains("does not begin with https")
+        );
         assert!(wrong(&format!("{url}sha256 = \"{HEX}\"\nevery_hours = 0")).contains("every_hours"));
         assert!(wrong(&format!("{url}sha256 = \"{HEX}\"\nevery = 1")).contains("unknown key `every`"));
         let named = read(&format!("[lists.\"../a\"]\n{url}sha256 = \"{HEX}\"")).unwrap_err();

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_source_is_asked_as_often_as_the_config_says_and_sooner_after_a_failure() {
         let feed = feed("https://l.example/");
-        let minutes = |state: &FeedState| (i128::from(state.due(&feed, NOW).0) - i128::from(NOW.0)) / i128::from(MINUTE);
+        let minutes =
+            |state: &FeedState| (i128::from(state.due(&feed, NOW).0) - i128::from(NOW.0)) / i128::from(MINUTE);
         assert_eq!(minutes(&FeedState::default()), 0, "it was never asked");
         assert_eq!(minutes(&fetched(&feed, 10)), 50);
         assert_eq!(minutes(&fetched(&feed, 90)), -30);

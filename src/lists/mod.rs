@@ -8,6 +8,7 @@
 
 mod credentials;
 mod feed;
+mod feed_files;
 mod fetch;
 mod kept;
 mod policy;
@@ -15,6 +16,7 @@ mod shelf;
 mod watched;
 
 pub use feed::{Feed, NoProof, Proof, Sum};
+pub use feed_files::FeedFiles;
 pub use fetch::{FetchError, Fetched, Fetcher};
 pub use kept::{Failure, FeedState, Kept};
 pub use policy::{ReadError, ReadList, ReadPolicy, Source, read_policy};

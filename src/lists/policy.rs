@@ -6,10 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::parse::Problem;
-use crate::policy::{BadLines, Internal, Listed, NameCounts, Policy, Sources};
+use crate::policy::{BadLines, Compiled, FETCHED_LIST, Internal, Listed, NameCounts, NameSet, Policy, Sources};
 use crate::upstream::KeyRing;
 
 use super::credentials::read_credentials;
+use super::feed_files::FeedFiles;
 use super::shelf::{ListHash, Origin, Shelf, Shelved};
 use super::watched::Watched;
 
@@ -29,6 +30,8 @@ pub struct ReadPolicy {
     pub built_in: bool,
     /// The host lists that it names.
     pub lists: Vec<ReadList>,
+    /// Lists that are to be fetched, are not here, and were taken as empty.
+    pub unfetched: Vec<String>,
 }
 
 /// A host list that a policy names.
@@ -55,6 +58,8 @@ pub struct Source {
     pub observe: bool,
     /// Where host lists are kept as they were compiled.
     pub shelf: Shelf,
+    /// Where those are that were fetched.
+    pub feeds: FeedFiles,
 }
 
 /// Why there is no policy.
@@ -65,6 +70,10 @@ pub enum ReadError {
     /// All that is wrong with it, at least one.
     #[error("the policy has {} problems", .0.len())]
     Problems(Vec<Problem>),
+    /// Lists that were never fetched: what else is wrong is known once they are here. Without them a rule that
+    /// denies what they name would let it out.
+    #[error("lists have not been fetched yet: {}", .0.join(", "))]
+    Unfetched(Vec<String>),
 }
 
 impl Source {
@@ -76,14 +85,36 @@ impl Source {
     /// Reads and compiles it; each file looked at is entered in `watched`.
     ///
     /// # Errors
-    /// As [`read_policy`], and for a rule that does not fit what is internal.
+    /// As [`read_policy`], for a rule that does not fit what is internal, and for lists that were not fetched.
     pub fn read(&self, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
-        let mut read = read_with(self.path.as_deref(), &self.shelf, watched)?;
+        let read = read_with(self.path.as_deref(), &self.shelf, &self.feeds, watched);
+        let mut read = match read {
+            (_, unfetched) if !unfetched.is_empty() => return Err(ReadError::Unfetched(unfetched)),
+            (read, _) => read?,
+        };
         read.policy = read.policy.with_internal(self.internal.as_deref()).map_err(ReadError::Problems)?;
         if self.observe {
             read.policy = read.policy.observing();
         }
         Ok(read)
+    }
+
+    /// Whether the policy on the disk takes another content of a list that is fetched: it compiles with that, and
+    /// its cases hold. One that is wrong as it is says nothing against a list.
+    ///
+    /// # Errors
+    /// The first problem that it has with the content alone.
+    pub fn takes(&self, name: &str, content: PathBuf) -> Result<(), String> {
+        let read = |feeds: &FeedFiles| {
+            let (read, _) = read_with(self.path.as_deref(), &Shelf::new(None), feeds, &mut Watched::default());
+            let policy = read?.policy;
+            policy.with_internal(self.internal.as_deref()).map(drop).map_err(ReadError::Problems)
+        };
+        let Err(ReadError::Problems(problems)) = read(&self.feeds.with(name, content)) else { return Ok(()) };
+        match (read(&self.feeds), problems.first()) {
+            (Ok(()), Some(problem)) => Err(problem.to_string()),
+            (Err(_), _) | (Ok(()), None) => Ok(()),
+        }
     }
 
     /// Takes from the shelf what this policy, which is in force now, does not name.
@@ -98,30 +129,55 @@ impl Source {
 
 /// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one.
 /// Each file looked at is entered in `watched`, whatever comes of it. Nothing is kept: who looks at a policy
-/// need not have the gate's data directory.
+/// need not have the gate's data directory. A list that was not fetched is taken as empty.
 ///
 /// # Errors
 /// The file cannot be read; or every problem of it and of the files of credentials.
-pub fn read_policy(path: Option<&Path>, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
-    read_with(path, &Shelf::new(None), watched)
+pub fn read_policy(path: Option<&Path>, feeds: &FeedFiles, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
+    let (read, unfetched) = read_with(path, &Shelf::new(None), feeds, watched);
+    Ok(ReadPolicy { unfetched, ..read? })
 }
 
-fn read_with(path: Option<&Path>, shelf: &Shelf, watched: &mut Watched) -> Result<ReadPolicy, ReadError> {
+/// What came of it, and which lists were taken as empty for it.
+fn read_with(
+    path: Option<&Path>,
+    shelf: &Shelf,
+    feeds: &FeedFiles,
+    watched: &mut Watched,
+) -> (Result<ReadPolicy, ReadError>, Vec<String>) {
     let text = match path {
         Some(path) => {
             watched.look(path);
-            read_text(path).map_err(|source| ReadError::File { path: path.into(), source })?
+            read_text(path).map_err(|source| ReadError::File { path: path.into(), source })
         }
-        None => BUILT_IN.to_owned(),
+        None => Ok(BUILT_IN.to_owned()),
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return (Err(error), Vec::new()),
     };
     let file = shown(path);
-    let beside =
-        Beside { watched: RefCell::new(watched), shelf, lists: RefCell::default(), listed: RefCell::default() };
+    let beside = Beside {
+        watched: RefCell::new(watched),
+        shelf,
+        feeds,
+        lists: RefCell::default(),
+        listed: RefCell::default(),
+        unfetched: RefCell::default(),
+    };
     let root = crate::policy::Source { file: file.clone(), text };
-    let policy = Policy::compile_from(root, &beside).map_err(ReadError::Problems)?;
-    let lists = beside.lists.into_inner();
-    let credentials = read_credentials(&policy, watched).map_err(ReadError::Problems)?;
-    Ok(ReadPolicy { policy, credentials, file, built_in: path.is_none(), lists })
+    let policy = Policy::compile_from(root, &beside);
+    let (lists, unfetched) = (beside.lists.into_inner(), beside.unfetched.into_inner());
+    let read = policy.and_then(|policy| Ok((read_credentials(&policy, watched)?, policy)));
+    let read = read.map(|(credentials, policy)| ReadPolicy {
+        policy,
+        credentials,
+        file,
+        built_in: path.is_none(),
+        lists,
+        unfetched: Vec::new(),
+    });
+    (read.map_err(ReadError::Problems), unfetched)
 }
 
 /// The files that a policy names, read where they lie: a relative path means a file beside the one that
@@ -129,9 +185,27 @@ fn read_with(path: Option<&Path>, shelf: &Shelf, watched: &mut Watched) -> Resul
 struct Beside<'w> {
     watched: RefCell<&'w mut Watched>,
     shelf: &'w Shelf,
+    feeds: &'w FeedFiles,
     lists: RefCell<Vec<ReadList>>,
     /// What was read once is not read again, where several groups name it.
     listed: RefCell<HashMap<PathBuf, Listed>>,
+    unfetched: RefCell<Vec<String>>,
+}
+
+impl Beside<'_> {
+    /// Where the list is that is to be fetched by this name; `None` where it is not here, and is taken as empty.
+    fn fetched(&self, name: &str) -> Result<Option<PathBuf>, String> {
+        let found = self.feeds.find(name)?;
+        if let Some(path) = &found {
+            self.watched.borrow_mut().look(path);
+        }
+        let found = found.filter(|path| path.exists());
+        let mut unfetched = self.unfetched.borrow_mut();
+        if found.is_none() && !unfetched.iter().any(|known| known == name) {
+            unfetched.push(name.to_owned());
+        }
+        Ok(found)
+    }
 }
 
 impl Sources for Beside<'_> {
@@ -143,7 +217,18 @@ impl Sources for Beside<'_> {
     }
 
     fn names(&self, from: &str, path: &str) -> Result<Listed, String> {
-        let path = beside(from, path);
+        // One that was fetched is shown by its name: where it lies differs from gate to gate, and is nobody's
+        // business who writes a policy.
+        let (shown, path) = match path.strip_prefix(FETCHED_LIST) {
+            Some(name) => match self.fetched(name)? {
+                Some(found) => (path.to_owned(), found),
+                None => return Ok(none_of(path)),
+            },
+            None => {
+                let path = beside(from, path);
+                (path.display().to_string(), path)
+            }
+        };
         if let Some(listed) = self.listed.borrow().get(&path) {
             return Ok(listed.clone());
         }
@@ -160,10 +245,16 @@ impl Sources for Beside<'_> {
             bad_lines: bad_lines.clone(),
             not_kept,
         });
-        let listed = Listed { file: path.display().to_string(), set, bad_lines, hash: hash.to_hex() };
+        let listed = Listed { file: shown, set, bad_lines, hash: hash.to_hex() };
         self.listed.borrow_mut().insert(path, listed.clone());
         Ok(listed)
     }
+}
+
+/// A list without a name in it.
+fn none_of(file: &str) -> Listed {
+    let Compiled { set, bad_lines, source, .. } = NameSet::compile(b"");
+    Listed { file: file.to_owned(), set: set.into(), bad_lines, hash: ListHash(source).to_hex() }
 }
 
 /// The file that `from` names as `path`, by the plainest spelling of its path: a file that is named twice, or by

@@ -23,7 +23,7 @@ pub struct Shelf {
 
 /// The BLAKE3 hash of a list's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListHash([u8; 32]);
+pub struct ListHash(pub(super) [u8; 32]);
 
 impl ListHash {
     /// As 64 hexadecimal digits.

@@ -16,7 +16,7 @@ use super::names::NameSet;
 use super::parents::{Parents, read_parents};
 use super::pattern::HostSet;
 use super::question::Asker;
-use super::sources::Listed;
+use super::sources::{FETCHED_LIST, Listed};
 
 #[derive(Debug, Clone)]
 pub(super) struct ClientGroup {
@@ -346,7 +346,11 @@ fn read_list(
         Ok(listed) => listed,
         Err(why) => {
             let what = format!("the list `{}` cannot be used: {why}", file.value);
-            section.problem(&file.place, what, "name a file of host names beside this one");
+            let fix = match file.value.strip_prefix(FETCHED_LIST) {
+                Some(name) => format!("see [lists.{name}] in the config, or name a file of host names beside this one"),
+                None => "name a file of host names beside this one".to_owned(),
+            };
+            section.problem(&file.place, what, fix);
             return None;
         }
     };

@@ -50,4 +50,4 @@ pub use names::{
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
 pub use schema::json_schema;
-pub use sources::{Alone, Listed, Source, Sources};
+pub use sources::{Alone, FETCHED_LIST, Listed, Source, Sources};

@@ -22,6 +22,10 @@ pub trait Sources {
     fn names(&self, from: &str, path: &str) -> Result<Listed, String>;
 }
 
+/// What a file of a host group begins with where it is no file, but the name of a list that the config has
+/// fetched.
+pub const FETCHED_LIST: &str = "list:";
+
 /// A list of host names.
 #[derive(Debug, Clone)]
 pub struct Listed {

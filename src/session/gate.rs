@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
-use crate::evidence::{self, Gap, Own, Record};
+use crate::evidence::{self, Gap, Record};
 use crate::facts::{Client, ClientKey};
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
@@ -234,9 +234,8 @@ impl Worker {
             };
             self.journal.note(&Record::Clients(clients), clock::now());
         }
-        for (purpose, address, connections) in self.own.take() {
-            let own = Own { purpose: purpose.as_str(), address: address.to_string(), connections };
-            self.journal.note(&Record::Own(own), clock::now());
+        for own in self.own.take() {
+            self.journal.note(&own, clock::now());
         }
     }
 

@@ -57,7 +57,8 @@ fn store(roots: &Roots) -> Result<RootCertStore, NoRoots> {
             }
         }
         Roots::File(path) => {
-            let failed = |why: rustls::pki_types::pem::Error| NoRoots::File { path: path.clone(), why: why.to_string() };
+            let failed =
+                |why: rustls::pki_types::pem::Error| NoRoots::File { path: path.clone(), why: why.to_string() };
             let found = CertificateDer::pem_file_iter(path).map_err(failed)?;
             let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             store.add_parsable_certificates(found);

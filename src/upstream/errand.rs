@@ -61,9 +61,8 @@ impl HttpsUrl {
         }
         let (host, port) = parse_authority(authority.as_bytes()).map_err(|_| "names no host")?;
         let server = match &host {
-            Host::Name(name) => {
-                ServerName::try_from(name.as_str().to_owned()).map_err(|_| "names no host that a certificate can name")?
-            }
+            Host::Name(name) => ServerName::try_from(name.as_str().to_owned())
+                .map_err(|_| "names no host that a certificate can name")?,
             Host::V4(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
             Host::V6(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
         };
@@ -177,12 +176,7 @@ const WORDS_SHOWN_MAX: usize = 200;
 
 impl Errands {
     /// Connections are counted in `own`, as those to name servers are.
-    pub fn new(
-        resolvers: Resolvers,
-        own: OwnConnections,
-        endpoints: Arc<OwnEndpoints>,
-        limits: ErrandLimits,
-    ) -> Self {
+    pub fn new(resolvers: Resolvers, own: OwnConnections, endpoints: Arc<OwnEndpoints>, limits: ErrandLimits) -> Self {
         Self { resolvers, own, endpoints, limits }
     }
 

@@ -10,6 +10,8 @@ use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::evidence::{Own, Record};
+
 /// What the gate itself connects for. Everything it ever connects for is in this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
@@ -44,15 +46,16 @@ const ADDRESSES_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl OwnConnections {
-    /// What was connected since this was last asked, in the order of purpose and address.
-    pub fn take(&self) -> Vec<(Purpose, SocketAddr, u64)> {
+    /// The records of what was connected since this was last asked, in the order of purpose and address.
+    pub fn take(&self) -> Vec<Record> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken: Vec<_> = std::mem::take(&mut *counts)
-            .into_iter()
-            .map(|((purpose, address), count)| (purpose, address, count))
-            .collect();
+        let mut taken: Vec<_> = std::mem::take(&mut *counts).into_iter().collect();
+        drop(counts);
         taken.sort_unstable();
-        taken
+        let record = |((purpose, address), connections): ((Purpose, SocketAddr), u64)| {
+            Record::Own(Own { purpose: purpose.as_str(), address: address.to_string(), connections })
+        };
+        taken.into_iter().map(record).collect()
     }
 
     fn count(&self, purpose: Purpose, address: SocketAddr) -> io::Result<()> {
@@ -65,7 +68,12 @@ impl OwnConnections {
     }
 
     /// The one function by which the gate connects for itself over TCP.
-    pub(super) async fn connect(&self, purpose: Purpose, address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    pub(super) async fn connect(
+        &self,
+        purpose: Purpose,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
         self.count(purpose, address)?;
         let stream = tokio::time::timeout(limit, TcpStream::connect(address))
             .await

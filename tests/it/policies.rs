@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use sekisho::lists::{ReadError, Watched, read_policy};
+use sekisho::lists::{FeedFiles, ReadError, Watched, read_policy};
 use sekisho::policy::Policy;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -45,10 +45,14 @@ fn copied() -> TempDir {
 
 /// All problems of a policy as a person is shown them, with its files as seen from beside it.
 fn problems(directory: &Path, name: &str) -> String {
-    let problems = match read_policy(Some(&directory.join(format!("{name}.toml"))), &mut Watched::default()) {
+    let problems = match read_policy(
+        Some(&directory.join(format!("{name}.toml"))),
+        &FeedFiles::default(),
+        &mut Watched::default(),
+    ) {
         Ok(_) => Vec::new(),
         Err(ReadError::Problems(problems)) => problems,
-        Err(error @ ReadError::File { .. }) => panic!("{error}"),
+        Err(error @ (ReadError::File { .. } | ReadError::Unfetched(_))) => panic!("{error}"),
     };
     let told: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
     told.replace(&format!("{}/", directory.display()), "")

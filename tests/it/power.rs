@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sekisho::app::{AppError, AskError, NotDone, Parts, Question, ask, prepare_on};
 use sekisho::config::Config;
-use sekisho::lists::{Shelf, Source, Watched};
+use sekisho::lists::{FeedFiles, Shelf, Source, Watched};
 use sekisho::store::{Disk, DiskFile};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -226,10 +226,16 @@ impl Inside {
         let path = data_dir.join("policy.toml");
         std::fs::create_dir_all(data_dir).unwrap();
         std::fs::write(&path, origin.policy()).unwrap();
-        let source = Source { path: Some(path), internal: None, observe: false, shelf: Shelf::new(None) };
+        let source = Source {
+            path: Some(path),
+            internal: None,
+            observe: false,
+            shelf: Shelf::new(None),
+            feeds: FeedFiles::default(),
+        };
         let mut watched = Watched::default();
         let read = source.read(&mut watched).unwrap();
-        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched };
+        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched, feeds: None };
         let ready = prepare_on(Arc::new(disk.clone()), parts).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();
