@@ -161,7 +161,7 @@ pub(super) enum Command {
         "sekisho fetch",
         "sekisho fetch bad-hosts",
         "sekisho fetch --data-dir /var/lib/sekisho bad-hosts ads",
-        "sekisho fetch --format json | jq '.[] | select(.failure)'"
+        "sekisho fetch --format json | jq '.lists[] | select(.failure)'"
     ))]
     Fetch(FetchArguments),
     /// Let rules marked `essential` pass for a time though the gate can write no record, or end that

@@ -1,3 +1,5 @@
+use serde::Serialize;
+
 use crate::app::{FeedStatus, Question};
 
 use super::arguments::FetchArguments;
@@ -6,21 +8,26 @@ use super::files::default_data_dir;
 use super::output::{Rows, report};
 use super::status::{ask_gate, describe_list};
 
+/// How lists stand after they were asked for.
+#[derive(Serialize)]
+struct Asked {
+    lists: Vec<FeedStatus>,
+}
+
 /// Has the running gate fetch lists, and shows how they stand after that.
 pub(super) fn fetch(arguments: FetchArguments) -> Result<(), CliError> {
     let FetchArguments { names, data_dir, format } = arguments;
     let data_dir = data_dir.unwrap_or_else(default_data_dir);
-    let asked = ask_gate(&data_dir, &Question::Fetch { names: names.clone() });
-    let lists = asked.map(|status| {
+    let asked = ask_gate(&data_dir, &Question::Fetch { names: names.clone() }).map(|status| {
         let wanted = |list: &FeedStatus| names.is_empty() || names.contains(&list.name);
-        status.lists.into_iter().filter(wanted).collect::<Vec<_>>()
+        Asked { lists: status.lists.into_iter().filter(wanted).collect() }
     });
-    let failed: Vec<_> =
-        lists.iter().flatten().filter(|list| list.failure.is_some()).map(|list| list.name.clone()).collect();
-    report(format, lists, |lists| rows(lists))?;
+    let lists = asked.iter().flat_map(|asked| &asked.lists);
+    let failed: Vec<_> = lists.filter(|list| list.failure.is_some()).map(|list| list.name.clone()).collect();
+    report(format, asked, rows)?;
     if failed.is_empty() { Ok(()) } else { Err(CliError::NotFetched(failed)) }
 }
 
-fn rows(lists: &[FeedStatus]) -> Rows {
-    lists.iter().map(|list| ("list", describe_list(list))).collect()
+fn rows(asked: &Asked) -> Rows {
+    asked.lists.iter().map(|list| ("list", describe_list(list))).collect()
 }

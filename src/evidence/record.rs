@@ -256,8 +256,8 @@ pub struct Own {
 pub struct Health {
     /// What of it: `disk`, or `list`, a host list that is fetched.
     pub subject: &'static str,
-    /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content; or
-    /// `kept`, its source fails, and what was fetched before stays.
+    /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
+    /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
     pub level: &'static str,
     pub detail: Text,
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod gate;
+mod list_server;
 mod name_server;
 mod origin;
 mod parent;
@@ -11,6 +12,7 @@ mod cli;
 mod disk;
 mod evidence;
 mod evidence_lost;
+mod fetched_lists;
 mod fire_descriptors;
 mod fire_flood;
 mod fire_heads;
