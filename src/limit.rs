@@ -124,7 +124,7 @@ where
 /// All of the rate's requests at once, and each comes back after its share of the time.
 fn quota(rate: &Rate) -> Quota {
     let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
-    let share = (rate.over / requests.get()).max(Duration::from_nanos(1));
+    let share = rate.pause().max(Duration::from_nanos(1));
     // A period is refused at zero only.
     Quota::with_period(share).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(requests)
 }

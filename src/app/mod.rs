@@ -45,7 +45,8 @@ pub use control::{AskError, Question, ask, ask_reload, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
-    BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus, ReserveStatus, Status,
+    BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus,
+    ReserveStatus, Status,
 };
 
 /// Why the gate cannot start or go on.

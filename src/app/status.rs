@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::evidence::{Capacity, format_time};
 use crate::facts::Timestamp;
+use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
@@ -49,11 +50,22 @@ pub struct PolicyStatus {
     pub mode: String,
     /// The groups of clients that have one, in the policy's order.
     pub groups: Vec<GroupMode>,
+    /// The modes of the base on which it stands, where it does: what that only observes it does not enforce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseModes>,
     /// Since when it is in force, UTC.
     pub since: String,
     /// What came of reading it again last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<ReloadStatus>,
+}
+
+/// The modes of a base.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BaseModes {
+    /// `enforce` or `observe`.
+    pub mode: String,
+    pub groups: Vec<GroupMode>,
 }
 
 /// A group of clients with a mode of its own.
@@ -62,6 +74,12 @@ pub struct GroupMode {
     pub group: String,
     /// `enforce` or `observe`.
     pub mode: String,
+}
+
+impl From<(&str, Mode)> for GroupMode {
+    fn from((group, mode): (&str, Mode)) -> Self {
+        Self { group: group.to_owned(), mode: mode.as_str().to_owned() }
+    }
 }
 
 /// What is open now.
@@ -211,10 +229,11 @@ impl Reporter {
                 hash: policy.hash().to_owned(),
                 rules: policy.rules(),
                 mode: policy.mode().as_str().to_owned(),
-                groups: policy
-                    .group_modes()
-                    .map(|(group, mode)| GroupMode { group: group.to_owned(), mode: mode.as_str().to_owned() })
-                    .collect(),
+                groups: policy.group_modes().map(GroupMode::from).collect(),
+                base: policy.base_modes().map(|(mode, groups)| BaseModes {
+                    mode: mode.as_str().to_owned(),
+                    groups: groups.map(GroupMode::from).collect(),
+                }),
                 since: format_time(in_force_since),
                 last_reload,
             },

@@ -30,8 +30,9 @@ fn rows(status: &Status) -> Rows {
         ("in force", describe_policy(policy)),
     ];
     rows.extend(status.lists.iter().map(|list| ("list", describe_list(list))));
+    rows.extend([("enforced", describe_enforced(policy, exchanges))]);
+    rows.extend(policy.base.iter().map(|base| ("base", format!("enforced {}", for_whom(&base.mode, &base.groups)))));
     rows.extend([
-        ("enforced", describe_enforced(policy, exchanges)),
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", connections.tunnels.to_string()),
         ("silent", format!("{} connections closed on which nothing came", connections.silent)),
@@ -80,18 +81,7 @@ fn describe_unfetched(list: &FeedStatus) -> Option<String> {
 
 /// For whom the policy is enforced, and what share of the exchanges that was.
 fn describe_enforced(policy: &PolicyStatus, exchanges: &Exchanges) -> String {
-    let observed = policy.groups.iter().filter(|group| group.mode == "observe");
-    let enforced = policy.groups.iter().filter(|group| group.mode != "observe");
-    let names = |groups: Vec<&GroupMode>| groups.iter().map(|group| &*group.group).collect::<Vec<_>>().join(", ");
-    let (exceptions, all) = match policy.mode.as_str() {
-        "observe" => (names(enforced.collect()), "for nobody"),
-        _ => (names(observed.collect()), "for all clients"),
-    };
-    let whom = match (exceptions.is_empty(), policy.mode.as_str()) {
-        (true, _) => all.to_owned(),
-        (false, "observe") => format!("for {exceptions} alone"),
-        (false, _) => format!("for all clients but {exceptions}"),
-    };
+    let whom = for_whom(&policy.mode, &policy.groups);
     let Exchanges { decided, observed, .. } = exchanges;
     match decided {
         0 => whom,
@@ -100,6 +90,19 @@ fn describe_enforced(policy: &PolicyStatus, exchanges: &Exchanges) -> String {
             "{whom}; {} % of {decided} exchanges since the start",
             (decided - observed.min(decided)) * 100 / decided
         ),
+    }
+}
+
+/// Whom a policy of this mode is enforced for, and these groups with one of their own.
+fn for_whom(mode: &str, groups: &[GroupMode]) -> String {
+    let other = groups.iter().filter(|group| (group.mode == "observe") != (mode == "observe"));
+    let exceptions: Vec<_> = other.map(|group| &*group.group).collect();
+    let exceptions = exceptions.join(", ");
+    match (exceptions.is_empty(), mode) {
+        (true, "observe") => "for nobody".to_owned(),
+        (true, _) => "for all clients".to_owned(),
+        (false, "observe") => format!("for {exceptions} alone"),
+        (false, _) => format!("for all clients but {exceptions}"),
     }
 }
 
@@ -236,6 +239,7 @@ mod tests {
             rules: 1,
             mode: mode.into(),
             groups: groups.iter().map(group).collect(),
+            base: None,
             since: String::new(),
             last_reload: None,
         };

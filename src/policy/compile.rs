@@ -174,7 +174,14 @@ impl Policy {
 
     /// The groups that have a mode of their own, and it.
     pub fn group_modes(&self) -> impl Iterator<Item = (&str, Mode)> {
-        self.site().groups.iter().filter_map(|group| Some((&*group.name, group.mode?)))
+        self.site().group_modes()
+    }
+
+    /// The same of the base, where there is one, behind its own mode: what it only observes it does not enforce,
+    /// whatever the site does.
+    pub fn base_modes(&self) -> Option<(Mode, impl Iterator<Item = (&str, Mode)>)> {
+        let base = self.layers.first().filter(|_| self.layers.len() > 1)?;
+        Some((base.head.mode, base.group_modes()))
     }
 
     /// True when nothing but the address guard, ambiguous framing and isolation is enforced for whoever is in
@@ -259,6 +266,10 @@ impl Layer {
 
     /// Whether its verdicts on this client are recorded only: as the first of its groups says that has a mode
     /// of its own, or else the policy.
+    fn group_modes(&self) -> impl Iterator<Item = (&str, Mode)> {
+        self.groups.iter().filter_map(|group| Some((&*group.name, group.mode?)))
+    }
+
     pub(super) fn observes(&self, client: &Client) -> bool {
         let own = |group: &ClientGroup| group.mode.filter(|_| group.holds(client) == Membership::In);
         self.groups.iter().find_map(own).unwrap_or(self.head.mode) == Mode::Observe

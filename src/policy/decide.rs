@@ -251,6 +251,7 @@ fn finish(policy: &Policy, facts: &Facts<'_>, whole: Whole<'_>) -> Outcome {
             would: None,
             handling: handling(facts, &terms),
             reason: Reason { code, ..reason },
+            over: None,
         })
     };
     if facts.restraint.lockdown && found.wait.is_none() && !(terms.is_essential() && kind == VerdictKind::Allow) {
@@ -272,7 +273,7 @@ fn finish(policy: &Policy, facts: &Facts<'_>, whole: Whole<'_>) -> Outcome {
         VerdictKind::Challenge => Verdict::Challenge,
         VerdictKind::Deny => Verdict::Deny,
     };
-    Outcome::Decided(Decision { verdict, would: would.filter(|_| passes), handling, reason })
+    Outcome::Decided(Decision { verdict, would: would.filter(|_| passes), handling, reason, over: None })
 }
 
 /// Users are not known yet. A request inside a tunnel is read on port 80 alone, and not once a hello
@@ -306,6 +307,7 @@ fn refused(facts: &Facts<'_>, code: Code, rule: Option<&Rule>) -> Decision {
         would: None,
         handling: handling(facts, &Terms::of_no_rule()),
         reason: Reason { code, rule: rule.map(|rule| rule.reference.clone()), beside: None },
+        over: None,
     }
 }
 

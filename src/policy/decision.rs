@@ -38,6 +38,8 @@ pub struct Decision {
     pub would: Option<VerdictKind>,
     pub handling: Handling,
     pub reason: Reason,
+    /// The rate beyond which it is, where that is the reason.
+    pub over: Option<Arc<Rate>>,
 }
 
 /// Whether the exchange may leave. `Allow` carries the only key to a dial.
@@ -165,12 +167,12 @@ pub enum Code {
 impl Decision {
     /// The same where the client has already asked for more than this rate of it: it is denied, or, where the
     /// policy only observes, would be. The reason names the rule whose rate it is.
-    pub fn over(self, rate: &Rate) -> Self {
+    pub fn over(self, rate: &Arc<Rate>) -> Self {
         let Verdict::Allow(permit) = self.verdict else { return self };
-        let reason = self.reason.over(rate);
+        let (reason, over) = (self.reason.over(rate), Some(rate.clone()));
         match permit.observed() {
-            true => Self { would: Some(VerdictKind::Deny), verdict: Verdict::Allow(permit), reason, ..self },
-            false => Self { would: None, verdict: Verdict::Deny, reason, ..self },
+            true => Self { would: Some(VerdictKind::Deny), verdict: Verdict::Allow(permit), reason, over, ..self },
+            false => Self { would: None, verdict: Verdict::Deny, reason, over, ..self },
         }
     }
 
@@ -199,6 +201,11 @@ impl Reason {
 }
 
 impl Rate {
+    /// After how long whoever is beyond it may ask once more: each request comes back after its share of the time.
+    pub fn pause(&self) -> Duration {
+        self.over / self.requests.max(1)
+    }
+
     fn is_of(&self, rule: &RuleRef) -> bool {
         self.line == rule.line && self.file == rule.file
     }
@@ -411,6 +418,17 @@ impl TunnelLimits {
             upload_bytes: smaller(self.upload_bytes, other.upload_bytes),
             download_bytes: smaller(self.download_bytes, other.download_bytes),
         }
+    }
+}
+
+/// As a limit, to follow "more than".
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = match self.per {
+            RatePer::Client => "by one client",
+            RatePer::ClientHost => "by one client to one host",
+        };
+        write!(f, "{} requests in {} s {whose}", self.requests, self.over.as_secs())
     }
 }
 

@@ -196,6 +196,7 @@ pub(super) fn page(
         host,
         reason: why.code,
         detail: why.detail.as_deref(),
+        retry_after: why.retry_after,
         id,
         contact: gate.wording.contact.as_deref(),
         has_body: head.is_none_or(|head| head.method() != "HEAD"),

@@ -12,11 +12,13 @@ pub(super) struct Why {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) detail: Option<String>,
+    /// After how many seconds it is of use to ask again, where that is known.
+    pub(super) retry_after: Option<u64>,
 }
 
 impl Why {
     pub(super) fn new(status: u16, code: &'static str) -> Self {
-        Self { status, code, detail: None }
+        Self { status, code, detail: None, retry_after: None }
     }
 
     /// Bytes from the client that could be read in two ways, or in none.
@@ -26,7 +28,7 @@ impl Why {
             Fault::BadExpect => 417,
             _ => 400,
         };
-        Self { status, code: fault.name(), detail: Some(fault.to_string()) }
+        Self { detail: Some(fault.to_string()), ..Self::new(status, fault.name()) }
     }
 
     /// The same from an origin.
@@ -40,8 +42,12 @@ impl Why {
             VerdictKind::Challenge => "challenge_unavailable",
             VerdictKind::Allow | VerdictKind::Deny => decision.reason.code.as_str(),
         };
-        let status = if decision.reason.code == Code::RateLimited { 429 } else { 403 };
+        let status = if decision.over.is_some() { 429 } else { 403 };
         let mut why = Self::new(status, code).of_rule(&decision.reason);
+        if let Some(rate) = &decision.over {
+            let _ = write!(why.detail.get_or_insert_default(), ": more than {rate}");
+            why.retry_after = Some(rate.pause().as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+        }
         if decision.reason.code == Code::TraceShowsCredentials
             && let Some(detail) = &mut why.detail
         {
@@ -69,7 +75,7 @@ impl Why {
 
     /// What the first bytes of a tunnel break.
     pub(super) fn of_broken(broken: Broken) -> Self {
-        Self { status: 403, code: broken.code, detail: broken.detail }
+        Self { detail: broken.detail, ..Self::new(403, broken.code) }
     }
 
     /// A later policy leads it by another way than the one that it took.
@@ -84,7 +90,7 @@ impl Why {
         let detail = format!(
             "Via names this gate, {name}: the request has come back, or another gate of the chain has the same [gate] name"
         );
-        Self { status: 502, code: "loop_detected", detail: Some(detail) }
+        Self { detail: Some(detail), ..Self::new(502, "loop_detected") }
     }
 
     /// So many large heads are held that there is no room for another.
@@ -116,6 +122,6 @@ impl Why {
                 ParentFailure::BadAnswer(_) | ParentFailure::NoAnswer => (502, "parent_bad_answer"),
             },
         };
-        Self { status, code, detail: Some(error.to_string()) }
+        Self { detail: Some(error.to_string()), ..Self::new(status, code) }
     }
 }

@@ -14,6 +14,8 @@ pub struct Refusal<'a> {
     /// The code of the reason, as in the record.
     pub reason: &'a str,
     pub detail: Option<&'a str>,
+    /// Seconds after which it may pass (RFC 9110 §10.2.3).
+    pub retry_after: Option<u64>,
     pub id: ExchangeId,
     /// The contact line of the config.
     pub contact: Option<&'a str>,
@@ -100,12 +102,13 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     };
     let connection = connection(keep_alive);
     let error = error_type(refusal);
+    let retry = refusal.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: sekisho; error={error}; details=\"{} {}\"\r\nCache-Control: no-store\r\n\
          Content-Security-Policy: default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'\r\n\
-         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nConnection: {connection}\r\n\r\n{body}",
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n{retry}Connection: {connection}\r\n\r\n{body}",
         refusal.status,
         body.len(),
         refusal.reason,
@@ -190,6 +193,7 @@ mod tests {
                 status: 403,
                 host: "<script>alert(1)</script>",
                 reason: "no_rule",
+                retry_after: None,
                 detail: Some("a\"b'&"),
                 id: ExchangeId(1),
                 contact: None,

@@ -60,3 +60,14 @@ fn status_tells_for_whom_the_policy_is_enforced_and_for_what_share_of_exchanges(
     let status = gate.status();
     assert_eq!((&status["exchanges"]["decided"], &status["exchanges"]["observed"]), (&3.into(), &1.into()));
 }
+
+#[test]
+fn status_tells_whom_the_base_is_enforced_for_apart() {
+    let gate =
+        on_base("[policy]\nmode = \"observe\"\n[clients.here]\naddresses = [\"127.0.0.1\"]\nmode = \"enforce\"\n", "");
+    let policy = &gate.status()["policy"];
+    assert_eq!((&policy["mode"], &policy["groups"]), (&"enforce".into(), &serde_json::json!([])));
+    let base = serde_json::json!({ "mode": "observe", "groups": [{ "group": "here", "mode": "enforce" }] });
+    assert_eq!(policy["base"], base);
+    assert_eq!(Gate::start("").status()["policy"]["base"], serde_json::Value::Null);
+}

@@ -19,6 +19,8 @@ fn a_client_that_asks_more_often_than_the_rate_is_told_so_and_the_origin_hears_n
     let [first, second, third] = &answers[..] else { panic!("{answers:?}") };
     assert!(first.starts_with("HTTP/1.1 200 ") && second.starts_with("HTTP/1.1 200 "), "{answers:?}");
     assert!(third.starts_with("HTTP/1.1 429 ") && third.contains("rate_limited"), "{third}");
+    assert!(third.contains("\r\nRetry-After: 43200\r\n"), "half of a day brings one request back: {third}");
+    assert!(third.contains(": more than 2 requests in 86400 s by one client"), "{third}");
     let (_, answer) = connect(&gate, &at.to_string());
     assert_eq!(answer.status(), 429, "a tunnel counts with the rest");
     assert_eq!(origin.requests().len(), 2);
