@@ -99,10 +99,11 @@ impl Feed {
     /// From where and by what proof its content is. What was fetched from elsewhere, or for another proof, says
     /// nothing of what is there now.
     pub fn source(&self) -> String {
+        let url = self.url.identity();
         match &self.proof {
-            Proof::Sha256(sum) => format!("{} sha256 {}", self.url, sum.to_hex()),
-            Proof::Sha256At(at) => format!("{} sha256_url {at}", self.url),
-            Proof::Minisign { encoded, at, .. } => format!("{} minisign {encoded} {at}", self.url),
+            Proof::Sha256(sum) => format!("{url} sha256 {}", sum.to_hex()),
+            Proof::Sha256At(at) => format!("{url} sha256_url {}", at.identity()),
+            Proof::Minisign { encoded, at, .. } => format!("{url} minisign {encoded} {}", at.identity()),
         }
     }
 }
@@ -265,7 +266,7 @@ mod tests {
     fn a_list_has_a_url_and_exactly_one_proof() {
         let feeds = read(&format!(
             "[lists.bad]\nurl = \"https://lists.example/bad.txt\"\nsha256_url = \"https://lists.example/SHA256SUMS\"\n\
-             [lists.good]\nurl = \"https://lists.example/good.txt?x\"\nminisign_key = \"{KEY}\"\nevery_hours = 1\n\
+             [lists.good]\nurl = \"https://lists.example/good.txt\"\nminisign_key = \"{KEY}\"\nevery_hours = 1\n\
              private = [\"10.1.0.0/16\"]\nca_file = \"ca.pem\"\n\
              [lists.fixed]\nurl = \"https://lists.example/1\"\nsha256 = \"{HEX}\"\n"
         ));
@@ -276,7 +277,7 @@ mod tests {
             [
                 "https://lists.example/bad.txt sha256_url https://lists.example/SHA256SUMS".to_owned(),
                 format!("https://lists.example/1 sha256 {HEX}"),
-                format!("https://lists.example/good.txt?x minisign {KEY} https://lists.example/good.txt.minisig?x"),
+                format!("https://lists.example/good.txt minisign {KEY} https://lists.example/good.txt.minisig"),
             ]
         );
         let [bad, _, good] = &feeds[..] else { panic!("{feeds:?}") };

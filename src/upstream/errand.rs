@@ -28,7 +28,7 @@ use super::resolve::ResolveError;
 use super::resolvers::Resolvers;
 
 /// A URL of the scheme `https`, without user, password and fragment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HttpsUrl {
     host: Host,
     port: u16,
@@ -82,6 +82,12 @@ impl HttpsUrl {
         Some(Self { path, ..self.clone() })
     }
 
+    /// What no other URL has. A query, which may hold a secret, is in it as a hash.
+    pub fn identity(&self) -> String {
+        let hash = self.path.query().map(|query| format!(" {}", blake3::hash(query.as_bytes()).to_hex()));
+        format!("{self}{}", hash.unwrap_or_default())
+    }
+
     /// The last segment of its path.
     pub fn file_name(&self) -> &str {
         self.path.path().rsplit('/').next().unwrap_or_default()
@@ -95,9 +101,17 @@ impl HttpsUrl {
     }
 }
 
+/// Without its query, which may hold a secret, such as a subscriber's key.
 impl fmt::Display for HttpsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}{}", self.authority(), self.path)
+        let query = if self.path.query().is_some() { "?…" } else { "" };
+        write!(f, "https://{}{}{query}", self.authority(), self.path.path())
+    }
+}
+
+impl fmt::Debug for HttpsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpsUrl({})", self.identity())
     }
 }
 
@@ -271,7 +285,10 @@ fn useful(answer: Response<Incoming>) -> Result<Incoming, ErrandError> {
         text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect()
     };
     if let (true, Some(to)) = (status.is_redirection(), headers.get(LOCATION)) {
-        return Err(ErrandError::Moved { status, to: words(to) });
+        let to = words(to);
+        // It may repeat the query that was asked for.
+        let to = to.split_once('?').map_or(to.clone(), |(before, _)| format!("{before}?…"));
+        return Err(ErrandError::Moved { status, to });
     }
     if status != StatusCode::OK {
         return Err(ErrandError::Status(status));
@@ -289,14 +306,20 @@ mod tests {
     #[test]
     fn a_url_is_https_and_names_a_host_and_nothing_secret() {
         let shown = |text: &str| HttpsUrl::parse(text).map(|url| url.to_string());
-        assert_eq!(shown("https://Lists.Example/a?b=c").unwrap(), "https://lists.example/a?b=c");
+        assert_eq!(shown("https://Lists.Example/a?b=c").unwrap(), "https://lists.example/a?…");
         assert_eq!(shown("https://lists.example").unwrap(), "https://lists.example/");
-        assert_eq!(shown("https://lists.example?q").unwrap(), "https://lists.example/?q");
+        assert_eq!(shown("https://lists.example?q").unwrap(), "https://lists.example/?…");
         assert_eq!(shown("https://[2001:db8::1]:8443/x").unwrap(), "https://[2001:db8::1]:8443/x");
         assert_eq!(shown("https://lists.example:443/").unwrap(), "https://lists.example/");
+        let [one, other] =
+            ["https://lists.example/a?key=hush", "https://lists.example/a?key=hash"].map(HttpsUrl::parse);
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(one.identity() != other.identity() && one.identity() == one.clone().identity());
+        assert!(!format!("{one} {one:?} {}", one.identity()).contains("hush"), "{one:?}");
+        assert_eq!(request(&one).uri(), "/a?key=hush");
         let beside = |text: &str| HttpsUrl::parse(text).unwrap().beside(".sig").unwrap().to_string();
         assert_eq!(beside("https://lists.example/a.txt"), "https://lists.example/a.txt.sig");
-        assert_eq!(beside("https://lists.example/a.txt?b"), "https://lists.example/a.txt.sig?b");
+        assert_eq!(beside("https://lists.example/a.txt?b"), "https://lists.example/a.txt.sig?…");
         for (text, why) in [
             ("http://lists.example/", "does not begin with https://"),
             ("lists.example", "does not begin with https://"),

@@ -127,6 +127,7 @@ Examples:
   sekisho replay policy.toml        what another policy would have changed
   sekisho status                    ask the running gate how it is doing
   sekisho reload                    take up a changed policy now, or see what is wrong with it
+  sekisho fetch                     fetch the host lists of the config now
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
 
@@ -192,7 +193,8 @@ result      no problem found
     let answer = sekisho(directory.path(), &["check", "--format", "json", "good.toml"]);
     let expected = json!({
         "ok": true, "policy": "good.toml", "version": version, "mode": "enforce", "unknown": "deny", "rules": 1,
-        "cases": 0, "essential_rules": 0, "lists": [], "warnings": [], "problems": [],
+        "cases": 0, "essential_rules": 0, "lists": [], "unfetched": [], "warnings": [],
+        "problems": [],
     });
     assert_eq!((answer.code, serde_json::from_str::<Value>(&answer.out).unwrap()), (0, expected));
 }
