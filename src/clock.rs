@@ -1,14 +1,21 @@
 //! The only `now()`. Everything that judges takes time as an argument; everything that does asks here.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::facts::{ExchangeId, Timestamp};
+use crate::facts::{ExchangeId, Moment, Timestamp};
 
 /// The wall clock, UTC, in microseconds. Before 1970 it reads 0.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The moment, on the clock of this process that is never set.
+pub fn moment() -> Moment {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Moment(u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 static LAST: AtomicU64 = AtomicU64::new(0);

@@ -46,6 +46,7 @@ pub mod facts;
 // judgement (pure: functions of data and `now`)
 pub mod parse;
 pub mod policy;
+pub mod challenge;
 pub mod evidence;
 // hands (I/O)
 pub mod clock;

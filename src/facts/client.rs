@@ -48,6 +48,17 @@ pub struct Program<'a> {
     pub user_agent: Option<&'a [u8]>,
 }
 
+/// One program on one client or of one user: a hash of all three parts of its name. Two that differ are two programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProgramKey(pub [u8; 16]);
+
+/// As 32 hexadecimal digits.
+impl fmt::Display for ProgramKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// A fact that comes later than the head, or never.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage<T> {

@@ -1,10 +1,32 @@
 use std::fmt;
+use std::time::Duration;
 
 use super::{Client, Hello, Program, Stage, Target};
 
 /// Microseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
+
+/// Microseconds on a clock that is never set: for spans within a process, and for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The span between two moments; none where the second is not before the first.
+impl std::ops::Sub for Moment {
+    type Output = Duration;
+
+    fn sub(self, before: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(before.0))
+    }
+}
 
 /// The name of one exchange: the microsecond it began, made unique within a gate. It sorts by
 /// time, so it tells a reader of the journal where to look.

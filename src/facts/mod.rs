@@ -11,8 +11,8 @@ mod host;
 mod target;
 
 pub use breakglass::Breakglass;
-pub use client::{Client, ClientKey, Program, Stage, User};
-pub use exchange::{ExchangeId, Facts, Party, Response, Restraint, Standing, Timestamp};
+pub use client::{Client, ClientKey, Program, ProgramKey, Stage, User};
+pub use exchange::{ExchangeId, Facts, Moment, Party, Response, Restraint, Standing, Timestamp};
 pub use hello::{Hello, TlsVersion};
 pub use host::{BadHost, Host, Name};
 pub use target::{Path, Scheme, Target};
