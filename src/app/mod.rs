@@ -25,6 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::challenge::Spans;
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
@@ -32,7 +33,9 @@ use crate::listen::{self, BindError, Bound};
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
-use crate::session::{Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Wording};
+use crate::session::{
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Standings, Wording,
+};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
@@ -345,6 +348,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         counters: Counters::default(),
         glass: Glass::default(),
         clients: Clients::default(),
+        standings: Standings::new(Spans::default()),
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
     }

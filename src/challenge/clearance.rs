@@ -256,6 +256,11 @@ impl Programs {
         Step::Reset(Ticket { key: asked.key, number })
     }
 
+    /// Whether a reset of this program is still to be answered.
+    pub fn waits(&self, key: &ProgramKey) -> bool {
+        self.known.get(key).is_some_and(|known| known.open.is_some())
+    }
+
     /// A tunnel that was held waits no longer.
     pub fn unhold(&mut self, key: &ProgramKey) {
         if let Some(open) = self.known.get_mut(key).and_then(|known| known.open.as_mut()) {

@@ -21,6 +21,7 @@ pub enum Record {
     Own(Own),
     Health(Health),
     Clients(Clients),
+    Challenge(Challenge),
 }
 
 /// Opens a segment file.
@@ -125,6 +126,9 @@ pub struct Exchange {
     pub tls_key: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ech: Option<bool>,
+    /// The key of the program, where it claims to be a browser and has shown enough of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// What the first bytes of a tunnel were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carries: Option<&'static str>,
@@ -272,6 +276,30 @@ pub struct Clients {
     pub client: String,
     /// How many of them it had.
     pub client_connections: u64,
+}
+
+/// What a program made of a challenge.
+#[derive(Debug, Serialize)]
+pub struct Challenge {
+    pub client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Text>,
+    /// The program's key, as its exchanges have it.
+    pub program: String,
+    pub user_agent: Text,
+    /// The program's stable TLS key, or the shape of its heads.
+    pub face: Text,
+    /// How it was challenged: `reset`, `page` or `log_in`.
+    pub means: &'static str,
+    /// What came of it. A reset: `returned` or `did_not_return`.
+    pub outcome: &'static str,
+    pub host: Text,
+    pub port: u16,
+    /// From the challenge to its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_us: Option<u64>,
+    /// Challenges that the program has not answered, one after the other, this one included.
+    pub failures: u32,
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,7 @@ use crate::upstream::{Connected, DialFailed};
 use super::gate::Worker;
 use super::in_force::Edition;
 use super::standing::Ruling;
+use super::who::Who;
 use super::why::Why;
 
 /// The account of one exchange: judged, opened in the journal, and closed there. One that was opened
@@ -34,6 +35,19 @@ pub(super) struct Asked<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) target: &'a Target,
     pub(super) hello: Stage<&'a Hello>,
+    /// Which program it is, as far as that has shown.
+    pub(super) who: Who,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(client: &'a Client, head: &'a RequestHead, target: &'a Target, hello: Stage<&'a Hello>) -> Self {
+        Self { client, head, target, hello, who: Who::of(client, head, target.scheme, hello) }
+    }
+
+    /// The same, once the hello was seen or will never be.
+    pub(super) fn with_hello(self, hello: Stage<&'a Hello>) -> Self {
+        Self::new(self.client, self.head, self.target, hello)
+    }
 }
 
 /// What is left of an account once its tunnel stands.
@@ -80,7 +94,8 @@ impl<'g> Account<'g> {
     /// Asks the policy about what is counted already.
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello)
+        let standing = asked.who.standing(&self.worker.gate.standings, asked.target);
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, standing)
     }
 
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
@@ -96,6 +111,7 @@ impl<'g> Account<'g> {
         if let Stage::Known(hello) = asked.hello {
             describe_hello(&mut record, hello);
         }
+        record.program = asked.who.key.map(|key| key.to_string());
         record
     }
 
@@ -378,6 +394,7 @@ pub(super) fn judge(
     target: &Target,
     user_agent: Option<&[u8]>,
     hello: Stage<&Hello>,
+    standing: Standing,
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,
@@ -393,7 +410,7 @@ pub(super) fn judge(
             program: Program { user_agent },
             hello,
             inner,
-            standing: Standing::Uncleared,
+            standing,
             restraint: Restraint::NONE,
         },
     )

@@ -12,6 +12,7 @@ use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
+use super::reset::{After, challenge, reset};
 use super::rewrite::is_websocket;
 use super::standing::First;
 use super::tunnel::Tunnelled;
@@ -25,7 +26,7 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let account = Account::new(worker, None);
-    let asked = Asked { client, head, target, hello: Stage::NotYet };
+    let asked = Asked::new(client, head, target, Stage::NotYet);
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
@@ -34,7 +35,14 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
     match account.judge(&edition, &asked) {
-        Outcome::Decided(decision) => decided(worker, io, account, &edition, &asked, decision).await,
+        Outcome::Decided(decision) => match decision.verdict {
+            // What it has shown, or can show, is known by its hello; in a tunnel to port 80 by the request in it.
+            Verdict::Challenge if target.port == 80 => {
+                after_request(worker, io, account, policy, &asked, &decision.reason).await
+            }
+            Verdict::Challenge => after_hello(worker, io, account, &edition, asked, &decision.reason).await,
+            Verdict::Allow(_) | Verdict::Deny => decided(worker, io, account, &edition, &asked, decision).await,
+        },
         Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, asked, &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
             after_request(worker, io, account, policy, &asked, &reason).await
@@ -171,15 +179,33 @@ async fn after_hello(
         | FirstBytes::Unfinished => Stage::Never,
     };
     let at_connect = asked;
-    let asked = Asked { hello, ..asked };
-    let decision = match account.judge(edition, &asked) {
-        Outcome::Decided(decision) => decision,
-        Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
-            return read_request(worker, io, account, policy, &asked, &reason).await;
+    let asked = asked.with_hello(hello);
+    let mut held = 0;
+    let decision = loop {
+        let decision = match account.judge(edition, &asked) {
+            Outcome::Decided(decision) => decision,
+            Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
+                return read_request(worker, io, account, policy, &asked, &reason).await;
+            }
+            Outcome::Needs(_, reason) => {
+                let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
+                return alert(gate, io, &seen).await;
+            }
+        };
+        if !matches!(decision.verdict, Verdict::Challenge) {
+            break decision;
         }
-        Outcome::Needs(_, reason) => {
-            let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
-            return alert(gate, io, &seen).await;
+        match challenge(worker, io, &asked, &mut held).await {
+            After::Again => {}
+            After::Reset(ticket) => {
+                reset(worker, io, account, (policy, &asked, &decision), ticket).await;
+                return Next::Gone;
+            }
+            After::Refuse(why) => {
+                let why = Why { detail: Why::of_decision(&decision).detail, ..why };
+                let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
+                return alert(gate, io, &seen).await;
+            }
         }
     };
     if !matches!(decision.verdict, Verdict::Allow(_)) {
@@ -287,7 +313,7 @@ async fn read_request(
     account.close(End { by: Party::Gate, how: "inner_request", up: 0, down: 0 });
     let Form::Absolute(target) = &request.form else { return Next::Close };
     if !is_websocket(&request.head, request.body) {
-        let asked = Asked { head: &request.head, target, hello: Stage::Never, ..*asked };
+        let asked = Asked::new(asked.client, &request.head, target, Stage::Never);
         let why = gate.looped(asked.head).unwrap_or_else(|| Why::new(403, "not_websocket"));
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::clock;
 use crate::facts::{Client, ExchangeId};
 use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
 use crate::policy::Policy;
@@ -37,7 +38,7 @@ pub async fn serve(admitted: Admitted, stream: TcpStream) {
 /// Serves requests until the connection ends, or carries a tunnel.
 async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<impl Future<Output = ()>> {
     let gate = &*worker.gate;
-    let mut io = Io { stream, buffer: BytesMut::new(), pinned: None };
+    let mut io = Io { stream, buffer: BytesMut::new(), head_at: clock::moment(), pinned: None };
     let mut first = true;
     loop {
         if io.buffer.is_empty() {
@@ -58,7 +59,10 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
             // made when there is something to judge.
             let mut held = gate.head_room.claim();
             match read_head(gate, &mut io, &mut held).await {
-                Ok(Some(head)) => Box::pin(exchange(worker, &mut io, address, head)).await,
+                Ok(Some(head)) => {
+                    io.head_at = clock::moment();
+                    Box::pin(exchange(worker, &mut io, address, head)).await
+                }
                 Ok(None) => Next::Gone,
                 Err(why) => {
                     let client = Client { address, user: None };

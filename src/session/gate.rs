@@ -15,6 +15,7 @@ use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
 use super::in_force::{Edition, InForce};
+use super::programs::Standings;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::why::Why;
 
@@ -27,6 +28,7 @@ pub struct Gate {
     pub counters: Counters,
     pub glass: Glass,
     pub clients: Clients,
+    pub standings: Standings,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
@@ -244,9 +246,9 @@ impl Worker {
         let edition = self.gate.policy.now();
         match edition.policy.reload() {
             Reload::Keep => {}
-            Reload::Strict => self
-                .tunnels
-                .judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate.limits)),
+            Reload::Strict => {
+                self.tunnels.judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate))
+            }
         }
     }
 

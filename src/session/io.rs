@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::facts::Moment;
 use crate::upstream::Connected;
 
 use super::tunnel::Tunnelled;
@@ -14,6 +15,8 @@ use super::tunnel::Tunnelled;
 pub(super) struct Io {
     pub(super) stream: TcpStream,
     pub(super) buffer: BytesMut,
+    /// When the last byte of the head at hand was read.
+    pub(super) head_at: Moment,
     /// A connection that authenticated this client (NTLM, Negotiate): no other client may use it.
     pub(super) pinned: Option<Box<Connected>>,
 }
@@ -93,10 +96,14 @@ pub(super) fn reset_on_close(stream: &TcpStream) {
 /// Ends a connection so that the client still reads our last answer: a close with unread bytes would
 /// send RST, which discards it (RFC 9112 §9.6). Drains at most 64 KiB for at most a second.
 pub(super) async fn linger(stream: &mut TcpStream) {
-    const DRAIN_BYTES_MAX: usize = 64 * 1024;
-    if stream.shutdown().await.is_err() {
-        return;
+    if stream.shutdown().await.is_ok() {
+        drain(stream).await;
     }
+}
+
+/// Reads what the other side still sends, at most 64 KiB for at most a second.
+pub(super) async fn drain(stream: &mut TcpStream) {
+    const DRAIN_BYTES_MAX: usize = 64 * 1024;
     let drain = async {
         let mut scratch = [0; 1024];
         let mut drained = 0;

@@ -13,9 +13,10 @@ use crate::policy::{
 use crate::upstream::{Connected, DialError, Dialler};
 
 use super::account::{Asked, describe_who_says, judge};
-use super::gate::Limits;
+use super::gate::{Gate, Limits};
 use super::in_force::Edition;
 use super::tunnels::Bounds;
+use super::who::Who;
 use super::why::Why;
 
 /// What is kept of an exchange while its tunnel stands: all that a policy may ask of it.
@@ -24,6 +25,8 @@ pub(super) struct Known {
     pub(super) client: Client,
     pub(super) target: Target,
     user_agent: Option<Box<[u8]>>,
+    /// Which program it was, as far as that had shown.
+    who: Who,
     /// Nothing of the head that a policy may ask was too long to be kept.
     whole: bool,
     route: Route,
@@ -81,6 +84,7 @@ impl Known {
             client: asked.client.clone(),
             target: Target { scheme: *scheme, host: host.clone(), port: *port, path: kept_path.cloned() },
             user_agent: kept_agent.map(Into::into),
+            who: asked.who,
             whole: kept_path.is_some() == path.is_some() && kept_agent.is_some() == user_agent.is_some(),
             route: connected.route().clone(),
             dialled: connected.dialled,
@@ -95,6 +99,7 @@ impl Known {
             client: Client { address: client, user: None },
             target,
             user_agent: None,
+            who: Who::nobody(),
             whole: true,
             route: Route::Direct,
             dialled: client,
@@ -121,7 +126,7 @@ impl Known {
 
     /// Judges the exchange as if it were asked for now, and what it has become: the address it leads to,
     /// its way there, and what it carries.
-    pub(super) fn judge(&self, edition: &Edition, dialler: &Dialler, limits: &Limits) -> Judged {
+    pub(super) fn judge(&self, edition: &Edition, dialler: &Dialler, gate: &Gate) -> Judged {
         let mut first = self.first();
         if !self.whole {
             return Judged::Cut(Ruling::not_kept(edition));
@@ -137,12 +142,18 @@ impl Known {
             Scheme::Http => "GET",
             Scheme::Tunnel => "CONNECT",
         };
-        match judge(&edition.policy, &self.client, method, &self.target, self.user_agent.as_deref(), hello) {
+        let user_agent = self.user_agent.as_deref();
+        let who = match hello {
+            Stage::Known(hello) => Who::by(&self.client, user_agent, Some(&hello.stable_key)),
+            Stage::NotYet | Stage::Never => self.who,
+        };
+        let standing = who.standing(&gate.standings, &self.target);
+        match judge(&edition.policy, &self.client, method, &self.target, user_agent, hello, standing) {
             Outcome::Needs(Need::Hello, _) => Judged::Waits,
             // The request that a rule asks for has gone by, and was judged where it was read.
             Outcome::Needs(Need::InnerRequest, _) => Judged::GoesOn(None, None),
             Outcome::Needs(Need::User, reason) => Judged::Cut(Ruling::of(edition, &Why::of_need(&reason), &reason)),
-            Outcome::Decided(decision) => self.follow(edition, (dialler, limits), &mut first, &decision),
+            Outcome::Decided(decision) => self.follow(edition, (dialler, &gate.limits), &mut first, &decision),
         }
     }
 

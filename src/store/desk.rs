@@ -101,7 +101,8 @@ impl Desk {
             | Record::Admin(_)
             | Record::Own(_)
             | Record::Health(_)
-            | Record::Clients(_) => Duty::Meanwhile,
+            | Record::Clients(_)
+            | Record::Challenge(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

@@ -1,0 +1,137 @@
+//! What programs have shown, shared by all workers, and the waiting for what they have not shown yet.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::challenge::{Clearance, Means, Now, ProgramName, Programs, Settled, Spans, Step, Ticket};
+use crate::clock;
+use crate::facts::{Host, Moment, ProgramKey, Standing, Target};
+
+/// The one table of programs, and a bell that rings when one of them was cleared or failed.
+#[derive(Debug)]
+pub struct Standings {
+    programs: Mutex<Programs>,
+    bell: watch::Sender<()>,
+}
+
+impl Standings {
+    pub fn new(spans: Spans) -> Self {
+        Self { programs: Mutex::new(Programs::new(spans)), bell: watch::Sender::new(()) }
+    }
+
+    fn programs(&self) -> MutexGuard<'_, Programs> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this program has shown, for this target.
+    pub(super) fn of(&self, key: &ProgramKey, target: &Target) -> Standing {
+        self.programs().standing(key, (&target.host, target.port), clock::now())
+    }
+
+    /// What becomes of a tunnel that the policy challenges.
+    pub(super) fn tunnel(
+        &self,
+        key: ProgramKey,
+        name: &ProgramName,
+        (host, port): (&Host, u16),
+        head_at: Moment,
+    ) -> Step {
+        let step = self.programs().tunnel(&crate::challenge::Asked { key, name, host, port, head_at }, now());
+        if let Step::Returned { .. } = step {
+            self.ring();
+        }
+        step
+    }
+
+    /// The tunnel of this ticket has just been ended.
+    pub(super) fn ended(&self, ticket: Ticket) -> Moment {
+        self.programs().ended(ticket, clock::moment())
+    }
+
+    /// Waits until this program has answered a reset, or its time is over.
+    pub(super) async fn settle(&self, ticket: Ticket) -> Settled {
+        let mut bell = self.bell.subscribe();
+        loop {
+            let settled = self.programs().settle(ticket, now());
+            match settled {
+                Settled::Open(until) => wait(&mut bell, until).await,
+                Settled::DidNotReturn => {
+                    self.ring();
+                    return settled;
+                }
+                Settled::Returned => return settled,
+            }
+        }
+    }
+
+    /// Waits until something was answered, or until then. What was held is to ask again.
+    pub(super) async fn hold(&self, key: &ProgramKey, until: Moment) {
+        let mut bell = self.bell.subscribe();
+        // What was answered before this one listened does not ring again.
+        let is_open = self.programs().waits(key);
+        if is_open {
+            wait(&mut bell, until).await;
+        }
+        self.programs().unhold(key);
+    }
+
+    /// A tunnel that was to wait does not.
+    pub(super) fn unhold(&self, key: &ProgramKey) {
+        self.programs().unhold(key);
+    }
+
+    /// Resets that a program has not answered, one after the other.
+    pub(super) fn failures(&self, key: &ProgramKey) -> u32 {
+        self.programs().failures(key)
+    }
+
+    /// A program has shown by these means to be a browser, and for this very target where there is one.
+    pub(super) fn clear(&self, key: ProgramKey, name: &ProgramName, means: Means, target: Option<(&Host, u16, bool)>) {
+        let now = clock::now();
+        let mut programs = self.programs();
+        if programs.clear(key, name, means, now)
+            && let Some((host, port, confirmed)) = target
+        {
+            programs.show_for(&key, (host, port), confirmed, now);
+        }
+        drop(programs);
+        self.ring();
+    }
+
+    /// Every clearance that holds, the one used last first.
+    pub fn list(&self) -> Vec<Clearance> {
+        self.programs().list(clock::now())
+    }
+
+    /// Takes clearances back, and says how many.
+    pub fn revoke(&self, which: impl FnMut(&ProgramKey, &ProgramName) -> bool) -> usize {
+        self.programs().revoke(which)
+    }
+
+    /// Takes up what was kept over a restart.
+    pub fn restore(&self, kept: Vec<Clearance>) {
+        let now = clock::now();
+        let mut programs = self.programs();
+        kept.into_iter().for_each(|clearance| programs.restore(clearance, now));
+    }
+
+    /// Forgets what is over. Called about once a minute.
+    pub fn sweep(&self) {
+        self.programs().sweep(now());
+    }
+
+    fn ring(&self) {
+        self.bell.send_replace(());
+    }
+}
+
+fn now() -> Now {
+    Now { moment: clock::moment(), time: clock::now() }
+}
+
+async fn wait(bell: &mut watch::Receiver<()>, until: Moment) {
+    let left = until - clock::moment();
+    let _ = timeout_at(Instant::now() + left, bell.changed()).await;
+}

@@ -1,0 +1,95 @@
+//! The challenge of a tunnel: it is ended after its ClientHello, and a browser comes back at once.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::challenge::{Settled, Step, Ticket};
+use crate::clock;
+use crate::evidence::{Challenge, Record, Text};
+use crate::policy::{Decision, Policy};
+
+use super::account::{Account, Asked, Refused};
+use super::gate::Worker;
+use super::io::{Io, drain};
+use super::who;
+use super::why::Why;
+
+/// What becomes of a tunnel that is challenged.
+pub(super) enum After {
+    /// The program was cleared, or it is open again whether it will be: judge it again.
+    Again,
+    /// It is to be ended.
+    Reset(Ticket),
+    /// Nothing can be shown by it.
+    Refuse(Why),
+}
+
+/// So often a tunnel waits for what another of its program shows.
+const HOLDS_MAX: u32 = 8;
+
+/// Finds out what becomes of a challenged tunnel whose hello is known, and waits where another of its program is to
+/// show first. `held` counts how often it has waited.
+pub(super) async fn challenge(worker: &Worker, io: &Io, asked: &Asked<'_>, held: &mut u32) -> After {
+    let standings = &worker.gate.standings;
+    let Some(key) = asked.who.key else { return After::Refuse(Why::new(403, "challenge_not_possible")) };
+    let name = who::name(asked.client, asked.head, asked.target.scheme, asked.hello);
+    let place = (&asked.target.host, asked.target.port);
+    match standings.tunnel(key, &name, place, io.head_at) {
+        Step::Reset(ticket) => After::Reset(ticket),
+        Step::Returned { after } => {
+            record(worker, asked, "returned", Some(after));
+            After::Again
+        }
+        Step::Hold(until) if *held < HOLDS_MAX => {
+            *held += 1;
+            standings.hold(&key, until).await;
+            After::Again
+        }
+        Step::Hold(_) => {
+            standings.unhold(&key);
+            After::Refuse(Why::new(403, "challenge_busy"))
+        }
+        Step::Busy => After::Refuse(Why::new(403, "challenge_busy")),
+    }
+}
+
+/// Ends the tunnel without a byte of TLS, and waits for what the program makes of it. Nothing of the client's may
+/// be left unread: that would send a RST, which browsers do not answer alike.
+pub(super) async fn reset(
+    worker: &Worker,
+    io: &mut Io,
+    account: Account<'_>,
+    (policy, asked, decision): (&Policy, &Asked<'_>, &Decision),
+    ticket: Ticket,
+) {
+    let why = Why { detail: Why::of_decision(decision).detail, ..Why::new(403, "tunnel_reset") };
+    let _ = account.refuse(policy, asked, &Refused::by(decision, &why)).await;
+    let _ = io.stream.shutdown().await;
+    let standings = &worker.gate.standings;
+    standings.ended(ticket);
+    drain(&mut io.stream).await;
+    match standings.settle(ticket).await {
+        Settled::Returned | Settled::Open(_) => {}
+        Settled::DidNotReturn => record(worker, asked, "did_not_return", None),
+    }
+}
+
+fn record(worker: &Worker, asked: &Asked<'_>, outcome: &'static str, after: Option<Duration>) {
+    let name = who::name(asked.client, asked.head, asked.target.scheme, asked.hello);
+    let key = asked.who.key;
+    let challenge = Challenge {
+        client: asked.client.address.ip().to_canonical().to_string(),
+        user: asked.client.user.as_ref().map(|user| user.name.as_ref().into()),
+        program: key.map(|key| key.to_string()).unwrap_or_default(),
+        user_agent: Text::from(&*name.user_agent),
+        face: Text::from(&*name.face),
+        means: "reset",
+        outcome,
+        host: asked.target.host.to_string().as_str().into(),
+        port: asked.target.port,
+        after_us: after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
+        failures: key.map_or(0, |key| worker.gate.standings.failures(&key)),
+    };
+    worker.journal.note(&Record::Challenge(challenge), clock::now());
+}
