@@ -139,8 +139,6 @@ pub enum Settled {
 pub const PROGRAMS_MAX: usize = 1_000_000;
 /// Tunnels of one program that wait for an answer at the same time, at most.
 const HELD_MAX: u32 = 64;
-/// A CONNECT so soon after the end of a tunnel was on its way before.
-const IN_FLIGHT: Duration = Duration::from_micros(500);
 /// A program that has shown nothing is forgotten after this.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 /// So many targets of one program have something of their own shown for them; of more the oldest goes, and is to
@@ -229,7 +227,7 @@ impl Programs {
             && now.moment < open.until
         {
             match open.ended {
-                Some(ended) if open.is(asked.host, asked.port) && ended + IN_FLIGHT < asked.head_at => {
+                Some(ended) if open.is(asked.host, asked.port) && ended < asked.head_at => {
                     known.open = None;
                     known.clear(Means::Reset, now.time);
                     return Step::Returned { after: asked.head_at - ended };
@@ -268,7 +266,7 @@ impl Programs {
         }
     }
 
-    /// The tunnel of this ticket has been ended: its window begins. Returns when that is over.
+    /// The tunnel of this ticket is ended at this moment: its window begins. Returns when that is over.
     pub fn ended(&mut self, ticket: Ticket, at: Moment) -> Moment {
         let until = at + self.spans.window;
         if let Some(open) = self.open(ticket) {

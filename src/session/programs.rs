@@ -45,7 +45,7 @@ impl Standings {
         step
     }
 
-    /// The tunnel of this ticket has just been ended.
+    /// The tunnel of this ticket is ended now.
     pub(super) fn ended(&self, ticket: Ticket) -> Moment {
         self.programs().ended(ticket, clock::moment())
     }

@@ -65,9 +65,10 @@ pub(super) async fn reset(
 ) {
     let why = Why { detail: Why::of_decision(decision).detail, ..Why::new(403, "tunnel_reset") };
     let _ = account.refuse(policy, asked, &Refused::by(decision, &why)).await;
-    let _ = io.stream.shutdown().await;
     let standings = &worker.gate.standings;
+    // Before the FIN leaves: an answer to it may be read by another worker before this one goes on.
     standings.ended(ticket);
+    let _ = io.stream.shutdown().await;
     drain(&mut io.stream).await;
     match standings.settle(ticket).await {
         Settled::Returned | Settled::Open(_) => {}

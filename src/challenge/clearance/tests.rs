@@ -74,8 +74,8 @@ fn what_was_on_its_way_when_the_tunnel_ended_is_no_return() {
     assert!(matches!(desk.tunnel(KEY, "a.test", 1, 1), Step::Hold(_)));
     desk.ended(ticket, 10);
     assert!(matches!(desk.tunnel(KEY, "a.test", 9, 11), Step::Hold(until) if until == Moment(810 * MS)));
-    assert!(matches!(desk.tunnel(KEY, "a.test", 10, 11), Step::Hold(_)));
-    assert!(matches!(desk.tunnel(KEY, "a.test", 11, 11), Step::Returned { .. }));
+    assert!(matches!(desk.tunnel(KEY, "a.test", 10, 12), Step::Hold(_)));
+    assert!(matches!(desk.tunnel(KEY, "a.test", 11, 12), Step::Returned { .. }));
 }
 
 #[test]
