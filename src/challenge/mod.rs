@@ -2,8 +2,10 @@
 //!
 //! In: what a program asked for, and when. Out: what becomes of it, and what it has shown. No sockets, no clock.
 
+mod canary;
 mod clearance;
 
+pub use canary::{Canary, Change, Version};
 pub use clearance::{
     AGENT_BYTES_MAX, Asked, Clearance, Means, Now, PROGRAMS_MAX, ProgramName, Programs, Settled, Spans, Step, Ticket,
 };

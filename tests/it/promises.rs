@@ -9,7 +9,7 @@ use crate::peer::Message;
 const DENIALS: [(&str, &str, Option<&str>); 12] = [
     ("GET http://nowhere.test/ HTTP/1.1\r\nHost: nowhere.test", "no_rule", None),
     ("GET http://denied.test/ HTTP/1.1\r\nHost: denied.test", "rule", Some("never")),
-    ("GET http://puzzled.test/ HTTP/1.1\r\nHost: puzzled.test", "challenge_unavailable", Some("puzzle")),
+    ("GET http://puzzled.test/ HTTP/1.1\r\nHost: puzzled.test", "not_a_browser", Some("puzzle")),
     ("GET http://named.test:8081/ HTTP/1.1\r\nHost: named.test:8081", "port_not_opened", Some("named")),
     ("GET http://localhost/ HTTP/1.1\r\nHost: localhost", "guard_name", None),
     ("GET http://inside.test/ HTTP/1.1\r\nHost: inside.test", "guard_address", Some("inside")),

@@ -176,7 +176,7 @@ fn a_strict_policy_judges_by_all_that_is_known_of_a_tunnel() {
         ("port_not_opened", "Any/1", &hello("firefox"), programs("curl")),
         ("port_not_opened", "Any/1", b"ping", programs("curl")),
         ("not_tls", "Any/1", b"ping", allow("")),
-        ("challenge_unavailable", "Any/1", b"ping", challenge),
+        ("not_a_browser", "Any/1", b"ping", challenge),
         ("rule", "Any/1", b"ping", deny),
     ];
     std::thread::scope(|scope| {
