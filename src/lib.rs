@@ -45,6 +45,7 @@
 pub mod facts;
 // judgement (pure: functions of data and `now`)
 pub mod parse;
+pub mod identity;
 pub mod policy;
 pub mod challenge;
 pub mod evidence;

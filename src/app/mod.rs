@@ -29,9 +29,10 @@ use crate::challenge::Spans;
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
+use crate::identity::Browsers;
 use crate::listen::{self, BindError, Bound};
 use crate::lists::{ReadPolicy, Source, Watched};
-use crate::parse::{HeadLimits, HelloLimits, Placed};
+use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
     Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Standings, Wording,
@@ -72,6 +73,8 @@ pub enum AppError {
     /// It ran to its end, but its last records may be missing.
     #[error("the journal could not be closed: {0}")]
     Unclosed(io::Error),
+    #[error("what browsers do is not known: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Browsers(Vec<Problem>),
     #[error("a worker thread died")]
     WorkerDied,
 }
@@ -251,7 +254,9 @@ impl Ready {
         let since = clock::now();
         let in_force = Record::Policy(in_force(&self.read));
         let ReadPolicy { policy, credentials, file: policy_file, lists, .. } = self.read;
-        let gate = Arc::new(gate(&self.config, InForce::new(policy, credentials), &self.journal, self.query_key));
+        let browsers = Browsers::built_in().map_err(AppError::Browsers)?;
+        let in_force_now = InForce::new(policy, credentials);
+        let gate = Arc::new(gate(&self.config, in_force_now, &self.journal, self.query_key, browsers));
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -322,7 +327,7 @@ fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
     shares
 }
 
-fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]) -> Gate {
+fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], browsers: Browsers) -> Gate {
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
         policy,
@@ -348,6 +353,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         counters: Counters::default(),
         glass: Glass::default(),
         clients: Clients::default(),
+        browsers,
         standings: Standings::new(Spans::default()),
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::facts::{ClientKey, Host, Moment, ProgramKey, Standing, Timestamp};
+use crate::facts::{Host, Moment, ProgramKey, Standing, Timestamp};
+use crate::identity::ProgramName;
 
 /// How long things last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,19 +59,6 @@ impl Means {
         [Means::Reset, Means::Page, Means::LogIn, Means::Identity].into_iter().find(|means| means.as_str() == word)
     }
 }
-
-/// What is shown of a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProgramName {
-    pub client: ClientKey,
-    /// The User-Agent, cut to [`AGENT_BYTES_MAX`], control characters left out.
-    pub user_agent: Box<str>,
-    /// Its stable TLS key, or the shape of its heads.
-    pub face: Box<str>,
-}
-
-/// Of a User-Agent no more is kept.
-pub const AGENT_BYTES_MAX: usize = 160;
 
 /// A clearance as it is listed and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,4 @@ mod canary;
 mod clearance;
 
 pub use canary::{Canary, Change, Version};
-pub use clearance::{
-    AGENT_BYTES_MAX, Asked, Clearance, Means, Now, PROGRAMS_MAX, ProgramName, Programs, Settled, Spans, Step, Ticket,
-};
+pub use clearance::{Asked, Clearance, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};

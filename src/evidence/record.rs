@@ -129,6 +129,9 @@ pub struct Exchange {
     /// The key of the program, where it claims to be a browser and has shown enough of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// What does not fit the browser that it claims to be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grounds: Vec<&'static str>,
     /// What the first bytes of a tunnel were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carries: Option<&'static str>,

@@ -87,6 +87,28 @@ pub enum Standing {
     NoBrowser,
 }
 
+/// Where what a program shows contradicts what it claims to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradictions {
+    /// Its CONNECT.
+    pub connect: bool,
+    /// Its plain requests.
+    pub plain: bool,
+    /// Its TLS.
+    pub tls: bool,
+    /// What was seen inside its TLS.
+    pub inner: bool,
+}
+
+impl Contradictions {
+    pub const NONE: Self = Self { connect: false, plain: false, tls: false, inner: false };
+
+    /// In how many of these.
+    pub fn count(self) -> u32 {
+        [self.connect, self.plain, self.tls, self.inner].into_iter().map(u32::from).sum()
+    }
+}
+
 /// What a person or a detector has imposed on this exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restraint {

@@ -16,6 +16,25 @@ pub struct Hello {
     pub ech: bool,
     /// The highest version offered.
     pub version: TlsVersion,
+    pub traits: HelloTraits,
+}
+
+/// What else tells TLS libraries apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HelloTraits {
+    /// A GREASE value (RFC 8701) stands among the ciphers.
+    pub grease: bool,
+    /// One stands among the signature algorithms.
+    pub grease_signatures: bool,
+    /// A key share of X25519MLKEM768 is there.
+    pub mlkem: bool,
+    /// Certificates may come compressed (RFC 8879).
+    pub compresses: bool,
+}
+
+impl HelloTraits {
+    /// None of them, or nothing known of them.
+    pub const NONE: Self = Self { grease: false, grease_signatures: false, mlkem: false, compresses: false };
 }
 
 /// A protocol version as offered; GREASE is never one.

@@ -266,6 +266,22 @@ impl<'d, 't> Section<'d, 't> {
         Some(strings)
     }
 
+    /// A list of lists of strings.
+    pub fn lists(&mut self, key: &'static str) -> Option<Vec<Vec<String>>> {
+        let array = self.array(key, "a list of lists of strings: [[\"…\"]]")?;
+        let mut lists = Vec::with_capacity(array.len());
+        for value in array {
+            let texts = value.get_ref().as_array().map(|inner| {
+                inner.iter().map(|text| text.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            });
+            match texts.flatten() {
+                Some(texts) => lists.push(texts),
+                None => self.wrong(key, value, "a list of strings: [\"…\"]"),
+            }
+        }
+        Some(lists)
+    }
+
     /// A list of strings, or a single one.
     pub fn strings_or_one(&mut self, key: &'static str) -> Option<Vec<Placed<String>>> {
         match self.take(key)?.get_ref() {

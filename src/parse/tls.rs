@@ -6,12 +6,14 @@
 
 mod records;
 
-use crate::facts::Hello;
+use crate::facts::{Hello, HelloTraits};
 
 use super::ja4::{Offer, is_grease};
 
 const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
+/// X25519MLKEM768, the hybrid group that browsers offer (IANA, TLS Supported Groups, 4588).
+const X25519MLKEM768: u16 = 0x11ec;
 /// RFC 1035 section 2.3.4, with room for a trailing dot.
 const HOST_NAME_BYTES_MAX: usize = 254;
 
@@ -21,6 +23,8 @@ mod extension {
     pub(super) const SIGNATURE_ALGORITHMS: u16 = 0x000d;
     pub(super) const ALPN: u16 = 0x0010;
     pub(super) const SUPPORTED_VERSIONS: u16 = 0x002b;
+    pub(super) const COMPRESS_CERTIFICATE: u16 = 0x001b;
+    pub(super) const KEY_SHARE: u16 = 0x0033;
     pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 }
 
@@ -132,6 +136,12 @@ fn parse(body: &[u8]) -> Result<Hello, HelloFault> {
         stable_key: offer.stable_key(),
         ech: extensions.kinds.contains(&extension::ENCRYPTED_CLIENT_HELLO),
         version: version.into(),
+        traits: HelloTraits {
+            grease: ciphers.iter().any(|cipher| is_grease(*cipher)),
+            grease_signatures: extensions.signature_algorithms.iter().any(|algorithm| is_grease(*algorithm)),
+            mlkem: extensions.shares.contains(&X25519MLKEM768),
+            compresses: extensions.kinds.contains(&extension::COMPRESS_CERTIFICATE),
+        },
         sni: extensions.sni,
         alpn: extensions.alpn,
     })
@@ -145,6 +155,8 @@ struct Extensions {
     groups: Vec<u16>,
     signature_algorithms: Vec<u16>,
     versions: Vec<u16>,
+    /// The groups of the key shares.
+    shares: Vec<u16>,
 }
 
 impl Extensions {
@@ -167,6 +179,7 @@ impl Extensions {
                     found.signature_algorithms = numbers(data.list_u16(what)?, what)?;
                     data.end(what)?;
                 }
+                extension::KEY_SHARE => found.shares = key_shares(&mut data)?,
                 extension::SUPPORTED_VERSIONS => {
                     let what = "supported versions";
                     found.versions = numbers(data.list_u8(what)?, what)?;
@@ -215,6 +228,18 @@ fn protocol_names(data: &mut Reader<'_>) -> Result<Vec<Box<[u8]>>, HelloFault> {
         return Err(HelloFault::Malformed("alpn"));
     }
     Ok(names)
+}
+
+/// RFC 8446 section 4.2.8: the groups of the shares, of which there may be none.
+fn key_shares(data: &mut Reader<'_>) -> Result<Vec<u16>, HelloFault> {
+    let mut list = Reader { rest: data.list_u16("key shares")? };
+    data.end("key shares")?;
+    let mut groups = Vec::new();
+    while !list.rest.is_empty() {
+        groups.push(list.u16("key shares")?);
+        list.list_u16("key shares")?;
+    }
+    Ok(groups)
 }
 
 /// Every list of numbers we read must hold at least one.

@@ -96,6 +96,7 @@ mod tests {
 
     fn tls(sni: Option<&str>) -> FirstBytes {
         FirstBytes::Tls(Box::new(Hello {
+            traits: crate::facts::HelloTraits::NONE,
             sni: sni.map(Into::into),
             alpn: Vec::new(),
             ja4: "".into(),

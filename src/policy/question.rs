@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::{
-    Client, Facts, Hello, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion, User,
+    Client, Facts, Hello, HelloTraits, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion, User,
 };
 use crate::parse::{is_token_byte, parse_absolute, parse_authority, parse_connect};
 
@@ -77,6 +77,7 @@ impl Question {
         self.standing = asker.standing.unwrap_or(Standing::Uncleared);
         let shows_tls = asker.ja4.is_some() || asker.tls_key.is_some();
         self.hello = shows_tls.then(|| Hello {
+            traits: HelloTraits::NONE,
             sni: None,
             alpn: Vec::new(),
             ja4: asker.ja4.unwrap_or_default().into(),

@@ -2,7 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::evidence::{Event, RecordLine, format_time, shown};
 use crate::facts::{
-    Client, Facts, Hello, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp, TlsVersion, User,
+    Client, Facts, Hello, HelloTraits, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp,
+    TlsVersion, User,
 };
 use crate::policy::{Code, Outcome, Policy, decide};
 
@@ -108,6 +109,7 @@ impl Shown {
     pub(super) fn read(record: &RecordLine<'_>) -> Self {
         match (record.ja4.as_deref(), record.carries.as_deref()) {
             (Some(ja4), _) => Self::Hello(Box::new(Hello {
+                traits: HelloTraits::NONE,
                 sni: record.sni.as_deref().map(Into::into),
                 alpn: Vec::new(),
                 ja4: ja4.into(),

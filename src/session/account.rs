@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
+use crate::identity::Ground;
 use crate::parse::{RequestHead, referer_host};
 use crate::policy::{Beside, Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
-use super::gate::Worker;
+use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::standing::Ruling;
 use super::who::Who;
@@ -29,7 +30,7 @@ pub(super) struct Account<'g> {
 }
 
 /// What is asked for, as far as it is known.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Asked<'a> {
     pub(super) client: &'a Client,
     pub(super) head: &'a RequestHead,
@@ -40,13 +41,19 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(client: &'a Client, head: &'a RequestHead, target: &'a Target, hello: Stage<&'a Hello>) -> Self {
-        Self { client, head, target, hello, who: Who::of(client, head, target.scheme, hello) }
+    pub(super) fn new(
+        gate: &Gate,
+        client: &'a Client,
+        head: &'a RequestHead,
+        target: &'a Target,
+        hello: Stage<&'a Hello>,
+    ) -> Self {
+        Self { client, head, target, hello, who: Who::of(&gate.browsers, client, head, target, hello) }
     }
 
     /// The same, once the hello was seen or will never be.
-    pub(super) fn with_hello(self, hello: Stage<&'a Hello>) -> Self {
-        Self::new(self.client, self.head, self.target, hello)
+    pub(super) fn with_hello(&self, gate: &Gate, hello: Stage<&'a Hello>) -> Self {
+        Self::new(gate, self.client, self.head, self.target, hello)
     }
 }
 
@@ -112,6 +119,7 @@ impl<'g> Account<'g> {
             describe_hello(&mut record, hello);
         }
         record.program = asked.who.key.map(|key| key.to_string());
+        record.grounds = asked.who.grounds.iter().map(Ground::as_str).collect();
         record
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::evidence::{self, Gap, Record};
 use crate::facts::{Client, ClientKey};
+use crate::identity::Browsers;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
@@ -28,6 +29,7 @@ pub struct Gate {
     pub counters: Counters,
     pub glass: Glass,
     pub clients: Clients,
+    pub browsers: Browsers,
     pub standings: Standings,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.

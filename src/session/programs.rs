@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::challenge::{Clearance, Means, Now, ProgramName, Programs, Settled, Spans, Step, Ticket};
+use crate::challenge::{Clearance, Means, Now, Programs, Settled, Spans, Step, Ticket};
 use crate::clock;
 use crate::facts::{Host, Moment, ProgramKey, Standing, Target};
+use crate::identity::ProgramName;
 
 /// The one table of programs, and a bell that rings when one of them was cleared or failed.
 #[derive(Debug)]

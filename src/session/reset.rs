@@ -12,7 +12,6 @@ use crate::policy::{Decision, Policy};
 use super::account::{Account, Asked, Refused};
 use super::gate::Worker;
 use super::io::{Io, drain};
-use super::who;
 use super::why::Why;
 
 /// What becomes of a tunnel that is challenged.
@@ -32,8 +31,9 @@ const HOLDS_MAX: u32 = 8;
 /// show first. `held` counts how often it has waited.
 pub(super) async fn challenge(worker: &Worker, io: &Io, asked: &Asked<'_>, held: &mut u32) -> After {
     let standings = &worker.gate.standings;
-    let Some(key) = asked.who.key else { return After::Refuse(Why::new(403, "challenge_not_possible")) };
-    let name = who::name(asked.client, asked.head, asked.target.scheme, asked.hello);
+    let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
+        return After::Refuse(Why::new(403, "challenge_not_possible"));
+    };
     let place = (&asked.target.host, asked.target.port);
     match standings.tunnel(key, &name, place, io.head_at) {
         Step::Reset(ticket) => After::Reset(ticket),
@@ -77,12 +77,11 @@ pub(super) async fn reset(
 }
 
 fn record(worker: &Worker, asked: &Asked<'_>, outcome: &'static str, after: Option<Duration>) {
-    let name = who::name(asked.client, asked.head, asked.target.scheme, asked.hello);
-    let key = asked.who.key;
+    let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else { return };
     let challenge = Challenge {
         client: asked.client.address.ip().to_canonical().to_string(),
         user: asked.client.user.as_ref().map(|user| user.name.as_ref().into()),
-        program: key.map(|key| key.to_string()).unwrap_or_default(),
+        program: key.to_string(),
         user_agent: Text::from(&*name.user_agent),
         face: Text::from(&*name.face),
         means: "reset",
@@ -90,7 +89,7 @@ fn record(worker: &Worker, asked: &Asked<'_>, outcome: &'static str, after: Opti
         host: asked.target.host.to_string().as_str().into(),
         port: asked.target.port,
         after_us: after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
-        failures: key.map_or(0, |key| worker.gate.standings.failures(&key)),
+        failures: worker.gate.standings.failures(&key),
     };
     worker.journal.note(&Record::Challenge(challenge), clock::now());
 }

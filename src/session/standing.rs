@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::evidence::Exchange;
 use crate::facts::{Client, Hello, Scheme, Stage, Target};
+use crate::identity::Face;
 use crate::parse::FirstBytes;
 use crate::policy::{
     Beside, Content, ContentTerms, Decision, Need, Outcome, Permit, Reason, Route, RuleRef, Verdict, VerdictKind,
@@ -84,7 +85,7 @@ impl Known {
             client: asked.client.clone(),
             target: Target { scheme: *scheme, host: host.clone(), port: *port, path: kept_path.cloned() },
             user_agent: kept_agent.map(Into::into),
-            who: asked.who,
+            who: asked.who.clone(),
             whole: kept_path.is_some() == path.is_some() && kept_agent.is_some() == user_agent.is_some(),
             route: connected.route().clone(),
             dialled: connected.dialled,
@@ -95,11 +96,12 @@ impl Known {
     /// Of a tunnel from this client to this target, about which nothing else is known.
     #[cfg(test)]
     pub(super) fn nothing_but(client: SocketAddr, target: Target) -> Box<Self> {
+        use crate::identity::Claim;
         Box::new(Self {
             client: Client { address: client, user: None },
             target,
             user_agent: None,
-            who: Who::nobody(),
+            who: Who::by(Claim::None, &Client { address: client, user: None }, None, None),
             whole: true,
             route: Route::Direct,
             dialled: client,
@@ -144,8 +146,10 @@ impl Known {
         };
         let user_agent = self.user_agent.as_deref();
         let who = match hello {
-            Stage::Known(hello) => Who::by(&self.client, user_agent, Some(&hello.stable_key)),
-            Stage::NotYet | Stage::Never => self.who,
+            Stage::Known(hello) => {
+                &Who::by(self.who.claim.clone(), &self.client, user_agent, Some(Face::of_hello(hello)))
+            }
+            Stage::NotYet | Stage::Never => &self.who,
         };
         let standing = who.standing(&gate.standings, &self.target);
         match judge(&edition.policy, &self.client, method, &self.target, user_agent, hello, standing) {

@@ -1,81 +1,65 @@
-//! Which program asks, as far as it has shown by now.
+//! Which program asks, as far as it has shown by now, and what speaks against it.
 
-use crate::challenge::{AGENT_BYTES_MAX, ProgramName};
-use crate::facts::{Client, ClientKey, Hello, ProgramKey, Scheme, Stage, Standing, Target};
+use crate::facts::{Client, Hello, ProgramKey, Scheme, Stage, Standing, Target};
+use crate::identity::{Browsers, Claim, Face, Grounds, ProgramName, Seen, program_key};
 use crate::parse::RequestHead;
 
 use super::programs::Standings;
 
 /// The program of an exchange.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Who {
-    pub(super) claims_browser: bool,
+    pub(super) claim: Claim,
     /// Absent until it has shown enough of itself: in a tunnel its hello.
+    face: Option<Face>,
     pub(super) key: Option<ProgramKey>,
+    /// What does not fit its claim in this exchange.
+    pub(super) grounds: Grounds,
 }
 
 impl Who {
-    pub(super) fn of(client: &Client, head: &RequestHead, scheme: Scheme, hello: Stage<&Hello>) -> Self {
-        let face = face(head, scheme, hello);
-        Self::by(client, head.fields.get("user-agent"), face.as_deref())
+    pub(super) fn of(
+        browsers: &Browsers,
+        client: &Client,
+        head: &RequestHead,
+        target: &Target,
+        hello: Stage<&Hello>,
+    ) -> Self {
+        let user_agent = head.fields.get("user-agent");
+        let claim = browsers.claim(user_agent);
+        let connect = match target.scheme {
+            Scheme::Tunnel => Some((&target.host, target.port)),
+            Scheme::Http => None,
+        };
+        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces: &[] });
+        let face = match (target.scheme, hello) {
+            (Scheme::Tunnel, hello) => hello.known().map(Face::of_hello),
+            (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),
+        };
+        Self { grounds, ..Self::by(claim, client, user_agent, face) }
     }
 
-    /// One that claims nothing.
-    #[cfg(test)]
-    pub(super) fn nobody() -> Self {
-        Self { claims_browser: false, key: None }
-    }
-
-    /// By its parts: `face` is its stable TLS key, or the shape of its heads.
-    pub(super) fn by(client: &Client, user_agent: Option<&[u8]>, face: Option<&str>) -> Self {
-        let claims_browser = user_agent.is_some_and(|text| text.starts_with(b"Mozilla/"));
-        let key = face.filter(|_| claims_browser).map(|face| key(client, user_agent, face));
-        Self { claims_browser, key }
+    /// By its parts, where its head is not at hand.
+    pub(super) fn by(claim: Claim, client: &Client, user_agent: Option<&[u8]>, face: Option<Face>) -> Self {
+        let key = face.as_ref().filter(|_| claim.browser().is_some());
+        let key = key.map(|face| program_key(client, user_agent, face));
+        Self { claim, face, key, grounds: Grounds::NONE }
     }
 
     /// What it has shown for this target.
     pub(super) fn standing(&self, standings: &Standings, target: &Target) -> Standing {
-        match (self.claims_browser, &self.key) {
-            (false, _) => Standing::NoBrowser,
-            (true, None) => Standing::Uncleared,
-            (true, Some(key)) => standings.of(key, target),
+        match (self.claim.browser(), &self.key) {
+            // There is nothing that such a program could show.
+            (Some(browser), _) if !browser.shows.reset && !browser.shows.page => Standing::NoBrowser,
+            (None, _) => Standing::NoBrowser,
+            (Some(_), None) => Standing::Uncleared,
+            (Some(_), Some(key)) => standings.of(key, target),
         }
     }
-}
 
-/// What is shown of the program that asks.
-pub(super) fn name(client: &Client, head: &RequestHead, scheme: Scheme, hello: Stage<&Hello>) -> ProgramName {
-    let text = String::from_utf8_lossy(head.fields.get("user-agent").unwrap_or_default()).into_owned();
-    let mut user_agent = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
-        if user_agent.len() + character.len_utf8() > AGENT_BYTES_MAX {
-            break;
-        }
-        user_agent.push(character);
+    /// What is shown of it, where it has shown enough of itself.
+    pub(super) fn name(&self, client: &Client, head: &RequestHead) -> Option<ProgramName> {
+        let face = self.face.as_ref()?;
+        Some(ProgramName::new(client, head.fields.get("user-agent"), face))
     }
-    ProgramName {
-        client: ClientKey::of(client.address.ip()),
-        user_agent: user_agent.into(),
-        face: face(head, scheme, hello).unwrap_or_default().into(),
-    }
-}
-
-fn face(head: &RequestHead, scheme: Scheme, hello: Stage<&Hello>) -> Option<String> {
-    match (scheme, hello) {
-        (Scheme::Tunnel, Stage::Known(hello)) => Some(hello.stable_key.to_string()),
-        (Scheme::Tunnel, Stage::NotYet | Stage::Never) => None,
-        (Scheme::Http, _) => Some(head.fields.get("proxy-connection").map_or("a", |_| "b").to_owned()),
-    }
-}
-
-fn key(client: &Client, user_agent: Option<&[u8]>, face: &str) -> ProgramKey {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(ClientKey::of(client.address.ip()).to_string().as_bytes());
-    hasher.update(&[0]);
-    hasher.update(user_agent.unwrap_or_default());
-    hasher.update(&[0]);
-    hasher.update(face.as_bytes());
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    ProgramKey(key)
 }

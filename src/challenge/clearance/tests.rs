@@ -1,3 +1,6 @@
+use crate::facts::ClientKey;
+use crate::identity::AGENT_BYTES_MAX;
+
 use super::*;
 
 const KEY: ProgramKey = ProgramKey([1; 16]);
@@ -7,7 +10,7 @@ const HOUR: u64 = 3600 * 1000 * MS;
 
 fn name() -> ProgramName {
     let client = ClientKey::of("10.0.0.1".parse().unwrap());
-    ProgramName { client, user_agent: "Mozilla/5.0".into(), face: "a_b_c".into() }
+    ProgramName { client, user: None, user_agent: "Mozilla/5.0".into(), face: "a_b_c".into() }
 }
 
 fn host(name: &str) -> Host {

@@ -175,6 +175,7 @@ fn a_rule_on_a_fingerprint_waits_for_the_hello_and_is_judged_again() {
     assert_eq!(judge(&policy, "a.example:443"), "needs Hello r");
     assert_eq!(judge(&policy, "b.example:443"), "deny no_rule -");
     let mut hello = Hello {
+        traits: crate::facts::HelloTraits::NONE,
         sni: None,
         alpn: Vec::new(),
         ja4: "t13d_a_b".into(),

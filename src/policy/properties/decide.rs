@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::reading::meant;
 use crate::facts::{
-    Client, Facts, Hello, Program as Seen, Response, Restraint, Stage, Standing, Timestamp, TlsVersion, User,
+    Client, Facts, Hello, HelloTraits, Program as Seen, Response, Restraint, Stage, Standing, Timestamp, TlsVersion,
+    User,
 };
 use crate::parse::{parse_absolute, parse_connect};
 use crate::policy::{Listed, Need, Outcome, Policy, Reason, Source, Sources, decide};
@@ -210,6 +211,7 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
     }
     .expect("a target");
     let hello = asked.print.map(|print| Hello {
+        traits: HelloTraits::NONE,
         sni: None,
         alpn: Vec::new(),
         ja4: print.into(),

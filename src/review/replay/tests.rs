@@ -253,6 +253,7 @@ fn record_as_judged(lines: &mut Lines, policy: &Policy, last: u8, request: &str,
     };
     let client = Client { address: ([10, 20, 1, last], 9).into(), user: None };
     let hello = Hello {
+        traits: crate::facts::HelloTraits::NONE,
         sni: None,
         alpn: Vec::new(),
         ja4: first_bytes.into(),

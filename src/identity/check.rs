@@ -1,0 +1,275 @@
+use std::fmt;
+
+use crate::facts::{Contradictions, Hello, Host};
+use crate::parse::{Fields, RequestHead, Version};
+
+use super::browsers::{Browser, Claim, Connect, Plain, Tls};
+
+/// What a program has shown of itself in one exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub head: &'a RequestHead,
+    /// The host and port of a CONNECT; absent for a plain request.
+    pub connect: Option<(&'a Host, u16)>,
+    pub hello: Option<&'a Hello>,
+    /// Further stable keys that the operator knows such a browser by, such as that of an antivirus in its way.
+    pub faces: &'a [Box<str>],
+}
+
+/// One thing that does not fit a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ground {
+    ConnectVersion,
+    ConnectHost,
+    ConnectFields,
+    ConnectKeepAlive,
+    PlainBegin,
+    PlainOrder,
+    PlainExtra,
+    PlainEncoding,
+    PlainLanguage,
+    TlsKey,
+    TlsGrease,
+    TlsSignatureGrease,
+    TlsEch,
+    TlsKeyShare,
+    TlsCompression,
+    TlsAlpn,
+}
+
+/// Where a ground was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    Connect,
+    Plain,
+    Tls,
+}
+
+impl Ground {
+    /// Every one, in the order of [`Grounds`].
+    pub(super) const ALL: [Self; 16] = [
+        Self::ConnectVersion,
+        Self::ConnectHost,
+        Self::ConnectFields,
+        Self::ConnectKeepAlive,
+        Self::PlainBegin,
+        Self::PlainOrder,
+        Self::PlainExtra,
+        Self::PlainEncoding,
+        Self::PlainLanguage,
+        Self::TlsKey,
+        Self::TlsGrease,
+        Self::TlsSignatureGrease,
+        Self::TlsEch,
+        Self::TlsKeyShare,
+        Self::TlsCompression,
+        Self::TlsAlpn,
+    ];
+
+    /// The stable name for records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectVersion => "connect_version",
+            Self::ConnectHost => "connect_host",
+            Self::ConnectFields => "connect_fields",
+            Self::ConnectKeepAlive => "connect_keep_alive",
+            Self::PlainBegin => "plain_begin",
+            Self::PlainOrder => "plain_order",
+            Self::PlainExtra => "plain_extra",
+            Self::PlainEncoding => "plain_encoding",
+            Self::PlainLanguage => "plain_language",
+            Self::TlsKey => "tls_key",
+            Self::TlsGrease => "tls_grease",
+            Self::TlsSignatureGrease => "tls_signature_grease",
+            Self::TlsEch => "tls_ech",
+            Self::TlsKeyShare => "tls_key_share",
+            Self::TlsCompression => "tls_compression",
+            Self::TlsAlpn => "tls_alpn",
+        }
+    }
+
+    pub fn group(self) -> Group {
+        match self {
+            Self::ConnectVersion | Self::ConnectHost | Self::ConnectFields | Self::ConnectKeepAlive => Group::Connect,
+            Self::PlainBegin | Self::PlainOrder | Self::PlainExtra | Self::PlainEncoding | Self::PlainLanguage => {
+                Group::Plain
+            }
+            Self::TlsKey
+            | Self::TlsGrease
+            | Self::TlsSignatureGrease
+            | Self::TlsEch
+            | Self::TlsKeyShare
+            | Self::TlsCompression
+            | Self::TlsAlpn => Group::Tls,
+        }
+    }
+}
+
+/// What is wrong, to follow the name of the browser that is claimed.
+impl fmt::Display for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConnectVersion => "asks for tunnels in HTTP/1.1",
+            Self::ConnectHost => "names host and port in the Host of a CONNECT",
+            Self::ConnectFields => "sends other fields in a CONNECT, or in another order or letter case",
+            Self::ConnectKeepAlive => "writes keep-alive in small letters",
+            Self::PlainBegin => "begins a request with other fields",
+            Self::PlainOrder => "sends fields in another order",
+            Self::PlainExtra => "does not send such a field over http",
+            Self::PlainEncoding => "accepts other encodings over http",
+            Self::PlainLanguage => "says which languages it accepts",
+            Self::TlsKey => "offers other ciphers, signature algorithms or groups",
+            Self::TlsGrease => "does otherwise about GREASE",
+            Self::TlsSignatureGrease => "does otherwise about GREASE among signature algorithms",
+            Self::TlsEch => "does otherwise about encrypted hellos",
+            Self::TlsKeyShare => "does otherwise about a post-quantum key share",
+            Self::TlsCompression => "does otherwise about compressed certificates",
+            Self::TlsAlpn => "offers other protocols",
+        })
+    }
+}
+
+/// A set of grounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grounds(u32);
+
+impl Grounds {
+    /// Nothing speaks against the claim.
+    pub const NONE: Self = Self(0);
+
+    pub(super) fn add(&mut self, ground: Ground) {
+        self.0 |= 1 << (ground as u32);
+    }
+
+    fn add_if(&mut self, ground: Ground, found: bool) {
+        if found {
+            self.add(ground);
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Ground> {
+        Ground::ALL.into_iter().filter(move |ground| self.0 & (1 << (*ground as u32)) != 0)
+    }
+
+    /// In which groups there are some.
+    pub fn contradictions(self) -> Contradictions {
+        let has = |group: Group| self.iter().any(|ground| ground.group() == group);
+        Contradictions { connect: has(Group::Connect), plain: has(Group::Plain), tls: has(Group::Tls), inner: false }
+    }
+}
+
+impl Claim {
+    /// All that does not fit the claim in what was seen. Nothing speaks against a claim that says nothing.
+    pub fn check(&self, seen: &Seen<'_>) -> Grounds {
+        let mut grounds = Grounds::NONE;
+        let Claim::Browser { browser, major } = self else { return grounds };
+        match (seen.connect, &browser.connect, &browser.plain) {
+            (Some(authority), Some(expected), _) => check_connect(expected, seen.head, authority, &mut grounds),
+            (None, _, Some(expected)) => check_plain(expected, seen.head, &mut grounds),
+            (Some(_), None, _) | (None, _, None) => {}
+        }
+        if let Some(hello) = seen.hello.filter(|hello| !is_face(seen.faces, hello)) {
+            for expected in browser.tls.iter().filter(|tls| (tls.from..=tls.until).contains(major)) {
+                check_tls(expected, hello, &mut grounds);
+            }
+        }
+        grounds
+    }
+}
+
+impl Browser {
+    /// Whether a plain head has the shape of this browser's: whatever it asks for, all of its requests have.
+    pub(super) fn has_shape(&self, head: &RequestHead) -> bool {
+        let mut grounds = Grounds::NONE;
+        match &self.plain {
+            Some(expected) => check_plain(expected, head, &mut grounds),
+            None => return false,
+        }
+        !grounds.iter().any(|ground| matches!(ground, Ground::PlainBegin | Ground::PlainOrder | Ground::PlainExtra))
+    }
+}
+
+fn is_face(faces: &[Box<str>], hello: &Hello) -> bool {
+    faces.iter().any(|face| *face == hello.stable_key)
+}
+
+fn check_connect(expected: &Connect, head: &RequestHead, (host, port): (&Host, u16), grounds: &mut Grounds) {
+    grounds.add_if(Ground::ConnectVersion, head.version != Version::Http11);
+    let mut names = head.fields.iter().map(|(name, _)| name);
+    let begins = expected.fields.iter().all(|field| names.next() == Some(field));
+    let follows = names.all(|name| expected.may_follow.iter().any(|field| **field == *name));
+    grounds.add_if(Ground::ConnectFields, !(begins && follows));
+    let authority = head.fields.get("host").is_some_and(|field| is_authority(field, host, port));
+    grounds.add_if(Ground::ConnectHost, !authority);
+    let keep_alive = head.fields.get("proxy-connection");
+    grounds.add_if(Ground::ConnectKeepAlive, keep_alive.is_some_and(|value| value != expected.keep_alive.as_bytes()));
+}
+
+/// Whether a Host names the port too; that it names the same host was seen where it was read.
+fn is_authority(field: &[u8], _: &Host, port: u16) -> bool {
+    let digits = field.iter().rposition(|byte| *byte == b':').and_then(|at| field.get(at + 1..));
+    digits.and_then(|digits| str::from_utf8(digits).ok()).is_some_and(|digits| digits.parse() == Ok(port))
+}
+
+fn check_plain(expected: &Plain, head: &RequestHead, grounds: &mut Grounds) {
+    let fields = &head.fields;
+    if fields.get("sec-websocket-key").is_some() {
+        let begins = begins_with(fields, &expected.websocket);
+        grounds.add_if(Ground::PlainBegin, !begins);
+        return;
+    }
+    grounds.add_if(Ground::PlainBegin, !begins_with(fields, &expected.begins));
+    grounds.add_if(Ground::PlainOrder, !in_order(fields, &expected.order));
+    let extra = expected.without.iter().any(|name| fields.get(&name.to_ascii_lowercase()).is_some());
+    grounds.add_if(Ground::PlainExtra, extra);
+    if let Some(encoding) = &expected.encoding {
+        // A range of a file is asked for as it is.
+        let is_range = fields.get("range").is_some();
+        let found = fields.get("accept-encoding");
+        grounds.add_if(Ground::PlainEncoding, !is_range && found != Some(encoding.as_bytes()));
+    }
+    let of_page = fields.get("referer").is_some() || fields.get("upgrade-insecure-requests").is_some();
+    grounds.add_if(Ground::PlainLanguage, of_page && fields.get("accept-language").is_none());
+}
+
+fn begins_with(fields: &Fields, names: &[Box<str>]) -> bool {
+    let mut found = fields.iter().map(|(name, _)| name);
+    names.iter().all(|name| found.next() == Some(name))
+}
+
+/// Whether those of the names that are there stand in this order and letter case.
+fn in_order(fields: &Fields, names: &[Box<str>]) -> bool {
+    let mut next = 0;
+    for (found, _) in fields.iter() {
+        if let Some(at) = names.iter().position(|name| name.eq_ignore_ascii_case(found)) {
+            if at < next || *names[at] != *found {
+                return false;
+            }
+            next = at + 1;
+        }
+    }
+    true
+}
+
+fn check_tls(expected: &Tls, hello: &Hello, grounds: &mut Grounds) {
+    let known = expected.keys.is_empty() || expected.keys.iter().any(|key| *key == hello.stable_key);
+    grounds.add_if(Ground::TlsKey, !known);
+    let traits = hello.traits;
+    for (ground, expected, found) in [
+        (Ground::TlsGrease, expected.grease, traits.grease),
+        (Ground::TlsSignatureGrease, expected.grease_signatures, traits.grease_signatures),
+        (Ground::TlsEch, expected.ech, hello.ech),
+        (Ground::TlsKeyShare, expected.mlkem, traits.mlkem),
+        (Ground::TlsCompression, expected.compresses, traits.compresses),
+    ] {
+        grounds.add_if(ground, expected.is_some_and(|expected| expected != found));
+    }
+    let same = |names: &Vec<Box<str>>| {
+        names.len() == hello.alpn.len() && names.iter().zip(&hello.alpn).all(|(a, b)| *a.as_bytes() == **b)
+    };
+    grounds.add_if(Ground::TlsAlpn, !expected.alpn.is_empty() && !expected.alpn.iter().any(same));
+}

@@ -1,0 +1,15 @@
+//! Which program asks: what it claims to be, and whether what it shows bears that out.
+//!
+//! In: a User-Agent, heads as they came, a ClientHello. Out: a claim, the program's key, and grounds against the
+//! claim. What browsers do is data (`policy/browsers.toml`); nothing is decided here.
+
+mod browsers;
+mod check;
+mod program;
+mod reading;
+#[cfg(test)]
+mod tests;
+
+pub use browsers::{Browser, Browsers, Claim, Shows};
+pub use check::{Ground, Grounds, Group, Seen};
+pub use program::{AGENT_BYTES_MAX, Face, ProgramName, program_key};
