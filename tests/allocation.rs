@@ -63,6 +63,7 @@ fn a_judgement_allocates_nothing_whatever_comes_of_it() {
             hello: if tunnel { Stage::NotYet } else { Stage::Never },
             inner: if tunnel { Stage::NotYet } else { Stage::Never },
             standing: Standing::Uncleared,
+            contradictions: sekisho::facts::Contradictions::NONE,
             restraint: Restraint::NONE,
         };
         let mut outcome = None;

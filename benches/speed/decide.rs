@@ -128,6 +128,7 @@ impl Given {
         let host = Host::parse(self.host.as_bytes()).unwrap();
         let target = Target { scheme: Scheme::Tunnel, host, port: 443, path: None };
         let hello = Hello {
+            traits: sekisho::facts::HelloTraits::NONE,
             sni: Some(self.host.into()),
             alpn: Vec::new(),
             ja4: JA4.into(),
@@ -144,6 +145,7 @@ impl Given {
             hello: if self.hello { Stage::Known(&hello) } else { Stage::NotYet },
             inner: Stage::NotYet,
             standing: Standing::Uncleared,
+            contradictions: sekisho::facts::Contradictions::NONE,
             restraint: Restraint::NONE,
         };
         assert_eq!(word(&decide(&policy, &facts)), self.expected);

@@ -147,5 +147,7 @@ pub struct Facts<'a> {
     /// The request read inside a tunnel to port 80.
     pub inner: Stage<&'a Target>,
     pub standing: Standing,
+    /// Where the program contradicts what it claims to be, by all that is known now.
+    pub contradictions: Contradictions,
     pub restraint: Restraint,
 }

@@ -194,7 +194,7 @@ impl Browser {
 }
 
 fn is_face(faces: &[Box<str>], hello: &Hello) -> bool {
-    faces.iter().any(|face| *face == hello.stable_key)
+    faces.contains(&hello.stable_key)
 }
 
 fn check_connect(expected: &Connect, head: &RequestHead, (host, port): (&Host, u16), grounds: &mut Grounds) {
@@ -256,7 +256,7 @@ fn in_order(fields: &Fields, names: &[Box<str>]) -> bool {
 }
 
 fn check_tls(expected: &Tls, hello: &Hello, grounds: &mut Grounds) {
-    let known = expected.keys.is_empty() || expected.keys.iter().any(|key| *key == hello.stable_key);
+    let known = expected.keys.is_empty() || expected.keys.contains(&hello.stable_key);
     grounds.add_if(Ground::TlsKey, !known);
     let traits = hello.traits;
     for (ground, expected, found) in [

@@ -47,11 +47,22 @@ pub(super) struct Layer {
     pub(super) unknown_at: Option<Place>,
 }
 
+/// What becomes of a program that contradicts its claim to be a browser in two groups, where it is challenged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mimic {
+    Deny,
+    /// Whatever it has shown before, it is challenged, and by no reset.
+    Challenge,
+    /// That is on record alone.
+    Record,
+}
+
 /// What a policy says of itself in `[policy]`.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     mode: Mode,
     unknown: VerdictKind,
+    mimic: Mimic,
     reload: Reload,
 }
 
@@ -264,6 +275,10 @@ impl Layer {
         self.head.unknown
     }
 
+    pub(super) fn mimic(&self) -> Mimic {
+        self.head.mimic
+    }
+
     /// Whether its verdicts on this client are recorded only: as the first of its groups says that has a mode
     /// of its own, or else the policy.
     fn group_modes(&self) -> impl Iterator<Item = (&str, Mode)> {
@@ -273,6 +288,19 @@ impl Layer {
     pub(super) fn observes(&self, client: &Client) -> bool {
         let own = |group: &ClientGroup| group.mode.filter(|_| group.holds(client) == Membership::In);
         self.groups.iter().find_map(own).unwrap_or(self.head.mode) == Mode::Observe
+    }
+}
+
+impl Mimic {
+    const ALL: [Self; 3] = [Self::Deny, Self::Challenge, Self::Record];
+
+    /// The word used in policies.
+    fn as_str(self) -> &'static str {
+        match self {
+            Mimic::Deny => "deny",
+            Mimic::Challenge => "challenge",
+            Mimic::Record => "record",
+        }
     }
 }
 
@@ -353,7 +381,7 @@ struct Reading<'t> {
 
 impl<'t> Reading<'t> {
     fn new(texts: &'t Texts, sources: &'t dyn Sources, is_base: bool) -> Self {
-        let head = Head { mode: Mode::Enforce, unknown: VerdictKind::Deny, reload: Reload::Keep };
+        let head = Head { mode: Mode::Enforce, unknown: VerdictKind::Deny, mimic: Mimic::Deny, reload: Reload::Keep };
         Self {
             texts,
             sources,
@@ -418,6 +446,9 @@ impl<'t> Reading<'t> {
         if let Some(unknown) = head.word("unknown", &VERDICTS) {
             self.head.unknown = unknown;
             self.unknown_at = head.place_of_key("unknown");
+        }
+        if let Some(mimic) = head.word("mimic", &Mimic::ALL.map(|word| (word.as_str(), word))) {
+            self.head.mimic = mimic;
         }
         if let Some(reload) = head.word("reload", &[Reload::Keep, Reload::Strict].map(|word| (word.as_str(), word))) {
             self.head.reload = reload;

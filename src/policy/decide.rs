@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::facts::{Facts, Host, Response, Scheme, Stage, Standing};
 
-use super::compile::{Layer, Policy};
+use super::compile::{Layer, Mimic, Policy};
 use super::decision::{
     Beside, Code, Decision, Handling, Need, Outcome, Permit, PermitTerms, Reason, RuleRef, Terms, Verdict, VerdictKind,
 };
@@ -38,6 +38,9 @@ pub fn decide_traced<T: Trace>(policy: &Policy, facts: &Facts<'_>, trace: &mut T
         None => Outcome::Decided(refused(facts, Code::NoRule, None)),
     }
 }
+
+/// A program that contradicts its claim in so many groups is none of that kind: one alone may be an odd setting.
+const CONTRADICTIONS_MAX: u32 = 2;
 
 /// Where what is found of each rule goes. `()` keeps nothing, and costs nothing.
 pub trait Trace {
@@ -121,7 +124,7 @@ fn judge_layer<'p, T: Trace>(layer: &'p Layer, facts: &Facts<'_>, trace: &mut T)
             Considered::Lacks(_) => {}
             Considered::Waits(need) => return Found::waiting(rule, need, observes, facts),
             Considered::AmbiguousPath => return Found::denied(Code::PathAmbiguous, Some(rule), observes),
-            Considered::Applies => return Found::by(rule, observes, facts),
+            Considered::Applies => return Found::by(rule, observes, layer.mimic(), facts),
         }
     }
     if T::WANTS_ALL {
@@ -133,14 +136,14 @@ fn judge_layer<'p, T: Trace>(layer: &'p Layer, facts: &Facts<'_>, trace: &mut T)
         return Found::denied(Code::PortNotOpened, near, observes);
     }
     let unknown = Found { kind: layer.unknown(), code: Code::NoRule, named: None, rule: None, wait: None, observes };
-    unknown.by_standing(facts)
+    unknown.by_standing(layer.mimic(), facts)
 }
 
 impl<'p> Found<'p> {
-    fn by(rule: &'p Rule, observes: bool, facts: &Facts<'_>) -> Self {
+    fn by(rule: &'p Rule, observes: bool, mimic: Mimic, facts: &Facts<'_>) -> Self {
         let found =
             Self { kind: rule.verdict, code: Code::Rule, named: Some(rule), rule: Some(rule), wait: None, observes };
-        found.by_standing(facts)
+        found.by_standing(mimic, facts)
     }
 
     fn denied(code: Code, named: Option<&'p Rule>, observes: bool) -> Self {
@@ -159,13 +162,19 @@ impl<'p> Found<'p> {
 
     /// A challenge is met by a program that has shown to be a browser, and is for none that does not claim to
     /// be one.
-    fn by_standing(self, facts: &Facts<'_>) -> Self {
+    fn by_standing(self, mimic: Mimic, facts: &Facts<'_>) -> Self {
         if self.kind != VerdictKind::Challenge {
             return self;
         }
         let asks = |asks: fn(&PermitTerms) -> bool| self.rule.is_some_and(|rule| asks(&rule.terms));
+        let lies = facts.contradictions.count() >= CONTRADICTIONS_MAX && facts.standing != Standing::NoBrowser;
+        if lies && mimic == Mimic::Deny {
+            return Self { kind: VerdictKind::Deny, code: Code::Mimic, rule: None, ..self };
+        }
         match facts.standing {
             Standing::Uncleared => self,
+            // Another program has shown it, which this one imitates in part.
+            Standing::Cleared { .. } if lies && mimic == Mimic::Challenge => self,
             Standing::NoBrowser => Self { kind: VerdictKind::Deny, code: Code::NotABrowser, rule: None, ..self },
             Standing::Cleared { afresh, confirmed } => {
                 let met = (afresh || !asks(|terms| terms.fresh)) && (confirmed || !asks(|terms| terms.confirm));

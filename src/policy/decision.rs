@@ -148,6 +148,8 @@ pub enum Code {
     PathAmbiguous,
     /// It was challenged, and does not claim to be a browser: only a rule that allows it lets it out.
     NotABrowser,
+    /// It claims to be a browser, and what it shows contradicts that in two groups.
+    Mimic,
     /// A finding about the exchange denies it, or asks for a challenge.
     Finding,
     /// The client has asked for more than the rule's `rate`.
@@ -485,6 +487,7 @@ impl Code {
             Code::TraceShowsCredentials => "trace_shows_credentials",
             Code::PathAmbiguous => "path_ambiguous",
             Code::NotABrowser => "not_a_browser",
+            Code::Mimic => "mimic",
             Code::Finding => "finding",
             Code::RateLimited => "rate_limited",
             Code::Lockdown => "lockdown",

@@ -116,6 +116,7 @@ impl Question {
             hello,
             inner,
             standing: self.standing,
+            contradictions: crate::facts::Contradictions::NONE,
             restraint: Restraint::NONE,
         }
     }

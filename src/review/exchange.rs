@@ -63,6 +63,7 @@ impl Asked {
                 hello,
                 inner,
                 standing: Standing::Uncleared,
+                contradictions: crate::facts::Contradictions::NONE,
                 restraint: Restraint::NONE,
             },
         )
@@ -180,7 +181,7 @@ pub(super) enum Standpoint {
 }
 
 /// Reasons of refusals that are verdicts of a policy. All others are the gate's own.
-const OF_POLICY: [Code; 10] = [
+const OF_POLICY: [Code; 11] = [
     Code::Rule,
     Code::NoRule,
     Code::PortNotOpened,
@@ -191,6 +192,7 @@ const OF_POLICY: [Code; 10] = [
     Code::NeedsUser,
     Code::PathAmbiguous,
     Code::NotABrowser,
+    Code::Mimic,
 ];
 
 pub(super) fn standpoint(record: &RecordLine<'_>) -> Standpoint {

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
-use crate::facts::{Client, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target};
+use crate::facts::{
+    Client, Contradictions, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target,
+};
 use crate::identity::Ground;
 use crate::parse::{RequestHead, referer_host};
 use crate::policy::{Beside, Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
@@ -102,7 +104,8 @@ impl<'g> Account<'g> {
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
         let standing = asked.who.standing(&self.worker.gate.standings, asked.target);
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, standing)
+        let shown = (standing, asked.who.grounds.contradictions());
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
     }
 
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
@@ -402,7 +405,7 @@ pub(super) fn judge(
     target: &Target,
     user_agent: Option<&[u8]>,
     hello: Stage<&Hello>,
-    standing: Standing,
+    (standing, contradictions): (Standing, Contradictions),
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,
@@ -419,6 +422,7 @@ pub(super) fn judge(
             hello,
             inner,
             standing,
+            contradictions,
             restraint: Restraint::NONE,
         },
     )

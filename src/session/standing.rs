@@ -152,7 +152,10 @@ impl Known {
             Stage::NotYet | Stage::Never => &self.who,
         };
         let standing = who.standing(&gate.standings, &self.target);
-        match judge(&edition.policy, &self.client, method, &self.target, user_agent, hello, standing) {
+        // Those of the head that is gone were judged when it was there.
+        let contradictions = self.who.grounds.contradictions();
+        match judge(&edition.policy, &self.client, method, &self.target, user_agent, hello, (standing, contradictions))
+        {
             Outcome::Needs(Need::Hello, _) => Judged::Waits,
             // The request that a rule asks for has gone by, and was judged where it was read.
             Outcome::Needs(Need::InnerRequest, _) => Judged::GoesOn(None, None),

@@ -74,9 +74,16 @@ fn above(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('.').map(|(dot, _)| &name[dot + 1..])
 }
 
+/// The shipped policies; what browsers do lies beside them and is none.
+fn policies() -> Vec<PathBuf> {
+    let mut policies = files(&shipped(), "toml");
+    policies.retain(|path| !path.ends_with("browsers.toml"));
+    policies
+}
+
 #[test]
 fn every_shipped_policy_compiles_and_holds_its_cases() {
-    let policies = files(&shipped(), "toml");
+    let policies = policies();
     for name in ["default.toml", "factory.toml", "office.toml", "server.toml", "starter.toml"] {
         assert!(policies.contains(&shipped().join(name)), "{name} is shipped");
     }
@@ -93,7 +100,7 @@ fn every_shipped_policy_compiles_and_holds_its_cases() {
 /// Whether they compile is another test's to say.
 #[test]
 fn no_shipped_policy_has_a_warning() {
-    for policy in files(&shipped(), "toml") {
+    for policy in policies() {
         let check = ["check", "--format", "json"];
         let answer = Command::new(env!("CARGO_BIN_EXE_sekisho")).args(check).arg(&policy).output().unwrap();
         let report: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();

@@ -162,6 +162,7 @@ fn verdict(policy: &Policy, address: [u8; 4], request: &str) -> &'static str {
             hello: if tunnel { Stage::NotYet } else { Stage::Never },
             inner: if tunnel { Stage::NotYet } else { Stage::Never },
             standing: Standing::Uncleared,
+            contradictions: crate::facts::Contradictions::NONE,
             restraint: Restraint::NONE,
         },
     );

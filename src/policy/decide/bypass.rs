@@ -66,6 +66,7 @@ fn judged(policy: &Policy, head: &str) -> String {
             hello: Stage::NotYet,
             inner: if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never },
             standing: Standing::Uncleared,
+            contradictions: crate::facts::Contradictions::NONE,
             restraint: Restraint::NONE,
         },
     );

@@ -56,8 +56,9 @@ fn layer() -> impl Strategy<Value = Layer> {
     let modes = subsequence(GROUP_NAMES.to_vec(), 0..=2).prop_flat_map(|groups| {
         groups.into_iter().map(|group| (Just(group), select(MODES.to_vec()))).collect::<Vec<_>>()
     });
-    (select(MODES.to_vec()), select(VERDICTS.to_vec()), modes, rules())
-        .prop_map(|(mode, unknown, modes, rules)| Layer { mode, unknown, modes, rules })
+    let mimic = select(vec!["deny", "challenge", "record"]);
+    (select(MODES.to_vec()), select(VERDICTS.to_vec()), mimic, modes, rules())
+        .prop_map(|(mode, unknown, mimic, modes, rules)| Layer { mode, unknown, mimic, modes, rules })
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -71,10 +72,26 @@ fn asked() -> impl Strategy<Value = Asked> {
         option::of(select(PRINTS.to_vec())),
     );
     let finding = option::weighted(0.2, select(vec!["challenge", "deny"]));
-    let imposed = (select(MOMENTS.to_vec()), select(STANDINGS.to_vec()), often(20), often(6), finding);
+    let shown = (select(STANDINGS.to_vec()), select(vec![0, 0, 1, 2]));
+    let imposed = (select(MOMENTS.to_vec()), shown, often(20), often(6), finding);
     (who, what, imposed).prop_map(|((client, user, said), (name, port, method, path, print), imposed)| {
-        let (at, standing, isolated, lockdown, finding) = imposed;
-        Asked { client, user, name, port, method, path, said, print, at, standing, isolated, lockdown, finding }
+        let (at, (standing, contradictions), isolated, lockdown, finding) = imposed;
+        Asked {
+            client,
+            user,
+            name,
+            port,
+            method,
+            path,
+            said,
+            print,
+            at,
+            standing,
+            contradictions,
+            isolated,
+            lockdown,
+            finding,
+        }
     })
 }
 

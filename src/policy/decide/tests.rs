@@ -75,6 +75,7 @@ fn judge_method(policy: &Policy, method: &str, text: &str, hello: Stage<&Hello>,
             hello,
             inner: if tunnel { Stage::NotYet } else { Stage::Never },
             standing: Standing::Uncleared,
+            contradictions: crate::facts::Contradictions::NONE,
             restraint,
         },
     )

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::reading::meant;
 use crate::facts::{
-    Client, Facts, Hello, HelloTraits, Program as Seen, Response, Restraint, Stage, Standing, Timestamp, TlsVersion,
-    User,
+    Client, Contradictions, Facts, Hello, HelloTraits, Program as Seen, Response, Restraint, Stage, Standing,
+    Timestamp, TlsVersion, User,
 };
 use crate::parse::{parse_absolute, parse_connect};
 use crate::policy::{Listed, Need, Outcome, Policy, Reason, Source, Sources, decide};
@@ -103,6 +103,7 @@ pub(in crate::policy) struct Written {
 pub(in crate::policy) struct Layer {
     pub(in crate::policy) mode: &'static str,
     pub(in crate::policy) unknown: &'static str,
+    pub(in crate::policy) mimic: &'static str,
     /// Groups with a mode of their own.
     pub(in crate::policy) modes: Vec<(&'static str, &'static str)>,
     pub(in crate::policy) rules: Vec<Written>,
@@ -121,6 +122,8 @@ pub(in crate::policy) struct Asked {
     pub(in crate::policy) print: Option<&'static str>,
     pub(in crate::policy) at: At,
     pub(in crate::policy) standing: &'static str,
+    /// Groups in which the program contradicts its claim, 0 to 2.
+    pub(in crate::policy) contradictions: u32,
     pub(in crate::policy) isolated: bool,
     pub(in crate::policy) lockdown: bool,
     /// What a finding answers with.
@@ -137,6 +140,7 @@ impl Asked {
 /// The layer as a file; only a site stands on a base. Its rules have this before their numbers as names.
 fn text(layer: &Layer, initial: &str, on_base: bool) -> String {
     let mut text = format!("[policy]\nmode = \"{}\"\nunknown = \"{}\"\n", layer.mode, layer.unknown);
+    text += &format!("mimic = \"{}\"\n", layer.mimic);
     if on_base {
         text += "base = \"base.toml\"\n";
     }
@@ -236,6 +240,11 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
         },
         inner: if asked.method.is_none() { Stage::NotYet } else { Stage::Never },
         standing: standing(asked.standing),
+        contradictions: Contradictions {
+            tls: asked.contradictions > 0,
+            connect: asked.contradictions > 1,
+            ..Contradictions::NONE
+        },
         restraint: Restraint { isolated: asked.isolated, lockdown: asked.lockdown, finding },
     };
     let words = |reason: &Reason| {
@@ -329,7 +338,7 @@ impl Choices<'_> {
         let groups = self.some(&GROUP_NAMES).unwrap_or_default();
         let modes = groups.into_iter().map(|group| (group, self.of(&MODES))).collect();
         let rules = (0..self.next() % RULES_MAX).map(|_| self.rule()).collect();
-        Layer { mode, unknown, modes, rules }
+        Layer { mode, unknown, mimic: self.of(&["deny", "challenge", "record"]), modes, rules }
     }
 
     fn rule(&mut self) -> Written {
@@ -363,6 +372,7 @@ impl Choices<'_> {
             print: self.of(&[None, Some(PRINTS[0]), Some(PRINTS[1])]),
             at: self.of(&MOMENTS),
             standing: self.of(&STANDINGS),
+            contradictions: self.of(&[0, 0, 1, 2]),
             isolated: self.one_in(20),
             lockdown: self.one_in(6),
             finding: self.of(&[None, None, None, Some("challenge"), Some("deny")]),

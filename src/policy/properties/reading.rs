@@ -145,13 +145,13 @@ fn layer_says<'w>(layer: &'w Layer, initial: &'static str, asked: &Asked) -> Sai
             Some("inner") => ("inner", "inspection_unavailable", asked.port == 80 && asked.print.is_none()),
             Some(_) => ("hello", "hello_unavailable", true),
             None if rule.paths.is_some() && asked.path_is_unclear() => return denied("path_ambiguous", Some(number)),
-            None => return challenged(rule.verdict, "rule", Some(((initial, number), rule)), observes, asked),
+            None => return challenged(rule.verdict, "rule", Some(((initial, number), rule)), (observes, layer), asked),
         };
         let waits = Some(fact).filter(|_| can_be_learnt || !observes);
         return Said { waits, ..denied(reason, Some(number)) };
     }
     match (near, default_port) {
-        (None, true) => challenged(layer.unknown, "no_rule", None, observes, asked),
+        (None, true) => challenged(layer.unknown, "no_rule", None, (observes, layer), asked),
         (near, _) => denied("port_not_opened", near),
     }
 }
@@ -161,7 +161,7 @@ fn challenged<'w>(
     verdict: &'static str,
     reason: &'static str,
     rule: Option<((&'static str, usize), &'w Written)>,
-    observes: bool,
+    (observes, layer): (bool, &Layer),
     asked: &Asked,
 ) -> Said<'w> {
     let (named, terms) = rule.unzip();
@@ -171,7 +171,12 @@ fn challenged<'w>(
     }
     let fresh = terms.is_some_and(|rule| rule.fresh);
     let confirm = terms.is_some_and(|rule| rule.confirm);
+    let lies = asked.contradictions >= 2 && asked.standing != "no browser";
+    if lies && layer.mimic == "deny" {
+        return Said { verdict: "deny", reason: "mimic", terms: None, ..said };
+    }
     let met = match asked.standing {
+        _ if lies && layer.mimic == "challenge" => false,
         "no browser" => return Said { verdict: "deny", reason: "not_a_browser", terms: None, ..said },
         "cleared" => !fresh && !confirm,
         "afresh" => !confirm,

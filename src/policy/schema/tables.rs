@@ -45,6 +45,11 @@ static POLICY: Table = table(
             Kind::Words(VERDICTS),
             "What becomes of a target that no rule names; without a word it is denied.",
         ),
+        key(
+            "mimic",
+            Kind::Words(&["deny", "challenge", "record"]),
+            "What becomes of a challenged program that shows to be another browser than it claims; absent: denied.",
+        ),
         key("base", Kind::Text, "The file of a layer below this one; the stricter verdict of the two wins."),
         key(
             "reload",

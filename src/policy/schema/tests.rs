@@ -272,7 +272,8 @@ fn the_shipped_policies_are_right_by_the_schema_and_name_it() {
     let mut seen = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
+        // What browsers do is no policy.
+        if path.extension().is_none_or(|extension| extension != "toml") || path.ends_with("browsers.toml") {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();

@@ -271,6 +271,7 @@ fn record_as_judged(lines: &mut Lines, policy: &Policy, last: u8, request: &str,
         hello: if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never },
         inner: if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never },
         standing: Standing::Uncleared,
+        contradictions: crate::facts::Contradictions::NONE,
         restraint: Restraint::NONE,
     };
     let show = |record: &mut Exchange| match is_tls {
