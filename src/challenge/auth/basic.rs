@@ -62,3 +62,6 @@ pub(super) fn read(encoded: &[u8]) -> Result<(Box<str>, Password), AuthFault> {
     }
     Ok((name.into(), Password::new(password)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ impl Window {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

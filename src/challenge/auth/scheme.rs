@@ -174,3 +174,6 @@ pub(super) fn scheme_of(field: &[u8]) -> Result<(Scheme, &[u8]), AuthFault> {
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     Ok((scheme, &rest[spaces..]))
 }
+
+#[cfg(test)]
+mod tests;
