@@ -16,6 +16,7 @@ mod nonce;
 mod remembered;
 mod scheme;
 mod secret;
+mod settings;
 mod signs;
 mod throttle;
 mod users;
@@ -25,8 +26,9 @@ pub use basic::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX, Password, parse_basic};
 pub use digest::Algorithm;
 pub use fault::AuthFault;
 pub use nonce::{NONCE_LIFETIME, NONCES_MAX, StaleNonce};
-pub use scheme::{CREDENTIALS_BYTES_MAX, Realm, Scheme, Settings};
+pub use scheme::{CREDENTIALS_BYTES_MAX, Scheme};
 pub use secret::Secret;
+pub use settings::{Realm, Settings};
 pub use signs::{Ground, SERIES_SPAN, TOGETHER_SPAN};
 pub use users::{FILE_BYTES_MAX, LINE_BYTES_MAX, MEMBERS_MAX, Texts, USERS_MAX, Users};
 pub use verifier::{

@@ -12,7 +12,8 @@ use crate::parse::{Place, Problem};
 use super::basic::NAME_BYTES_MAX;
 use super::digest::{Algorithm, Ha1};
 use super::hash::PasswordHash;
-use super::scheme::{Realm, Scheme, Settings};
+use super::scheme::Scheme;
+use super::settings::{Realm, Settings};
 
 /// Bytes of one file: who reads a file need not read on.
 pub const FILE_BYTES_MAX: usize = 64 << 20;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use crate::parse::{Document, HeadLimits, take_request_head};
 
 use super::super::nonce::NONCE_LIFETIME;
-use super::super::scheme::Settings;
+use super::super::settings::Settings;
 use super::super::users::Texts;
 use super::*;
 
