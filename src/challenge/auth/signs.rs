@@ -241,11 +241,15 @@ mod tests {
             signs.logged_in("tanaka", client(n), Moment(u64::from(n)));
         }
         assert_eq!(signs.clients["tanaka"].len(), CLIENTS_OF_USER_MAX);
+        for n in 0..40 {
+            signs.logged_in("sato", client(1), Moment(n * 11 * MINUTE));
+        }
+        assert_eq!(signs.clients["sato"].len(), 1, "a client that comes and goes is one");
         let knows = |signs: &Signs, n, hours: u64| signs.knows("tanaka", client(n), Moment(hours * 60 * MINUTE));
         assert!(knows(&signs, 39, 11) && knows(&signs, 24, 11));
         assert!(!knows(&signs, 23, 11), "forgotten for newer ones");
         assert!(!knows(&signs, 39, 13));
-        assert!(!signs.knows("sato", client(39), Moment(0)));
+        assert!(!signs.knows("sato", client(39), Moment(0)), "another user's");
         signs.keep(|name| name != "tanaka");
         assert!(!knows(&signs, 39, 11));
     }

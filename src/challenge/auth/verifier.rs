@@ -111,9 +111,8 @@ struct Guess {
     question: Question,
     client: ClientKey,
     name: Box<str>,
+    /// The hash of the name's password; of a name that nobody has, anybody's, so that it takes as long.
     against: Arc<PasswordHash>,
-    /// The name is a user's; else `against` is anybody's, so that it takes as long.
-    is_user: bool,
     taken: Taken,
     answer: OnceLock<bool>,
 }
@@ -217,8 +216,9 @@ impl Verifier {
     pub fn finish(&mut self, done: JobDone, now: Moment) -> Judged {
         let JobDone { guess, is_right } = done;
         let is_first = self.in_flight.get(&guess.question).is_some_and(|known| known.as_ptr() == Arc::as_ptr(&guess));
-        let is_current = self.users.password(&guess.name).is_some_and(|hash| **hash == *guess.against);
-        let is_known = is_right && guess.is_user && is_current;
+        // A name that nobody has was checked against another's hash, which is not its own.
+        let is_own = self.users.password(&guess.name).is_some_and(|hash| **hash == *guess.against);
+        let is_known = is_right && is_own;
         if is_first {
             self.in_flight.remove(&guess.question);
             if is_known {
@@ -289,11 +289,10 @@ impl Verifier {
             Err(wait) => return self.refused_untried(client, wait, now),
         };
         let own = self.users.password(&name);
-        let is_user = own.is_some();
         let Some(against) = own.or_else(|| self.users.decoy(self.number_of(&name))).cloned() else {
             return self.failed(Verdict::Wrong, client, now);
         };
-        let guess = Arc::new(Guess { question, client, name, against, is_user, taken, answer: OnceLock::new() });
+        let guess = Arc::new(Guess { question, client, name, against, taken, answer: OnceLock::new() });
         self.in_flight.insert(question, Arc::downgrade(&guess));
         Step::Hash(Job { guess, password })
     }

@@ -124,6 +124,7 @@ fn hashes_that_cost_too_much_are_refused_and_those_at_the_bound_are_not() {
         argon2("m=262145,t=1,p=1"),
         argon2("m=262144,t=5,p=1"),
         argon2("m=8,t=4294967295,p=1"),
+        argon2("m=256,t=16777217,p=1"),
         bcrypt("15"),
         bcrypt("31"),
         sha("1000001"),

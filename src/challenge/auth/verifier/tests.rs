@@ -182,6 +182,17 @@ fn guesses_about_one_name_from_many_clients_are_limited_and_about_many_names_fro
 }
 
 #[test]
+fn a_name_that_others_were_wrong_about_takes_nothing_from_the_clients_that_ask_about_it() {
+    let mut verifier = verifier();
+    let guesses = (0..50).map(|n| (100 + n, "tanaka".to_owned(), format!("guess {n}")));
+    assert_eq!(hashes(&mut verifier, guesses, START), 5);
+    for _ in 0..20 {
+        assert!(is_limited(&basic(&mut verifier, 1, "tanaka", "Circle of Life", START).0));
+    }
+    assert_eq!(basic(&mut verifier, 1, "sato", "関所", START), (known("sato"), 1));
+}
+
+#[test]
 fn names_that_nobody_has_are_limited_as_users_are() {
     let mut verifier = verifier();
     let guesses = (0..500).map(|n| (n, "mori".to_owned(), format!("guess {n}")));
