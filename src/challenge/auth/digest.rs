@@ -1,4 +1,6 @@
 //! Digest (RFC 7616): what a client sends instead of a password, and what it ought to be.
+//!
+//! Firefox 153 does not answer Digest for a name beyond ASCII: it sends Basic where that is offered, else nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -151,11 +153,11 @@ impl<'f> Credentials<'f> {
     }
 
     /// Whether the credentials are for this request: its target as sent (`host:port` of a CONNECT, an absolute
-    /// URL), or what Chromium writes in place of a URL, its path and query alone.
+    /// URL), or what browsers and curl write in place of a URL, its path and query alone.
     pub(super) fn is_for(&self, target: &[u8]) -> bool {
         let unescaped = self.uri.unescaped();
         let is = |uri: &[u8]| uri == target || path_of(target).is_some_and(|path| uri == path);
-        // A query may hold a backslash, which browsers do not escape as the quotes would have it.
+        // A query may hold a backslash, which not every client escapes as the quotes would have it.
         is(self.uri.0) || is(&unescaped)
     }
 

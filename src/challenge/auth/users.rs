@@ -71,7 +71,7 @@ impl Users {
     /// | `groups` | `group: name name …`; a group may have several lines |
     ///
     /// Empty lines and lines that begin with `#` are passed over, as is a byte order mark; lines end with LF or
-    /// CRLF. Names are compared byte by byte.
+    /// CRLF. Names are compared byte by byte; those beyond ASCII do not get in by Digest from Firefox.
     ///
     /// # Errors
     /// Every problem, up to a hundred, each with its place: a name twice, another realm, a group's member without

@@ -46,6 +46,91 @@ fn the_example_of_the_rfc_is_right_by_both_algorithms_and_every_neighbour_is_wro
     }
 }
 
+/// What programs sent to `Digest realm="Example Ltd", qop="auth", algorithm=…, nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P",
+/// charset=UTF-8`: who, the request's first line, name, password, and the parameters.
+const MEASURED: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "Chromium 156",
+        "GET http://a.example/x?y=1",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/x?y=1", algorithm=SHA-256, response="ecedc9ace140677ea3016583d1497ae4d30bc60d27ba62d2c45e15f9515bbbbd", qop=auth, nc=00000001, cnonce="ee21bc4d506b95e7""#,
+    ),
+    (
+        "Chromium 156",
+        "CONNECT a.example:443",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="a.example:443", algorithm=SHA-256, response="15d0183efa39820a4cd64b92fe57291eb21acd4ad1b2e9819e9bc47f7380728a", qop=auth, nc=00000003, cnonce="37a77e15ad0bf9f7""#,
+    ),
+    (
+        "Chromium 156",
+        "GET http://a.example/x?y=1",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/x?y=1", algorithm=MD5, response="0e644b878b89a447a230e7fc3062100f", qop=auth, nc=00000001, cnonce="6a6622e4fd44eedf""#,
+    ),
+    (
+        "Chromium 156, with all that is escaped",
+        r"GET http://a.example/x?a\b%22c",
+        "田\"中",
+        "関所",
+        r#"username="田\"中", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/x?a\\b%22c", algorithm=SHA-256, response="4a7f0c594f06c67330ebe681f9bc6dd885b6361bdaa6038d70082421e84d6939", qop=auth, nc=00000001, cnonce="7b3eacf634e9b69d""#,
+    ),
+    (
+        "Firefox 153",
+        "GET http://a.example/favicon.ico",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/favicon.ico", algorithm=SHA-256, response="95965f7881095c49a8014fc45073c7593e1cbb1f767594d066d0413077774cee", qop=auth, nc=00000002, cnonce="64829dfd6812bf1b""#,
+    ),
+    (
+        "Firefox 153",
+        "CONNECT a.example:443",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="a.example:443", algorithm=SHA-256, response="476a48df212cbf95420fe90ad7000350a7dcdce105c250204aba227a147dc75f", qop=auth, nc=00000001, cnonce="b71625de498d5af6""#,
+    ),
+    (
+        "Firefox 153, a password beyond ASCII",
+        "GET http://a.example/x",
+        "tanaka",
+        "関所",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/x", algorithm=SHA-256, response="ad1d1e44de4a3fb24bd4e477cca1345cad64c9bc59ecd200ba9d43047e55bac6", qop=auth, nc=00000001, cnonce="197a3877d4380255""#,
+    ),
+    (
+        "Firefox 153, a quote in the name",
+        "GET http://a.example/x",
+        "ta\"n",
+        "Circle",
+        r#"username="ta\"n", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="/x", algorithm=SHA-256, response="27ebc3140be08e76a092691f35ce51856cc32a725bf1ea6f47133b09d411d8f8", qop=auth, nc=00000001, cnonce="e8de0b9ff6d87d97""#,
+    ),
+    (
+        "curl 7.88",
+        "CONNECT a.example:443",
+        "tanaka",
+        "Circle of Life",
+        r#"username="tanaka", realm="Example Ltd", nonce="AAAAAAAAA-gAAQIDBAUGBwgJCgsMDQ4P", uri="a.example:443", cnonce="MzUzZmVkMzViNWRmZjllNTQ1ODAzZDJjYzg1ZDQwNWM=", nc=00000001, qop=auth, response="7868ef2096f5edb188e54a58fec688a3", algorithm=MD5"#,
+    ),
+];
+
+#[test]
+fn what_browsers_and_curl_were_measured_to_send_is_right_for_their_request_and_password_alone() {
+    for (who, request, name, password, parameters) in MEASURED {
+        let (method, target) = request.split_once(' ').unwrap();
+        let credentials = Credentials::parse(parameters.as_bytes()).unwrap_or_else(|fault| panic!("{who}: {fault}"));
+        assert_eq!((&*credentials.name, &*credentials.realm), (*name, b"Example Ltd".as_slice()), "{who}");
+        assert!(credentials.is_for(target.as_bytes()), "{who}: {request}");
+        let line = |password: &str| {
+            let parts = [name.as_bytes(), b"Example Ltd", password.as_bytes()];
+            let hash = credentials.algorithm.hash(&parts);
+            Ha1::from_bytes(&HEXLOWER.decode(hash.as_bytes()).unwrap()).unwrap()
+        };
+        assert!(credentials.is_right(&line(password), method), "{who}: {request}");
+        assert!(!credentials.is_right(&line("circle"), method), "{who}: {request}");
+    }
+}
+
 #[test]
 fn md5_is_meant_where_no_algorithm_is_named() {
     let text = example("MD5", MD5).replace("algorithm=MD5, ", "");
@@ -156,7 +241,7 @@ fn the_uri_is_the_target_as_sent_or_the_path_of_a_url_and_nothing_else() {
         Credentials::parse(text.as_bytes()).unwrap().is_for(target.as_bytes())
     };
     assert!(is_for("http://a.example/x?y=1", "http://a.example/x?y=1"));
-    assert!(is_for("/x?y=1", "http://a.example/x?y=1"), "as Chromium has it");
+    assert!(is_for("/x?y=1", "http://a.example/x?y=1"), "as browsers and curl have it");
     assert!(is_for("/", "http://a.example"));
     assert!(is_for("?y=//", "http://a.example?y=//"));
     assert!(is_for("a.example:443", "a.example:443"));
