@@ -2,6 +2,7 @@
 //!
 //! In: what a program asked for, and when. Out: what becomes of it, and what it has shown. No sockets, no clock.
 
+pub mod auth;
 mod canary;
 mod clearance;
 
