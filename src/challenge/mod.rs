@@ -5,6 +5,10 @@
 pub mod auth;
 mod canary;
 mod clearance;
+mod navigation;
+mod token;
 
 pub use canary::{Canary, Change, Version};
 pub use clearance::{Asked, Clearance, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};
+pub use navigation::is_navigation;
+pub use token::{BITS, Bound, TOKEN_SPAN, TokenFault, Tokens};
