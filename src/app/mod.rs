@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::challenge::Spans;
+use crate::challenge::{Spans, Tokens};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
@@ -35,7 +35,7 @@ use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Standings, Wording,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Pages, Standings, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
@@ -75,6 +75,8 @@ pub enum AppError {
     Unclosed(io::Error),
     #[error("what browsers do is not known: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Browsers(Vec<Problem>),
+    #[error("the system gives no random bytes: {0}")]
+    Random(io::Error),
     #[error("a worker thread died")]
     WorkerDied,
 }
@@ -255,8 +257,10 @@ impl Ready {
         let in_force = Record::Policy(in_force(&self.read));
         let ReadPolicy { policy, credentials, file: policy_file, lists, .. } = self.read;
         let browsers = Browsers::built_in().map_err(AppError::Browsers)?;
+        let random = || system::random().map_err(AppError::Random);
+        let pages = Pages::new(Tokens::new([random()?, random()?], since));
         let in_force_now = InForce::new(policy, credentials);
-        let gate = Arc::new(gate(&self.config, in_force_now, &self.journal, self.query_key, browsers));
+        let gate = Arc::new(gate(&self.config, in_force_now, &self.journal, self.query_key, (browsers, pages)));
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -327,7 +331,8 @@ fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
     shares
 }
 
-fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], browsers: Browsers) -> Gate {
+fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: (Browsers, Pages)) -> Gate {
+    let (browsers, pages) = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
         policy,
@@ -355,6 +360,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         clients: Clients::default(),
         browsers,
         standings: Standings::new(Spans::default()),
+        pages,
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
     }

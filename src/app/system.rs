@@ -33,9 +33,7 @@ pub(super) fn query_key(path: &Path) -> Result<[u8; 32], AppError> {
             .try_into()
             .map_err(|_| failed(io::Error::other("a key has 32 bytes; remove the file to make a new one"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut key = [0; 32];
-            let mut random = fs::File::open("/dev/urandom").map_err(failed)?;
-            io::Read::read_exact(&mut random, &mut key).map_err(failed)?;
+            let key = random().map_err(failed)?;
             let mut file =
                 fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
             file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -43,6 +41,13 @@ pub(super) fn query_key(path: &Path) -> Result<[u8; 32], AppError> {
         }
         Err(source) => Err(failed(source)),
     }
+}
+
+/// What nobody can guess.
+pub(super) fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Raises the number of open files to what the system allows us, and says what that is.

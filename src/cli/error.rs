@@ -200,7 +200,11 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Interfaces(_) => {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
         }
-        AppError::File { .. } | AppError::Runtime(_) | AppError::Browsers(_) | AppError::WorkerDied => None,
+        AppError::File { .. }
+        | AppError::Runtime(_)
+        | AppError::Browsers(_)
+        | AppError::Random(_)
+        | AppError::WorkerDied => None,
         AppError::Unclosed(_) => Some(
             "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
         ),

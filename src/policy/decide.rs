@@ -40,7 +40,7 @@ pub fn decide_traced<T: Trace>(policy: &Policy, facts: &Facts<'_>, trace: &mut T
 }
 
 /// A program that contradicts its claim in so many groups is none of that kind: one alone may be an odd setting.
-const CONTRADICTIONS_MAX: u32 = 2;
+pub const CONTRADICTIONS_MAX: u32 = 2;
 
 /// Where what is found of each rule goes. `()` keeps nothing, and costs nothing.
 pub trait Trace {

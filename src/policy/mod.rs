@@ -32,7 +32,7 @@ pub mod properties;
 
 pub use compile::{Mode, Policy, Reload};
 pub use content::{Broken, Content, ContentTerms};
-pub use decide::{Condition, Considered, Trace, decide, decide_traced};
+pub use decide::{CONTRADICTIONS_MAX, Condition, Considered, Trace, decide, decide_traced};
 pub use decision::{
     Beside, Code, Decision, Handling, Need, Notes, Outcome, Permit, Rate, RatePer, Reason, RuleRef, TunnelLimits,
     Verdict, VerdictKind,

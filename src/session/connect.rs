@@ -195,7 +195,7 @@ async fn after_hello(
         if !matches!(decision.verdict, Verdict::Challenge) {
             break decision;
         }
-        match challenge(worker, io, &asked, &mut held).await {
+        match challenge(worker, io, (&asked, &decision), &mut held).await {
             After::Again => {}
             After::Reset(ticket) => {
                 reset(worker, io, account, (policy, &asked, &decision), ticket).await;

@@ -25,6 +25,7 @@ use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
+use super::page::{challenge, is_late_solution};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
 use super::tunnel::Tunnelled;
@@ -65,6 +66,14 @@ pub(super) async fn serve(
             return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
+    if matches!(decision.verdict, Verdict::Challenge) {
+        return challenge(worker, io, account, (policy, &asked, &decision), keep_refused).await;
+    }
+    if is_late_solution(worker, &asked) {
+        let why = Why::new(204, "challenge_solved");
+        let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
+        return send_page(gate, io, &site::challenge_solved(keep_refused), keep_refused).await;
+    }
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);
         return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep_refused).await;

@@ -16,6 +16,7 @@ use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
 use super::in_force::{Edition, InForce};
+use super::page::Pages;
 use super::programs::Standings;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::why::Why;
@@ -31,6 +32,7 @@ pub struct Gate {
     pub clients: Clients,
     pub browsers: Browsers,
     pub standings: Standings,
+    pub pages: Pages,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,

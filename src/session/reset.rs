@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::challenge::{Settled, Step, Ticket};
+use crate::challenge::{Means, Settled, Step, Ticket};
 use crate::clock;
 use crate::evidence::{Challenge, Record, Text};
-use crate::policy::{Decision, Policy};
+use crate::policy::{CONTRADICTIONS_MAX, Decision, Policy};
 
 use super::account::{Account, Asked, Refused};
 use super::gate::Worker;
@@ -29,8 +29,19 @@ const HOLDS_MAX: u32 = 8;
 
 /// Finds out what becomes of a challenged tunnel whose hello is known, and waits where another of its program is to
 /// show first. `held` counts how often it has waited.
-pub(super) async fn challenge(worker: &Worker, io: &Io, asked: &Asked<'_>, held: &mut u32) -> After {
+pub(super) async fn challenge(
+    worker: &Worker,
+    io: &Io,
+    (asked, decision): (&Asked<'_>, &Decision),
+    held: &mut u32,
+) -> After {
     let standings = &worker.gate.standings;
+    let needs_person = decision.reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
+    let resets = asked.who.claim.browser().is_some_and(|browser| browser.shows.reset);
+    // Who contradicts its claim is never cleared by coming back, and no tunnel shows a person anything.
+    if needs_person || !resets || asked.who.grounds.contradictions().count() >= CONTRADICTIONS_MAX {
+        return After::Refuse(Why::new(403, "challenge_not_possible"));
+    }
     let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
         return After::Refuse(Why::new(403, "challenge_not_possible"));
     };
@@ -38,7 +49,7 @@ pub(super) async fn challenge(worker: &Worker, io: &Io, asked: &Asked<'_>, held:
     match standings.tunnel(key, &name, place, io.head_at) {
         Step::Reset(ticket) => After::Reset(ticket),
         Step::Returned { after } => {
-            record(worker, asked, "returned", Some(after));
+            record(worker, asked, Means::Reset, "returned", Some(after));
             After::Again
         }
         Step::Hold(until) if *held < HOLDS_MAX => {
@@ -72,11 +83,12 @@ pub(super) async fn reset(
     drain(&mut io.stream).await;
     match standings.settle(ticket).await {
         Settled::Returned | Settled::Open(_) => {}
-        Settled::DidNotReturn => record(worker, asked, "did_not_return", None),
+        Settled::DidNotReturn => record(worker, asked, Means::Reset, "did_not_return", None),
     }
 }
 
-fn record(worker: &Worker, asked: &Asked<'_>, outcome: &'static str, after: Option<Duration>) {
+/// Puts on record what a program made of a challenge.
+pub(super) fn record(worker: &Worker, asked: &Asked<'_>, means: Means, outcome: &'static str, after: Option<Duration>) {
     let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else { return };
     let challenge = Challenge {
         client: asked.client.address.ip().to_canonical().to_string(),
@@ -84,7 +96,7 @@ fn record(worker: &Worker, asked: &Asked<'_>, outcome: &'static str, after: Opti
         program: key.to_string(),
         user_agent: Text::from(&*name.user_agent),
         face: Text::from(&*name.face),
-        means: "reset",
+        means: means.as_str(),
         outcome,
         host: asked.target.host.to_string().as_str().into(),
         port: asked.target.port,

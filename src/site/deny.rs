@@ -134,11 +134,12 @@ fn error_type(refusal: &Refusal<'_>) -> &'static str {
     }
 }
 
-const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
+pub(super) const STYLE: &str =
+    "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
 /// SHA-256 of [`STYLE`], Base64.
-const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
+pub(super) const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
 
-fn connection(keep_alive: bool) -> &'static str {
+pub(super) fn connection(keep_alive: bool) -> &'static str {
     if keep_alive { "keep-alive" } else { "close" }
 }
 
@@ -146,7 +147,7 @@ fn single_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -169,7 +170,7 @@ fn field_contains(fields: &Fields, name: &str, part: &str) -> bool {
 }
 
 /// Whether Japanese is asked for before English; the order is taken for the preference.
-fn prefers_japanese(fields: &Fields) -> bool {
+pub(super) fn prefers_japanese(fields: &Fields) -> bool {
     for element in fields.elements("accept-language") {
         let tag = element.get(..2).unwrap_or(element);
         if tag.eq_ignore_ascii_case(b"ja") {

@@ -47,11 +47,16 @@ impl Kind {
             | "trace_shows_credentials"
             | "path_ambiguous"
             | "not_a_browser"
+            | "mimic"
+            | "clearance_needed"
             | "finding"
             | "lockdown" => Self::Policy,
             "rate_limited" => Self::TooOften,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
+            | "challenge_not_possible"
+            | "challenge_busy"
+            | "challenge_failed"
             | "hello_unavailable"
             | "inspection_unavailable"
             | "authentication_unavailable"
