@@ -8,6 +8,7 @@ mod origin;
 mod parent;
 mod peer;
 
+mod browsers;
 mod challenge_reset;
 mod cli;
 mod disk;
