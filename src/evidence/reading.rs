@@ -52,6 +52,8 @@ pub struct RecordLine<'a> {
     pub tls_key: Option<Said<'a>>,
     pub ech: Option<bool>,
     #[serde(borrow)]
+    pub standing: Option<Said<'a>>,
+    #[serde(borrow)]
     pub carries: Option<Said<'a>>,
     #[serde(borrow)]
     pub verdict: Option<Said<'a>>,

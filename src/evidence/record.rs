@@ -129,6 +129,9 @@ pub struct Exchange {
     /// The key of the program, where it claims to be a browser and has shown enough of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// What the program had shown by then, where it claims to be a browser: `uncleared` or `cleared`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<&'static str>,
     /// What does not fit the browser that it claims to be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grounds: Vec<&'static str>,

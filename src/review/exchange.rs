@@ -15,6 +15,7 @@ pub(super) struct Asked {
     pub(super) method: Box<str>,
     pub(super) target: Target,
     user_agent: Option<Box<str>>,
+    standing: Standing,
 }
 
 impl Asked {
@@ -39,6 +40,12 @@ impl Asked {
             method: record.method.as_deref()?.into(),
             target: Target { scheme, host, port: record.port?, path },
             user_agent: record.user_agent.as_deref().map(Into::into),
+            standing: match (record.standing.as_deref(), record.reason.as_deref()) {
+                // What it had shown for this target alone is not on record.
+                (Some("cleared"), _) => Standing::Cleared { afresh: false, confirmed: false },
+                (_, Some("not_a_browser")) => Standing::NoBrowser,
+                (_, _) => Standing::Uncleared,
+            },
         })
     }
 
@@ -62,7 +69,7 @@ impl Asked {
                 program: Program { user_agent: self.user_agent.as_deref().map(str::as_bytes) },
                 hello,
                 inner,
-                standing: Standing::Uncleared,
+                standing: self.standing,
                 contradictions: crate::facts::Contradictions::NONE,
                 restraint: Restraint::NONE,
             },

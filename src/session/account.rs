@@ -122,6 +122,11 @@ impl<'g> Account<'g> {
             describe_hello(&mut record, hello);
         }
         record.program = asked.who.key.map(|key| key.to_string());
+        record.standing = match asked.who.standing(&self.worker.gate.standings, asked.target) {
+            Standing::Cleared { .. } => Some("cleared"),
+            Standing::Uncleared => Some("uncleared"),
+            Standing::NoBrowser => None,
+        };
         record.grounds = asked.who.grounds.iter().map(Ground::as_str).collect();
         record
     }
