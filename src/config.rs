@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::challenge::Spans;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
+use crate::session::Fallback;
 use crate::store::Durability;
 
 /// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
@@ -36,6 +38,8 @@ pub struct Config {
     pub dns_timeout: Duration,
     /// Names that other name servers answer, and where they live; `[internal]`.
     pub internal: Option<InternalNames>,
+    /// How browsers are challenged; `[challenge]`.
+    pub challenge: Challenge,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -87,6 +91,32 @@ pub struct InternalNames {
     pub resolvers: Vec<SocketAddr>,
 }
 
+/// How browsers are challenged.
+#[derive(Debug, Clone, Copy)]
+pub struct Challenge {
+    pub spans: Spans,
+    /// What becomes of a browser version that does not come back any more.
+    pub fallback: Fallback,
+}
+
+impl Challenge {
+    fn read(&mut self, section: &mut Section<'_, '_>) {
+        if let Some(window) = section.integer("window_ms", 100..=10_000) {
+            self.spans.window = Duration::from_millis(window);
+        }
+        if let Some(hours) = section.integer("clearance_hours", 1..=720) {
+            self.spans.clearance = Duration::from_secs(hours * 3600);
+        }
+        if let Some(minutes) = section.integer("fresh_minutes", 1..=1440) {
+            self.spans.afresh = Duration::from_secs(minutes * 60);
+        }
+        if let Some(fallback) = section.word("fallback", &[("identity", Fallback::Identity), ("deny", Fallback::Deny)])
+        {
+            self.fallback = fallback;
+        }
+    }
+}
+
 const DAY: u64 = 86_400;
 
 impl Default for Config {
@@ -105,6 +135,7 @@ impl Default for Config {
             dns_servers: Vec::new(),
             dns_timeout: seconds(3),
             internal: None,
+            challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -146,6 +177,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("internal") {
                 config.internal = read_internal(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("challenge") {
+                config.challenge.read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

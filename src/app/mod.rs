@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::challenge::{Spans, Tokens};
+use crate::challenge::Tokens;
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
@@ -359,7 +359,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         glass: Glass::default(),
         clients: Clients::default(),
         browsers,
-        standings: Standings::new(Spans::default()),
+        standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),

@@ -264,10 +264,11 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `disk`, or `list`, a host list that is fetched.
+    /// What of it: `disk`; `list`, a host list that is fetched; or `browser`, a version of one as it answers challenges.
     pub subject: &'static str,
     /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
     /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
+    /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
     pub level: &'static str,
     pub detail: Text,
 }
@@ -295,9 +296,10 @@ pub struct Challenge {
     pub user_agent: Text,
     /// The program's stable TLS key, or the shape of its heads.
     pub face: Text,
-    /// How it was challenged: `reset`, `page` or `log_in`.
+    /// How it was challenged: `reset`, `page`, `log_in` or `identity`.
     pub means: &'static str,
-    /// What came of it. A reset: `returned` or `did_not_return`.
+    /// What came of it. A reset: `returned` or `did_not_return`; a page: `solved` or `not_solved`; `identity`, for a
+    /// version that is not reset any more: `cleared`.
     pub outcome: &'static str,
     pub host: Text,
     pub port: u16,

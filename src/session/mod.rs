@@ -36,4 +36,4 @@ pub use headroom::HeadRoom;
 pub use in_force::{Edition, InForce};
 pub use page::Pages;
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;
-pub use programs::Standings;
+pub use programs::{Fallback, Standings};

@@ -5,21 +5,50 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::challenge::{Clearance, Means, Now, Programs, Settled, Spans, Step, Ticket};
+use crate::challenge::{Canary, Change, Clearance, Means, Now, Programs, Settled, Spans, Step, Ticket, Version};
 use crate::clock;
-use crate::facts::{Host, Moment, ProgramKey, Standing, Target};
+use crate::facts::{ClientKey, Host, Moment, ProgramKey, Standing, Target};
 use crate::identity::ProgramName;
+
+/// What becomes of a challenged tunnel of a browser version that does not come back any more, where nothing speaks
+/// against its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Its program is cleared for what it shows.
+    Identity,
+    /// It is refused.
+    Deny,
+}
 
 /// The one table of programs, and a bell that rings when one of them was cleared or failed.
 #[derive(Debug)]
 pub struct Standings {
     programs: Mutex<Programs>,
+    canary: Mutex<Canary>,
+    fallback: Fallback,
     bell: watch::Sender<()>,
 }
 
 impl Standings {
-    pub fn new(spans: Spans) -> Self {
-        Self { programs: Mutex::new(Programs::new(spans)), bell: watch::Sender::new(()) }
+    pub fn new(spans: Spans, fallback: Fallback) -> Self {
+        let (programs, canary) = (Mutex::new(Programs::new(spans)), Mutex::default());
+        Self { programs, canary, fallback, bell: watch::Sender::new(()) }
+    }
+
+    fn canary(&self) -> MutexGuard<'_, Canary> {
+        self.canary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a consistent program of this version instead of a reset, where that version does not come
+    /// back any more.
+    pub(super) fn instead_of_reset(&self, version: &Version) -> Option<Fallback> {
+        let resets = self.canary().resets(version, clock::now());
+        (!resets).then_some(self.fallback)
+    }
+
+    /// Takes up what a consistent program of this version made of a reset.
+    pub(super) fn heard(&self, version: &Version, client: ClientKey, returned: bool) -> Option<Change> {
+        self.canary().heard(version, client, returned, clock::now())
     }
 
     fn programs(&self) -> MutexGuard<'_, Programs> {

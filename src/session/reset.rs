@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::challenge::{Means, Settled, Step, Ticket};
+use crate::challenge::{Change, Means, Settled, Step, Ticket, Version};
 use crate::clock;
-use crate::evidence::{Challenge, Record, Text};
+use crate::evidence::{Challenge, Health, Record, Text};
+use crate::facts::ClientKey;
+use crate::identity::Claim;
 use crate::policy::{CONTRADICTIONS_MAX, Decision, Policy};
 
 use super::account::{Account, Asked, Refused};
 use super::gate::Worker;
 use super::io::{Io, drain};
+use super::programs::Fallback;
 use super::why::Why;
 
 /// What becomes of a tunnel that is challenged.
@@ -45,11 +48,22 @@ pub(super) async fn challenge(
     let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
         return After::Refuse(Why::new(403, "challenge_not_possible"));
     };
+    let version = consistent_version(asked);
+    match version.as_ref().and_then(|version| standings.instead_of_reset(version)) {
+        Some(Fallback::Identity) => {
+            standings.clear(key, &name, Means::Identity, None);
+            record(worker, asked, Means::Identity, "cleared", None);
+            return After::Again;
+        }
+        Some(Fallback::Deny) => return After::Refuse(Why::new(403, "challenge_not_possible")),
+        None => {}
+    }
     let place = (&asked.target.host, asked.target.port);
     match standings.tunnel(key, &name, place, io.head_at) {
         Step::Reset(ticket) => After::Reset(ticket),
         Step::Returned { after } => {
             record(worker, asked, Means::Reset, "returned", Some(after));
+            hear(worker, asked, true);
             After::Again
         }
         Step::Hold(until) if *held < HOLDS_MAX => {
@@ -83,8 +97,41 @@ pub(super) async fn reset(
     drain(&mut io.stream).await;
     match standings.settle(ticket).await {
         Settled::Returned | Settled::Open(_) => {}
-        Settled::DidNotReturn => record(worker, asked, Means::Reset, "did_not_return", None),
+        Settled::DidNotReturn => {
+            record(worker, asked, Means::Reset, "did_not_return", None);
+            hear(worker, asked, false);
+        }
     }
+}
+
+/// The browser and version that a program claims, where nothing speaks against that.
+fn consistent_version(asked: &Asked<'_>) -> Option<Version> {
+    match &asked.who.claim {
+        Claim::Browser { browser, major } if asked.who.grounds.is_empty() => Some((browser.name.clone(), *major)),
+        Claim::Browser { .. } | Claim::None => None,
+    }
+}
+
+/// Tells the canary what a program made of a reset, and everybody where that changes something.
+fn hear(worker: &Worker, asked: &Asked<'_>, returned: bool) {
+    let Some(version) = consistent_version(asked) else { return };
+    let client = ClientKey::of(asked.client.address.ip());
+    let Some(change) = worker.gate.standings.heard(&version, client, returned) else { return };
+    let (name, major) = &version;
+    let (level, detail) = match change {
+        Change::Silent { silent, returned } => (
+            "silent",
+            format!(
+                "{name} {major} does not come back when a tunnel is ended, on {silent} clients of {}: it is not challenged \
+                 so for a day (`fallback` in the config says what happens instead)",
+                silent + returned
+            ),
+        ),
+        Change::Heard => ("heard", format!("{name} {major} comes back again when a tunnel is ended")),
+    };
+    eprintln!("sekisho: {detail}");
+    let health = Health { subject: "browser", level, detail: detail.as_str().into() };
+    worker.journal.note(&Record::Health(health), clock::now());
 }
 
 /// Puts on record what a program made of a challenge.

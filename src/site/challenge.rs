@@ -115,9 +115,9 @@ fn html(page: &ChallengePage<'_>, words: &Words) -> String {
         words.id,
         page.id
     );
-    let _ = write!(
+    let _ = writeln!(
         html,
-        "<p id=\"shown\" role=\"status\" data-working=\"{}\" data-done=\"{}\" data-failed=\"{}\" data-loop=\"{}\">{}</p>\n",
+        "<p id=\"shown\" role=\"status\" data-working=\"{}\" data-done=\"{}\" data-failed=\"{}\" data-loop=\"{}\">{}</p>",
         words.working, words.done, words.failed, words.repeated, words.ready
     );
     if page.confirm {

@@ -385,10 +385,8 @@ fn naive_clients_get_nothing(scheme: &'static str) {
         assert!(site.asked.lock().unwrap().is_empty(), "{name} reached the site");
     }
     let records = site.gate.records();
-    let naive: Vec<_> = records
-        .iter()
-        .filter(|record| record["event"] == "refused" && record["grounds"].is_array())
-        .collect();
+    let naive: Vec<_> =
+        records.iter().filter(|record| record["event"] == "refused" && record["grounds"].is_array()).collect();
     assert!(naive.len() >= 3, "{records:#?}");
     for record in naive {
         assert!(record["grounds"].as_array().unwrap().len() >= 2, "{record:#}");
