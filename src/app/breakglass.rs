@@ -35,6 +35,10 @@ pub enum NotDone {
     NoSuchList(String),
     #[error("its config has no lists to fetch")]
     NoLists,
+    #[error("a program is named by the 32 hexadecimal digits that `sekisho clearance list` shows")]
+    NoProgram,
+    #[error("a client is named by its address")]
+    NoClient,
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]

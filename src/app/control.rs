@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::clearances::{self, Clearances};
 use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
 use super::{AppError, NotDone, breakglass};
@@ -37,6 +38,13 @@ pub enum Question {
     MendGlass,
     /// Read the policy again: asked by [`ask_reload`].
     Reload,
+    /// What programs have shown: asked by [`ask_clearances`].
+    Clearances,
+    /// Take clearances back: that of a program, of a client's programs, or all; asked by [`ask_revoke`].
+    Revoke {
+        program: Option<String>,
+        client: Option<String>,
+    },
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
     Fetch {
         names: Vec<String>,
@@ -49,6 +57,8 @@ pub enum Question {
 enum Answer {
     Status(Box<Status>),
     Reloaded(Box<Reloaded>),
+    Clearances(Clearances),
+    Revoked(usize),
     Refused(NotDone),
 }
 
@@ -118,7 +128,11 @@ async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
 
 fn limit_of(question: &Question) -> Duration {
     match question {
-        Question::Status | Question::Breakglass { .. } | Question::MendGlass => ANSWER_LIMIT,
+        Question::Status
+        | Question::Breakglass { .. }
+        | Question::MendGlass
+        | Question::Clearances
+        | Question::Revoke { .. } => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
     }
@@ -136,6 +150,13 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
             Some(reloaded) => return Answer::Reloaded(Box::new(reloaded)),
             None => Err(NotDone::ReloadBusy),
         },
+        Question::Clearances => return Answer::Clearances(clearances::report(&reporter.gate)),
+        Question::Revoke { program, client } => {
+            return match clearances::revoke(&reporter.gate, program, client, asker).await {
+                Ok(count) => Answer::Revoked(count),
+                Err(why) => Answer::Refused(why),
+            };
+        }
         Question::Fetch { names } => match &reporter.fetches {
             Some(fetches) => fetches.ask(&names).await,
             None => Err(NotDone::NoLists),
@@ -178,7 +199,7 @@ pub enum AskError {
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
     match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_) => Err(AskError::NoAnswer(io::Error::other("it is the answer to another question"))),
+        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -191,9 +212,37 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
         Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_) => Err(AskError::NoAnswer(io::Error::other("it is the answer to another question"))),
+        Answer::Status(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
+}
+
+/// What programs have shown to the gate that runs on this data directory.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_clearances(data_dir: &Path) -> Result<Clearances, AskError> {
+    match put(data_dir, &Question::Clearances, PATIENCE)? {
+        Answer::Clearances(clearances) => Ok(clearances),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+/// Takes clearances back, as [`Question::Revoke`] says, and returns how many.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_revoke(data_dir: &Path, program: Option<String>, client: Option<String>) -> Result<usize, AskError> {
+    match put(data_dir, &Question::Revoke { program, client }, PATIENCE)? {
+        Answer::Revoked(count) => Ok(count),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) => Err(other_answer()),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+fn other_answer() -> AskError {
+    AskError::NoAnswer(io::Error::other("it is the answer to another question"))
 }
 
 fn put(data_dir: &Path, question: &Question, patience: Duration) -> Result<Answer, AskError> {

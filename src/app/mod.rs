@@ -4,6 +4,7 @@
 //! nothing of an exchange.
 
 mod breakglass;
+mod clearances;
 mod control;
 mod fetch;
 mod notices;
@@ -45,7 +46,8 @@ use reload::Reloads;
 use status::Reporter;
 
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
-pub use control::{AskError, Question, ask, ask_reload, socket_path};
+pub use clearances::{ClearanceStatus, Clearances};
+pub use control::{AskError, Question, ask, ask_clearances, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
@@ -261,6 +263,7 @@ impl Ready {
         let pages = Pages::new(Tokens::new([random()?, random()?], since));
         let in_force_now = InForce::new(policy, credentials);
         let gate = Arc::new(gate(&self.config, in_force_now, &self.journal, self.query_key, (browsers, pages)));
+        clearances::take_up(&gate, &self.data_dir);
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -294,11 +297,13 @@ impl Ready {
             tokio::select! {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
+                () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;
         };
         let result = serve(&plan, &gate, shares, &self.runtime, end);
+        clearances::write(&gate, &self.data_dir);
         reloading.end();
         if let Some(fetching) = fetching {
             fetching.end();

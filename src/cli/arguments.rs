@@ -35,6 +35,7 @@ macro_rules! notes {
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
+        "sekisho clearance list            which programs have shown to be browsers",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
     )
@@ -164,6 +165,17 @@ pub(super) enum Command {
         "sekisho fetch --format json | jq '.lists[] | select(.failure)'"
     ))]
     Fetch(FetchArguments),
+    /// Show which programs have shown to be browsers, or have them show it again
+    #[command(after_help = notes!(
+        "sekisho clearance list",
+        "sekisho clearance list --format json | jq '.clearances[] | select(.means == \"page\")'",
+        "sekisho clearance revoke --client 10.20.1.5",
+        "sekisho clearance revoke --all"
+    ))]
+    Clearance {
+        #[command(subcommand)]
+        command: ClearanceCommand,
+    },
     /// Let rules marked `essential` pass for a time though the gate can write no record, or end that
     ///
     /// When the disk is full the gate lets nothing new out. A breakglass lets exchanges of rules marked
@@ -238,6 +250,46 @@ pub(super) struct FmtArguments {
     #[arg(long)]
     pub(super) check: bool,
     /// A table for eyes, or JSON for machines; of no use with `-`
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClearanceCommand {
+    /// Show every clearance that holds, the one used last first
+    #[command(after_help = notes!("sekisho clearance list", "sekisho clearance list /var/lib/sekisho"))]
+    List {
+        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Take clearances back: their programs are challenged again; open tunnels go on
+    #[command(after_help = notes!(
+        "sekisho clearance revoke --client 10.20.1.5",
+        "sekisho clearance revoke --program 0123456789abcdef0123456789abcdef /var/lib/sekisho"
+    ))]
+    Revoke(RevokeArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "all"]))]
+pub(super) struct RevokeArguments {
+    /// That of one program, by its key in `list` and in records
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    pub(super) program: Option<String>,
+    /// Those of all programs of one client
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
+    pub(super) client: Option<IpAddr>,
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

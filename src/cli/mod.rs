@@ -7,6 +7,7 @@
 mod arguments;
 mod breakglass;
 mod check;
+mod clearance;
 mod error;
 mod explain;
 mod fetch;
@@ -43,6 +44,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Policy { command } => policy::policy(&command),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
+        Command::Clearance { command } => clearance::clearance(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),

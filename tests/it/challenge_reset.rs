@@ -1,12 +1,15 @@
 //! The challenge of tunnels: one is ended after its hello, and who comes back at once is a browser.
 
+use std::net::Ipv4Addr;
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Notices, Start};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::{End, Peer};
-use crate::tunnel_lab::hello;
+use crate::tunnel_lab::{ALERT, hello};
 
 const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
@@ -20,18 +23,27 @@ struct Lab {
 impl Lab {
     /// An origin that sends back what it gets, on the port of HTTPS; every name of `.test` is challenged.
     fn new() -> Self {
+        Self::with("", "", "")
+    }
+
+    /// The same with more of a config, more keys in the rule, and what a shell does before the gate starts.
+    fn with(config: &str, keys: &str, before: &str) -> Self {
         let origin = Origin::echo_on(listener_of_its_own(443));
         let names = NameServer::pointing_to(origin.address.ip());
-        let gate = Gate::configured(
-            &origin.rule_for("*.test", "sni = \"any\"").replace("allow", "challenge"),
-            &names.config(),
-        );
+        let policy = origin.rule_for("*.test", &format!("sni = \"any\"\n{keys}")).replace("allow", "challenge");
+        let config = format!("{}{config}", names.config());
+        let gate = Start { policy: &policy, config: &config, before, ..Start::default() }.gate();
         Self { origin, names, gate }
     }
 
     /// A tunnel to this host of a program with this User-Agent, as Chromium asks for one.
     fn ask(&self, host: &str, user_agent: &str) -> Peer {
-        let mut client = self.gate.client();
+        self.ask_from(Ipv4Addr::LOCALHOST, host, user_agent)
+    }
+
+    /// The same from another of this machine's addresses.
+    fn ask_from(&self, source: Ipv4Addr, host: &str, user_agent: &str) -> Peer {
+        let mut client = Peer::connect_from(source.into(), self.gate.address);
         client.send(format!(
             "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\nProxy-Connection: keep-alive\r\nUser-Agent: {user_agent}\r\n\r\n"
         ));
@@ -129,4 +141,86 @@ fn a_tunnel_in_which_no_hello_comes_is_not_challenged_but_refused() {
     assert_eq!(client.rest().0, Vec::<u8>::new());
     let refused = &lab.gate.events("refused")[0];
     assert_eq!(refused["reason"], "challenge_not_possible", "{refused}");
+}
+
+/// What `sekisho clearance` says.
+fn clearance(arguments: &[&str], gate: &Gate) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output =
+        command.arg("clearance").args(arguments).args(["--format", "json"]).arg(gate.data_dir()).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[test]
+fn clearances_are_listed_and_taken_back_and_outlive_the_gate() {
+    let mut lab = Lab::new();
+    let bytes = hello("chromium");
+    is_reset(&mut lab.browser("a.test"), &bytes);
+    carries(lab.browser("a.test"), &bytes);
+    let listed = clearance(&["list"], &lab.gate);
+    let only = &listed["clearances"][0];
+    assert_eq!((&listed["count"], &only["means"]), (&1.into(), &"reset".into()), "{listed}");
+    assert_eq!((&only["client"], &only["user_agent"]), (&"127.0.0.1".into(), &CHROMIUM.into()), "{listed}");
+    assert_eq!(lab.gate.end("-TERM"), Some(0));
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    let (data_dir, config) = (Some(lab.gate.data_dir()), lab.names.config());
+    let again = Start { policy: &policy, config: &config, data_dir, ..Start::default() }.gate();
+    // The data directory is that of the gate before.
+    let old = std::mem::replace(&mut lab.gate, again);
+    carries(lab.browser("b.test"), &bytes);
+    let asked = |arguments: &[&str]| clearance(arguments, &old);
+    assert_eq!(asked(&["revoke", "--client", "127.0.0.2"])["revoked"], 0);
+    assert_eq!(asked(&["revoke", "--program", "abc"])["ok"], false);
+    assert_eq!(asked(&["revoke", "--client", "127.0.0.1"])["revoked"], 1);
+    assert_eq!(asked(&["list"])["count"], 0);
+    is_reset(&mut lab.browser("b.test"), &bytes);
+}
+
+#[test]
+fn a_browser_version_that_stops_coming_back_is_believed_for_what_it_shows_and_that_is_told() {
+    let notices = Notices::new();
+    let mut lab = Lab::with("", "", &notices.before());
+    let (bytes, agent) = (hello("chromium"), CHROMIUM.replace("156", "200"));
+    for last in 1..=3 {
+        is_reset(&mut lab.ask_from(Ipv4Addr::new(127, 0, 1, last), "a.test", &agent), &bytes);
+    }
+    let said = notices.until("does not come back");
+    assert!(said.contains("chromium 200") && said.contains("on 3 clients of 3"), "{said}");
+    carries(lab.ask_from(Ipv4Addr::new(127, 0, 1, 4), "a.test", &agent), &bytes);
+    // Another version is challenged as before.
+    is_reset(&mut lab.ask_from(Ipv4Addr::new(127, 0, 1, 5), "a.test", CHROMIUM), &bytes);
+    let records = lab.gate.records();
+    let identity = challenges(&records).into_iter().find(|record| record["means"] == "identity").unwrap();
+    assert_eq!((&identity["outcome"], &identity["client"]), (&"cleared".into(), &"127.0.1.4".into()), "{identity}");
+    let health = records.iter().find(|record| record["subject"] == "browser").unwrap();
+    assert_eq!(health["level"], "silent");
+}
+
+#[test]
+fn what_contradicts_its_claim_in_two_groups_is_denied_whoever_is_cleared() {
+    let mut lab = Lab::new();
+    let bytes = hello("chromium");
+    is_reset(&mut lab.browser("a.test"), &bytes);
+    carries(lab.browser("a.test"), &bytes);
+    // The same User-Agent, with another CONNECT and another hello.
+    let mut client = lab.gate.client();
+    client.send(format!("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nUser-Agent: {CHROMIUM}\r\n\r\n"));
+    assert_eq!(client.head().unwrap().status(), 200);
+    client.send(hello("curl"));
+    assert_eq!(client.rest().0, ALERT);
+    let records = lab.gate.records();
+    let denied = records.iter().find(|record| record["reason"] == "mimic").unwrap();
+    assert_eq!((&denied["verdict"], &denied["standing"]), (&"deny".into(), &"uncleared".into()), "{denied}");
+    let grounds: Vec<_> = denied["grounds"].as_array().unwrap().iter().map(|ground| ground.as_str().unwrap()).collect();
+    assert_eq!(grounds[0], "connect_fields");
+    assert!(grounds.contains(&"tls_key") && grounds.contains(&"tls_grease"), "{grounds:?}");
+}
+
+#[test]
+fn no_reset_clears_what_a_person_must_show() {
+    let mut lab = Lab::with("", "fresh = true", "");
+    let mut client = lab.browser("a.test");
+    client.send(hello("chromium"));
+    assert_eq!(client.rest().0, ALERT);
+    assert_eq!(lab.gate.events("refused")[0]["reason"], "challenge_not_possible");
 }

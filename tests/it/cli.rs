@@ -128,6 +128,7 @@ Examples:
   sekisho status                    ask the running gate how it is doing
   sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho fetch                     fetch the host lists of the config now
+  sekisho clearance list            which programs have shown to be browsers
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
 

@@ -1,0 +1,203 @@
+//! Clearances outlive the gate: they are written down each minute and at its end, and taken up at its start.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::challenge::{Clearance, Means};
+use crate::clock;
+use crate::evidence::{Admin, Record, format_time};
+use crate::facts::{ClientKey, ProgramKey, Timestamp};
+use crate::identity::ProgramName;
+use crate::session::Gate;
+
+use super::NotDone;
+
+/// How often they are written down, and what is over is forgotten.
+const KEEP: Duration = Duration::from_secs(60);
+/// So many are kept over a restart, those used last; the others are to be shown again.
+const KEPT_MAX: usize = 100_000;
+/// So many are listed; all are counted.
+const LISTED_MAX: usize = 1000;
+/// Of a file that is longer nothing is taken up.
+const FILE_BYTES_MAX: u64 = 128 << 20;
+
+/// What `sekisho clearance list` shows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Clearances {
+    /// How many hold.
+    pub count: usize,
+    /// The first thousand, the one used last first.
+    pub clearances: Vec<ClearanceStatus>,
+}
+
+/// A program that has shown to be a browser.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClearanceStatus {
+    /// Its key, as records have it.
+    pub program: String,
+    pub client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    pub user_agent: String,
+    /// Its stable TLS key, or the shape of its heads.
+    pub face: String,
+    /// `reset`, `page`, `log_in` or `identity`.
+    pub means: String,
+    /// UTC.
+    pub since: String,
+    /// When it was used last, to the minute, UTC.
+    pub used: String,
+}
+
+/// A clearance in the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    program: String,
+    client: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<Box<str>>,
+    user_agent: Box<str>,
+    face: Box<str>,
+    means: String,
+    since: u64,
+    used: u64,
+}
+
+pub(super) fn report(gate: &Gate) -> Clearances {
+    let all = gate.standings.list();
+    let status = |clearance: &Clearance| ClearanceStatus {
+        program: clearance.key.to_string(),
+        client: clearance.name.client.to_string(),
+        user: clearance.name.user.as_deref().map(str::to_owned),
+        user_agent: clearance.name.user_agent.to_string(),
+        face: clearance.name.face.to_string(),
+        means: clearance.means.as_str().to_owned(),
+        since: format_time(clearance.since),
+        used: format_time(clearance.used),
+    };
+    Clearances { count: all.len(), clearances: all.iter().take(LISTED_MAX).map(status).collect() }
+}
+
+/// Takes clearances back: of this program, of the programs of this client, or all where neither is named.
+///
+/// # Errors
+/// What is named is no program or client, or the journal takes no record of it.
+pub(super) async fn revoke(
+    gate: &Gate,
+    program: Option<String>,
+    client: Option<String>,
+    asker: &str,
+) -> Result<usize, NotDone> {
+    let key = program.as_deref().map(|text| read_key(text).ok_or(NotDone::NoProgram)).transpose()?;
+    let address = client.as_deref().map(|text| text.parse().map_err(|_| NotDone::NoClient)).transpose()?;
+    let client = address.map(ClientKey::of);
+    let of_program = key.map_or(String::new(), |key| format!(" of program {key}"));
+    let of_client = client.map_or(String::new(), |client| format!(" of client {client}"));
+    let detail = format!("clearances{of_program}{of_client}, by {asker}");
+    let admin = Record::Admin(Admin { action: "clearances_revoked", detail: Some(detail.as_str().into()) });
+    gate.journal.append(&admin, clock::now()).await.map_err(|_| NotDone::NoRecord)?;
+    let is_meant = |found: &ProgramKey, name: &ProgramName| {
+        key.is_none_or(|key| key == *found) && client.is_none_or(|client| client == name.client)
+    };
+    Ok(gate.standings.revoke(is_meant))
+}
+
+/// Takes up what is kept there. What cannot be read is no error: it is to be shown again.
+pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
+    let path = path(data_dir);
+    let fits = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
+    let Some(text) = fits.then(|| fs::read_to_string(&path).ok()).flatten() else { return };
+    let lines = text.lines().take(KEPT_MAX).filter_map(|line| serde_json::from_str(line).ok());
+    gate.standings.restore(lines.filter_map(Line::read).collect());
+}
+
+/// Writes them down each minute for as long as it is polled, and forgets what is over.
+pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
+    let mut ticks = interval(KEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let (gate, data_dir) = (gate.clone(), data_dir.clone());
+        // A disk that stands still must not keep the gate from answering who asks it.
+        let _ = tokio::task::spawn_blocking(move || {
+            gate.standings.sweep();
+            write(&gate, &data_dir);
+        })
+        .await;
+    }
+}
+
+/// Writes them down. Where that fails they are to be shown again after a restart, which is said.
+pub(super) fn write(gate: &Gate, data_dir: &Path) {
+    if let Err(error) = replace(&path(data_dir), &gate.standings.list()) {
+        eprintln!("sekisho: warning: clearances cannot be written to the data directory: {error}");
+    }
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("clearances.jsonl")
+}
+
+fn replace(path: &Path, clearances: &[Clearance]) -> io::Result<()> {
+    if clearances.is_empty() && !path.exists() {
+        return Ok(());
+    }
+    let new = path.with_extension("jsonl.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut out = io::BufWriter::new(file);
+    for clearance in clearances.iter().take(KEPT_MAX) {
+        serde_json::to_writer(&mut out, &Line::of(clearance))?;
+        out.write_all(b"\n")?;
+    }
+    out.into_inner()?.sync_all()?;
+    fs::rename(new, path)
+}
+
+impl Line {
+    fn of(clearance: &Clearance) -> Self {
+        Self {
+            program: clearance.key.to_string(),
+            client: clearance.name.client.to_string(),
+            user: clearance.name.user.clone(),
+            user_agent: clearance.name.user_agent.clone(),
+            face: clearance.name.face.clone(),
+            means: clearance.means.as_str().to_owned(),
+            since: clearance.since.0,
+            used: clearance.used.0,
+        }
+    }
+
+    fn read(self) -> Option<Clearance> {
+        let address = self.client.split('/').next().unwrap_or_default();
+        Some(Clearance {
+            key: read_key(&self.program)?,
+            name: ProgramName {
+                client: ClientKey::of(address.parse().ok()?),
+                user: self.user,
+                user_agent: self.user_agent,
+                face: self.face,
+            },
+            means: Means::of(&self.means)?,
+            since: Timestamp(self.since),
+            used: Timestamp(self.used),
+        })
+    }
+}
+
+/// Reads the key of a program, as records and lists show it.
+pub(super) fn read_key(text: &str) -> Option<ProgramKey> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(ProgramKey)
+}
