@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::challenge::Spans;
+use crate::challenge::auth::Settings;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -40,6 +41,8 @@ pub struct Config {
     pub internal: Option<InternalNames>,
     /// How browsers are challenged; `[challenge]`.
     pub challenge: Challenge,
+    /// How users show who they are; `[authentication]`.
+    pub authentication: Option<Settings>,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -136,6 +139,7 @@ impl Default for Config {
             dns_timeout: seconds(3),
             internal: None,
             challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
+            authentication: None,
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -181,6 +185,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("challenge") {
                 config.challenge.read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("authentication") {
+                config.authentication = Settings::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -27,6 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::challenge::Tokens;
+use crate::challenge::auth::{Secret, Users, Verifier};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
@@ -36,7 +37,7 @@ use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, PIPE_DESCRIPTORS_MAX, Pages, Standings, Wording,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Standings, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
@@ -93,6 +94,7 @@ pub struct Ready {
     read: ReadPolicy,
     watched: Watched,
     feeds: Option<Feeds>,
+    users: Option<Users>,
     config: Config,
     data_dir: PathBuf,
     query_key: [u8; 32],
@@ -137,6 +139,8 @@ pub struct Parts {
     pub watched: Watched,
     /// What fetches host lists, where the config names some.
     pub feeds: Option<Feeds>,
+    /// Who may log in, where the config says how.
+    pub users: Option<Users>,
 }
 
 /// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
@@ -152,7 +156,7 @@ pub fn prepare(parts: Parts) -> Result<Ready, AppError> {
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> {
-    let Parts { config, data_dir, source, read, watched, feeds } = parts;
+    let Parts { config, data_dir, source, read, watched, feeds, users } = parts;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
@@ -192,6 +196,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         read,
         watched,
         feeds,
+        users,
         config,
         data_dir,
         query_key,
@@ -261,8 +266,18 @@ impl Ready {
         let browsers = Browsers::built_in().map_err(AppError::Browsers)?;
         let random = || system::random().map_err(AppError::Random);
         let pages = Pages::new(Tokens::new([random()?, random()?], since));
+        let log_ins = match self.users {
+            Some(users) => Some(LogIns::new(Verifier::new(users, &Secret::new(random()?)))),
+            None => None,
+        };
         let in_force_now = InForce::new(policy, credentials);
-        let gate = Arc::new(gate(&self.config, in_force_now, &self.journal, self.query_key, (browsers, pages)));
+        let gate = Arc::new(gate(
+            &self.config,
+            in_force_now,
+            &self.journal,
+            self.query_key,
+            Known { browsers, pages, log_ins },
+        ));
         clearances::take_up(&gate, &self.data_dir);
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
@@ -275,6 +290,7 @@ impl Ready {
             source: self.source,
             own: self.own,
             watched: self.watched,
+            users: self.config.authentication.clone(),
             lists,
             since,
         };
@@ -336,8 +352,8 @@ fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
     shares
 }
 
-fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: (Browsers, Pages)) -> Gate {
-    let (browsers, pages) = known;
+fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: Known) -> Gate {
+    let Known { browsers, pages, log_ins } = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
         policy,
@@ -366,9 +382,17 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         browsers,
         standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
+        log_ins,
         head_room: HeadRoom::new(config.heads_bytes_max),
         draining: AtomicBool::new(false),
     }
+}
+
+/// What the gate knows of programs and people at its start.
+struct Known {
+    browsers: Browsers,
+    pages: Pages,
+    log_ins: Option<LogIns>,
 }
 
 /// The record of the policy with which the gate starts.

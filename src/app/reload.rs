@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::challenge::auth::Settings;
 use crate::clock;
 use crate::evidence::Record;
 use crate::facts::Timestamp;
-use crate::lists::{ReadList, ReadPolicy, Source, Watched};
+use crate::lists::{ReadList, ReadPolicy, Source, Watched, read_users};
 use crate::policy::OwnEndpoints;
 use crate::session::Gate;
 
@@ -69,6 +70,8 @@ pub(super) struct Means {
     pub(super) own: Arc<OwnEndpoints>,
     /// What the policy in force rests on, as it stood when it was read.
     pub(super) watched: Watched,
+    /// Where users are, who are read again with the policy.
+    pub(super) users: Option<Settings>,
     /// The host lists that it names.
     pub(super) lists: Vec<ReadList>,
     /// Since when that is.
@@ -188,6 +191,7 @@ impl Reloader {
             Some(found) => Err(vec![ReloadProblem::of_parent(&found)]),
             None => Ok(read),
         });
+        self.read_users(&mut watched);
         // Whatever came of it rests on these files, and comes out the same until one of them changes.
         self.means.watched = watched;
         let before = self.means.gate.policy.now();
@@ -234,6 +238,20 @@ impl Reloader {
                 self.tell_of_lists();
             }
             Outcome::Unchanged | Outcome::Refused => {}
+        }
+    }
+
+    /// Reads the users again. Where something is wrong with their files, those who were known still are.
+    fn read_users(&self, watched: &mut Watched) {
+        let (Some(settings), Some(log_ins)) = (&self.means.users, &self.means.gate.log_ins) else { return };
+        match read_users(settings, watched) {
+            Ok(users) => log_ins.replace_users(users),
+            Err(problems) => {
+                eprintln!(
+                    "sekisho: warning: the users are not read again, and those known before still are; problems:"
+                );
+                problems.iter().take(10).for_each(|problem| eprintln!("{problem}"));
+            }
         }
     }
 

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::clock;
-use crate::lists::{ReadList, ReadPolicy};
+use crate::lists::{ReadList, ReadPolicy, Watched, read_users};
 use crate::policy::{BadLine, Lint, NameCounts};
 
 use super::arguments::{CheckArguments, CheckedFiles};
@@ -92,6 +92,9 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
         Err(error) => return Err(together(error, path.map(|path| read_policy(Some(&path), None, None)))),
     };
     let ReadPolicy { mut policy, file, lists, unfetched, .. } = read_policy(path.as_deref(), config.as_ref(), None)?;
+    if let Some(settings) = config.as_ref().and_then(|config| config.authentication.as_ref()) {
+        read_users(settings, &mut Watched::default()).map_err(CliError::Problems)?;
+    }
     // A policy that is checked alone may be meant for any config.
     if let Some(config) = &config {
         policy = give_internal(policy, config)?;

@@ -15,6 +15,11 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     for named in [&mut config.policy, &mut config.data_dir].into_iter().flatten() {
         *named = directory.join(&named);
     }
+    if let Some(settings) = &mut config.authentication {
+        for named in [&mut settings.users, &mut settings.digest, &mut settings.groups].into_iter().flatten() {
+            *named = directory.join(&**named).to_string_lossy().into();
+        }
+    }
     for feed in &mut config.lists {
         if let Roots::File(path) = &mut feed.roots {
             *path = directory.join(&path);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::app::{self, Feeds, Parts};
 use crate::config::Config;
-use crate::lists::{ReadError, ReadPolicy, Shelf, Source, Watched};
+use crate::lists::{ReadError, ReadPolicy, Shelf, Source, Watched, read_users};
 use crate::policy::{Policy, VerdictKind};
 
 use super::arguments::RunArguments;
@@ -31,6 +31,8 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     };
     let mut watched = Watched::default();
     let read = read(&source, &mut watched, feeds.as_mut())?;
+    let users = config.authentication.as_ref().map(|settings| read_users(settings, &mut watched));
+    let users = users.transpose().map_err(CliError::Problems)?;
     let policy = &read.policy;
     let journal = data_dir.join("journal");
     let shown = if read.built_in { "built in".to_owned() } else { read.file.clone() };
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds })?;
+    let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds, users })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let most = ready.connections_max();
     if most < wanted {

@@ -22,6 +22,7 @@ pub enum Record {
     Health(Health),
     Clients(Clients),
     Challenge(Challenge),
+    LogIn(LogIn),
 }
 
 /// Opens a segment file.
@@ -308,6 +309,15 @@ pub struct Challenge {
     pub after_us: Option<u64>,
     /// Challenges that the program has not answered, one after the other, this one included.
     pub failures: u32,
+}
+
+/// Something about log-ins that is worth looking at. It is told when it appears, and whenever it has doubled.
+#[derive(Debug, Serialize)]
+pub struct LogIn {
+    pub client: String,
+    /// `failed_log_ins`, `unanswered_log_ins` or `user_on_several_clients`.
+    pub ground: &'static str,
+    pub detail: Text,
 }
 
 #[derive(Serialize)]

@@ -13,6 +13,7 @@ mod fetch;
 mod kept;
 mod policy;
 mod shelf;
+mod users;
 mod watched;
 
 pub use feed::{Feed, NoProof, Proof, Sum};
@@ -21,4 +22,5 @@ pub use fetch::{FetchError, Fetched, Fetcher};
 pub use kept::{Failure, FeedState, Kept};
 pub use policy::{ReadError, ReadList, ReadPolicy, Source, read_policy};
 pub use shelf::{ListError, ListHash, Origin, Shelf, Shelved};
+pub use users::read_users;
 pub use watched::Watched;

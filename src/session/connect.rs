@@ -10,6 +10,7 @@ use super::forward;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
+use super::log_in::ask;
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::reset::{After, challenge, reset};
@@ -47,9 +48,12 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
             after_request(worker, io, account, policy, &asked, &reason).await
         }
-        Outcome::Needs(_, reason) => {
-            let why = Why::of_need(&reason);
-            refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), false).await
+        Outcome::Needs(need, reason) => {
+            let asks = if need == Need::User { ask(worker, client, head).await } else { None };
+            // Browsers answer on the connection on which they are asked.
+            let keep = asks.is_some() && gate.keeps(head) && io.buffer.is_empty();
+            let why = asks.unwrap_or_else(|| Why::of_need(&reason)).with_rule(&reason);
+            refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep).await
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::facts::{Client, ExchangeId};
+use crate::facts::{Client, ExchangeId, Scheme, Stage};
 use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
 use crate::policy::Policy;
 use crate::site::{self, Refusal};
@@ -20,6 +20,7 @@ use super::account::{Account, Asked, Refused};
 use super::gate::{Admitted, Counted, Gate, Worker};
 use super::headroom::{Exhausted, Held};
 use super::io::{Io, Next, linger, reset_on_close, write_all};
+use super::log_in::client_of;
 use super::why::Why;
 use super::{connect, forward};
 
@@ -123,6 +124,11 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
         Ok((form, body)) => Request { head, form, body },
         Err(fault) => return refuse_bytes(worker, io, &client, Some(&head), Why::of_fault(fault)).await,
     };
+    let asked_by = match client_of(worker, client.clone(), &request.head).await {
+        Ok(client) => client,
+        Err(why) => return refuse_user(worker, io, &client, &request, why).await,
+    };
+    let client = asked_by;
     match &request.form {
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
         Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, None).await,
@@ -167,6 +173,23 @@ async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, head: Optio
     send_page(gate, io, &page, false).await
 }
 
+/// Refuses a request whose user is not who it says; it may be shown again on the same connection.
+async fn refuse_user(worker: &Worker, io: &mut Io, client: &Client, request: &Request, why: Why) -> Next {
+    let gate = &*worker.gate;
+    let edition = gate.policy.now();
+    let account = Account::new(worker, None);
+    let keep = gate.keeps(&request.head) && matches!(request.body, Body::None | Body::Length(0));
+    match &request.form {
+        Form::Connect(target) | Form::Absolute(target) => {
+            let hello = if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never };
+            let asked = Asked::new(gate, client, &request.head, target, hello);
+            let keep = keep && io.buffer.is_empty();
+            refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&why), keep).await
+        }
+        Form::Origin(_) => refuse_bytes(worker, io, client, Some(&request.head), why).await,
+    }
+}
+
 /// Refuses an exchange: records it, and sends the page that says why. The id on the page finds the
 /// record, or the page says that there is none.
 pub(super) async fn refuse(
@@ -201,6 +224,7 @@ pub(super) fn page(
         reason: why.code,
         detail: why.detail.as_deref(),
         retry_after: why.retry_after,
+        authenticate: &why.authenticate,
         id,
         contact: gate.wording.contact.as_deref(),
         has_body: head.is_none_or(|head| head.method() != "HEAD"),

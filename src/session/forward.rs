@@ -15,7 +15,7 @@ use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
 };
-use crate::policy::{Outcome, Permit, TunnelLimits, Verdict};
+use crate::policy::{Need, Outcome, Permit, TunnelLimits, Verdict};
 use crate::site;
 use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, RequestForm};
 
@@ -25,6 +25,7 @@ use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
+use super::log_in::ask;
 use super::page::{challenge, is_late_solution};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
@@ -61,8 +62,9 @@ pub(super) async fn serve(
     let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
     let decision = match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decision,
-        Outcome::Needs(_, reason) => {
-            let why = Why::of_need(&reason);
+        Outcome::Needs(need, reason) => {
+            let asks = if need == Need::User { ask(worker, client, head).await } else { None };
+            let why = asks.unwrap_or_else(|| Why::of_need(&reason)).with_rule(&reason);
             return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };

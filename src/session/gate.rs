@@ -16,6 +16,7 @@ use super::breakglass::Glass;
 use super::clients::{self, Clients};
 use super::headroom::HeadRoom;
 use super::in_force::{Edition, InForce};
+use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
 use super::tunnels::{Bounds, Bytes, Tunnels};
@@ -33,6 +34,8 @@ pub struct Gate {
     pub browsers: Browsers,
     pub standings: Standings,
     pub pages: Pages,
+    /// Who users are; absent where the config says nothing of that.
+    pub log_ins: Option<LogIns>,
     pub head_room: HeadRoom,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,

@@ -14,11 +14,13 @@ pub(super) struct Why {
     pub(super) detail: Option<String>,
     /// After how many seconds it is of use to ask again, where that is known.
     pub(super) retry_after: Option<u64>,
+    /// What the client is asked to show: values of `Proxy-Authenticate`.
+    pub(super) authenticate: Vec<String>,
 }
 
 impl Why {
     pub(super) fn new(status: u16, code: &'static str) -> Self {
-        Self { status, code, detail: None, retry_after: None }
+        Self { status, code, detail: None, retry_after: None, authenticate: Vec::new() }
     }
 
     /// Bytes from the client that could be read in two ways, or in none.
@@ -66,6 +68,11 @@ impl Why {
             let _ = write!(detail, "{joint}the other layer says {beside}");
         }
         self
+    }
+
+    /// The same with the rule that wants to know, where nothing else is said.
+    pub(super) fn with_rule(self, reason: &Reason) -> Self {
+        if self.detail.is_some() { self } else { self.of_rule(reason) }
     }
 
     /// A fact that this gate cannot learn, and the rule that waits for it.

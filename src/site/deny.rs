@@ -16,6 +16,8 @@ pub struct Refusal<'a> {
     pub detail: Option<&'a str>,
     /// Seconds after which it may pass (RFC 9110 §10.2.3).
     pub retry_after: Option<u64>,
+    /// With 407: values of `Proxy-Authenticate` (RFC 9110 §11.7.1), one for each way to show who one is.
+    pub authenticate: &'a [String],
     pub id: ExchangeId,
     /// The contact line of the config.
     pub contact: Option<&'a str>,
@@ -91,6 +93,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     let phrase = match refusal.status {
         400 => "Bad Request",
         403 => "Forbidden",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         417 => "Expectation Failed",
         429 => "Too Many Requests",
@@ -102,13 +105,14 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     };
     let connection = connection(keep_alive);
     let error = error_type(refusal);
+    let asks: String = refusal.authenticate.iter().map(|value| format!("Proxy-Authenticate: {value}\r\n")).collect();
     let retry = refusal.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: sekisho; error={error}; details=\"{} {}\"\r\nCache-Control: no-store\r\n\
          Content-Security-Policy: default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'\r\n\
-         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n{retry}Connection: {connection}\r\n\r\n{body}",
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n{retry}{asks}Connection: {connection}\r\n\r\n{body}",
         refusal.status,
         body.len(),
         refusal.reason,
@@ -126,7 +130,7 @@ fn error_type(refusal: &Refusal<'_>) -> &'static str {
         ("loop_detected", _) => "proxy_loop_detected",
         ("parent_auth_failed", _) => "proxy_configuration_error",
         ("parent_bad_answer", _) => "http_protocol_error",
-        (_, 403 | 429) => "http_request_denied",
+        (_, 403 | 407 | 429) => "http_request_denied",
         (_, 504) => "connection_timeout",
         (_, 502) => "destination_unavailable",
         (_, 503) => "proxy_internal_error",
@@ -195,6 +199,7 @@ mod tests {
                 host: "<script>alert(1)</script>",
                 reason: "no_rule",
                 retry_after: None,
+                authenticate: &[],
                 detail: Some("a\"b'&"),
                 id: ExchangeId(1),
                 contact: None,

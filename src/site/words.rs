@@ -33,10 +33,12 @@ enum Kind {
     Request,
     /// The machine has asked for it too often.
     TooOften,
+    /// The user is not known, or not by what was shown.
+    LogIn,
 }
 
 impl Kind {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
@@ -51,7 +53,8 @@ impl Kind {
             | "clearance_needed"
             | "finding"
             | "lockdown" => Self::Policy,
-            "rate_limited" => Self::TooOften,
+            "rate_limited" | "log_in_too_often" => Self::TooOften,
+            "log_in_needed" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
             | "challenge_not_possible"
@@ -99,6 +102,7 @@ pub(super) const ENGLISH: Words = Words {
         "The request was allowed and went its way, but the site could not be reached from the other end of it. It may be out of order. Try again in a while.",
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
         "This machine has asked for this more often than the rules of this network allow. Try again in a while.",
+        "The rules of this network ask who you are. Log in with the name and password that you have for this network's proxy.",
     ],
 };
 
@@ -120,6 +124,7 @@ pub(super) const JAPANESE: Words = Words {
         "通信は許可され、所定の経路で送られましたが、その先で接続先に到達できませんでした。接続先が停止している可能性があります。しばらくしてからもう一度お試しください。",
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
         "この端末からの要求が、このネットワークの規則で許可されている回数を超えました。しばらくしてからもう一度お試しください。",
+        "このネットワークの規則では、利用者の確認が必要です。プロキシ用の利用者名とパスワードでログインしてください。",
     ],
 };
 

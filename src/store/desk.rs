@@ -102,7 +102,8 @@ impl Desk {
             | Record::Own(_)
             | Record::Health(_)
             | Record::Clients(_)
-            | Record::Challenge(_) => Duty::Meanwhile,
+            | Record::Challenge(_)
+            | Record::LogIn(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

@@ -1,5 +1,7 @@
 //! Real browsers at a challenged site whose page needs ten others: nothing of it may break.
 
+mod log_in;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -451,8 +453,10 @@ fn loads_whole_behind_one_reset(browser: Start) {
     let mut site = Site::new("https");
     let records = records_of_a_whole_visit(&mut site, browser);
     let refused: Vec<_> = records.iter().filter(|record| record["event"] == "refused").collect();
-    assert_eq!(refused.len(), 1, "one tunnel was ended, and no other: {refused:#?}");
-    assert_eq!(refused[0]["reason"], "tunnel_reset");
+    let (ended, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(|record| record["reason"] == "tunnel_reset");
+    assert_eq!(ended.len(), 1, "{ended:#?}");
+    // A browser opens tunnels ahead, and closes those that it does not need.
+    assert!(others.iter().all(|record| record["reason"] == "client_closed"), "{others:#?}");
     let challenges: Vec<_> = records.iter().filter(|record| record["kind"] == "challenge").collect();
     assert_eq!(challenges.len(), 1, "{challenges:#?}");
     assert_eq!(challenges[0]["outcome"], "returned", "{challenges:#?}");

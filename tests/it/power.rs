@@ -235,7 +235,7 @@ impl Inside {
         };
         let mut watched = Watched::default();
         let read = source.read(&mut watched).unwrap();
-        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched, feeds: None };
+        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched, feeds: None, users: None };
         let ready = prepare_on(Arc::new(disk.clone()), parts).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();

@@ -1,0 +1,108 @@
+//! Who the user of a request is: what the proxy is shown (407; RFC 9110 §11.7), and what is asked for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::challenge::auth::{self, Judged, Step, Users, Verdict, Verifier};
+use crate::clock;
+use crate::evidence::{LogIn, Record};
+use crate::facts::{Client, ClientKey};
+use crate::parse::RequestHead;
+
+use super::gate::Worker;
+use super::why::Why;
+
+/// Passwords that are hashed at the same time. Each may take 256 MiB, and as much time as it has cores.
+const HASHING_MAX: usize = 2;
+
+/// Logs users in, for all workers.
+pub struct LogIns {
+    verifier: Mutex<Verifier>,
+    hashing: Semaphore,
+}
+
+impl LogIns {
+    pub fn new(verifier: Verifier) -> Self {
+        Self { verifier: Mutex::new(verifier), hashing: Semaphore::new(HASHING_MAX) }
+    }
+
+    /// Puts other users in the place of those that are known.
+    pub fn replace_users(&self, users: Users) {
+        self.verifier().replace_users(users);
+    }
+
+    fn verifier(&self) -> MutexGuard<'_, Verifier> {
+        self.verifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn judge(&self, client: ClientKey, head: &RequestHead) -> Judged {
+        let step = self.verifier().begin(&auth::Asked::of(client, head), clock::moment());
+        let job = match step {
+            Step::Done(judged) => return judged,
+            Step::Hash(job) => job,
+        };
+        let _turn = self.hashing.acquire().await;
+        match tokio::task::spawn_blocking(move || job.run()).await {
+            Ok(done) => self.verifier().finish(done, clock::moment()),
+            // The runtime ends: nobody is known by half a look.
+            Err(_) => Judged { verdict: Verdict::Missing, grounds: Vec::new() },
+        }
+    }
+}
+
+/// The client of a request, with its user where it shows one. Without credentials nobody is asked for any yet: it may
+/// be that no rule wants to know.
+///
+/// # Errors
+/// What it shows is not right: it is asked again, or told when to come back.
+pub(super) async fn client_of(worker: &Worker, client: Client, head: &RequestHead) -> Result<Client, Why> {
+    let Some(log_ins) = &worker.gate.log_ins else { return Ok(client) };
+    if head.fields.get("proxy-authorization").is_none() {
+        return Ok(client);
+    }
+    let judged = log_ins.judge(ClientKey::of(client.address.ip()), head).await;
+    tell(worker, &client, &judged);
+    match judged.verdict {
+        Verdict::Known(user) => Ok(Client { user: Some(user), ..client }),
+        // A policy that only observes asks nobody.
+        _ if worker.gate.policy.now().policy.observes_client(&client) => Ok(client),
+        verdict => Err(refusal(log_ins, &client, &verdict)),
+    }
+}
+
+/// Asks who the user is, where a rule waits for that and the config says how it can be shown.
+pub(super) async fn ask(worker: &Worker, client: &Client, head: &RequestHead) -> Option<Why> {
+    let log_ins = worker.gate.log_ins.as_ref()?;
+    let judged = log_ins.judge(ClientKey::of(client.address.ip()), head).await;
+    tell(worker, client, &judged);
+    Some(refusal(log_ins, client, &judged.verdict))
+}
+
+fn refusal(log_ins: &LogIns, client: &Client, verdict: &Verdict) -> Why {
+    let (status, code, detail) = match verdict {
+        Verdict::Missing | Verdict::Known(_) => (407, "log_in_needed", None),
+        Verdict::Wrong => (407, "log_in_wrong", None),
+        Verdict::Stale(_) => (407, "log_in_stale", None),
+        Verdict::Refused(fault) => (407, "log_in_refused", Some(fault.to_string())),
+        Verdict::TooOften { retry_after } => {
+            let seconds = u64::try_from(retry_after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+            return Why { retry_after: Some(seconds), ..Why::new(429, "log_in_too_often") };
+        }
+    };
+    let key = ClientKey::of(client.address.ip());
+    let authenticate = log_ins.verifier().challenges(key, verdict, clock::moment());
+    Why { detail, authenticate, ..Why::new(status, code) }
+}
+
+/// Puts on record what is worth looking at.
+fn tell(worker: &Worker, client: &Client, judged: &Judged) {
+    for ground in &judged.grounds {
+        let log_in = LogIn {
+            client: client.address.ip().to_canonical().to_string(),
+            ground: ground.name(),
+            detail: ground.to_string().as_str().into(),
+        };
+        worker.journal.note(&Record::LogIn(log_in), clock::now());
+    }
+}

@@ -1,0 +1,168 @@
+//! Log-in at the proxy: Basic by hand, Digest by curl.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use data_encoding::BASE64;
+
+use crate::gate::{Gate, Start, put_over};
+use crate::name_server::NameServer;
+use crate::origin::{Origin, listener_of_its_own};
+use crate::peer::Message;
+
+const PASSWORD: &str = "Circle of Life";
+/// `htpasswd -nbB -C 5 tanaka "Circle of Life"`
+const USERS: &str = "tanaka:$2y$05$ufc/KLlbsqjXFButKllicuv5WcmrNB/xxhaHz3uaGCydL8JmKydJa\n";
+/// `htdigest`, of SHA-256 and MD5, for the same.
+const DIGEST: &str = "tanaka:Example Ltd:5b56f906d942046a5815a0e57aff5b22d812358140c8f095f5dd2ead2530c1a5\ntanaka:Example Ltd:7b0afccd2a9ef998fc46fcc8659fd632\n";
+
+struct Site {
+    origin: Origin,
+    gate: Gate,
+    _names: NameServer,
+    files: tempfile::TempDir,
+}
+
+/// A file that its owner alone may read.
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+impl Site {
+    /// An origin at `a.test` that answers with the head it was sent, for line leaders alone.
+    fn new(mode: &str) -> Self {
+        let origin = Origin::on(listener_of_its_own(80), |mut peer, log| {
+            while let Some(request) = peer.request() {
+                log.note(&request);
+                peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head));
+            }
+        });
+        let names = NameServer::pointing_to(origin.address.ip());
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str| files.path().join(name);
+        write(&file("users"), USERS);
+        write(&file("digest"), DIGEST);
+        write(&file("groups"), "line-leaders: tanaka\n");
+        let shown = |name: &str| file(name).display().to_string();
+        let authentication = format!(
+            "[authentication]\nrealm = \"Example Ltd\"\nschemes = [\"digest\", \"basic\"]\nusers = \"{}\"\n\
+             digest = \"{}\"\ngroups = \"{}\"\n",
+            shown("users"),
+            shown("digest"),
+            shown("groups")
+        );
+        let policy = format!(
+            "[policy]\nmode = \"{mode}\"\n[clients.leaders]\nusers = [\"group:line-leaders\"]\n{}",
+            origin.rule_for("a.test", "clients = [\"leaders\"]")
+        );
+        let gate =
+            Start { policy: &policy, config: &format!("{}{authentication}", names.config()), ..Start::default() };
+        let gate = gate.gate();
+        Self { origin, gate, _names: names, files }
+    }
+
+    /// Asks for the page with these credentials, and gives the answer.
+    fn ask(&self, credentials: Option<&str>) -> Message {
+        let mut client = self.gate.client();
+        client.send(request(credentials));
+        client.answer()
+    }
+}
+
+fn request(credentials: Option<&str>) -> String {
+    let shown = credentials.map(|text| format!("Proxy-Authorization: Basic {}\r\n", BASE64.encode(text.as_bytes())));
+    format!("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{}\r\n", shown.unwrap_or_default())
+}
+
+#[test]
+fn a_rule_for_users_asks_who_it_is_and_lets_out_whom_it_names() {
+    let mut site = Site::new("enforce");
+    let mut client = site.gate.client();
+    client.send(request(None));
+    let asked = client.answer();
+    assert_eq!(asked.status(), 407);
+    let ways: Vec<_> = asked.all("proxy-authenticate").iter().map(|way| way.split(' ').next().unwrap()).collect();
+    assert_eq!(ways, ["Digest", "Digest", "Basic"]);
+    assert!(asked.text().contains("Reason: log_in_needed"), "{}", asked.text());
+    // On the same connection.
+    client.send(request(Some(&format!("tanaka:{PASSWORD}"))));
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.text().to_ascii_lowercase().contains("authorization"), "{}", answer.text());
+    let wrong = site.ask(Some("tanaka:Circle of Lif"));
+    assert!(wrong.status() == 407 && wrong.text().contains("log_in_wrong"), "{}", wrong.text());
+    let records = site.gate.records();
+    let opened = records.iter().find(|record| record["event"] == "open").unwrap();
+    assert_eq!((&opened["user"], &opened["client_group"]), (&"tanaka".into(), &"leaders".into()), "{opened}");
+    let text = format!("{records:?}");
+    assert!(!text.contains("Circle") && !text.contains(&BASE64.encode(PASSWORD.as_bytes())), "{text}");
+    assert_eq!(site.origin.requests().len(), 1);
+}
+
+#[test]
+fn who_guesses_is_told_to_wait_and_the_series_is_on_record() {
+    let mut site = Site::new("enforce");
+    let mut answers = Vec::new();
+    for number in 0..12 {
+        answers.push(site.ask(Some(&format!("tanaka:guess {number}"))));
+    }
+    let statuses: Vec<_> = answers.iter().map(Message::status).collect();
+    assert!(statuses.starts_with(&[407; 5]) && statuses.contains(&429), "{statuses:?}");
+    let last = answers.last().unwrap();
+    assert!(last.field("retry-after").unwrap().parse::<u64>().unwrap() > 0, "{}", last.head);
+    let told = site.gate.records().into_iter().find(|record| record["kind"] == "log_in").unwrap();
+    assert_eq!((&told["ground"], &told["client"]), (&"failed_log_ins".into(), &"127.0.0.1".into()), "{told}");
+}
+
+#[test]
+fn nobody_is_asked_where_the_policy_only_observes() {
+    let site = Site::new("observe");
+    for credentials in [None, Some("tanaka:wrong")] {
+        // What passes for want of a user has nothing of what the rule opens, such as this origin's address.
+        let answer = site.ask(credentials);
+        assert!(answer.status() == 403 && answer.text().contains("guard_address"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn users_who_are_put_into_the_file_can_log_in_without_a_restart() {
+    let site = Site::new("enforce");
+    let credentials = format!("suzuki:{PASSWORD}");
+    assert_eq!(site.ask(Some(&credentials)).status(), 407);
+    let (users, groups) = (site.files.path().join("users"), site.files.path().join("groups"));
+    put_over(&users, &format!("{USERS}{}", USERS.replace("tanaka", "suzuki")));
+    std::fs::set_permissions(&users, std::fs::Permissions::from_mode(0o600)).unwrap();
+    put_over(&groups, "line-leaders: tanaka suzuki\n");
+    assert!(site.gate.reload().status.success());
+    assert_eq!(site.ask(Some(&credentials)).status(), 200);
+}
+
+#[test]
+fn curl_logs_in_by_digest_for_a_page() {
+    let site = Site::new("enforce");
+    let curl = |user: &str| {
+        let proxy = format!("http://{}", site.gate.address);
+        let arguments = ["-s", "--max-time", "10", "--proxy-digest", "-U", user, "-x", &proxy, "-o", "/dev/null"];
+        let output =
+            Command::new("curl").args(arguments).args(["-w", "%{http_code}", "http://a.test/"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(curl(&format!("tanaka:{PASSWORD}")), "200");
+    assert_eq!(curl("tanaka:wrong"), "407");
+}
+
+#[test]
+fn a_gate_whose_users_cannot_be_read_does_not_start_and_says_which_file() {
+    let start = |keys: &str| {
+        let output = Start { config: &format!("[authentication]\n{keys}"), ..Start::default() }.output();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, told) = start("realm = \"a\"\nschemes = [\"basic\"]\nusers = \"/nowhere/users\"\n");
+    assert!(code == Some(2) && told.contains("/nowhere/users:1:1: cannot read the file"), "{told}");
+    let open = tempfile::NamedTempFile::new().unwrap();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, told) = start(&format!("realm = \"a\"\nschemes = [\"basic\"]\nusers = \"{}\"\n", open.path().display()));
+    assert!(code == Some(2) && told.contains("everybody may read it (mode 0644)"), "{told}");
+}
