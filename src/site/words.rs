@@ -164,6 +164,7 @@ mod tests {
             (502, "parent_cannot_reach"),
             (400, "bare_lf"),
             (429, "rate_limited"),
+            (407, "log_in_needed"),
         ];
         for words in [&ENGLISH, &JAPANESE] {
             let sentences: std::collections::HashSet<_> =
