@@ -206,6 +206,12 @@ impl Policy {
         self.site().observes(client)
     }
 
+    /// Whether several people are behind the address of this client, by any layer.
+    pub fn is_shared(&self, client: &Client) -> bool {
+        let mut groups = self.layers.iter().flat_map(|layer| &layer.groups).filter(|group| group.shared);
+        groups.any(|group| group.holds(client) != Membership::Out)
+    }
+
     /// What becomes of a target that no rule names.
     pub fn unknown(&self) -> VerdictKind {
         self.site().head.unknown

@@ -26,6 +26,8 @@ pub(super) struct ClientGroup {
     pub(super) users: Arc<[Who]>,
     /// Where it has a mode of its own.
     pub(super) mode: Option<Mode>,
+    /// Behind one of its addresses there are several people, as on a terminal server.
+    pub(super) shared: bool,
 }
 
 /// One entry of a group's `users`.
@@ -277,6 +279,7 @@ fn read_clients(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<
     for (name, mut section) in root.named_tables("clients") {
         let (addresses, users) = (section.strings("addresses"), section.strings("users"));
         let mode = section.word("mode", &MODES);
+        let shared = section.boolean("shared").unwrap_or(false);
         if let Some(addresses) = &addresses {
             refuse_empty(&section, "addresses", addresses, "everywhere");
         }
@@ -292,8 +295,13 @@ fn read_clients(root: &mut Section<'_, '_>, groups: &mut HashMap<String, Placed<
             section.problem(&place, what, "give it `addresses` or `users`");
         }
         section.finish();
-        let group =
-            ClientGroup { name: name.value.as_str().into(), addresses: addresses.into(), users: users.into(), mode };
+        let group = ClientGroup {
+            name: name.value.as_str().into(),
+            addresses: addresses.into(),
+            users: users.into(),
+            mode,
+            shared,
+        };
         enter(&section, "clients", groups, name, group);
     }
 }

@@ -53,6 +53,11 @@ impl<'a> Asked<'a> {
         Self { client, head, target, hello, who: Who::of(&gate.browsers, client, head, target, hello) }
     }
 
+    /// Whether it holds no clearance before its user is known.
+    pub(super) fn must_log_in(&self, policy: &Policy) -> bool {
+        self.client.user.is_none() && policy.is_shared(self.client)
+    }
+
     /// The same, once the hello was seen or will never be.
     pub(super) fn with_hello(&self, gate: &Gate, hello: Stage<&'a Hello>) -> Self {
         Self::new(gate, self.client, self.head, self.target, hello)
@@ -103,7 +108,11 @@ impl<'g> Account<'g> {
     /// Asks the policy about what is counted already.
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
-        let standing = asked.who.standing(&self.worker.gate.standings, asked.target);
+        let standing = match asked.who.standing(&self.worker.gate.standings, asked.target) {
+            // What one of many people has shown there says nothing of the others.
+            Standing::Cleared { .. } if asked.must_log_in(policy) => Standing::Uncleared,
+            standing => standing,
+        };
         let shown = (standing, asked.who.grounds.contradictions());
         judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
     }

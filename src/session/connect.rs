@@ -10,7 +10,7 @@ use super::forward;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
-use super::log_in::ask;
+use super::log_in::{ask, ask_first};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::reset::{After, challenge, reset};
@@ -38,6 +38,11 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => match decision.verdict {
             // What it has shown, or can show, is known by its hello; in a tunnel to port 80 by the request in it.
+            Verdict::Challenge if asked.must_log_in(policy) => {
+                let why = ask_first(worker, client, head).await;
+                let keep = why.status == 407 && gate.keeps(head) && io.buffer.is_empty();
+                refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep).await
+            }
             Verdict::Challenge if target.port == 80 => {
                 after_request(worker, io, account, policy, &asked, &decision.reason).await
             }

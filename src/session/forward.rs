@@ -25,7 +25,7 @@ use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
-use super::log_in::ask;
+use super::log_in::{ask, ask_first};
 use super::page::{challenge, is_late_solution};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
@@ -68,6 +68,10 @@ pub(super) async fn serve(
             return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
+    if matches!(decision.verdict, Verdict::Challenge) && asked.must_log_in(policy) {
+        let why = ask_first(worker, client, head).await;
+        return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
+    }
     if matches!(decision.verdict, Verdict::Challenge) {
         return challenge(worker, io, account, (policy, &asked, &decision), keep_refused).await;
     }

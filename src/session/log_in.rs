@@ -79,6 +79,16 @@ pub(super) async fn ask(worker: &Worker, client: &Client, head: &RequestHead) ->
     Some(refusal(log_ins, client, &judged.verdict))
 }
 
+/// How a challenged request is refused whose user must be known first, as others share its address: it is asked who
+/// that is, where the config says how that can be shown.
+pub(super) async fn ask_first(worker: &Worker, client: &Client, head: &RequestHead) -> Why {
+    let asks = ask(worker, client, head).await;
+    asks.unwrap_or_else(|| {
+        let detail = "several people share this address, and users cannot log in: see [authentication] in the config";
+        Why { detail: Some(detail.to_owned()), ..Why::new(403, "challenge_not_possible") }
+    })
+}
+
 fn refusal(log_ins: &LogIns, client: &Client, verdict: &Verdict) -> Why {
     let (status, code, detail) = match verdict {
         Verdict::Missing | Verdict::Known(_) => (407, "log_in_needed", None),

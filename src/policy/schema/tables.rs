@@ -73,6 +73,11 @@ static CLIENTS: Table = Table {
         key("addresses", Kind::SomeTexts, "Addresses and prefixes; absent: any."),
         key("users", Kind::SomeTexts, "Names of users, or \"group:NAME\", by log-in; with `addresses` both must hold."),
         key("mode", Kind::Words(MODES), "The mode for the clients of this group; absent: the policy's."),
+        key(
+            "shared",
+            Kind::Boolean,
+            "Whether several people are behind one address; then only a known user is cleared.",
+        ),
     ],
     one_of: &["addresses", "users"],
 };

@@ -140,6 +140,25 @@ fn users_who_are_put_into_the_file_can_log_in_without_a_restart() {
 }
 
 #[test]
+fn behind_a_shared_address_only_a_known_user_is_challenged_and_cleared() {
+    let site = Site::new("enforce");
+    let policy = std::fs::read_to_string(site.gate.policy()).unwrap();
+    let shared = "[clients.terminals]\naddresses = [\"127.0.0.1\"]\nshared = true\n";
+    let policy = policy.replace("clients = [\"leaders\"]", "").replace("allow", "challenge") + shared;
+    assert!(site.gate.put(&policy).status.success());
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
+    let head = format!("Host: a.test\r\nUser-Agent: {agent}\r\nAccept: text/html\r\nUpgrade-Insecure-Requests: 1\r\n");
+    let mut client = site.gate.client();
+    client.send(format!("GET http://a.test/ HTTP/1.1\r\n{head}\r\n"));
+    let asked = client.answer();
+    assert!(asked.status() == 407 && asked.text().contains("log_in_needed"), "{}", asked.text());
+    let shown = BASE64.encode(format!("tanaka:{PASSWORD}").as_bytes());
+    client.send(format!("GET http://a.test/ HTTP/1.1\r\n{head}Proxy-Authorization: Basic {shown}\r\n\r\n"));
+    let page = client.answer();
+    assert!(page.status() == 403 && page.text().contains("var token = \""), "{}", page.text());
+}
+
+#[test]
 fn curl_logs_in_by_digest_for_a_page() {
     let site = Site::new("enforce");
     let curl = |user: &str| {
