@@ -106,6 +106,11 @@ impl Browsers {
         read(file, text)
     }
 
+    /// What they are called.
+    pub fn names(&self) -> Vec<String> {
+        self.browsers.iter().map(|browser| browser.name.to_string()).collect()
+    }
+
     /// What a User-Agent claims: the first browser of the file of which it has a word.
     pub fn claim(&self, user_agent: Option<&[u8]>) -> Claim {
         let Some(text) = user_agent else { return Claim::None };

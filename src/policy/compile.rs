@@ -6,6 +6,7 @@ use crate::parse::{Document, Place, Placed, Problem, Section};
 use super::calendar::{Calendar, read_calendar};
 use super::cases::{Case, read_cases, run_cases};
 use super::decision::{Rate, VerdictKind};
+use super::faces::Faces;
 use super::groups::{ClientGroup, Groups, MODES, Membership, Program, Unused};
 use super::index::HostIndex;
 use super::internal::Internal;
@@ -25,6 +26,7 @@ pub struct Policy {
     /// The base, if there is one, and then the site: at least one, at most two.
     pub(super) layers: Vec<Layer>,
     parents: Vec<Placed<Arc<Parent>>>,
+    faces: Faces,
     /// How many it is held to; all of them hold.
     cases: usize,
     files: Vec<String>,
@@ -206,6 +208,11 @@ impl Policy {
         self.site().observes(client)
     }
 
+    /// Further stable TLS keys by which the browser of this name is known in this network.
+    pub fn faces(&self, browser: &str) -> &[Box<str>] {
+        self.faces.of(browser)
+    }
+
     /// Whether several people are behind the address of this client, by any layer.
     pub fn is_shared(&self, client: &Client) -> bool {
         let mut groups = self.layers.iter().flat_map(|layer| &layer.groups).filter(|group| group.shared);
@@ -379,6 +386,7 @@ struct Reading<'t> {
     head: Head,
     calendar: Option<Placed<Calendar>>,
     groups: Groups,
+    faces: Faces,
     rules: Vec<Rule>,
     unknown_at: Option<Place>,
     /// What was read beside the policy's own files, for its hash.
@@ -395,6 +403,7 @@ impl<'t> Reading<'t> {
             head,
             calendar: None,
             groups: Groups::none(),
+            faces: Faces::default(),
             rules: Vec::new(),
             unknown_at: None,
             beside: Vec::new(),
@@ -418,6 +427,7 @@ impl<'t> Reading<'t> {
             root.problem(&place, what, "take it away: mode, unknown and base are said once, by the file that includes");
         }
         self.read_calendar(source, root);
+        self.faces.read(root);
         let (sources, beside) = (self.sources, &mut self.beside);
         self.groups.read(root, |path| {
             let listed = sources.names(&source.file, path)?;
@@ -493,12 +503,14 @@ impl<'t> Reading<'t> {
             files: own.map(|source| source.file.clone()).collect(),
             layers: Vec::new(),
             parents: Vec::new(),
+            faces: self.faces,
             cases,
         };
         if let Some(base) = base {
             policy.files.extend(base.files);
             policy.layers = base.layers;
             policy.parents = base.parents;
+            policy.faces.extend(base.faces);
             policy.cases += base.cases;
         }
         policy.parents.extend(self.groups.parents);

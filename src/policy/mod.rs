@@ -11,6 +11,7 @@ mod content;
 mod decide;
 mod decision;
 mod explain;
+mod faces;
 mod glob;
 mod groups;
 mod guard;

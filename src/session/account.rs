@@ -44,13 +44,13 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     pub(super) fn new(
-        gate: &Gate,
+        (gate, policy): (&Gate, &Policy),
         client: &'a Client,
         head: &'a RequestHead,
         target: &'a Target,
         hello: Stage<&'a Hello>,
     ) -> Self {
-        Self { client, head, target, hello, who: Who::of(&gate.browsers, client, head, target, hello) }
+        Self { client, head, target, hello, who: Who::of((&gate.browsers, policy), client, head, target, hello) }
     }
 
     /// Whether it holds no clearance before its user is known.
@@ -59,8 +59,8 @@ impl<'a> Asked<'a> {
     }
 
     /// The same, once the hello was seen or will never be.
-    pub(super) fn with_hello(&self, gate: &Gate, hello: Stage<&'a Hello>) -> Self {
-        Self::new(gate, self.client, self.head, self.target, hello)
+    pub(super) fn with_hello(&self, gate: &Gate, policy: &Policy, hello: Stage<&'a Hello>) -> Self {
+        Self::new((gate, policy), self.client, self.head, self.target, hello)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let account = Account::new(worker, None);
-    let asked = Asked::new(gate, client, head, target, Stage::NotYet);
+    let asked = Asked::new((gate, policy), client, head, target, Stage::NotYet);
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
@@ -188,7 +188,7 @@ async fn after_hello(
         | FirstBytes::Unfinished => Stage::Never,
     };
     let at_connect = asked;
-    let asked = at_connect.with_hello(gate, hello);
+    let asked = at_connect.with_hello(gate, policy, hello);
     let mut held = 0;
     let decision = loop {
         let decision = match account.judge(edition, &asked) {
@@ -322,7 +322,7 @@ async fn read_request(
     account.close(End { by: Party::Gate, how: "inner_request", up: 0, down: 0 });
     let Form::Absolute(target) = &request.form else { return Next::Close };
     if !is_websocket(&request.head, request.body) {
-        let asked = Asked::new(gate, asked.client, &request.head, target, Stage::Never);
+        let asked = Asked::new((gate, policy), asked.client, &request.head, target, Stage::Never);
         let why = gate.looped(asked.head).unwrap_or_else(|| Why::new(403, "not_websocket"));
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;

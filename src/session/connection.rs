@@ -182,7 +182,7 @@ async fn refuse_user(worker: &Worker, io: &mut Io, client: &Client, request: &Re
     match &request.form {
         Form::Connect(target) | Form::Absolute(target) => {
             let hello = if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never };
-            let asked = Asked::new(gate, client, &request.head, target, hello);
+            let asked = Asked::new((gate, &edition.policy), client, &request.head, target, hello);
             let keep = keep && io.buffer.is_empty();
             refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&why), keep).await
         }

@@ -53,7 +53,7 @@ pub(super) async fn serve(
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
-    let asked = Asked::new(gate, client, head, target, Stage::Never);
+    let asked = Asked::new((gate, policy), client, head, target, Stage::Never);
     let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await,

@@ -3,6 +3,7 @@
 use crate::facts::{Client, Hello, ProgramKey, Scheme, Stage, Standing, Target};
 use crate::identity::{Browsers, Claim, Face, Grounds, ProgramName, Seen, program_key};
 use crate::parse::RequestHead;
+use crate::policy::Policy;
 
 use super::programs::Standings;
 
@@ -19,7 +20,7 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn of(
-        browsers: &Browsers,
+        (browsers, policy): (&Browsers, &Policy),
         client: &Client,
         head: &RequestHead,
         target: &Target,
@@ -31,7 +32,8 @@ impl Who {
             Scheme::Tunnel => Some((&target.host, target.port)),
             Scheme::Http => None,
         };
-        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces: &[] });
+        let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
+        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces });
         let face = match (target.scheme, hello) {
             (Scheme::Tunnel, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),

@@ -141,7 +141,9 @@ fn of_a_policy(table: &DeTable<'_>, path: &str, found: &mut BTreeSet<String>) {
         let values: Vec<&DeValue<'_>> = match value.get_ref() {
             DeValue::Array(array) => array.iter().map(|value| value.get_ref()).collect(),
             // Tables by names that a person gives.
-            DeValue::Table(named) if matches!(&*path, "clients" | "hosts" | "programs" | "parents") => {
+            DeValue::Table(named)
+                if matches!(&*path, "clients" | "hosts" | "programs" | "parents" | "identity.profiles") =>
+            {
                 named.values().map(|value| value.get_ref()).collect()
             }
             value => vec![value],

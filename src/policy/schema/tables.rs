@@ -26,6 +26,7 @@ pub(super) static ROOT: Table = table(
         key("clients", Kind::Named(&CLIENTS), "Groups of clients, by name."),
         key("hosts", Kind::Named(&HOSTS), "Groups of hosts, by name."),
         key("programs", Kind::Named(&PROGRAMS), "Programs, by name."),
+        key("identity", Kind::Table(&IDENTITY), "What browsers look like in this network."),
         key("parents", Kind::Named(&PARENTS), "Other proxies that rules may lead through, by name."),
         key("rule", Kind::Tables(&RULE), "The rules in order; the first that matches decides."),
         key("case", Kind::Tables(&CASE), "What the policy is held to; one with a failing case is refused."),
@@ -56,6 +57,19 @@ static POLICY: Table = table(
             Kind::Words(&["keep", "strict"]),
             "After a change, open tunnels go on, or are judged again and cut.",
         ),
+    ],
+);
+
+static IDENTITY: Table = table(
+    "What browsers look like in this network.",
+    &[key("profiles", Kind::Named(&PROFILE), "Further faces of browsers, such as those that an antivirus gives them.")],
+);
+
+static PROFILE: Table = table(
+    "One more face of a browser.",
+    &[
+        needed("browser", Kind::Text, "Which browser: \"chromium\", \"firefox\" or \"safari\"."),
+        needed("tls_keys", Kind::Texts, "The stable keys of its TLS, as records show them (`tls_key`)."),
     ],
 );
 

@@ -31,7 +31,7 @@ fn problems(text: &str) -> Vec<Problem> {
 #[test]
 fn each_table_has_the_keys_that_the_reader_reads_and_no_others() {
     let tables = tables();
-    assert_eq!(tables.len(), 12, "each table of the file is walked");
+    assert_eq!(tables.len(), 14, "each table of the file is walked");
     for (table, opened) in tables {
         let found = problems(&format!("{opened}qqqqqqqqqqqqqqqq = 1\n"));
         let unknown = found.iter().find(|problem| problem.what == "unknown key `qqqqqqqqqqqqqqqq`").unwrap();
@@ -120,6 +120,8 @@ fn what_is_needed_is_refused_where_it_is_missing_and_nothing_else_is() {
         "addresses" => "[\"10.0.0.0/8\"]",
         "address" => "\"10.9.0.1:8080\"",
         "time_zone" => "\"UTC\"",
+        "browser" => "\"chromium\"",
+        "tls_keys" => "[\"0123456789ab_0123456789ab_0123456789ab\"]",
         "verdict" => "\"deny\"",
         "per" => "\"client\"",
         "requests" | "seconds" => "1",
