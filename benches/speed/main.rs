@@ -7,6 +7,7 @@ mod origin;
 mod client;
 
 mod decide;
+mod identity;
 mod parse;
 mod journal;
 mod review;
@@ -16,6 +17,7 @@ mod names;
 fn main() {
     harness::main(&[
         decide::SCENARIOS,
+        identity::SCENARIOS,
         parse::SCENARIOS,
         journal::SCENARIOS,
         review::SCENARIOS,

@@ -1,7 +1,10 @@
+use std::path::Path;
+
 use serde::Serialize;
 
+use crate::app::{ClearanceStatus, ask_clearances};
 use crate::clock;
-use crate::facts::Timestamp;
+use crate::facts::{ClientKey, Timestamp};
 use crate::policy::{
     Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Need, Policy, Question, Rate, RuleRef,
     TunnelLimits, VerdictKind, explain,
@@ -37,6 +40,9 @@ struct Told {
     /// Which challenge would be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<&'static str>,
+    /// What programs of this client hold, by the gate that runs on `--data-dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearances: Option<Vec<ClearanceStatus>>,
     limits: Vec<String>,
     /// The policy only observes: the request passes all the same.
     observed: bool,
@@ -91,7 +97,19 @@ fn tell(arguments: &ExplainArguments) -> Result<Told, CliError> {
         None => clock::now(),
     };
     let explained = explain(&policy, &question, now);
-    Ok(told(named.file, &question, &policy, &explained))
+    let clearances = arguments.data_dir.as_deref().map(|data_dir| clearances_of(data_dir, arguments)).transpose()?;
+    Ok(Told { clearances, ..told(named.file, &question, &policy, &explained) })
+}
+
+/// What the programs of the client hold, or of the user where one is named, by the running gate.
+fn clearances_of(data_dir: &Path, arguments: &ExplainArguments) -> Result<Vec<ClearanceStatus>, CliError> {
+    let told = ask_clearances(data_dir).map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })?;
+    let client = ClientKey::of(arguments.client).to_string();
+    let is_theirs = |clearance: &ClearanceStatus| match &arguments.user {
+        Some(user) => clearance.user.as_ref() == Some(user),
+        None => clearance.client == client,
+    };
+    Ok(told.clearances.into_iter().filter(is_theirs).collect())
 }
 
 fn ask(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result<Question, CliError> {
@@ -144,6 +162,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
         beside: result.reason().beside.as_ref().map(ToString::to_string),
         handling: handling.filter(|_| result.verdict() != Some(VerdictKind::Deny)),
         challenge,
+        clearances: None,
         limits,
         observed: matches!(result, Explained::Decided { observed: true, .. }),
         note: note(result),
@@ -247,6 +266,14 @@ fn rows(told: &Told) -> Rows {
     }
     if let Some(challenge) = told.challenge {
         rows.push(("challenge", describe_challenge(challenge).to_owned()));
+    }
+    if let Some(clearances) = &told.clearances {
+        if clearances.is_empty() {
+            rows.push(("cleared", "no program of this client".to_owned()));
+        }
+        rows.extend(clearances.iter().map(|ClearanceStatus { user_agent, means, used, .. }| {
+            ("cleared", format!("by {means}, used {used}: {user_agent}"))
+        }));
     }
     if !told.limits.is_empty() {
         rows.push(("limits", told.limits.join(", ")));

@@ -158,6 +158,9 @@ fn clearances_are_listed_and_taken_back_and_outlive_the_gate() {
     is_reset(&mut lab.browser("a.test"), &bytes);
     carries(lab.browser("a.test"), &bytes);
     let listed = clearance(&["list"], &lab.gate);
+    let explained = explain(&lab.gate);
+    assert_eq!(explained["clearances"][0]["means"], "reset", "{explained}");
+    assert_eq!((&explained["verdict"], &explained["challenge"]), (&"challenge".into(), &"tunnel_reset".into()));
     let only = &listed["clearances"][0];
     assert_eq!((&listed["count"], &only["means"]), (&1.into(), &"reset".into()), "{listed}");
     assert_eq!((&only["client"], &only["user_agent"]), (&"127.0.0.1".into(), &CHROMIUM.into()), "{listed}");
@@ -223,4 +226,26 @@ fn no_reset_clears_what_a_person_must_show() {
     client.send(hello("chromium"));
     assert_eq!(client.rest().0, ALERT);
     assert_eq!(lab.gate.events("refused")[0]["reason"], "challenge_not_possible");
+}
+
+/// What `sekisho explain` says of a tunnel to a challenged host, with what the running gate knows.
+fn explain(gate: &Gate) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    command.args(["explain", "--format", "json", "--client", "127.0.0.1", "--policy"]).arg(gate.policy());
+    let output = command.arg("--data-dir").arg(gate.data_dir()).args(["CONNECT", "a.test:443"]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[test]
+fn a_face_that_the_policy_names_speaks_against_nobody() {
+    let grounds = |profile: &str| {
+        let mut lab = Lab::with("", profile, "");
+        is_reset(&mut lab.browser("a.test"), &hello("curl"));
+        let refused = lab.gate.events("refused").remove(0);
+        (refused["grounds"].clone(), refused["tls_key"].as_str().unwrap().to_owned())
+    };
+    let (without, key) = grounds("");
+    assert!(without.as_array().unwrap().len() >= 2, "{without}");
+    let profile = format!("[identity.profiles.antivirus]\nbrowser = \"chromium\"\ntls_keys = [\"{key}\"]\n");
+    assert_eq!(grounds(&profile).0, Value::Null);
 }
