@@ -249,3 +249,22 @@ fn a_face_that_the_policy_names_speaks_against_nobody() {
     let profile = format!("[identity.profiles.antivirus]\nbrowser = \"chromium\"\ntls_keys = [\"{key}\"]\n");
     assert_eq!(grounds(&profile).0, Value::Null);
 }
+
+#[test]
+fn a_program_that_opens_tunnels_without_measure_is_held_to_a_bound_and_others_are_served() {
+    let mut lab = Lab::new();
+    let bytes = hello("chromium");
+    is_reset(&mut lab.browser("a.test"), &bytes);
+    // None of these is an answer: they are for another host.
+    let mut flood: Vec<_> = (0..100).map(|_| lab.browser("b.test")).collect();
+    flood.iter_mut().for_each(|client| client.send(&bytes));
+    let other = Ipv4Addr::new(127, 0, 2, 1);
+    is_reset(&mut lab.ask_from(other, "a.test", CHROMIUM), &bytes);
+    carries(lab.ask_from(other, "a.test", CHROMIUM), &bytes);
+    flood.iter_mut().for_each(|client| assert!(matches!(client.rest().1, End::Closed)));
+    let records = lab.gate.records();
+    let busy = records.iter().filter(|record| record["reason"] == "challenge_busy").count();
+    assert!(busy >= 36, "{busy} of 100 found no place to wait");
+    let resets = records.iter().filter(|record| record["reason"] == "tunnel_reset" && record["client"] == "127.0.0.1");
+    assert!(resets.count() < 20, "one at a time, each with its window");
+}
