@@ -143,8 +143,12 @@ window.onload = function () {
     within(new FontFace("f", "url(http://font.test/f.woff2)").load().then(null, function () {})).then(function () {})
   ]).then(function () {
     came.css = getComputedStyle(document.body).color === "rgb(1, 2, 3)";
+    var answered = new Promise(function (done) { document.querySelector("iframe[name=form]").onload = done; });
     form.submit();
-    setTimeout(function () { fetch("/done?" + JSON.stringify(came)); }, 500);
+    within(answered).then(function (ok) {
+      came.form = ok;
+      fetch("/done?" + JSON.stringify(came));
+    });
   });
 };
 </script></body>"#;
@@ -427,7 +431,10 @@ fn records_of_a_whole_visit(site: &mut Site, browser: Start) -> Vec<Value> {
     for (part, ok) in came.as_object().unwrap() {
         assert_eq!(*ok, true, "{part}: {came}\n{:#?}", site.asked.lock().unwrap());
     }
-    assert_eq!(came.as_object().unwrap().len(), 8, "{came}");
+    assert_eq!(came.as_object().unwrap().len(), 9, "{came}");
+    // A form's answer is a page whether it is the site's or the gate's.
+    let asked = |what: &str| site.asked.lock().unwrap().iter().any(|line| line.starts_with(what));
+    assert!(asked("POST form.test/post") && asked("GET font.test/f.woff2"), "{:#?}", site.asked.lock().unwrap());
     let records = site.gate.records();
     let to_ours = |record: &&Value| record["host"].as_str().is_some_and(|host| host.ends_with(".test"));
     let contradicted: Vec<_> = records.iter().filter(to_ours).filter(|record| record["grounds"].is_array()).collect();
