@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::facts::{Host, Moment, ProgramKey, Standing, Timestamp};
+use crate::facts::{ClientKey, Host, Moment, ProgramKey, Standing, Timestamp};
 use crate::identity::ProgramName;
 
 /// How long things last.
@@ -125,6 +125,8 @@ pub enum Settled {
 /// Programs that are known at the same time, at most. With as many, one more cannot show anything: what a rule
 /// challenges is denied it until others are forgotten.
 pub const PROGRAMS_MAX: usize = 1_000_000;
+/// Programs of one client, at most: none takes the places of others by calling itself ever anew.
+const PROGRAMS_OF_CLIENT_MAX: u32 = 4096;
 /// Tunnels of one program that wait for an answer at the same time, at most.
 const HELD_MAX: u32 = 64;
 /// A program that has shown nothing is forgotten after this.
@@ -140,6 +142,8 @@ const USE_EXACT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Programs {
     known: HashMap<ProgramKey, Known>,
+    /// How many of them each client has.
+    of_client: HashMap<ClientKey, u32>,
     spans: Spans,
     next: u64,
 }
@@ -185,7 +189,7 @@ struct Open {
 
 impl Programs {
     pub fn new(spans: Spans) -> Self {
-        Self { known: HashMap::new(), spans, next: 0 }
+        Self { known: HashMap::new(), of_client: HashMap::new(), spans, next: 0 }
     }
 
     pub fn spans(&self) -> Spans {
@@ -349,6 +353,10 @@ impl Programs {
             known.shown.is_some() || waits || holds(known.last, FORGOTTEN, now.time)
         });
         self.known.shrink_to(self.known.len() * 2);
+        self.of_client.clear();
+        for known in self.known.values() {
+            *self.of_client.entry(known.name.client).or_default() += 1;
+        }
     }
 
     fn open(&mut self, ticket: Ticket) -> Option<&mut Open> {
@@ -357,8 +365,12 @@ impl Programs {
     }
 
     fn entry(&mut self, key: ProgramKey, name: &ProgramName, now: Timestamp) -> Option<&mut Known> {
-        if self.known.len() >= PROGRAMS_MAX && !self.known.contains_key(&key) {
-            return None;
+        if !self.known.contains_key(&key) {
+            let of_client = self.of_client.entry(name.client).or_default();
+            if self.known.len() >= PROGRAMS_MAX || *of_client >= PROGRAMS_OF_CLIENT_MAX {
+                return None;
+            }
+            *of_client += 1;
         }
         let new = || Known { name: name.clone(), shown: None, open: None, failures: 0, last: now };
         let known = self.known.entry(key).or_insert_with(new);

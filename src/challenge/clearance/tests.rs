@@ -1,4 +1,3 @@
-use crate::facts::ClientKey;
 use crate::identity::AGENT_BYTES_MAX;
 
 use super::*;
@@ -212,4 +211,19 @@ fn what_is_kept_of_a_program_is_small() {
     // With its hash table's share, its User-Agent and its face.
     let of_text = AGENT_BYTES_MAX + 38 + size_of::<ProgramKey>() * 2;
     assert!(size_of::<Known>() + of_text <= 512, "{}", size_of::<Known>() + of_text);
+}
+
+#[test]
+fn a_client_that_calls_itself_ever_anew_takes_no_place_of_another() {
+    let mut desk = Desk::new();
+    let key = |number: u32| ProgramKey(u128::from(number).to_be_bytes());
+    for number in 0..PROGRAMS_OF_CLIENT_MAX {
+        assert!(desk.programs.clear(key(number), &desk.name, Means::Page, Desk::now(0).time));
+    }
+    assert!(!desk.programs.clear(key(PROGRAMS_OF_CLIENT_MAX), &desk.name, Means::Page, Desk::now(0).time));
+    assert!(desk.programs.clear(key(7), &desk.name, Means::Page, Desk::now(0).time), "one that is known stays");
+    let other = ProgramName { client: ClientKey::of("10.0.0.2".parse().unwrap()), ..name() };
+    assert!(desk.programs.clear(OTHER, &other, Means::Page, Desk::now(0).time));
+    desk.programs.sweep(Desk::now(9 * 3_600_000));
+    assert!(desk.programs.of_client.is_empty());
 }
