@@ -1,0 +1,231 @@
+//! A challenged site whose page needs ten others.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
+use sha1::{Digest, Sha1};
+use tempfile::NamedTempFile;
+
+use crate::gate::Gate;
+use crate::name_server::NameServer;
+use crate::origin::listener_of_its_own;
+
+use super::Start;
+
+/// How long a browser may take, its start included.
+const VISIT: Duration = Duration::from_secs(90);
+
+/// The page: each of what it loads is from a host of its own, and at its end it tells what came.
+const PAGE: &str = r#"<!doctype html><title>site</title>
+<link rel="stylesheet" href="http://css.test/s.css">
+<script src="http://script.test/s.js"></script>
+<body><iframe name="form"></iframe><script>
+var came = { script: window.fromScript === true };
+function within(promise) {
+  return Promise.race([promise.then(function () { return true; }, function () { return false; }),
+    new Promise(function (done) { setTimeout(function () { done(false); }, 20000); })]);
+}
+function loads(kind, url) {
+  var element = document.createElement(kind);
+  var loaded = new Promise(function (done, failed) { element.onload = done; element.onerror = failed; });
+  element.src = url;
+  document.body.appendChild(element);
+  return within(loaded);
+}
+function opens(source) {
+  return within(new Promise(function (done, failed) { source.onmessage = source.onopen = done; source.onerror = failed; }));
+}
+function text(promise) {
+  return within(promise.then(function (answer) { if (!answer.ok) { throw 1; } return answer.text(); }));
+}
+var form = document.createElement("form");
+form.method = "post"; form.action = "http://form.test/post"; form.target = "form";
+document.body.appendChild(form);
+window.onload = function () {
+  Promise.all([
+    loads("img", "http://img.test/i.svg").then(function (ok) { came.img = ok; }),
+    loads("iframe", "http://frame.test/").then(function (ok) { came.frame = ok; }),
+    text(fetch("http://fetch.test/f")).then(function (ok) { came.fetch = ok; }),
+    text(fetch("http://preflight.test/f", { method: "PUT", headers: { "X-A": "1" }, body: "b" }))
+      .then(function (ok) { came.preflight = ok; }),
+    opens(new EventSource("http://events.test/e")).then(function (ok) { came.events = ok; }),
+    opens(new WebSocket("ws://socket.test/w")).then(function (ok) { came.socket = ok; }),
+    within(new FontFace("f", "url(http://font.test/f.woff2)").load().then(null, function () {})).then(function () {})
+  ]).then(function () {
+    came.css = getComputedStyle(document.body).color === "rgb(1, 2, 3)";
+    var answered = new Promise(function (done) { document.querySelector("iframe[name=form]").onload = done; });
+    form.submit();
+    within(answered).then(function (ok) {
+      came.form = ok;
+      fetch("/done?" + JSON.stringify(came));
+    });
+  });
+};
+</script></body>"#;
+
+/// Serves every host of the page, and tells of what the page says at its end.
+fn serve(stream: &mut (impl Read + Write), scheme: &str, told: &Sender<String>, asked: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = read_head(&mut reader) {
+        let mut line = head.lines().next().unwrap_or_default().split(' ');
+        let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
+        let host = field(&head, "host").unwrap_or_default();
+        asked.lock().unwrap().push(format!("{method} {host}{target}\n{head}"));
+        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        if let Some(came) = target.strip_prefix("/done?") {
+            let _ = told.send(came.to_owned());
+        }
+        let answer = match field(&head, "sec-websocket-key") {
+            Some(key) => {
+                let accept = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+                let fields = format!("Connection: Upgrade\r\nSec-WebSocket-Accept: {}", BASE64.encode(&accept));
+                format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n{fields}\r\n\r\n").into_bytes()
+            }
+            None => answer(host, method, target, scheme),
+        };
+        let stream = reader.get_mut();
+        if stream.write_all(&answer).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The next head, up to its empty line; `None` when the other side has gone, or speaks no text.
+fn read_head(reader: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+fn answer(host: &str, method: &str, target: &str, scheme: &str) -> Vec<u8> {
+    let page = match scheme {
+        "https" => PAGE.replace("http://", "https://").replace("ws://", "wss://"),
+        _ => PAGE.to_owned(),
+    };
+    let (kind, body) = match (host, target) {
+        ("site.test", "/") => ("text/html", &*page),
+        ("script.test", _) => ("text/javascript", "window.fromScript = true;"),
+        ("css.test", _) => ("text/css", "body { color: rgb(1, 2, 3); }"),
+        ("img.test", _) => ("image/svg+xml", "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1\" height=\"1\"/>"),
+        ("events.test", _) => ("text/event-stream", "data: a\n\n"),
+        ("frame.test" | "form.test", _) => ("text/html", "<!doctype html><title>frame</title>"),
+        _ => ("text/plain", "ok"),
+    };
+    let status = if method == "OPTIONS" { "204 No Content" } else { "200 OK" };
+    let body = if method == "OPTIONS" { "" } else { body };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nAccess-Control-Allow-Origin: *\r\n\
+         Access-Control-Allow-Methods: PUT\r\nAccess-Control-Allow-Headers: X-A\r\nCache-Control: no-store\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// What an origin needs to be believed over TLS.
+struct Secured {
+    config: Arc<ServerConfig>,
+    /// The certificate of whoever vouches for it, as PEM.
+    authority: NamedTempFile,
+}
+
+impl Secured {
+    fn new() -> Self {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), authority.pem()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let hosts = ["site", "script", "css", "img", "events", "frame", "form", "fetch", "preflight", "socket", "font"];
+        let names: Vec<_> = hosts.iter().map(|host| format!("{host}.test")).collect();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(leaf)], key)
+            .unwrap();
+        Self { config: Arc::new(config), authority: file }
+    }
+}
+
+pub(super) struct Site {
+    scheme: &'static str,
+    secured: Option<Secured>,
+    pub(super) gate: Gate,
+    told: Receiver<String>,
+    pub(super) asked: Arc<Mutex<Vec<String>>>,
+    _names: NameServer,
+}
+
+impl Site {
+    /// One that a policy challenges, over this scheme.
+    pub(super) fn new(scheme: &'static str) -> Self {
+        let (tell, told) = channel();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (port, secured) = match scheme {
+            "https" => (443, Some(Secured::new())),
+            _ => (80, None),
+        };
+        let listener = listener_of_its_own(port);
+        let address = listener.local_addr().unwrap();
+        let (seen, config) = (asked.clone(), secured.as_ref().map(|secured| secured.config.clone()));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, tell, seen, config) = (stream.unwrap(), tell.clone(), seen.clone(), config.clone());
+                std::thread::spawn(move || match config {
+                    Some(config) => {
+                        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+                        serve(&mut stream, scheme, &tell, &seen);
+                    }
+                    None => serve(&mut stream, scheme, &tell, &seen),
+                });
+            }
+        });
+        let names = NameServer::pointing_to(address.ip());
+        let rule = "[[rule]]\nname = \"site\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\n";
+        let policy = format!("{rule}verdict = \"challenge\"\n");
+        Self { scheme, gate: Gate::configured(&policy, &names.config()), told, asked, secured, _names: names }
+    }
+
+    /// What a visit has loaded.
+    pub(super) fn visit(&self, browser: Start) -> Value {
+        let trusted = self.secured.as_ref().map(|secured| secured.authority.path());
+        let _browser = browser(self.gate.address, &format!("{}://site.test/", self.scheme), trusted);
+        let came = self.told.recv_timeout(VISIT);
+        let came = came.unwrap_or_else(|_| panic!("the page did not end: {:#?}", self.asked.lock().unwrap()));
+        serde_json::from_str(&percent_decoded(&came)).unwrap()
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = tail.get(..2).filter(|_| *first == b'%');
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8(bytes).unwrap()
+}
