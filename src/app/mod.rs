@@ -265,7 +265,7 @@ impl Ready {
         let ReadPolicy { policy, credentials, file: policy_file, lists, .. } = self.read;
         let browsers = Browsers::built_in().map_err(AppError::Browsers)?;
         let random = || system::random().map_err(AppError::Random);
-        let pages = Pages::new(Tokens::new([random()?, random()?], since));
+        let pages = Pages::new(Tokens::new([random()?, random()?, random()?], since));
         let log_ins = match self.users {
             Some(users) => Some(LogIns::new(Verifier::new(users, &Secret::new(random()?)))),
             None => None,

@@ -37,6 +37,8 @@ pub enum Means {
     Reset,
     /// It solved the page.
     Page,
+    /// It waited as the page says, without a script.
+    Wait,
     /// Its user logged in.
     LogIn,
     /// By all that it shows, while its version of the browser is not challenged.
@@ -49,6 +51,7 @@ impl Means {
         match self {
             Means::Reset => "reset",
             Means::Page => "page",
+            Means::Wait => "wait",
             Means::LogIn => "log_in",
             Means::Identity => "identity",
         }
@@ -56,7 +59,9 @@ impl Means {
 
     /// The means of this name.
     pub fn of(word: &str) -> Option<Self> {
-        [Means::Reset, Means::Page, Means::LogIn, Means::Identity].into_iter().find(|means| means.as_str() == word)
+        [Means::Reset, Means::Page, Means::Wait, Means::LogIn, Means::Identity]
+            .into_iter()
+            .find(|means| means.as_str() == word)
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! In: what a program asked for, and when. Out: what becomes of it, and what it has shown. No sockets, no clock.
 
+mod answer;
 pub mod auth;
 mod canary;
 mod clearance;
 mod navigation;
+mod rounds;
 mod token;
 
+pub use answer::{ANSWER_PATH, Answer, Proof, read_answer, waited};
 pub use canary::{Canary, Change, Version};
 pub use clearance::{Asked, Clearance, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};
 pub use navigation::is_navigation;
-pub use token::{BITS, Bound, TOKEN_SPAN, TokenFault, Tokens};
+pub use token::{BITS, Bound, Issued, TOKEN_SPAN, TokenFault, Tokens, WAIT};

@@ -109,6 +109,8 @@ pub struct Notes {
     pub hours: Option<Box<str>>,
     /// A challenge by it is met by a person, at a page: it is `fresh` or asks to `confirm`.
     pub needs_person: bool,
+    /// A browser without scripts may wait instead.
+    pub no_script: bool,
 }
 
 /// How often what a rule lets out may be asked for.
@@ -330,6 +332,8 @@ pub(super) struct PermitTerms {
     pub(super) fresh: bool,
     /// A person must say on a page that this target is meant.
     pub(super) confirm: bool,
+    /// The page lets a browser wait that runs no scripts.
+    pub(super) no_script: bool,
     pub(super) rate: Option<Arc<Rate>>,
     pub(super) essential: bool,
 }

@@ -79,6 +79,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
         inspect: section.boolean("inspect"),
         fresh: section.boolean("fresh").unwrap_or(false),
         confirm: section.boolean("confirm").unwrap_or(false),
+        no_script: section.boolean("no_script").unwrap_or(false),
         limits: read_limits(section),
         rate: read_rate(section, name.as_ref().map_or(place.line, |name| name.place.line)),
         route: read_route(section, groups, verdict),
@@ -129,14 +130,14 @@ fn refuse_contradictions(section: &Section<'_, '_>, rule: &Rule) {
     let denies = rule.verdict == VerdictKind::Deny;
     let lets_nothing_out = match rule.verdict {
         VerdictKind::Allow => None,
-        VerdictKind::Challenge => Some("challenges, and no challenge is passed yet"),
+        VerdictKind::Challenge => Some("challenges, and who meets a challenge is on record"),
         VerdictKind::Deny => Some("denies"),
     };
     if let Some(why) = lets_nothing_out.filter(|_| terms.essential) {
         let fix = "take `essential` away, which marks what may pass under a breakglass, or allow";
         contradicts("essential", format!("{why}: it cannot be essential"), fix);
     }
-    for (key, is_set) in [("fresh", terms.fresh), ("confirm", terms.confirm)] {
+    for (key, is_set) in [("fresh", terms.fresh), ("confirm", terms.confirm), ("no_script", terms.no_script)] {
         if is_set && rule.verdict != VerdictKind::Challenge {
             let what = format!("does not challenge, and `{key}` says how a challenge is met");
             contradicts(key, what, &format!("take `{key}` away, or write verdict = \"challenge\""));
@@ -270,6 +271,7 @@ fn read_notes(
         until: until.map(|until| until.written.clone()),
         hours: hours.map(Into::into),
         needs_person: terms.fresh || terms.confirm,
+        no_script: terms.no_script,
     }
 }
 

@@ -26,7 +26,7 @@ use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
 use super::log_in::{ask, ask_first};
-use super::page::{challenge, is_late_solution};
+use super::page::{challenge, late};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
 use super::tunnel::Tunnelled;
@@ -75,10 +75,10 @@ pub(super) async fn serve(
     if matches!(decision.verdict, Verdict::Challenge) {
         return challenge(worker, io, account, (policy, &asked, &decision), keep_refused).await;
     }
-    if is_late_solution(worker, &asked) {
+    if let Some(page) = late(worker, &asked, keep_refused) {
         let why = Why::new(204, "challenge_solved");
         let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
-        return send_page(gate, io, &site::challenge_solved(keep_refused), keep_refused).await;
+        return send_page(gate, io, &page, keep_refused).await;
     }
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);

@@ -1,8 +1,10 @@
-//! The challenge of a plain request: a page that a browser solves, and the taking of its solution.
+//! The challenge of a plain request: a page that a browser answers, and the taking of its answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::challenge::{BITS, Bound, Means, Tokens, is_navigation};
+use crate::challenge::{
+    ANSWER_PATH, Answer, BITS, Bound, Means, Proof, Tokens, WAIT, is_navigation, read_answer, waited,
+};
 use crate::clock;
 use crate::facts::Target;
 use crate::policy::{Decision, Policy};
@@ -14,9 +16,6 @@ use super::gate::Worker;
 use super::io::{Io, Next};
 use super::reset::record;
 use super::why::Why;
-
-/// Where a page sends its solution, at whatever site it stands.
-const SOLVE_PATH: &str = "/.well-known/sekisho/challenge";
 
 /// The challenges of pages, shared by all workers.
 pub struct Pages(Mutex<Tokens>);
@@ -31,20 +30,22 @@ impl Pages {
     }
 }
 
-/// A token and a solution, as they are sent.
-struct Solution<'a> {
-    token: &'a str,
-    number: &'a str,
+/// The answer that a request sends, where it sends one.
+fn answer(target: &Target) -> Option<Answer<'_>> {
+    read_answer(target.path.as_ref()?)
 }
 
-/// Reads the solution that a request sends, where it asks for the path of solutions.
-fn solution(target: &Target) -> Option<Solution<'_>> {
-    let path = target.path.as_ref()?;
-    if path.path() != SOLVE_PATH {
-        return None;
+/// What an answer that was taken is answered with: to a script, that it was; to a browser that has waited, where it
+/// came from. That is written behind the site that was judged, so it leads nowhere else.
+fn taken(target: &Target, proof: &Proof<'_>, keep: bool) -> Vec<u8> {
+    match proof {
+        Proof::Work(_) => site::challenge_solved(keep),
+        Proof::Waited(back) => {
+            let back = back.as_ref().map_or("/", |back| back.as_str());
+            let site = Target { path: None, ..target.clone() };
+            site::challenge_waited(&format!("{site}{back}"), keep)
+        }
     }
-    let (token, number) = path.query()?.strip_prefix("t=")?.split_once("&n=")?;
-    Some(Solution { token, number })
 }
 
 /// Answers a request that the policy challenges.
@@ -65,19 +66,25 @@ pub(super) async fn challenge(
     let place = (&asked.target.host, asked.target.port);
     let bound = Bound { program: &key, host: place.0, port: place.1 };
     let needs_person = decision.reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
-    if let Some(Solution { token, number }) = solution(asked.target) {
-        let taken = gate.pages.tokens().take(token, number, &bound, clock::now());
-        return match taken {
+    let notes = decision.reason.rule.as_ref().map(|rule| &rule.notes);
+    if let Some(answer) = answer(asked.target) {
+        let means = match answer.proof {
+            Proof::Work(_) => Means::Page,
+            Proof::Waited(_) => Means::Wait,
+        };
+        let outcome = gate.pages.tokens().take(&answer, &bound, clock::now());
+        return match outcome {
             Ok(()) => {
-                gate.standings.clear(key, &name, Means::Page, needs_person.then_some((place.0, place.1, true)));
-                record(worker, asked, Means::Page, "solved", None);
+                gate.standings.clear(key, &name, means, needs_person.then_some((place.0, place.1, true)));
+                record(worker, asked, means, "solved", None);
                 let why = refused(&Why::new(204, "challenge_solved"));
                 let _ = account.refuse(policy, asked, &Refused::by(decision, &why)).await;
-                send_page(gate, io, &site::challenge_solved(keep), keep).await
+                send_page(gate, io, &taken(asked.target, &answer.proof, keep), keep).await
             }
             Err(fault) => {
-                record(worker, asked, Means::Page, "not_solved", None);
-                let why = Why { detail: Some(fault.to_string()), ..Why::new(403, "challenge_failed") };
+                record(worker, asked, means, "not_solved", None);
+                let status = if fault.asks_again() { 409 } else { 403 };
+                let why = Why { detail: Some(fault.to_string()), ..Why::new(status, "challenge_failed") };
                 refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await
             }
         };
@@ -88,17 +95,25 @@ pub(super) async fn challenge(
         let why = refused(&Why::new(403, code));
         return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
     }
-    let (token, nonce) = {
+    let (issued, nonce) = {
         let (mut tokens, now) = (gate.pages.tokens(), clock::now());
-        (tokens.issue(&bound, now), tokens.nonce(now))
+        (tokens.issue(&bound, notes.is_some_and(|notes| notes.no_script), now), tokens.nonce(now))
     };
+    let Some(issued) = issued else {
+        record(worker, asked, Means::Page, "given_up", None);
+        let why = refused(&Why::new(403, "challenge_given_up"));
+        return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
+    };
+    let link = issued.wait.map(|token| waited(&token, asked.target.path.as_ref()));
     let page = ChallengePage {
         host: &place.0.readable(),
         id: account.id,
-        token: &token,
+        token: &issued.work,
         bits: BITS,
         nonce: &nonce,
-        path: SOLVE_PATH,
+        path: ANSWER_PATH,
+        // A second more than is asked for: no rounding makes it too soon.
+        wait: link.as_deref().map(|link| (link, WAIT.as_secs() + 1)),
         confirm: needs_person,
         contact: gate.wording.contact.as_deref(),
     };
@@ -111,9 +126,10 @@ pub(super) async fn challenge(
     send_page(gate, io, &page, keep).await
 }
 
-/// Answers a solution of a program that was cleared meanwhile, by another of its tabs: it is none of the site's.
-pub(super) fn is_late_solution(worker: &Worker, asked: &Asked<'_>) -> bool {
-    let (Some(Solution { token, .. }), Some(key)) = (solution(asked.target), asked.who.key) else { return false };
+/// The answer to an answer of a program that was cleared meanwhile, by another of its tabs: it is none of the site's.
+pub(super) fn late(worker: &Worker, asked: &Asked<'_>, keep: bool) -> Option<Vec<u8>> {
+    let (answer, key) = (answer(asked.target)?, asked.who.key?);
     let bound = Bound { program: &key, host: &asked.target.host, port: asked.target.port };
-    worker.gate.pages.tokens().is_ours(token, &bound)
+    let is_ours = worker.gate.pages.tokens().is_ours(answer.token, &bound);
+    is_ours.then(|| taken(asked.target, &answer.proof, keep))
 }

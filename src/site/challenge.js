@@ -1,6 +1,6 @@
 (function () {
   "use strict";
-  var token = "@token@", bits = @bits@, path = "@path@", tries = 3;
+  var token = "@token@", bits = @bits@, path = "@path@";
   var shown = document.getElementById("shown"), button = document.getElementById("go");
   var k = [], start = [];
 
@@ -47,21 +47,6 @@
     return hash[0];
   }
 
-  // How often this tab has solved one for this site within a minute without getting there: it must not do so for
-  // ever. Where nothing can be stored, the name of the window holds it.
-  function count(set) {
-    var kept = set === undefined ? "" : set + " " + new Date().getTime();
-    try {
-      if (kept) { sessionStorage.setItem("sekisho", kept); }
-      kept = sessionStorage.getItem("sekisho") || "";
-    } catch (e) {
-      if (kept) { window.name = "sekisho " + kept; }
-      kept = /^sekisho /.test(window.name) ? window.name.slice(8) : "";
-    }
-    var parts = kept.split(" ");
-    return new Date().getTime() - Number(parts[1]) < 60000 ? Number(parts[0]) || 0 : 0;
-  }
-
   function say(which) {
     shown.textContent = shown.getAttribute("data-" + which);
   }
@@ -73,6 +58,9 @@
       if (request.status === 204) {
         say("done");
         location.reload();
+      } else if (request.status === 409) {
+        // A new page will do. The gate counts them, so this ends.
+        setTimeout(function () { location.reload(); }, 1000);
       } else {
         say("failed");
       }
@@ -84,7 +72,6 @@
   function work(number) {
     for (var end = number + 256; number < end; number++) {
       if ((first(token + "." + number) >>> (32 - bits)) === 0) {
-        count(count() + 1);
         return send(number);
       }
     }
@@ -97,10 +84,7 @@
     setTimeout(function () { work(0); }, 0);
   }
 
-  if (count() >= tries) {
-    count(0);
-    say("loop");
-  } else if (button) {
+  if (button) {
     button.hidden = false;
     button.onclick = begin;
   } else {

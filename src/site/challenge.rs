@@ -18,6 +18,8 @@ pub struct ChallengePage<'a> {
     pub nonce: &'a str,
     /// Where the solution is sent: a path of the site itself, which the gate answers.
     pub path: &'a str,
+    /// Where a browser without scripts answers after so many seconds: a path of the site itself.
+    pub wait: Option<(&'a str, u64)>,
     /// A person must say first that the site is meant.
     pub confirm: bool,
     /// The contact line of the config.
@@ -37,8 +39,10 @@ struct Words {
     working: &'static str,
     done: &'static str,
     failed: &'static str,
-    repeated: &'static str,
     no_script: &'static str,
+    /// Before and behind the seconds for which a browser without scripts waits.
+    waits: [&'static str; 2],
+    by_hand: &'static str,
 }
 
 const ENGLISH: Words = Words {
@@ -53,10 +57,10 @@ const ENGLISH: Words = Words {
     working: "Calculating …",
     done: "Done. The site opens now.",
     failed: "This did not work. Load the page again; if that does not help, tell your administrator the exchange above.",
-    repeated: "Your browser has solved this several times and is not recognised. Tell your administrator the exchange \
-               above.",
     no_script: "JavaScript is switched off, and the calculation needs it. Switch it on for this site, or ask your \
                 administrator to allow the site.",
+    waits: ["JavaScript is switched off, so your browser waits instead: the site can be opened after ", " seconds."],
+    by_hand: "Open the site",
 };
 
 const JAPANESE: Words = Words {
@@ -71,9 +75,10 @@ const JAPANESE: Words = Words {
     working: "計算しています…",
     done: "完了しました。サイトを開きます。",
     failed: "確認できませんでした。ページを再読み込みしてください。それでも開けない場合は、上の交換番号を管理者に伝えてください。",
-    repeated: "確認を繰り返しましたが、ブラウザーが認識されませんでした。上の交換番号を管理者に伝えてください。",
     no_script: "JavaScript が無効になっているため、計算を実行できません。このサイトで JavaScript を有効にするか、管理者に\
                 許可を依頼してください。",
+    waits: ["JavaScript が無効になっているため、計算の代わりに待ち時間で確認します。サイトは ", " 秒後に開けます。"],
+    by_hand: "サイトを開く",
 };
 
 /// The page that challenges a browser: 403, so that nothing keeps it for the site's own, with a script that solves
@@ -100,13 +105,24 @@ pub fn challenge_solved(keep_alive: bool) -> Vec<u8> {
     format!("HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nConnection: {connection}\r\n\r\n").into_bytes()
 }
 
+/// The answer to a browser that has waited: where it came from.
+pub fn challenge_waited(location: &str, keep_alive: bool) -> Vec<u8> {
+    let connection = connection(keep_alive);
+    format!(
+        "HTTP/1.1 303 See Other\r\nLocation: {location}\r\nContent-Length: 0\r\nCache-Control: no-store\r\n\
+         Referrer-Policy: no-referrer\r\nConnection: {connection}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 fn html(page: &ChallengePage<'_>, words: &Words) -> String {
     let mut html = format!(
         "<!doctype html>\n<html lang=\"{}\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"robots\" content=\"noindex\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{}</h1>\n<p>{}</p>\n<dl>\n\
+         {}<title>{}</title>\n<style>{STYLE}</style>\n<main>\n<h1>{}</h1>\n<p>{}</p>\n<dl>\n\
          <dt>{}</dt><dd>{}</dd>\n<dt>{}</dt><dd>{}</dd>\n</dl>\n",
         words.language,
+        refresh(page),
         words.title,
         words.title,
         words.about,
@@ -117,13 +133,23 @@ fn html(page: &ChallengePage<'_>, words: &Words) -> String {
     );
     let _ = writeln!(
         html,
-        "<p id=\"shown\" role=\"status\" data-working=\"{}\" data-done=\"{}\" data-failed=\"{}\" data-loop=\"{}\">{}</p>",
-        words.working, words.done, words.failed, words.repeated, words.ready
+        "<p id=\"shown\" role=\"status\" data-working=\"{}\" data-done=\"{}\" data-failed=\"{}\">{}</p>",
+        words.working, words.done, words.failed, words.ready
     );
     if page.confirm {
         let _ = writeln!(html, "<p><button id=\"go\" hidden>{}</button></p>", words.go);
     }
-    let _ = writeln!(html, "<noscript><p>{}</p></noscript>", words.no_script);
+    let _ = match page.wait {
+        None => writeln!(html, "<noscript><p>{}</p></noscript>", words.no_script),
+        Some((link, seconds)) => {
+            let ([before, behind], link) = (words.waits, escape(link));
+            writeln!(
+                html,
+                "<noscript><p>{before}{seconds}{behind}</p>\n<p><a href=\"{link}\">{}</a></p></noscript>",
+                words.by_hand
+            )
+        }
+    };
     if let Some(contact) = page.contact {
         let _ = writeln!(html, "<p>{}</p>", escape(contact));
     }
@@ -131,6 +157,15 @@ fn html(page: &ChallengePage<'_>, words: &Words) -> String {
         SCRIPT.replace("@token@", page.token).replace("@bits@", &page.bits.to_string()).replace("@path@", page.path);
     let _ = write!(html, "</main>\n<script nonce=\"{}\">\n{script}</script>\n</html>\n", page.nonce);
     html
+}
+
+/// What takes a browser without scripts on by itself, unless a person is to say that the site is meant.
+fn refresh(page: &ChallengePage<'_>) -> String {
+    let wait = page.wait.filter(|_| !page.confirm);
+    wait.map_or_else(String::new, |(link, seconds)| {
+        let link = escape(link);
+        format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds};url={link}\"></noscript>\n")
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +180,7 @@ mod tests {
             bits: 12,
             nonce: "NONCE",
             path: "/solve",
+            wait: Some(("/solve?t=A&u=B", 5)),
             confirm,
             contact: Some("help <desk>"),
         };
@@ -159,6 +195,16 @@ mod tests {
         assert!(page.contains("var token = \"TOKEN\", bits = 12, path = \"/solve\""), "{page}");
         assert!(page.contains("<script nonce=\"NONCE\">") && !page.contains('@'), "{page}");
         assert!(!page.contains("<button"));
+    }
+
+    #[test]
+    fn a_browser_without_scripts_goes_on_by_itself_unless_a_person_is_asked() {
+        let refresh = "<noscript><meta http-equiv=\"refresh\" content=\"5;url=/solve?t=A&amp;u=B\"></noscript>";
+        let link = "<noscript><p>JavaScript is switched off, so your browser waits instead: the site can be opened after \
+                    5 seconds.</p>\n<p><a href=\"/solve?t=A&amp;u=B\">Open the site</a></p></noscript>";
+        let (by_itself, by_hand) = (page("a.test", false), page("a.test", true));
+        assert!(by_itself.contains(refresh) && by_itself.contains(link), "{by_itself}");
+        assert!(!by_hand.contains("refresh") && by_hand.contains(link), "{by_hand}");
     }
 
     #[test]

@@ -95,6 +95,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
         403 => "Forbidden",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
+        409 => "Conflict",
         417 => "Expectation Failed",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

@@ -9,6 +9,6 @@ mod deny;
 mod recipient;
 mod words;
 
-pub use challenge::{ChallengePage, challenge_page, challenge_solved};
+pub use challenge::{ChallengePage, challenge_page, challenge_solved, challenge_waited};
 pub use deny::{Refusal, refusal, welcome};
 pub use recipient::final_answer;

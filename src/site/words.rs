@@ -35,10 +35,12 @@ enum Kind {
     TooOften,
     /// The user is not known, or not by what was shown.
     LogIn,
+    /// The browser has answered its challenge, and not as it should.
+    NotShown,
 }
 
 impl Kind {
-    const COUNT: usize = 11;
+    const COUNT: usize = 12;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
@@ -55,11 +57,11 @@ impl Kind {
             | "lockdown" => Self::Policy,
             "rate_limited" | "log_in_too_often" => Self::TooOften,
             "log_in_needed" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
+            "challenge_failed" | "challenge_given_up" => Self::NotShown,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
             | "challenge_not_possible"
             | "challenge_busy"
-            | "challenge_failed"
             | "hello_unavailable"
             | "inspection_unavailable"
             | "authentication_unavailable"
@@ -103,6 +105,7 @@ pub(super) const ENGLISH: Words = Words {
         "The request was malformed or could be read in more than one way. A browser does not send such a request.",
         "This machine has asked for this more often than the rules of this network allow. Try again in a while.",
         "The rules of this network ask who you are. Log in with the name and password that you have for this network's proxy.",
+        "The gate could not make sure that this is a browser. Load the page again in a minute; if that does not help, something changes what your browser sends, such as an extension.",
     ],
 };
 
@@ -125,6 +128,7 @@ pub(super) const JAPANESE: Words = Words {
         "要求の形式が正しくないか、複数の意味に解釈できます。ブラウザーはこのような要求を送りません。",
         "この端末からの要求が、このネットワークの規則で許可されている回数を超えました。しばらくしてからもう一度お試しください。",
         "このネットワークの規則では、利用者の確認が必要です。プロキシ用の利用者名とパスワードでログインしてください。",
+        "ブラウザーであることを確認できませんでした。1 分ほど待ってから再読み込みしてください。それでも開けない場合は、拡張機能などがブラウザーの送信内容を変更している可能性があります。",
     ],
 };
 
@@ -165,6 +169,7 @@ mod tests {
             (400, "bare_lf"),
             (429, "rate_limited"),
             (407, "log_in_needed"),
+            (403, "challenge_given_up"),
         ];
         for words in [&ENGLISH, &JAPANESE] {
             let sentences: std::collections::HashSet<_> =

@@ -39,7 +39,7 @@ fn a_breakglass_lets_what_is_essential_pass_on_the_reserve_while_it_holds_and_no
 fn only_a_rule_that_lets_out_can_be_essential() {
     let text = "[[rule]]\nname = \"a\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\nessential = true\n";
     assert!(Policy::compile("p.toml", text).is_ok());
-    for (verdict, what) in [("deny", "denies"), ("challenge", "challenges, and no challenge is passed yet")] {
+    for (verdict, what) in [("deny", "denies"), ("challenge", "challenges, and who meets a challenge is on record")] {
         let problems = Policy::compile("p.toml", &text.replace("allow", verdict)).unwrap_err();
         let shown = problems[0].to_string();
         assert!(problems.len() == 1 && shown.contains(&format!("rule `a` {what}")), "{problems:?}");
