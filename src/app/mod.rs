@@ -7,11 +7,13 @@ mod breakglass;
 mod clearances;
 mod control;
 mod fetch;
+mod kept;
 mod notices;
 mod reload;
 mod reloaded;
 mod status;
 mod system;
+mod versions;
 mod worker;
 
 use std::io;
@@ -37,7 +39,8 @@ use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Standings, Wording,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Standings,
+    Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
@@ -279,6 +282,7 @@ impl Ready {
             Known { browsers, pages, log_ins },
         ));
         clearances::take_up(&gate, &self.data_dir);
+        versions::take_up(&gate, &self.data_dir);
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -314,12 +318,14 @@ impl Ready {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
+                () = versions::keep(gate.clone(), self.data_dir.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;
         };
         let result = serve(&plan, &gate, shares, &self.runtime, end);
         clearances::write(&gate, &self.data_dir);
+        versions::write(&gate, &self.data_dir);
         reloading.end();
         if let Some(fetching) = fetching {
             fetching.end();
@@ -380,6 +386,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         glass: Glass::default(),
         clients: Clients::default(),
         browsers,
+        versions: Versions::default(),
         standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
         log_ins,

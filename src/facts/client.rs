@@ -22,6 +22,11 @@ impl ClientKey {
             IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
         }
     }
+
+    /// As it is written: an address, or `…/64`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_suffix("/64").unwrap_or(text).parse().ok().map(Self::of)
+    }
 }
 
 impl fmt::Display for ClientKey {

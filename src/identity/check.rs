@@ -4,6 +4,7 @@ use crate::facts::{Contradictions, Hello, Host};
 use crate::parse::{Fields, RequestHead, Version};
 
 use super::browsers::{Browser, Claim, Connect, Plain, Tls};
+use super::learnt::Learnt;
 
 /// What a program has shown of itself in one exchange.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub struct Seen<'a> {
     pub hello: Option<&'a Hello>,
     /// Further stable keys that the operator knows such a browser by, such as that of an antivirus in its way.
     pub faces: &'a [Box<str>],
+    /// What clients have shown of versions that are newer than what was measured.
+    pub learnt: Option<&'a Learnt>,
 }
 
 /// One thing that does not fit a claim.
@@ -35,6 +38,7 @@ pub enum Ground {
     TlsKeyShare,
     TlsCompression,
     TlsAlpn,
+    TlsUnlikeVersion,
 }
 
 /// Where a ground was found.
@@ -47,7 +51,7 @@ pub enum Group {
 
 impl Ground {
     /// Every one, in the order of [`Grounds`].
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::ConnectVersion,
         Self::ConnectHost,
         Self::ConnectFields,
@@ -64,6 +68,7 @@ impl Ground {
         Self::TlsKeyShare,
         Self::TlsCompression,
         Self::TlsAlpn,
+        Self::TlsUnlikeVersion,
     ];
 
     /// The stable name for records.
@@ -85,6 +90,7 @@ impl Ground {
             Self::TlsKeyShare => "tls_key_share",
             Self::TlsCompression => "tls_compression",
             Self::TlsAlpn => "tls_alpn",
+            Self::TlsUnlikeVersion => "tls_unlike_version",
         }
     }
 
@@ -100,7 +106,8 @@ impl Ground {
             | Self::TlsEch
             | Self::TlsKeyShare
             | Self::TlsCompression
-            | Self::TlsAlpn => Group::Tls,
+            | Self::TlsAlpn
+            | Self::TlsUnlikeVersion => Group::Tls,
         }
     }
 }
@@ -125,6 +132,9 @@ impl fmt::Display for Ground {
             Self::TlsKeyShare => "does otherwise about a post-quantum key share",
             Self::TlsCompression => "does otherwise about compressed certificates",
             Self::TlsAlpn => "offers other protocols",
+            Self::TlsUnlikeVersion => {
+                "offers, on other clients of this network, other ciphers, signature algorithms or groups"
+            }
         })
     }
 }
@@ -149,6 +159,11 @@ impl Grounds {
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether nothing speaks against the claim but that other clients show something else with this version.
+    pub fn is_at_most_unlike(self) -> bool {
+        self.iter().all(|ground| ground == Ground::TlsUnlikeVersion)
     }
 
     pub fn iter(self) -> impl Iterator<Item = Ground> {
@@ -176,6 +191,8 @@ impl Claim {
             for expected in browser.tls.iter().filter(|tls| (tls.from..=tls.until).contains(major)) {
                 check_tls(expected, hello, &mut grounds);
             }
+            let unlike = |learnt: &Learnt| learnt.contradicts(&browser.name, *major, &hello.stable_key);
+            grounds.add_if(Ground::TlsUnlikeVersion, seen.learnt.is_some_and(unlike));
         }
         grounds
     }

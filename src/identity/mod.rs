@@ -5,6 +5,7 @@
 
 mod browsers;
 mod check;
+mod learnt;
 mod program;
 mod reading;
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod tests;
 
 pub use browsers::{Browser, Browsers, Claim, Shows};
 pub use check::{Ground, Grounds, Group, Seen};
+pub use learnt::{LEARNT_FROM, Learning, Learnt, Lesson};
 pub use program::{AGENT_BYTES_MAX, Face, ProgramName, program_key};

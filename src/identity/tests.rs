@@ -53,11 +53,11 @@ fn authority(head: &RequestHead) -> (Host, u16) {
 /// What is found of a CONNECT and a hello in it, by what is claimed.
 fn of_tunnel(claim: &Claim, connect: &RequestHead, hello: &Hello) -> Grounds {
     let (host, port) = authority(connect);
-    claim.check(&Seen { head: connect, connect: Some((&host, port)), hello: Some(hello), faces: &[] })
+    claim.check(&Seen { head: connect, connect: Some((&host, port)), hello: Some(hello), faces: &[], learnt: None })
 }
 
 fn of_plain(claim: &Claim, head: &RequestHead) -> Grounds {
-    claim.check(&Seen { head, connect: None, hello: None, faces: &[] })
+    claim.check(&Seen { head, connect: None, hello: None, faces: &[], learnt: None })
 }
 
 fn names(grounds: Grounds) -> Vec<&'static str> {
@@ -191,7 +191,7 @@ fn a_face_that_the_operator_names_is_the_browsers() {
     let hello = &hellos(&samples["go"])[0];
     let (host, port) = authority(&connect);
     let faces = [hello.stable_key.clone()];
-    let seen = |faces| Seen { head: &connect, connect: Some((&host, port)), hello: Some(hello), faces };
+    let seen = |faces| Seen { head: &connect, connect: Some((&host, port)), hello: Some(hello), faces, learnt: None };
     assert!(!chrome.check(&seen(&[])).is_empty());
     assert!(chrome.check(&seen(&faces)).is_empty());
 }

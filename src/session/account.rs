@@ -50,7 +50,7 @@ impl<'a> Asked<'a> {
         target: &'a Target,
         hello: Stage<&'a Hello>,
     ) -> Self {
-        Self { client, head, target, hello, who: Who::of((&gate.browsers, policy), client, head, target, hello) }
+        Self { client, head, target, hello, who: Who::of((gate, policy), client, head, target, hello) }
     }
 
     /// Whether it holds no clearance before its user is known.

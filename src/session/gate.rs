@@ -20,6 +20,7 @@ use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
 use super::tunnels::{Bounds, Bytes, Tunnels};
+use super::versions::Versions;
 use super::why::Why;
 
 /// All that sessions share.
@@ -32,6 +33,7 @@ pub struct Gate {
     pub glass: Glass,
     pub clients: Clients,
     pub browsers: Browsers,
+    pub versions: Versions,
     pub standings: Standings,
     pub pages: Pages,
     /// Who users are; absent where the config says nothing of that.

@@ -26,6 +26,7 @@ mod rewrite;
 mod standing;
 mod tunnel;
 mod tunnels;
+mod versions;
 mod who;
 mod why;
 
@@ -39,3 +40,4 @@ pub use log_in::LogIns;
 pub use page::Pages;
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;
 pub use programs::{Fallback, Standings};
+pub use versions::Versions;

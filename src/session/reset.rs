@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use crate::challenge::{Change, Means, Settled, Step, Ticket, Version};
 use crate::clock;
 use crate::evidence::{Challenge, Health, Record, Text};
-use crate::facts::ClientKey;
-use crate::identity::Claim;
+use crate::facts::{ClientKey, Stage};
+use crate::identity::{Claim, LEARNT_FROM, Learning};
 use crate::policy::{CONTRADICTIONS_MAX, Decision, Policy};
 
 use super::account::{Account, Asked, Refused};
@@ -64,6 +64,7 @@ pub(super) async fn challenge(
         Step::Returned { after } => {
             record(worker, asked, Means::Reset, "returned", Some(after));
             hear(worker, asked, true);
+            learn(worker, asked);
             After::Again
         }
         Step::Hold(until) if *held < HOLDS_MAX => {
@@ -129,8 +130,32 @@ fn hear(worker: &Worker, asked: &Asked<'_>, returned: bool) {
         ),
         Change::Heard => ("heard", format!("{name} {major} comes back again when a tunnel is ended")),
     };
+    tell(worker, level, &detail);
+}
+
+/// Learns what a new version of a browser shows, from one that has come back.
+fn learn(worker: &Worker, asked: &Asked<'_>) {
+    let Stage::Known(hello) = asked.hello else { return };
+    let (claim, client) = (&asked.who.claim, ClientKey::of(asked.client.address.ip()));
+    if !asked.who.grounds.is_at_most_unlike() {
+        return;
+    }
+    let learning = worker.gate.versions.learn(claim, &hello.stable_key, client);
+    let (Learning::Expected, Claim::Browser { browser, major }) = (learning, claim) else { return };
+    tell(
+        worker,
+        "learnt",
+        &format!(
+            "{} {major} is newer than what was measured: {LEARNT_FROM} clients have shown its hello by now, with the key \
+             {}, and it is held to that",
+            browser.name, hello.stable_key
+        ),
+    );
+}
+
+fn tell(worker: &Worker, level: &'static str, detail: &str) {
     eprintln!("sekisho: {detail}");
-    let health = Health { subject: "browser", level, detail: detail.as_str().into() };
+    let health = Health { subject: "browser", level, detail: detail.into() };
     worker.journal.note(&Record::Health(health), clock::now());
 }
 

@@ -1,10 +1,11 @@
 //! Which program asks, as far as it has shown by now, and what speaks against it.
 
 use crate::facts::{Client, Hello, ProgramKey, Scheme, Stage, Standing, Target};
-use crate::identity::{Browsers, Claim, Face, Grounds, ProgramName, Seen, program_key};
+use crate::identity::{Claim, Face, Grounds, ProgramName, Seen, program_key};
 use crate::parse::RequestHead;
 use crate::policy::Policy;
 
+use super::gate::Gate;
 use super::programs::Standings;
 
 /// The program of an exchange.
@@ -20,20 +21,21 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn of(
-        (browsers, policy): (&Browsers, &Policy),
+        (gate, policy): (&Gate, &Policy),
         client: &Client,
         head: &RequestHead,
         target: &Target,
         hello: Stage<&Hello>,
     ) -> Self {
         let user_agent = head.fields.get("user-agent");
-        let claim = browsers.claim(user_agent);
+        let claim = gate.browsers.claim(user_agent);
         let connect = match target.scheme {
             Scheme::Tunnel => Some((&target.host, target.port)),
             Scheme::Http => None,
         };
         let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
-        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces });
+        let learnt = gate.versions.of(&claim);
+        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces, learnt: learnt.as_deref() });
         let face = match (target.scheme, hello) {
             (Scheme::Tunnel, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),

@@ -11,13 +11,13 @@ use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::{End, Peer};
 use crate::tunnel_lab::{ALERT, hello};
 
-const CHROMIUM: &str =
+pub(crate) const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
-struct Lab {
+pub(crate) struct Lab {
     origin: Origin,
-    names: NameServer,
-    gate: Gate,
+    pub(crate) names: NameServer,
+    pub(crate) gate: Gate,
 }
 
 impl Lab {
@@ -27,7 +27,7 @@ impl Lab {
     }
 
     /// The same with more of a config, more keys in the rule, and what a shell does before the gate starts.
-    fn with(config: &str, keys: &str, before: &str) -> Self {
+    pub(crate) fn with(config: &str, keys: &str, before: &str) -> Self {
         let origin = Origin::echo_on(listener_of_its_own(443));
         let names = NameServer::pointing_to(origin.address.ip());
         let policy = origin.rule_for("*.test", &format!("sni = \"any\"\n{keys}")).replace("allow", "challenge");
@@ -42,7 +42,7 @@ impl Lab {
     }
 
     /// The same from another of this machine's addresses.
-    fn ask_from(&self, source: Ipv4Addr, host: &str, user_agent: &str) -> Peer {
+    pub(crate) fn ask_from(&self, source: Ipv4Addr, host: &str, user_agent: &str) -> Peer {
         let mut client = Peer::connect_from(source.into(), self.gate.address);
         client.send(format!(
             "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\nProxy-Connection: keep-alive\r\nUser-Agent: {user_agent}\r\n\r\n"
@@ -58,18 +58,18 @@ impl Lab {
 }
 
 /// That the tunnel carries bytes to the origin and back.
-fn carries(mut client: Peer, bytes: &[u8]) {
+pub(crate) fn carries(mut client: Peer, bytes: &[u8]) {
     client.send(bytes);
     assert!(client.take(bytes.len()) == bytes, "the origin sends back what it gets");
 }
 
 /// That the tunnel is ended without a byte.
-fn is_reset(client: &mut Peer, bytes: &[u8]) {
+pub(crate) fn is_reset(client: &mut Peer, bytes: &[u8]) {
     client.send(bytes);
     assert_eq!(client.rest(), (Vec::new(), End::Closed));
 }
 
-fn challenges(records: &[Value]) -> Vec<&Value> {
+pub(crate) fn challenges(records: &[Value]) -> Vec<&Value> {
     records.iter().filter(|record| record["kind"] == "challenge").collect()
 }
 

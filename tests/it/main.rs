@@ -10,6 +10,7 @@ mod peer;
 
 mod browsers;
 mod challenge_reset;
+mod challenge_versions;
 mod cli;
 mod disk;
 mod evidence;

@@ -1,0 +1,37 @@
+//! Small files of the data directory that are replaced whole.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Of a file that is longer nothing is read.
+const FILE_BYTES_MAX: u64 = 128 << 20;
+
+/// Replaces a file by these values, each a line of JSON, so that after a crash the file is the old or the new one.
+/// Its owner alone may read it.
+pub(super) fn replace<T: Serialize>(path: &Path, lines: impl IntoIterator<Item = T>) -> io::Result<()> {
+    let new = path.with_extension("jsonl.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut out = io::BufWriter::new(file);
+    for line in lines {
+        serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    out.into_inner()?.sync_all()?;
+    fs::rename(new, path)
+}
+
+/// The first of the values that are kept there; a line that cannot be read is left out.
+pub(super) fn read<T: DeserializeOwned>(path: &Path, lines_max: usize) -> Vec<T> {
+    let fits = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
+    let text = fits.then(|| fs::read_to_string(path).ok()).flatten().unwrap_or_default();
+    text.lines().take(lines_max).filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
