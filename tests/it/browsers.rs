@@ -1,7 +1,9 @@
 //! Real browsers at the gate.
 
+mod driven;
 mod log_in;
 mod naive;
+mod page;
 mod site;
 mod whole;
 
@@ -9,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A browser that runs until this is dropped.
@@ -17,22 +20,52 @@ struct Browser {
     _home: TempDir,
 }
 
+/// What a person has set.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    scripts: bool,
+    cookies: bool,
+}
+
+impl Settings {
+    const AS_INSTALLED: Self = Self { scripts: true, cookies: true };
+}
+
 impl Browser {
     fn chromium(gate: SocketAddr, url: &str, trusted: Option<&Path>) -> Self {
+        let (mut command, home) = Self::chromium_command(gate, trusted, Settings::AS_INSTALLED);
+        command.args(["--remote-debugging-port=0", url]);
+        Self::start(command, home, Stdio::null(), Stdio::null())
+    }
+
+    fn chromium_command(gate: SocketAddr, trusted: Option<&Path>, settings: Settings) -> (Command, TempDir) {
         let home = tempfile::tempdir().unwrap();
         trusted.inspect(|trusted| trust(&home.path().join(".pki/nssdb"), trusted));
+        let profile = home.path().join("profile");
+        std::fs::create_dir_all(profile.join("Default")).unwrap();
+        let set = |allowed: bool| if allowed { 1 } else { 2 };
+        let (scripts, cookies) = (set(settings.scripts), set(settings.cookies));
+        let preferences = json!({ "profile": { "default_content_setting_values":
+            { "javascript": scripts, "cookies": cookies } } });
+        std::fs::write(profile.join("Default/Preferences"), preferences.to_string()).unwrap();
         let mut command = Command::new("chromium");
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
         command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-        command.args(["--disable-breakpad", "--remote-debugging-port=0"]);
+        command.args(["--disable-breakpad", "--lang=en"]);
         // As a browser of a person calls itself.
         command.arg(format!("--user-agent={CHROMIUM}"));
         command.arg(format!("--proxy-server=http://{gate}"));
-        command.arg(format!("--user-data-dir={}", home.path().join("profile").display())).arg(url);
-        Self::start(command, home)
+        command.arg(format!("--user-data-dir={}", profile.display()));
+        (command, home)
     }
 
     fn firefox(gate: SocketAddr, url: &str, trusted: Option<&Path>) -> Self {
+        let (mut command, home) = Self::firefox_command(gate, trusted, Settings::AS_INSTALLED);
+        command.arg(url);
+        Self::start(command, home, Stdio::null(), Stdio::null())
+    }
+
+    fn firefox_command(gate: SocketAddr, trusted: Option<&Path>, settings: Settings) -> (Command, TempDir) {
         let home = tempfile::tempdir().unwrap();
         let profile = home.path().join("profile");
         std::fs::create_dir_all(&profile).unwrap();
@@ -50,19 +83,23 @@ impl Browser {
             "\"toolkit.telemetry.enabled\", false".to_owned(),
             "\"app.update.enabled\", false".to_owned(),
             "\"dom.security.https_first\", false".to_owned(),
+            "\"marionette.port\", 0".to_owned(),
+            "\"dom.serviceWorkers.testing.enabled\", true".to_owned(),
+            format!("\"javascript.enabled\", {}", settings.scripts),
+            format!("\"network.cookie.cookieBehavior\", {}", if settings.cookies { 5 } else { 2 }),
         ];
         let lines: Vec<_> = preferences.iter().map(|preference| format!("user_pref({preference});\n")).collect();
         std::fs::write(profile.join("user.js"), lines.concat()).unwrap();
         let mut command = Command::new("firefox-esr");
-        command.args(["--headless", "--no-remote", "--profile"]).arg(&profile).arg(url);
-        Self::start(command, home)
+        command.args(["--headless", "--no-remote", "--profile"]).arg(&profile);
+        (command, home)
     }
 
-    fn start(mut command: Command, home: TempDir) -> Self {
+    fn start(mut command: Command, home: TempDir, input: Stdio, output: Stdio) -> Self {
         for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"] {
             command.env_remove(variable);
         }
-        command.env("HOME", home.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("HOME", home.path()).stdin(input).stdout(output).stderr(Stdio::null());
         Self { child: command.spawn().unwrap(), _home: home }
     }
 }

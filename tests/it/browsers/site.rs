@@ -17,13 +17,14 @@ use crate::gate::Gate;
 use crate::name_server::NameServer;
 use crate::origin::listener_of_its_own;
 
-use super::Start;
+use super::driven::{Drive, Driven};
+use super::{Settings, Start};
 
 /// How long a browser may take, its start included.
 const VISIT: Duration = Duration::from_secs(90);
 
 /// The page: each of what it loads is from a host of its own, and at its end it tells what came.
-const PAGE: &str = r#"<!doctype html><title>site</title>
+pub(super) const PAGE: &str = r#"<!doctype html><title>site</title>
 <link rel="stylesheet" href="http://css.test/s.css">
 <script src="http://script.test/s.js"></script>
 <body><iframe name="form"></iframe><script>
@@ -70,8 +71,19 @@ window.onload = function () {
 };
 </script></body>"#;
 
+/// A service worker that asks again for whatever a page asks for.
+const WORKER: &str = "onfetch = function (e) { e.respondWith(fetch(e.request)); };
+oninstall = function () { skipWaiting(); };
+onactivate = function (e) { e.waitUntil(clients.claim()); };";
+
 /// Serves every host of the page, and tells of what the page says at its end.
-fn serve(stream: &mut (impl Read + Write), scheme: &str, told: &Sender<String>, asked: &Mutex<Vec<String>>) {
+fn serve(
+    stream: &mut (impl Read + Write),
+    page: &str,
+    scheme: &str,
+    told: &Sender<String>,
+    asked: &Mutex<Vec<String>>,
+) {
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_head(&mut reader) {
         let mut line = head.lines().next().unwrap_or_default().split(' ');
@@ -89,7 +101,7 @@ fn serve(stream: &mut (impl Read + Write), scheme: &str, told: &Sender<String>, 
                 let fields = format!("Connection: Upgrade\r\nSec-WebSocket-Accept: {}", BASE64.encode(&accept));
                 format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n{fields}\r\n\r\n").into_bytes()
             }
-            None => answer(host, method, target, scheme),
+            None => answer(page, host, method, target, scheme),
         };
         let stream = reader.get_mut();
         if stream.write_all(&answer).and_then(|()| stream.flush()).is_err() {
@@ -116,12 +128,13 @@ pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     })
 }
 
-fn answer(host: &str, method: &str, target: &str, scheme: &str) -> Vec<u8> {
+fn answer(page: &str, host: &str, method: &str, target: &str, scheme: &str) -> Vec<u8> {
     let page = match scheme {
-        "https" => PAGE.replace("http://", "https://").replace("ws://", "wss://"),
-        _ => PAGE.to_owned(),
+        "https" => page.replace("http://", "https://").replace("ws://", "wss://"),
+        _ => page.to_owned(),
     };
-    let (kind, body) = match (host, target) {
+    let (kind, body) = match (host, target.split('?').next().unwrap_or_default()) {
+        ("site.test", "/worker.js") => ("text/javascript", WORKER),
         ("site.test", "/") => ("text/html", &*page),
         ("script.test", _) => ("text/javascript", "window.fromScript = true;"),
         ("css.test", _) => ("text/css", "body { color: rgb(1, 2, 3); }"),
@@ -181,6 +194,11 @@ pub(super) struct Site {
 impl Site {
     /// One that a policy challenges, over this scheme.
     pub(super) fn new(scheme: &'static str) -> Self {
+        Self::with(scheme, PAGE, "")
+    }
+
+    /// The same with another page, and with more keys in the rule.
+    pub(super) fn with(scheme: &'static str, page: &'static str, keys: &str) -> Self {
         let (tell, told) = channel();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (port, secured) = match scheme {
@@ -196,25 +214,39 @@ impl Site {
                 std::thread::spawn(move || match config {
                     Some(config) => {
                         let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
-                        serve(&mut stream, scheme, &tell, &seen);
+                        serve(&mut stream, page, scheme, &tell, &seen);
                     }
-                    None => serve(&mut stream, scheme, &tell, &seen),
+                    None => serve(&mut stream, page, scheme, &tell, &seen),
                 });
             }
         });
         let names = NameServer::pointing_to(address.ip());
         let rule = "[[rule]]\nname = \"site\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\n";
-        let policy = format!("{rule}verdict = \"challenge\"\n");
+        let policy = format!("{rule}{keys}\nverdict = \"challenge\"\n");
         Self { scheme, gate: Gate::configured(&policy, &names.config()), told, asked, secured, _names: names }
     }
 
     /// What a visit has loaded.
     pub(super) fn visit(&self, browser: Start) -> Value {
         let trusted = self.secured.as_ref().map(|secured| secured.authority.path());
-        let _browser = browser(self.gate.address, &format!("{}://site.test/", self.scheme), trusted);
+        let _browser = browser(self.gate.address, &self.url(), trusted);
+        self.told()
+    }
+
+    /// What the page says at its end.
+    pub(super) fn told(&self) -> Value {
         let came = self.told.recv_timeout(VISIT);
         let came = came.unwrap_or_else(|_| panic!("the page did not end: {:#?}", self.asked.lock().unwrap()));
         serde_json::from_str(&percent_decoded(&came)).unwrap()
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("{}://site.test/", self.scheme)
+    }
+
+    /// A browser at this site's gate that does as it is told.
+    pub(super) fn drive(&self, drive: Drive, settings: Settings) -> Driven {
+        drive(self.gate.address, self.secured.as_ref().map(|secured| secured.authority.path()), settings)
     }
 }
 

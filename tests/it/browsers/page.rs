@@ -1,0 +1,156 @@
+//! The page of the challenge as people have set their browsers.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Settings;
+use super::driven::{Drive, Driven};
+use super::site::Site;
+
+/// A page that tells that it came without a script.
+const SCRIPTLESS: &str = "<!doctype html><title>site</title><p>the page itself<img src=\"/done?true\">";
+
+const NO_SCRIPTS: Settings = Settings { scripts: false, ..Settings::AS_INSTALLED };
+
+fn outcomes(records: &[Value]) -> Vec<(&str, &str)> {
+    let challenges = records.iter().filter(|record| record["kind"] == "challenge");
+    challenges.map(|record| (record["means"].as_str().unwrap(), record["outcome"].as_str().unwrap())).collect()
+}
+
+/// That nothing of the site was asked for.
+fn is_untouched(site: &Site) {
+    assert!(site.asked.lock().unwrap().is_empty(), "{:?}", site.asked.lock().unwrap());
+}
+
+fn waits_where_scripts_are_off(drive: Drive) {
+    let mut site = Site::with("http", SCRIPTLESS, "no_script = true");
+    let mut browser = site.drive(drive, NO_SCRIPTS);
+    browser.go(&format!("{}?a=b#c", site.url()));
+    assert_eq!(site.told(), true);
+    browser.until_shown("the page itself");
+    let asked = site.asked.lock().unwrap().clone();
+    assert!(asked[0].starts_with("GET site.test/?a=b"), "{asked:#?}");
+    assert_eq!(outcomes(&site.gate.records()), [("wait", "solved")]);
+}
+
+#[test]
+fn chromium_without_scripts_waits_where_the_rule_says_so() {
+    waits_where_scripts_are_off(Driven::chromium);
+}
+
+#[test]
+fn firefox_without_scripts_waits_where_the_rule_says_so() {
+    waits_where_scripts_are_off(Driven::firefox);
+}
+
+fn says_what_to_do_where_scripts_are_off(drive: Drive) {
+    let site = Site::with("http", SCRIPTLESS, "");
+    let mut browser = site.drive(drive, NO_SCRIPTS);
+    browser.go(&site.url());
+    let shown = browser.until_shown("JavaScript is switched off");
+    assert!(!shown.contains("http-equiv") && shown.contains("ask your administrator"), "{shown}");
+    is_untouched(&site);
+}
+
+#[test]
+fn chromium_without_scripts_shows_what_to_do() {
+    says_what_to_do_where_scripts_are_off(Driven::chromium);
+}
+
+#[test]
+fn firefox_without_scripts_shows_what_to_do() {
+    says_what_to_do_where_scripts_are_off(Driven::firefox);
+}
+
+fn needs_no_cookies(drive: Drive) {
+    let mut site = Site::new("http");
+    let mut browser = site.drive(drive, Settings { cookies: false, ..Settings::AS_INSTALLED });
+    browser.go(&site.url());
+    let came = site.told();
+    assert!(came.as_object().unwrap().values().all(|ok| *ok == true), "{came}");
+    assert_eq!(outcomes(&site.gate.records()), [("page", "solved")]);
+}
+
+#[test]
+fn chromium_without_cookies_and_storage_is_challenged_once_and_the_page_loads_whole() {
+    needs_no_cookies(Driven::chromium);
+}
+
+#[test]
+fn firefox_without_cookies_and_storage_is_challenged_once_and_the_page_loads_whole() {
+    needs_no_cookies(Driven::firefox);
+}
+
+fn asks_a_person(drive: Drive) {
+    let mut site = Site::with("http", SCRIPTLESS, "confirm = true");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    browser.until("document.getElementById('go') && !document.getElementById('go').hidden");
+    is_untouched(&site);
+    browser.evaluate("document.getElementById('go').click()").unwrap();
+    assert_eq!(site.told(), true);
+    // It holds for this site for a while, and not for another.
+    browser.go(&site.url());
+    assert_eq!(site.told(), true);
+    browser.go("http://frame.test/");
+    browser.until("document.getElementById('go') && !document.getElementById('go').hidden");
+    assert_eq!(outcomes(&site.gate.records()), [("page", "solved")]);
+}
+
+#[test]
+fn a_person_at_chromium_says_that_a_site_is_meant() {
+    asks_a_person(Driven::chromium);
+}
+
+#[test]
+fn a_person_at_firefox_says_that_a_site_is_meant() {
+    asks_a_person(Driven::firefox);
+}
+
+/// A page that sets up a service worker, and tells whether it was fetched by one.
+const WORKED: &str = "<!doctype html><title>site</title><script>
+var controlled = !!navigator.serviceWorker.controller;
+navigator.serviceWorker.register('/worker.js').then(function () { return navigator.serviceWorker.ready; })
+  .then(function () { return fetch('/done?' + controlled); });
+</script>";
+
+/// Over http only Firefox can be told to have service workers and to write its requests as it does without them.
+#[test]
+fn a_navigation_that_a_service_worker_of_firefox_asks_for_again_is_shown_the_page() {
+    let mut site = Site::with("http", WORKED, "");
+    let mut browser = site.drive(Driven::firefox, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    assert_eq!(site.told(), false);
+    let mut revoke = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let revoked = revoke.args(["clearance", "revoke", "--all"]).arg(site.gate.data_dir()).output().unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    // The worker asks for the page this time.
+    browser.go(&site.url());
+    assert_eq!(site.told(), true);
+    assert_eq!(outcomes(&site.gate.records()), [("page", "solved"), ("page", "solved")]);
+}
+
+/// A page that tells that it came, by a script.
+const TAB: &str = "<!doctype html><title>site</title><script>fetch('/done?' + location.search.slice(1));</script>";
+
+fn opens_all_tabs(drive: Drive, count: u64) {
+    let mut site = Site::with("http", TAB, "");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    (0..count).for_each(|tab| browser.open_tab(&format!("{}?{tab}", site.url())));
+    let mut told: Vec<_> = (0..count).map(|_| site.told().as_u64().unwrap()).collect();
+    told.sort_unstable();
+    assert_eq!(told, Vec::from_iter(0..count));
+    let records = site.gate.records();
+    assert!(records.iter().all(|record| record["reason"] != "challenge_given_up"), "{records:#?}");
+}
+
+#[test]
+fn all_tabs_that_chromium_opens_at_once_come_to_their_pages() {
+    opens_all_tabs(Driven::chromium, 40);
+}
+
+#[test]
+fn all_tabs_that_firefox_opens_at_once_come_to_their_pages() {
+    opens_all_tabs(Driven::firefox, 20);
+}
