@@ -14,15 +14,15 @@ use crate::tunnel_lab::{ALERT, hello};
 const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
-struct Lab {
-    origin: Origin,
+pub(crate) struct Lab {
+    pub(crate) origin: Origin,
     names: NameServer,
-    gate: Gate,
+    pub(crate) gate: Gate,
 }
 
 impl Lab {
     /// An origin that sends back what it gets, on the port of HTTPS; every name of `.test` is challenged.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("", "", "")
     }
 
@@ -37,12 +37,12 @@ impl Lab {
     }
 
     /// A tunnel to this host of a program with this User-Agent, as Chromium asks for one.
-    fn ask(&self, host: &str, user_agent: &str) -> Peer {
+    pub(crate) fn ask(&self, host: &str, user_agent: &str) -> Peer {
         self.ask_from(Ipv4Addr::LOCALHOST, host, user_agent)
     }
 
     /// The same from another of this machine's addresses.
-    fn ask_from(&self, source: Ipv4Addr, host: &str, user_agent: &str) -> Peer {
+    pub(crate) fn ask_from(&self, source: Ipv4Addr, host: &str, user_agent: &str) -> Peer {
         let mut client = Peer::connect_from(source.into(), self.gate.address);
         client.send(format!(
             "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\nProxy-Connection: keep-alive\r\nUser-Agent: {user_agent}\r\n\r\n"
@@ -52,24 +52,24 @@ impl Lab {
         client
     }
 
-    fn browser(&self, host: &str) -> Peer {
+    pub(crate) fn browser(&self, host: &str) -> Peer {
         self.ask(host, CHROMIUM)
     }
 }
 
 /// That the tunnel carries bytes to the origin and back.
-fn carries(mut client: Peer, bytes: &[u8]) {
+pub(crate) fn carries(mut client: Peer, bytes: &[u8]) {
     client.send(bytes);
     assert!(client.take(bytes.len()) == bytes, "the origin sends back what it gets");
 }
 
 /// That the tunnel is ended without a byte.
-fn is_reset(client: &mut Peer, bytes: &[u8]) {
+pub(crate) fn is_reset(client: &mut Peer, bytes: &[u8]) {
     client.send(bytes);
     assert_eq!(client.rest(), (Vec::new(), End::Closed));
 }
 
-fn challenges(records: &[Value]) -> Vec<&Value> {
+pub(crate) fn challenges(records: &[Value]) -> Vec<&Value> {
     records.iter().filter(|record| record["kind"] == "challenge").collect()
 }
 
@@ -144,7 +144,7 @@ fn a_tunnel_in_which_no_hello_comes_is_not_challenged_but_refused() {
 }
 
 /// What `sekisho clearance` says.
-fn clearance(arguments: &[&str], gate: &Gate) -> Value {
+pub(crate) fn clearance(arguments: &[&str], gate: &Gate) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
     let output =
         command.arg("clearance").args(arguments).args(["--format", "json"]).arg(gate.data_dir()).output().unwrap();

@@ -1,5 +1,6 @@
 //! Programs that claim to be a browser and are none: on a machine whose browser is cleared they get nothing.
 
+mod returns;
 mod rust;
 
 use std::net::SocketAddr;
@@ -37,9 +38,6 @@ const NAIVE: [(&str, How); 11] = [
     ("rust", How::Here(rust::get)),
     ("raw-socket", How::Command("/usr/bin/python3 -I HERE/raw.py PROXY URL AGENT CONNECT_AGENT")),
 ];
-
-/// Those that send no User-Agent of the caller's in their CONNECT, unless they are told how.
-const SILENT: [&str; 8] = ["requests", "httpx", "aiohttp", "urllib", "node", "go", "rust", "raw-socket"];
 
 enum How {
     Command(&'static str),
@@ -96,6 +94,14 @@ const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/browsers/naive
 
 fn path() -> Option<(&'static str, std::ffi::OsString)> {
     std::env::var_os("PATH").map(|path| ("PATH", path))
+}
+
+/// The clients that put a User-Agent of the caller's into their CONNECT only where they are told how.
+fn silent() -> impl Iterator<Item = &'static (&'static str, How)> {
+    NAIVE.iter().filter(|(_, how)| match how {
+        How::Command(line) => line.contains("CONNECT_AGENT"),
+        How::Here(_) => true,
+    })
 }
 
 /// The host that a client asks for: its records are those of this host.
@@ -157,4 +163,23 @@ fn naive_clients_with_a_browsers_user_agent_get_nothing_over_http_while_the_brow
 #[test]
 fn naive_clients_with_a_browsers_user_agent_get_nothing_over_https_while_the_browser_is_cleared() {
     naive_clients_get_nothing("https", "mimic");
+}
+
+#[test]
+fn naive_clients_whose_connect_names_no_browser_are_refused_for_that_whatever_their_request_would_claim() {
+    let clients = Clients::new();
+    let mut site = Site::new("https");
+    for (name, how) in silent() {
+        let url = format!("https://{}/naive", host_of(name));
+        let asks = Asks { proxy: site.gate.address, url: &url, agent: CHROMIUM, connect_agent: "" };
+        let got = clients.get(how, &asks);
+        assert!(!is_the_sites(&got), "{name} got {got}");
+        assert!(site.asked.lock().unwrap().is_empty(), "{name} reached the site");
+    }
+    let records = site.gate.records();
+    for (name, _) in silent() {
+        let refused = |record: &&Value| record["host"] == host_of(name) && record["event"] == "refused";
+        let refused = records.iter().find(refused).unwrap_or_else(|| panic!("{name} is not on record: {records:#?}"));
+        assert_eq!(refused["reason"], "not_a_browser", "{name}: {refused:#}");
+    }
 }
