@@ -18,6 +18,19 @@ fn chromium_connect(host: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A request for the root page of this host, as Chromium was recorded to write one.
+fn chromium_request(authority: &str) -> Vec<u8> {
+    let samples: Value = serde_json::from_str(include_str!("../../../data/clients.json")).unwrap();
+    let recorded = samples["chromium-156-headless"]["plain"][0].as_str().unwrap();
+    let lines = recorded.split("\r\n").map(|line| match line.split([' ', ':']).next().unwrap() {
+        "GET" => format!("GET http://{authority}/ HTTP/1.1"),
+        "Host" => format!("Host: {authority}"),
+        "User-Agent" => format!("User-Agent: {CHROMIUM}"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\r\n").into_bytes()
+}
+
 /// A tunnel that a program with Chromium's User-Agent and its own bytes asks for and says hello in.
 fn naive_tunnel(lab: &Lab, host: &str, hello: &[u8]) -> Peer {
     let mut client = lab.gate.client();
@@ -34,6 +47,10 @@ fn nothing_came_through(lab: &mut Lab) -> Vec<Value> {
     let records = lab.gate.records();
     assert!(records.iter().all(|record| record["event"] != "open"), "{records:#?}");
     records
+}
+
+fn refused(records: &[Value]) -> Vec<&Value> {
+    records.iter().filter(|record| record["event"] == "refused").collect()
 }
 
 fn outcomes(records: &[Value]) -> Vec<&str> {
@@ -53,7 +70,7 @@ fn two_parallel_tunnels_of_one_program_to_one_host_are_no_return_of_each_other()
     let records = nothing_came_through(&mut lab);
     // The second waits for what becomes of the first, and is then challenged itself.
     assert_eq!(outcomes(&records), ["did_not_return", "did_not_return"], "{records:#?}");
-    let refused: Vec<_> = records.iter().filter(|record| record["event"] == "refused").collect();
+    let refused = refused(&records);
     assert_eq!(refused.len(), 2, "{records:#?}");
     for record in refused {
         assert_eq!((&record["reason"], grounds(record)), (&"tunnel_reset".into(), vec![]), "{record:#}");
@@ -63,16 +80,13 @@ fn two_parallel_tunnels_of_one_program_to_one_host_are_no_return_of_each_other()
 #[test]
 fn two_quick_requests_on_two_connections_are_no_return_where_the_second_did_not_wait_for_the_end_of_the_first() {
     let mut lab = Lab::new();
-    let (bytes, connect) = (hello("chromium"), chromium_connect("a.test"));
+    let bytes = hello("chromium");
     let (begun, rest) = bytes.split_at(bytes.len() / 2);
-    // Head and hello in one write each, and the last of the first hello when the second request is read.
-    let mut first = lab.gate.client();
-    first.send([&connect, begun].concat());
-    let mut second = lab.gate.client();
-    second.send([&*connect, &bytes].concat());
-    assert_eq!(second.head().unwrap().status(), 200);
+    let mut first = lab.browser("a.test");
+    first.send(begun);
+    let mut second = lab.browser("a.test");
+    second.send(&bytes);
     first.send(rest);
-    assert_eq!(first.head().unwrap().status(), 200);
     for client in [&mut first, &mut second] {
         assert_eq!(client.rest(), (Vec::new(), End::Closed));
     }
@@ -81,15 +95,55 @@ fn two_quick_requests_on_two_connections_are_no_return_where_the_second_did_not_
 }
 
 #[test]
-fn a_second_request_behind_the_first_on_one_connection_is_read_by_nobody() {
+fn a_second_request_behind_the_first_in_one_tunnel_is_read_by_nobody() {
     let mut lab = Lab::new();
-    let request = [chromium_connect("a.test"), hello("chromium")].concat();
-    let mut client = lab.gate.client();
-    client.send([&*request, &request].concat());
-    assert_eq!(client.head().unwrap().status(), 200);
+    let bytes = hello("chromium");
+    let mut client = lab.browser("a.test");
+    client.send([&bytes, &*chromium_connect("a.test"), &bytes].concat());
     assert_eq!(client.rest(), (Vec::new(), End::Closed));
     let records = nothing_came_through(&mut lab);
     assert_eq!(outcomes(&records), ["did_not_return"], "{records:#?}");
+}
+
+#[test]
+fn who_says_hello_before_its_connect_is_answered_is_refused_on_one_connection_and_on_two() {
+    let mut lab = Lab::new();
+    let request = [chromium_connect("a.test"), hello("chromium")].concat();
+    let clients = [request.repeat(2), request.clone(), request].map(|bytes| {
+        let mut client = lab.gate.client();
+        client.send(bytes);
+        client
+    });
+    for mut client in clients {
+        assert_eq!(client.answer().status(), 400);
+    }
+    let records = nothing_came_through(&mut lab);
+    assert!(challenges(&records).is_empty(), "{records:#?}");
+    let reasons: Vec<_> = refused(&records).iter().map(|record| record["reason"].clone()).collect();
+    assert_eq!(reasons, ["bytes_behind_connect"; 3], "{records:#?}");
+}
+
+#[test]
+fn two_quick_requests_over_http_with_chromes_own_head_get_a_puzzle_each_on_one_connection_and_on_two() {
+    let mut lab = Lab::new();
+    let request = chromium_request("a.test:443");
+    let mut one = lab.gate.client();
+    one.send(request.repeat(2));
+    let mut two = [lab.gate.client(), lab.gate.client()];
+    two.iter_mut().for_each(|client| client.send(&request));
+    let [first, second] = &mut two;
+    for answer in [one.answer(), one.answer(), first.answer(), second.answer()] {
+        assert_eq!(answer.status(), 403, "{}", answer.head);
+        assert!(answer.text().contains("<script"), "{}", answer.text());
+    }
+    drop((one, two));
+    let records = nothing_came_through(&mut lab);
+    assert!(challenges(&records).is_empty(), "{records:#?}");
+    let refused = refused(&records);
+    assert_eq!(refused.len(), 4, "{records:#?}");
+    for record in refused {
+        assert_eq!((&record["reason"], grounds(record)), (&"challenge_page".into(), vec![]), "{record:#}");
+    }
 }
 
 #[test]
@@ -132,7 +186,7 @@ fn who_tries_again_at_once_with_a_connect_and_a_hello_of_its_own_never_passes_ho
         }
         let records = nothing_came_through(&mut lab);
         assert!(challenges(&records).is_empty(), "{name} is not even challenged: {records:#?}");
-        let refused: Vec<_> = records.iter().filter(|record| record["event"] == "refused").collect();
+        let refused = refused(&records);
         assert_eq!(refused.len(), 20, "{name}");
         for record in refused {
             let grounds = grounds(record);
