@@ -1,5 +1,6 @@
 //! Programs that claim to be a browser and are none: on a machine whose browser is cleared they get nothing.
 
+mod flood;
 mod returns;
 mod rust;
 
