@@ -29,8 +29,9 @@ fn a_program_that_answers_a_reset_with_a_thousand_tunnels_gets_none_and_others_a
     is_reset(&mut lab.browser("a.test"), &bytes);
     let mut tunnels = Vec::new();
     while tunnels.len() < TUNNELS {
-        // To other hosts, so that none is an answer.
-        let mut burst: Vec<_> = (0..BURST).map(|number| lab.browser(&format!("b{number}.test"))).collect();
+        // Each to a host of its own: a second one to a host whose tunnel was ended meanwhile would be an answer.
+        let ask = |number: usize| lab.browser(&format!("b{number}.test"));
+        let mut burst: Vec<_> = (tunnels.len()..).take(BURST).map(ask).collect();
         burst.iter_mut().for_each(|client| client.send(&bytes));
         tunnels.extend(burst);
         carries(other(), &bytes);
