@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::challenge_reset::clearance;
+
 use super::site::Site;
 use super::{Browser, CHROMIUM};
 
@@ -117,6 +119,8 @@ fn naive_clients_get_nothing(scheme: &'static str, reason: &str) {
     let mut site = Site::new(scheme);
     site.visit(Browser::chromium);
     site.asked.lock().unwrap().clear();
+    let cleared = clearance(&["list"], &site.gate)["clearances"].clone();
+    assert_eq!(cleared.as_array().map(Vec::len), Some(1), "the browser alone: {cleared:#}");
     let get = |site: &Site, name: &str, how: &How| {
         let url = format!("{scheme}://{}/naive", host_of(name));
         let asks = Asks { proxy: site.gate.address, url: &url, agent: CHROMIUM, connect_agent: CHROMIUM };
@@ -127,6 +131,7 @@ fn naive_clients_get_nothing(scheme: &'static str, reason: &str) {
         assert!(!is_the_sites(&got), "{name} got {got}");
         assert!(site.asked.lock().unwrap().is_empty(), "{name} reached the site");
     }
+    assert_eq!(clearance(&["list"], &site.gate)["clearances"], cleared, "nobody else has been cleared");
     // Nothing else holds them back: where the policy allows, each gets what it asks for.
     let policy = std::fs::read_to_string(site.gate.policy()).unwrap();
     assert!(site.gate.put(&policy.replace("\"challenge\"", "\"allow\"")).status.success());
