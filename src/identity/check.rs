@@ -249,7 +249,8 @@ fn check_plain(expected: &Plain, head: &RequestHead, grounds: &mut Grounds) {
         let found = fields.get("accept-encoding");
         grounds.add_if(Ground::PlainEncoding, !is_range && found != Some(encoding.as_bytes()));
     }
-    let of_page = fields.get("referer").is_some() || fields.get("upgrade-insecure-requests").is_some();
+    // What Chromium asks for by itself, such as the time, has none of these.
+    let of_page = ["accept", "referer", "upgrade-insecure-requests"].iter().any(|name| fields.get(name).is_some());
     grounds.add_if(Ground::PlainLanguage, of_page && fields.get("accept-language").is_none());
 }
 

@@ -15,14 +15,14 @@ pub(crate) const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
 pub(crate) struct Lab {
-    origin: Origin,
+    pub(crate) origin: Origin,
     pub(crate) names: NameServer,
     pub(crate) gate: Gate,
 }
 
 impl Lab {
     /// An origin that sends back what it gets, on the port of HTTPS; every name of `.test` is challenged.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("", "", "")
     }
 
@@ -37,7 +37,7 @@ impl Lab {
     }
 
     /// A tunnel to this host of a program with this User-Agent, as Chromium asks for one.
-    fn ask(&self, host: &str, user_agent: &str) -> Peer {
+    pub(crate) fn ask(&self, host: &str, user_agent: &str) -> Peer {
         self.ask_from(Ipv4Addr::LOCALHOST, host, user_agent)
     }
 
@@ -52,7 +52,7 @@ impl Lab {
         client
     }
 
-    fn browser(&self, host: &str) -> Peer {
+    pub(crate) fn browser(&self, host: &str) -> Peer {
         self.ask(host, CHROMIUM)
     }
 }
@@ -144,7 +144,7 @@ fn a_tunnel_in_which_no_hello_comes_is_not_challenged_but_refused() {
 }
 
 /// What `sekisho clearance` says.
-fn clearance(arguments: &[&str], gate: &Gate) -> Value {
+pub(crate) fn clearance(arguments: &[&str], gate: &Gate) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
     let output =
         command.arg("clearance").args(arguments).args(["--format", "json"]).arg(gate.data_dir()).output().unwrap();

@@ -26,6 +26,7 @@ mod process;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
@@ -38,7 +39,8 @@ use internet::Internet;
 use network::{CLIENT, Counters, DNS, GATE, GATE_OUTSIDE, Machine, Network, PRIVATE, WEB};
 use process::Process;
 
-/// What the lab runs, and the Debian package of each; `tests/run` reads it too.
+/// What the lab and the tests with browsers run (programs, and `python3:` with a module of Python), and the Debian
+/// package of each; `tests/run` reads it too.
 const PROGRAMS: &str = include_str!("lab/programs");
 
 /// Names that the lab's DNS knows. All lead to the web server or to where they must not lead.
@@ -131,7 +133,10 @@ fn start_gate(network: &Network, directory: &Path) -> Process {
 /// Fails with what to do. `tests/run` leaves the lab out, and says so, where it cannot be had.
 fn require_programs() {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |program: &str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    let is_there = |program: &str| match program.strip_prefix("python3:") {
+        Some(module) => has_module(module),
+        None => std::env::split_paths(&path).any(|directory| directory.join(program).is_file()),
+    };
     let programs = PROGRAMS.lines().filter_map(|line| line.split_once(' '));
     let missing: Vec<&str> = programs.filter(|(program, _)| !is_there(program)).map(|(_, package)| package).collect();
     assert!(
@@ -144,6 +149,13 @@ fn require_programs() {
         geteuid().is_root(),
         "the lab makes network namespaces and needs root (or leave it out: cargo test -- --skip lab::)"
     );
+}
+
+/// Whether Debian's own Python has this module, whatever other Python is in `PATH`.
+fn has_module(name: &str) -> bool {
+    let import = format!("import {name}");
+    let status = Command::new("/usr/bin/python3").args(["-Ic", &import]).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// A DNS question for the A record of [`CONTROL`], RFC 1035 §4.1.
