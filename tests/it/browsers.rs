@@ -32,12 +32,6 @@ impl Settings {
 }
 
 impl Browser {
-    fn chromium(gate: SocketAddr, url: &str, trusted: Option<&Path>) -> Self {
-        let (mut command, home) = Self::chromium_command(gate, trusted, Settings::AS_INSTALLED);
-        command.args(["--remote-debugging-port=0", url]);
-        Self::start(command, home, Stdio::null(), Stdio::null())
-    }
-
     fn chromium_command(gate: SocketAddr, trusted: Option<&Path>, settings: Settings) -> (Command, TempDir) {
         let home = tempfile::tempdir().unwrap();
         trusted.inspect(|trusted| trust(&home.path().join(".pki/nssdb"), trusted));
@@ -57,12 +51,6 @@ impl Browser {
         command.arg(format!("--proxy-server=http://{gate}"));
         command.arg(format!("--user-data-dir={}", profile.display()));
         (command, home)
-    }
-
-    fn firefox(gate: SocketAddr, url: &str, trusted: Option<&Path>) -> Self {
-        let (mut command, home) = Self::firefox_command(gate, trusted, Settings::AS_INSTALLED);
-        command.arg(url);
-        Self::start(command, home, Stdio::null(), Stdio::null())
     }
 
     fn firefox_command(gate: SocketAddr, trusted: Option<&Path>, settings: Settings) -> (Command, TempDir) {
@@ -122,8 +110,6 @@ fn trust(database: &Path, authority: &Path) {
     certutil(&["-N", "--empty-password"]);
     certutil(&["-A", "-n", "test", "-t", "C,,", "-i", authority.to_str().unwrap()]);
 }
-
-type Start = fn(SocketAddr, &str, Option<&Path>) -> Browser;
 
 const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";

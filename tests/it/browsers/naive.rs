@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::challenge_reset::clearance;
 
+use super::CHROMIUM;
+use super::driven::Driven;
 use super::site::Site;
-use super::{Browser, CHROMIUM};
 
 /// Clients that speak HTTP and are no browsers: a name, and how each is run. In a command line `PROXY`, `URL`, `AGENT`
 /// and `CONNECT_AGENT` stand for what [`Asks`] says, `HERE` for where their sources are and `GO` for what Go's has
@@ -117,7 +118,7 @@ fn host_of(name: &str) -> String {
 fn naive_clients_get_nothing(scheme: &'static str, reason: &str) {
     let clients = Clients::new();
     let mut site = Site::new(scheme);
-    site.visit(Browser::chromium);
+    site.visit(Driven::chromium);
     site.asked.lock().unwrap().clear();
     let cleared = clearance(&["list"], &site.gate)["clearances"].clone();
     assert_eq!(cleared.as_array().map(Vec::len), Some(1), "the browser alone: {cleared:#}");

@@ -17,8 +17,8 @@ use crate::gate::Gate;
 use crate::name_server::NameServer;
 use crate::origin::listener_of_its_own;
 
+use super::Settings;
 use super::driven::{Drive, Driven};
-use super::{Settings, Start};
 
 /// How long a browser may take, its start included.
 const VISIT: Duration = Duration::from_secs(90);
@@ -49,6 +49,17 @@ function text(promise) {
 var form = document.createElement("form");
 form.method = "post"; form.action = "http://form.test/post"; form.target = "form";
 document.body.appendChild(form);
+function downloads() {
+  var frame = document.createElement("iframe");
+  frame.src = "http://download.test/d.bin";
+  document.body.appendChild(frame);
+  return within(new Promise(function (done) {
+    (function ask() { fetch("/downloaded").then(function (a) { a.ok ? done() : setTimeout(ask, 50); }); })();
+  }));
+}
+function works() {
+  return within(navigator.serviceWorker.register("/worker.js").then(function () { return navigator.serviceWorker.ready; }));
+}
 window.onload = function () {
   Promise.all([
     loads("img", "http://img.test/i.svg").then(function (ok) { came.img = ok; }),
@@ -58,6 +69,8 @@ window.onload = function () {
       .then(function (ok) { came.preflight = ok; }),
     opens(new EventSource("http://events.test/e")).then(function (ok) { came.events = ok; }),
     opens(new WebSocket("ws://socket.test/w")).then(function (ok) { came.socket = ok; }),
+    downloads().then(function (ok) { came.download = ok; }),
+    isSecureContext ? works().then(function (ok) { came.worker = ok; }) : null,
     within(new FontFace("f", "url(http://font.test/f.woff2)").load().then(null, function () {})).then(function () {})
   ]).then(function () {
     came.css = getComputedStyle(document.body).color === "rgb(1, 2, 3)";
@@ -95,11 +108,15 @@ fn serve(
         if let Some(came) = target.strip_prefix("/done?") {
             let _ = told.send(came.to_owned());
         }
+        let downloaded = asked.lock().unwrap().iter().any(|line| line.starts_with("GET download.test/d.bin"));
         let answer = match field(&head, "sec-websocket-key") {
             Some(key) => {
                 let accept = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
                 let fields = format!("Connection: Upgrade\r\nSec-WebSocket-Accept: {}", BASE64.encode(&accept));
                 format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n{fields}\r\n\r\n").into_bytes()
+            }
+            None if target == "/downloaded" && !downloaded => {
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()
             }
             None => answer(page, host, method, target, scheme),
         };
@@ -143,11 +160,13 @@ fn answer(page: &str, host: &str, method: &str, target: &str, scheme: &str) -> V
         ("frame.test" | "form.test", _) => ("text/html", "<!doctype html><title>frame</title>"),
         _ => ("text/plain", "ok"),
     };
+    let disposition = if host == "download.test" { "Content-Disposition: attachment\r\n" } else { "" };
     let status = if method == "OPTIONS" { "204 No Content" } else { "200 OK" };
     let body = if method == "OPTIONS" { "" } else { body };
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nAccess-Control-Allow-Origin: *\r\n\
-         Access-Control-Allow-Methods: PUT\r\nAccess-Control-Allow-Headers: X-A\r\nCache-Control: no-store\r\n\r\n{body}",
+         Access-Control-Allow-Methods: PUT\r\nAccess-Control-Allow-Headers: X-A\r\nCache-Control: no-store\r\n\
+         {disposition}\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -168,7 +187,21 @@ impl Secured {
         let file = NamedTempFile::new().unwrap();
         std::fs::write(file.path(), authority.pem()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let hosts = ["site", "script", "css", "img", "events", "frame", "form", "fetch", "preflight", "socket", "font"];
+        let hosts = [
+            "site",
+            "script",
+            "css",
+            "img",
+            "events",
+            "frame",
+            "form",
+            "fetch",
+            "preflight",
+            "socket",
+            "font",
+            "download",
+            "*.many",
+        ];
         let names: Vec<_> = hosts.iter().map(|host| format!("{host}.test")).collect();
         let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -183,7 +216,7 @@ impl Secured {
 }
 
 pub(super) struct Site {
-    scheme: &'static str,
+    pub(super) scheme: &'static str,
     secured: Option<Secured>,
     pub(super) gate: Gate,
     told: Receiver<String>,
@@ -227,9 +260,9 @@ impl Site {
     }
 
     /// What a visit has loaded.
-    pub(super) fn visit(&self, browser: Start) -> Value {
-        let trusted = self.secured.as_ref().map(|secured| secured.authority.path());
-        let _browser = browser(self.gate.address, &self.url(), trusted);
+    pub(super) fn visit(&self, drive: Drive) -> Value {
+        let mut browser = self.drive(drive, Settings::AS_INSTALLED);
+        browser.go(&self.url());
         self.told()
     }
 

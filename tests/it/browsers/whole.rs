@@ -2,19 +2,31 @@
 
 use serde_json::Value;
 
+use super::Settings;
+use super::driven::{Drive, Driven};
 use super::site::{Site, field};
-use super::{Browser, Start};
 
-/// Visits the site, of which nothing may be missing, and gives what is on record of it.
-fn records_of_a_whole_visit(site: &mut Site, browser: Start) -> Vec<Value> {
-    let came = site.visit(browser);
-    for (part, ok) in came.as_object().unwrap() {
-        assert_eq!(*ok, true, "{part}: {came}\n{:#?}", site.asked.lock().unwrap());
+/// Visits the site twice, of which nothing may be missing, and gives what is on record of it.
+fn records_of_two_whole_visits(site: &mut Site, drive: Drive) -> Vec<Value> {
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    for visit in ["the first", "a later"] {
+        browser.go(&site.url());
+        let came = site.told();
+        for (part, ok) in came.as_object().unwrap() {
+            assert_eq!(*ok, true, "{visit}, {part}: {came}\n{:#?}", site.asked.lock().unwrap());
+        }
+        // Over http a browser has no service workers.
+        let parts = if site.scheme == "https" { 11 } else { 10 };
+        assert_eq!(came.as_object().unwrap().len(), parts, "{visit}: {came}");
+        // A form's answer is a page whether it is the site's or the gate's.
+        let asked = std::mem::take(&mut *site.asked.lock().unwrap());
+        let has = |what: &str| asked.iter().any(|line| line.starts_with(what));
+        assert!(has("POST form.test/post") && has("GET font.test/f.woff2"), "{visit}: {asked:#?}");
+        let has_ours = |head: &String| head.contains("well-known") || field(head, "cookie").is_some();
+        assert!(!asked.iter().any(has_ours), "nothing of ours but Via reaches an origin: {asked:#?}");
     }
-    assert_eq!(came.as_object().unwrap().len(), 9, "{came}");
-    // A form's answer is a page whether it is the site's or the gate's.
-    let asked = |what: &str| site.asked.lock().unwrap().iter().any(|line| line.starts_with(what));
-    assert!(asked("POST form.test/post") && asked("GET font.test/f.woff2"), "{:#?}", site.asked.lock().unwrap());
+    // Its tunnels end with it.
+    drop(browser);
     let records = site.gate.records();
     let to_ours = |record: &&Value| record["host"].as_str().is_some_and(|host| host.ends_with(".test"));
     let contradicted: Vec<_> = records.iter().filter(to_ours).filter(|record| record["grounds"].is_array()).collect();
@@ -22,12 +34,9 @@ fn records_of_a_whole_visit(site: &mut Site, browser: Start) -> Vec<Value> {
     records.into_iter().filter(|record| to_ours(&record)).collect()
 }
 
-fn loads_whole_behind_one_page(browser: Start) {
+fn loads_whole_behind_one_page(drive: Drive) {
     let mut site = Site::new("http");
-    let records = records_of_a_whole_visit(&mut site, browser);
-    let asked = site.asked.lock().unwrap().clone();
-    let has_ours = |head: &String| head.contains("well-known") || field(head, "cookie").is_some();
-    assert!(!asked.iter().any(has_ours), "nothing of ours but Via reaches an origin: {asked:#?}");
+    let records = records_of_two_whole_visits(&mut site, drive);
     let pages = records.iter().filter(|record| record["reason"] == "challenge_page").count();
     assert_eq!(pages, 1, "{records:#?}");
     for record in records.iter().filter(|record| record["event"] == "refused") {
@@ -36,9 +45,9 @@ fn loads_whole_behind_one_page(browser: Start) {
     }
 }
 
-fn loads_whole_behind_one_reset(browser: Start) {
+fn loads_whole_behind_one_reset(drive: Drive) {
     let mut site = Site::new("https");
-    let records = records_of_a_whole_visit(&mut site, browser);
+    let records = records_of_two_whole_visits(&mut site, drive);
     let refused: Vec<_> = records.iter().filter(|record| record["event"] == "refused").collect();
     let (ended, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(|record| record["reason"] == "tunnel_reset");
     assert_eq!(ended.len(), 1, "{ended:#?}");
@@ -51,20 +60,57 @@ fn loads_whole_behind_one_reset(browser: Start) {
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_chromium_over_https_and_nobody_sees_a_challenge() {
-    loads_whole_behind_one_reset(Browser::chromium);
+    loads_whole_behind_one_reset(Driven::chromium);
 }
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_firefox_over_https_and_nobody_sees_a_challenge() {
-    loads_whole_behind_one_reset(Browser::firefox);
+    loads_whole_behind_one_reset(Driven::firefox);
 }
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_chromium_behind_one_challenge() {
-    loads_whole_behind_one_page(Browser::chromium);
+    loads_whole_behind_one_page(Driven::chromium);
 }
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_firefox_behind_one_challenge() {
-    loads_whole_behind_one_page(Browser::firefox);
+    loads_whole_behind_one_page(Driven::firefox);
+}
+
+/// A page that fetches from 520 hosts, eight at a time, and tells how many answered.
+const MANY: &str = "<!doctype html><title>site</title><script>
+var next = 0, came = 0, running = 8;
+function more() {
+  if (next === 520) { running -= 1; if (!running) { fetch('/done?' + came); } return; }
+  fetch('http://n' + next++ + '.many.test/').then(function (answer) { return answer.text(); })
+    .then(function () { came += 1; }, function () {}).then(more);
+}
+for (var i = 0; i < 8; i++) { more(); }
+</script>";
+
+fn nothing_speaks_against(drive: Drive) {
+    let mut site = Site::with("https", MANY, "");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    assert_eq!(site.told(), 520);
+    drop(browser);
+    let records = site.gate.records();
+    let of_many = |record: &&Value| record["host"].as_str().is_some_and(|host| host.ends_with(".many.test"));
+    let tunnels: Vec<_> = records.iter().filter(of_many).filter(|record| record["event"] == "open").collect();
+    assert!(tunnels.len() >= 500, "{}", tunnels.len());
+    for tunnel in tunnels {
+        assert_eq!((&tunnel["method"], &tunnel["grounds"]), (&"CONNECT".into(), &Value::Null), "{tunnel:#}");
+        assert!(tunnel["ja4"].is_string() && tunnel["program"].is_string(), "{tunnel:#}");
+    }
+}
+
+#[test]
+fn nothing_speaks_against_any_of_five_hundred_tunnels_of_chromium() {
+    nothing_speaks_against(Driven::chromium);
+}
+
+#[test]
+fn nothing_speaks_against_any_of_five_hundred_tunnels_of_firefox() {
+    nothing_speaks_against(Driven::firefox);
 }
