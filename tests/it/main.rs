@@ -9,6 +9,7 @@ mod parent;
 mod peer;
 
 mod browsers;
+mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
 mod cli;
