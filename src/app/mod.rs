@@ -270,7 +270,9 @@ impl Ready {
         let random = || system::random().map_err(AppError::Random);
         let pages = Pages::new(Tokens::new([random()?, random()?, random()?], since));
         let log_ins = match self.users {
-            Some(users) => Some(LogIns::new(Verifier::new(users, &Secret::new(random()?)))),
+            Some(users) => {
+                Some(LogIns::new(Verifier::new(users, &Secret::new(random()?)), self.config.challenge.spans.afresh))
+            }
             None => None,
         };
         let in_force_now = InForce::new(policy, credentials);

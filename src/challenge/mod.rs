@@ -2,6 +2,7 @@
 //!
 //! In: what a program asked for, and when. Out: what becomes of it, and what it has shown. No sockets, no clock.
 
+mod afresh;
 mod answer;
 pub mod auth;
 mod canary;
@@ -10,6 +11,7 @@ mod navigation;
 mod rounds;
 mod token;
 
+pub use afresh::Afresh;
 pub use answer::{ANSWER_PATH, Answer, Proof, read_answer, waited};
 pub use canary::{Canary, Change, Version};
 pub use clearance::{Asked, Clearance, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};

@@ -78,6 +78,13 @@ pub struct Reason {
     pub beside: Option<Beside>,
 }
 
+impl Reason {
+    /// Whether a challenge is met only by a person, for this very target: its rule says so, or a finding does.
+    pub fn needs_person(&self) -> bool {
+        self.code == Code::Finding || self.rule.as_ref().is_some_and(|rule| rule.notes.needs_person)
+    }
+}
+
 /// The word of the layer that was not the strictest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beside {

@@ -54,6 +54,8 @@ pub enum ChallengeKind {
     TunnelReset,
     /// A page that a browser passes.
     Page,
+    /// The user logs in anew, where the config says how; else none.
+    LogIn,
     /// None: what is asked for shows no page, and an uncleared program is denied.
     NotPossible,
 }
@@ -119,9 +121,8 @@ fn challenge_of(question: &Question, kind: VerdictKind, reason: &Reason) -> Opti
     if kind != VerdictKind::Challenge {
         return None;
     }
-    let needs_person = reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
     Some(match (question.target().scheme, question.method()) {
-        (Scheme::Tunnel, _) if needs_person => ChallengeKind::NotPossible,
+        (Scheme::Tunnel, _) if reason.needs_person() => ChallengeKind::LogIn,
         (Scheme::Tunnel, _) => ChallengeKind::TunnelReset,
         (Scheme::Http, "GET") => ChallengeKind::Page,
         (Scheme::Http, _) => ChallengeKind::NotPossible,
@@ -134,6 +135,7 @@ impl ChallengeKind {
         match self {
             ChallengeKind::TunnelReset => "tunnel_reset",
             ChallengeKind::Page => "page",
+            ChallengeKind::LogIn => "log_in",
             ChallengeKind::NotPossible => "not_possible",
         }
     }

@@ -10,7 +10,7 @@ use super::forward;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, write_all};
-use super::log_in::{ask, ask_first};
+use super::log_in::{LoggedIn, ask, ask_first, log_in_for};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::reset::{After, challenge, reset};
@@ -46,10 +46,19 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
             Verdict::Challenge if target.port == 80 => {
                 after_request(worker, io, account, policy, &asked, &decision.reason).await
             }
-            Verdict::Challenge => after_hello(worker, io, account, &edition, asked, &decision.reason).await,
+            Verdict::Challenge => {
+                let logged_in = match log_in_for(worker, &asked, &decision).await {
+                    Ok(logged_in) => logged_in,
+                    Err(why) => {
+                        let keep = why.status == 407 && gate.keeps(head) && io.buffer.is_empty();
+                        return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep).await;
+                    }
+                };
+                after_hello(worker, io, account, &edition, (asked, logged_in), &decision.reason).await
+            }
             Verdict::Allow(_) | Verdict::Deny => decided(worker, io, account, &edition, &asked, decision).await,
         },
-        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, asked, &reason).await,
+        Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, (asked, None), &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
             after_request(worker, io, account, policy, &asked, &reason).await
         }
@@ -146,7 +155,7 @@ async fn after_hello(
     io: &mut Io,
     mut account: Account<'_>,
     edition: &Edition,
-    asked: Asked<'_>,
+    (asked, logged_in): (Asked<'_>, Option<LoggedIn>),
     reason: &Reason,
 ) -> Next {
     let (gate, policy) = (&*worker.gate, &edition.policy);
@@ -204,7 +213,7 @@ async fn after_hello(
         if !matches!(decision.verdict, Verdict::Challenge) {
             break decision;
         }
-        match challenge(worker, io, (&asked, &decision), &mut held).await {
+        match challenge(worker, io, (&asked, &decision), &mut held, logged_in).await {
             After::Again => {}
             After::Reset(ticket) => {
                 reset(worker, io, account, (policy, &asked, &decision), ticket).await;

@@ -1,15 +1,19 @@
 //! Who the user of a request is: what the proxy is shown (407; RFC 9110 §11.7), and what is asked for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::challenge::Afresh;
 use crate::challenge::auth::{self, Judged, Step, Users, Verdict, Verifier};
 use crate::clock;
 use crate::evidence::{LogIn, Record};
 use crate::facts::{Client, ClientKey};
 use crate::parse::RequestHead;
+use crate::policy::Decision;
 
+use super::account::Asked;
 use super::gate::Worker;
 use super::why::Why;
 
@@ -20,11 +24,18 @@ const HASHING_MAX: usize = 2;
 pub struct LogIns {
     verifier: Mutex<Verifier>,
     hashing: Semaphore,
+    afresh: Mutex<Afresh>,
 }
 
+/// The user of an exchange has logged in anew for its target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LoggedIn;
+
 impl LogIns {
-    pub fn new(verifier: Verifier) -> Self {
-        Self { verifier: Mutex::new(verifier), hashing: Semaphore::new(HASHING_MAX) }
+    /// What is shown anew for one target holds for the span.
+    pub fn new(verifier: Verifier, afresh: Duration) -> Self {
+        let (verifier, afresh) = (Mutex::new(verifier), Mutex::new(Afresh::new(afresh)));
+        Self { verifier, hashing: Semaphore::new(HASHING_MAX), afresh }
     }
 
     /// Puts other users in the place of those that are known.
@@ -87,6 +98,36 @@ pub(super) async fn ask_first(worker: &Worker, client: &Client, head: &RequestHe
         let detail = "several people share this address, and users cannot log in: see [authentication] in the config";
         Why { detail: Some(detail.to_owned()), ..Why::new(403, "challenge_not_possible") }
     })
+}
+
+/// Has the user of a challenged tunnel log in anew, where its challenge is met by a person alone: such a tunnel can
+/// show no page. Nothing is asked where users cannot log in.
+///
+/// # Errors
+/// They have not, and are asked.
+pub(super) async fn log_in_for(
+    worker: &Worker,
+    asked: &Asked<'_>,
+    decision: &Decision,
+) -> Result<Option<LoggedIn>, Why> {
+    let Some(log_ins) = worker.gate.log_ins.as_ref().filter(|_| decision.reason.needs_person()) else {
+        return Ok(None);
+    };
+    let (client, target) = (asked.client, asked.target);
+    let (key, user) = (ClientKey::of(client.address.ip()), client.user.as_ref());
+    let has_logged_in = {
+        let mut afresh = log_ins.afresh.lock().unwrap_or_else(PoisonError::into_inner);
+        afresh.has_logged_in(key, user.map(|user| &*user.name), (&target.host, target.port), clock::moment())
+    };
+    match user {
+        Some(_) if has_logged_in => Ok(Some(LoggedIn)),
+        Some(_) => {
+            let detail = "log in again to say that this site is meant".to_owned();
+            let authenticate = log_ins.verifier().challenges(key, &Verdict::Missing, clock::moment());
+            Err(Why { detail: Some(detail), authenticate, ..Why::new(407, "log_in_afresh") })
+        }
+        None => Err(ask_first(worker, client, asked.head).await),
+    }
 }
 
 fn refusal(log_ins: &LogIns, client: &Client, verdict: &Verdict) -> Why {

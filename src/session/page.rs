@@ -65,7 +65,7 @@ pub(super) async fn challenge(
     };
     let place = (&asked.target.host, asked.target.port);
     let bound = Bound { program: &key, host: place.0, port: place.1 };
-    let needs_person = decision.reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
+    let needs_person = decision.reason.needs_person();
     let notes = decision.reason.rule.as_ref().map(|rule| &rule.notes);
     if let Some(answer) = answer(asked.target) {
         let means = match answer.proof {

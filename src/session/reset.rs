@@ -14,6 +14,7 @@ use crate::policy::{CONTRADICTIONS_MAX, Decision, Policy};
 use super::account::{Account, Asked, Refused};
 use super::gate::Worker;
 use super::io::{Io, drain};
+use super::log_in::LoggedIn;
 use super::programs::Fallback;
 use super::why::Why;
 
@@ -31,23 +32,30 @@ pub(super) enum After {
 const HOLDS_MAX: u32 = 8;
 
 /// Finds out what becomes of a challenged tunnel whose hello is known, and waits where another of its program is to
-/// show first. `held` counts how often it has waited.
+/// show first. `held` counts how often it has waited; `logged_in` says that its user has, for this target.
 pub(super) async fn challenge(
     worker: &Worker,
     io: &Io,
     (asked, decision): (&Asked<'_>, &Decision),
     held: &mut u32,
+    logged_in: Option<LoggedIn>,
 ) -> After {
     let standings = &worker.gate.standings;
-    let needs_person = decision.reason.rule.as_ref().is_some_and(|rule| rule.notes.needs_person);
     let resets = asked.who.claim.browser().is_some_and(|browser| browser.shows.reset);
-    // Who contradicts its claim is never cleared by coming back, and no tunnel shows a person anything.
-    if needs_person || !resets || asked.who.grounds.contradictions().count() >= CONTRADICTIONS_MAX {
+    // Who contradicts its claim is never cleared by coming back.
+    if !resets || asked.who.grounds.contradictions().count() >= CONTRADICTIONS_MAX {
         return After::Refuse(Why::new(403, "challenge_not_possible"));
     }
     let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
         return After::Refuse(Why::new(403, "challenge_not_possible"));
     };
+    if decision.reason.needs_person() {
+        // No tunnel shows a person anything: who is there has logged in before it, or cannot.
+        let Some(LoggedIn) = logged_in else { return After::Refuse(Why::new(403, "challenge_not_possible")) };
+        standings.clear(key, &name, Means::LogIn, Some((&asked.target.host, asked.target.port, true)));
+        record(worker, asked, Means::LogIn, "logged_in", None);
+        return After::Again;
+    }
     let version = consistent_version(asked);
     match version.as_ref().and_then(|version| standings.instead_of_reset(version)) {
         Some(Fallback::Identity) => {

@@ -56,7 +56,7 @@ impl Kind {
             | "finding"
             | "lockdown" => Self::Policy,
             "rate_limited" | "log_in_too_often" => Self::TooOften,
-            "log_in_needed" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
+            "log_in_needed" | "log_in_afresh" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
             "challenge_failed" | "challenge_given_up" => Self::NotShown,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"

@@ -1,15 +1,18 @@
 //! Log-in at the proxy: Basic by hand, Digest by curl.
 
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use data_encoding::BASE64;
 
+use crate::challenge_reset::{CHROMIUM, Lab, carries, challenges, is_reset};
 use crate::gate::{Gate, Start, put_over};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::Message;
+use crate::tunnel_lab::hello;
 
 const PASSWORD: &str = "Circle of Life";
 /// `htpasswd -nbB -C 5 tanaka "Circle of Life"`
@@ -184,4 +187,52 @@ fn a_gate_whose_users_cannot_be_read_does_not_start_and_says_which_file() {
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
     let (code, told) = start(&format!("realm = \"a\"\nschemes = [\"basic\"]\nusers = \"{}\"\n", open.path().display()));
     assert!(code == Some(2) && told.contains("everybody may read it (mode 0644)"), "{told}");
+}
+
+/// A tunnel to `a.test:443`, with Chromium's bytes and these credentials.
+fn connect(credentials: &str) -> Vec<u8> {
+    let shown = BASE64.encode(credentials.as_bytes());
+    format!(
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nProxy-Connection: keep-alive\r\nUser-Agent: {CHROMIUM}\r\n\
+         Proxy-Authorization: Basic {shown}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn a_tunnel_that_must_be_confirmed_is_met_by_logging_in_again_and_not_by_a_program_that_has_the_password() {
+    let (files, users) = (tempfile::tempdir().unwrap(), format!("tanaka:{PASSWORD}"));
+    let file = files.path().join("users");
+    write(&file, USERS);
+    let config = format!(
+        "[authentication]\nrealm = \"Example Ltd\"\nschemes = [\"basic\"]\nusers = \"{}\"\n\
+         [challenge]\nwindow_ms = 1500\n",
+        file.display()
+    );
+    let here = "fresh = true\nclients = [\"here\"]\n[clients]\nhere = { addresses = [\"127.0.0.1\"] }\n\
+                [[rule]]\nname = \"others\"\nhosts = [\"*.test\"]\nverdict = \"challenge\"";
+    let mut lab = Lab::with(&config, here, "");
+    let bytes = hello("chromium");
+    // Whatever it had shown before, it is asked; a program sends the same again at once.
+    for _ in 0..3 {
+        let mut program = lab.gate.client();
+        program.send(connect(&users));
+        let asked = program.answer();
+        assert!(asked.status() == 407 && asked.text().contains("log_in_afresh"), "{}", asked.text());
+        assert!(asked.field("proxy-authenticate").unwrap().starts_with("Basic"), "{}", asked.head);
+    }
+    // As long as it takes to type: until the answer of another program is overdue.
+    let another = Ipv4Addr::new(127, 0, 3, 1);
+    is_reset(&mut lab.ask_from(another, "b.test", CHROMIUM), &bytes);
+    is_reset(&mut lab.ask_from(another, "c.test", CHROMIUM), &bytes);
+    for _ in 0..2 {
+        let mut person = lab.gate.client();
+        person.send(connect(&users));
+        let answer = person.head().unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.head);
+        carries(person, &bytes);
+    }
+    let records = lab.gate.records();
+    let shown = challenges(&records).into_iter().find(|record| record["means"] == "log_in").unwrap();
+    assert_eq!((&shown["outcome"], &shown["user"]), (&"logged_in".into(), &"tanaka".into()), "{shown}");
 }
