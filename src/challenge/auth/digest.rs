@@ -95,7 +95,7 @@ pub(super) struct Credentials<'f> {
     count_digits: &'f [u8],
     uri: Quoted<'f>,
     cnonce: &'f [u8],
-    response: &'f [u8],
+    pub(super) response: &'f [u8],
 }
 
 impl<'f> Credentials<'f> {

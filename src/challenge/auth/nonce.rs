@@ -1,6 +1,6 @@
 //! Nonces of Digest: made without being kept, and each count of one taken once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -16,6 +16,19 @@ pub const NONCES_MAX: usize = 50_000;
 /// Counts below the highest seen that are still told apart. Requests of one client overtake each other on their
 /// way by parallel connections; one that is overtaken by more is stale.
 const OVERTAKEN_MAX: u32 = 128;
+/// A browser whose tunnel was ended asks again with the very credentials of the first time (Firefox, measured); this
+/// long they are taken once more where all of them are the same.
+const REPEATED: Duration = Duration::from_secs(10);
+/// The latest uses of a nonce that can be repeated; of more the oldest is not taken again.
+const REPEATED_MAX: usize = 4;
+
+/// One use of a nonce.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Use<'a> {
+    pub(super) count: u32,
+    /// The response to it, which is right for one method and target alone, where it may come again.
+    pub(super) again: Option<&'a [u8]>,
+}
 
 /// Why a client is to ask again with a nonce of now. None of these is a wrong password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +37,7 @@ pub enum StaleNonce {
     Expired,
     /// The gate has not made it, or made it for another client, or before it was started.
     Foreign,
-    /// The same count of it was used before: credentials were sent a second time.
+    /// The same count of it was used before: credentials were sent a second time, and not by a browser at once.
     Replayed,
 }
 
@@ -47,6 +60,8 @@ struct Window {
     highest: u32,
     /// Bit *n* is the count `highest - n`.
     used: u128,
+    /// What can come again, the oldest first: a hash of each response, and when it was taken.
+    latest: VecDeque<(blake3::Hash, Moment)>,
 }
 
 const MOMENT: usize = 8;
@@ -71,7 +86,7 @@ impl Nonces {
     pub(super) fn take(
         &mut self,
         nonce: &[u8],
-        count: u32,
+        used: Use<'_>,
         client: ClientKey,
         name: &str,
         now: Moment,
@@ -81,13 +96,15 @@ impl Nonces {
             return Err(StaleNonce::Expired);
         }
         if let Some(window) = self.windows.get_mut(&made) {
-            return window.take(count);
+            return window.take(used, now);
         }
         if self.forgotten.is_some_and(|forgotten| made <= forgotten) {
             return Err(StaleNonce::Expired);
         }
         self.make_room(now);
-        self.windows.insert(made, Window { name: name.into(), highest: count, used: 1 });
+        let mut window = Window { name: name.into(), highest: used.count, used: 1, latest: VecDeque::new() };
+        window.note(used, now);
+        self.windows.insert(made, window);
         Ok(())
     }
 
@@ -127,22 +144,35 @@ impl Nonces {
 }
 
 impl Window {
-    fn take(&mut self, count: u32) -> Result<(), StaleNonce> {
-        if count > self.highest {
-            self.used = self.used.checked_shl(count - self.highest).unwrap_or(0) | 1;
-            self.highest = count;
+    fn take(&mut self, used: Use<'_>, now: Moment) -> Result<(), StaleNonce> {
+        if used.count > self.highest {
+            self.used = self.used.checked_shl(used.count - self.highest).unwrap_or(0) | 1;
+            self.highest = used.count;
+            self.note(used, now);
             return Ok(());
         }
-        let behind = self.highest - count;
+        let behind = self.highest - used.count;
         if behind >= OVERTAKEN_MAX {
             return Err(StaleNonce::Expired);
         }
         let bit = 1 << behind;
-        if self.used & bit != 0 {
-            return Err(StaleNonce::Replayed);
+        if self.used & bit == 0 {
+            self.used |= bit;
+            self.note(used, now);
+            return Ok(());
         }
-        self.used |= bit;
-        Ok(())
+        let hash = used.again.map(blake3::hash);
+        let is_again = |(latest, at): &(blake3::Hash, Moment)| Some(*latest) == hash && now - *at < REPEATED;
+        if self.latest.iter().any(is_again) { Ok(()) } else { Err(StaleNonce::Replayed) }
+    }
+
+    fn note(&mut self, used: Use<'_>, now: Moment) {
+        if let Some(response) = used.again {
+            if self.latest.len() >= REPEATED_MAX {
+                self.latest.pop_front();
+            }
+            self.latest.push_back((blake3::hash(response), now));
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::basic::{self, Password};
 use super::digest::{Algorithm, Credentials, Ha1};
 use super::fault::AuthFault;
 use super::hash::PasswordHash;
-use super::nonce::{Nonces, StaleNonce};
+use super::nonce::{Nonces, StaleNonce, Use};
 use super::remembered::{Question, Remembered};
 use super::scheme::{Scheme, scheme_of};
 use super::secret::{Key, Secret};
@@ -321,7 +321,10 @@ impl Verifier {
             Some(taken) => self.give_back(client, taken),
             None => self.refused.give_back(&client),
         }
-        match self.nonces.take(credentials.nonce, credentials.count, client, name, now) {
+        // Only a tunnel is asked for again by itself; what asks for a tunnel twice has done nothing twice.
+        let again = (asked.method == "CONNECT").then_some(credentials.response);
+        let used = Use { count: credentials.count, again };
+        match self.nonces.take(credentials.nonce, used, client, name, now) {
             Ok(()) => Step::Done(self.known(name, client, now)),
             Err(stale) => Step::Done(Judged { verdict: Verdict::Stale(stale), grounds: Vec::new() }),
         }

@@ -18,6 +18,8 @@ pub(super) struct Driven {
     line: Line,
     /// Of the tab that is in front.
     tab: String,
+    /// What its person answers where a proxy asks who they are.
+    password: Option<(&'static str, &'static str)>,
     next: u64,
     _browser: Browser,
 }
@@ -40,14 +42,14 @@ impl Driven {
         let mut browser = Browser::start(command, home, Stdio::piped(), Stdio::piped());
         let (to, from) = (browser.child.stdin.take().unwrap(), browser.child.stdout.take().unwrap());
         let line = Line::Chromium { to, from: BufReader::new(from) };
-        let mut driven = Self { line, tab: String::new(), next: 1, _browser: browser };
+        let mut driven = Self { line, tab: String::new(), password: None, next: 1, _browser: browser };
         driven.open_tab("about:blank");
         driven
     }
 
     pub(super) fn firefox(gate: SocketAddr, trusted: Option<&Path>, settings: Settings) -> Self {
         let (mut command, home) = Browser::firefox_command(gate, trusted, settings);
-        command.args(["--marionette", "about:blank"]);
+        command.args(["--marionette", "--remote-allow-system-access", "about:blank"]);
         let mut browser = Browser::start(command, home, Stdio::null(), Stdio::piped());
         let mut said = BufReader::new(browser.child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let port = said.find_map(|said| Some(said.split_once("Listening on port ")?.1.trim().parse().unwrap()));
@@ -56,12 +58,54 @@ impl Driven {
         std::thread::spawn(move || said.for_each(drop));
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut driven =
-            Self { line: Line::Firefox(BufReader::new(stream)), tab: String::new(), next: 1, _browser: browser };
+        let mut driven = Self {
+            line: Line::Firefox(BufReader::new(stream)),
+            tab: String::new(),
+            password: None,
+            next: 1,
+            _browser: browser,
+        };
         driven.hear();
         let wishes = json!({ "capabilities": { "alwaysMatch": { "pageLoadStrategy": "none" } } });
         driven.call("WebDriver:NewSession", &wishes).unwrap();
         driven
+    }
+
+    /// Answers the proxy, where it asks who the person is: Chromium when it asks, Firefox by what it has saved.
+    pub(super) fn log_in(&mut self, gate: SocketAddr, realm: &str, (user, password): (&'static str, &'static str)) {
+        match self.line {
+            Line::Chromium { .. } => {
+                self.password = Some((user, password));
+                self.call("Fetch.enable", &json!({ "handleAuthRequests": true })).unwrap();
+            }
+            Line::Firefox(_) => {
+                self.call("Marionette:SetContext", &json!({ "value": "chrome" })).unwrap();
+                let saves = "const done = arguments[arguments.length - 1];
+                    Services.prefs.setBoolPref('signon.autologin.proxy', true);
+                    const login = Cc['@mozilla.org/login-manager/loginInfo;1'].createInstance(Ci.nsILoginInfo);
+                    login.init(arguments[0], null, arguments[1], arguments[2], arguments[3], '', '');
+                    Services.logins.addLoginAsync(login).then(() => done(true), why => done(String(why)));";
+                let arguments = json!([format!("moz-proxy://{gate}"), realm, user, password]);
+                let asked = json!({ "script": saves, "args": arguments });
+                assert_eq!(self.call("WebDriver:ExecuteAsyncScript", &asked).unwrap()["value"], true);
+                self.call("Marionette:SetContext", &json!({ "value": "content" })).unwrap();
+            }
+        }
+    }
+
+    /// Answers what Chromium asks in between.
+    fn answer(&mut self, asked: &Value) {
+        let Some((user, password)) = self.password else { return };
+        let request = &asked["params"]["requestId"];
+        let (method, parameters) = match asked["method"].as_str() {
+            Some("Fetch.requestPaused") => ("Fetch.continueRequest", json!({ "requestId": request })),
+            Some("Fetch.authRequired") => {
+                let response = json!({ "response": "ProvideCredentials", "username": user, "password": password });
+                ("Fetch.continueWithAuth", json!({ "requestId": request, "authChallengeResponse": response }))
+            }
+            _ => return,
+        };
+        self.say(method, &parameters);
     }
 
     /// Goes there in the tab in front, without waiting.
@@ -150,6 +194,22 @@ impl Driven {
 
     /// Asks for something, and gives what it comes to, or the error.
     fn call(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
+        let id = self.say(method, parameters);
+        loop {
+            let heard = self.hear();
+            if heard["id"] == id {
+                let (error, result) = (&heard["error"], &heard["result"]);
+                return if error.is_null() { Ok(result.clone()) } else { Err(error.clone()) };
+            }
+            if heard[0] == 1 && heard[1] == id {
+                return if heard[2].is_null() { Ok(heard[3].clone()) } else { Err(heard[2].clone()) };
+            }
+            self.answer(&heard);
+        }
+    }
+
+    /// Asks for something, and gives the number by which it will be answered.
+    fn say(&mut self, method: &str, parameters: &Value) -> u64 {
         let id = self.next;
         self.next += 1;
         match &mut self.line {
@@ -165,16 +225,7 @@ impl Driven {
                 write!(stream.get_mut(), "{}:{message}", message.len()).unwrap();
             }
         }
-        loop {
-            let heard = self.hear();
-            if heard["id"] == id {
-                let (error, result) = (&heard["error"], &heard["result"]);
-                return if error.is_null() { Ok(result.clone()) } else { Err(error.clone()) };
-            }
-            if heard[0] == 1 && heard[1] == id {
-                return if heard[2].is_null() { Ok(heard[3].clone()) } else { Err(heard[2].clone()) };
-            }
-        }
+        id
     }
 
     /// The next message.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use data_encoding::BASE64;
+use serde_json::Value;
 
 use crate::challenge_reset::{CHROMIUM, Lab, carries, challenges, is_reset};
 use crate::gate::{Gate, Start, put_over};
@@ -13,6 +14,9 @@ use crate::name_server::NameServer;
 use crate::origin::{Origin, listener_of_its_own};
 use crate::peer::Message;
 use crate::tunnel_lab::hello;
+
+use super::driven::{Drive, Driven};
+use super::{Settings, site as browsers};
 
 const PASSWORD: &str = "Circle of Life";
 /// `htpasswd -nbB -C 5 tanaka "Circle of Life"`
@@ -235,4 +239,43 @@ fn a_tunnel_that_must_be_confirmed_is_met_by_logging_in_again_and_not_by_a_progr
     let records = lab.gate.records();
     let shown = challenges(&records).into_iter().find(|record| record["means"] == "log_in").unwrap();
     assert_eq!((&shown["outcome"], &shown["user"]), (&"logged_in".into(), &"tanaka".into()), "{shown}");
+}
+
+/// A page that has loaded has this title.
+const PAGE: &str = "<!doctype html><title>site</title><p>the page itself";
+
+fn a_browser_logs_in(drive: Drive, scheme: &'static str, way: &str) {
+    let files = tempfile::tempdir().unwrap();
+    let (users, digest) = (files.path().join("users"), files.path().join("digest"));
+    write(&users, USERS);
+    write(&digest, DIGEST);
+    let file = if way == "digest" { digest } else { users };
+    let key = if way == "digest" { "digest" } else { "users" };
+    let config =
+        format!("[authentication]\nrealm = \"Example Ltd\"\nschemes = [\"{way}\"]\n{key} = \"{}\"\n", file.display());
+    let people = "clients = [\"people\"]\n[clients.people]\nusers = [\"tanaka\"]\n";
+    let mut site = browsers::Site::configured(scheme, PAGE, people, &config);
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.log_in(site.gate.address, "Example Ltd", ("tanaka", PASSWORD));
+    browser.go(&site.url());
+    browser.until_shown("the page itself");
+    drop(browser);
+    let records = site.gate.records();
+    let open = records.iter().find(|record| record["event"] == "open" && record["host"] == "site.test").unwrap();
+    assert_eq!((&open["user"], &open["grounds"]), (&"tanaka".into(), &Value::Null), "{open:#}");
+    let challenge = challenges(&records)[0];
+    assert_eq!((&challenge["user"], &challenge["outcome"].is_string()), (&"tanaka".into(), &true), "{challenge:#}");
+    assert!(!format!("{records:?}").contains("Circle"));
+}
+
+#[test]
+fn chromium_logs_in_and_shows_then_that_it_is_a_browser() {
+    a_browser_logs_in(Driven::chromium, "https", "digest");
+    a_browser_logs_in(Driven::chromium, "http", "basic");
+}
+
+#[test]
+fn firefox_logs_in_and_shows_then_that_it_is_a_browser() {
+    a_browser_logs_in(Driven::firefox, "https", "digest");
+    a_browser_logs_in(Driven::firefox, "http", "basic");
 }

@@ -232,6 +232,11 @@ impl Site {
 
     /// The same with another page, and with more keys in the rule.
     pub(super) fn with(scheme: &'static str, page: &'static str, keys: &str) -> Self {
+        Self::configured(scheme, page, keys, "")
+    }
+
+    /// The same with more of a config.
+    pub(super) fn configured(scheme: &'static str, page: &'static str, keys: &str, more: &str) -> Self {
         let (tell, told) = channel();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (port, secured) = match scheme {
@@ -255,8 +260,15 @@ impl Site {
         });
         let names = NameServer::pointing_to(address.ip());
         let rule = "[[rule]]\nname = \"site\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\n";
-        let policy = format!("{rule}{keys}\nverdict = \"challenge\"\n");
-        Self { scheme, gate: Gate::configured(&policy, &names.config()), told, asked, secured, _names: names }
+        let policy = format!("{rule}verdict = \"challenge\"\n{keys}\n");
+        Self {
+            scheme,
+            gate: Gate::configured(&policy, &format!("{}{more}", names.config())),
+            told,
+            asked,
+            secured,
+            _names: names,
+        }
     }
 
     /// What a visit has loaded.
