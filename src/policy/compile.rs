@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use crate::facts::Client;
+use crate::facts::{Client, Timestamp};
 use crate::parse::{Document, Place, Placed, Problem, Section};
 
-use super::calendar::{Calendar, read_calendar};
+use super::calendar::{Calendar, Hours, read_calendar};
 use super::cases::{Case, read_cases, run_cases};
 use super::decision::{Rate, VerdictKind};
 use super::faces::Faces;
@@ -12,7 +12,7 @@ use super::index::HostIndex;
 use super::internal::Internal;
 use super::parents::Parent;
 use super::question::Asker;
-use super::rule::{Rule, read_rule};
+use super::rule::{Rule, read_hours, read_rule};
 use super::sources::{Alone, Source, Sources, Texts, base_of};
 
 /// A policy, compiled whole. There is no other way to one than [`Policy::compile`] and
@@ -40,6 +40,8 @@ pub(super) struct Layer {
     pub(super) rules: Vec<Rule>,
     pub(super) index: HostIndex,
     pub(super) calendar: Option<Calendar>,
+    /// When people work.
+    office_hours: Option<Hours>,
     /// Each once, in the order of the files, whether a rule names it or not.
     groups: Vec<ClientGroup>,
     /// By name.
@@ -275,6 +277,13 @@ impl Policy {
         self.site().programs.iter().find(|program| *program.name == *name).map(|program| program.example())
     }
 
+    /// Whether nobody works now, as far as the policy says when they do.
+    pub fn is_out_of_hours(&self, now: Timestamp) -> bool {
+        let site = self.site();
+        let hours = site.office_hours.as_ref().zip(site.calendar.as_ref());
+        hours.is_some_and(|(hours, calendar)| !hours.hold(calendar, now))
+    }
+
     /// The client group that a client is in: the first of the file that is known to hold it, whether a rule
     /// names the group or not.
     pub fn group_of(&self, client: &Client) -> Option<Arc<str>> {
@@ -385,6 +394,7 @@ struct Reading<'t> {
     is_base: bool,
     head: Head,
     calendar: Option<Placed<Calendar>>,
+    office_hours: Option<Hours>,
     groups: Groups,
     faces: Faces,
     rules: Vec<Rule>,
@@ -402,6 +412,7 @@ impl<'t> Reading<'t> {
             is_base,
             head,
             calendar: None,
+            office_hours: None,
             groups: Groups::none(),
             faces: Faces::default(),
             rules: Vec::new(),
@@ -418,6 +429,7 @@ impl<'t> Reading<'t> {
                 root.problem(&path.place, what, "name a policy file beside this one, each once");
             }
         }
+        self.read_calendar(source, root);
         if is_last {
             self.read_head(root);
         } else if root.has("policy") {
@@ -426,7 +438,6 @@ impl<'t> Reading<'t> {
             let what = "an included file has a [policy]";
             root.problem(&place, what, "take it away: mode, unknown and base are said once, by the file that includes");
         }
-        self.read_calendar(source, root);
         self.faces.read(root);
         let (sources, beside) = (self.sources, &mut self.beside);
         self.groups.read(root, |path| {
@@ -469,6 +480,8 @@ impl<'t> Reading<'t> {
         if let Some(reload) = head.word("reload", &[Reload::Keep, Reload::Strict].map(|word| (word.as_str(), word))) {
             self.head.reload = reload;
         }
+        let calendar = self.calendar.as_ref().map(|calendar| &calendar.value);
+        self.office_hours = read_hours(&mut head, "office_hours", calendar).map(|(hours, _)| hours);
         if let Some(base) = head.string("base").filter(|_| self.is_base) {
             let what = "a base stands on no other";
             head.problem(&base.place, what, "take `base` away, or include what it names");
@@ -492,6 +505,7 @@ impl<'t> Reading<'t> {
             index: HostIndex::new(&self.rules),
             rules: self.rules,
             calendar: self.calendar.map(|calendar| calendar.value),
+            office_hours: self.office_hours,
             programs: self.groups.programs(),
             unused: self.groups.unused(),
             unknown_at: self.unknown_at,

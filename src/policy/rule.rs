@@ -66,7 +66,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
     let (ports, methods) = (ports(section), methods(section));
     let paths =
         some_strings(section, "paths").map(|paths| Paths::read(section, &paths, verdict == Some(VerdictKind::Allow)));
-    let (hours, hours_written) = read_hours(section, calendar).unzip();
+    let (hours, hours_written) = read_hours(section, "hours", calendar).unzip();
     let until = read_until(section, calendar);
     let programs = some_strings(section, "programs").map(|names| groups.program_groups(section, &names));
     let (opened, opens_internal) = private(section);
@@ -192,11 +192,16 @@ fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Box<str>>> {
     Some(words.into_iter().map(|word| word.value.into()).collect())
 }
 
-fn read_hours(section: &mut Section<'_, '_>, calendar: Option<&Calendar>) -> Option<(Hours, String)> {
-    let texts = section.strings_or_one("hours")?;
-    refuse_empty(section, "hours", &texts, "always");
-    if let (None, Some(place)) = (calendar, section.place_of_key("hours")) {
-        need_calendar(section, &place, "hours");
+/// The hours under a key, and how they are written.
+pub(super) fn read_hours(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    calendar: Option<&Calendar>,
+) -> Option<(Hours, String)> {
+    let texts = section.strings_or_one(key)?;
+    refuse_empty(section, key, &texts, "always");
+    if let (None, Some(place)) = (calendar, section.place_of_key(key)) {
+        need_calendar(section, &place, key);
     }
     let written: Vec<&str> = texts.iter().map(|text| text.value.as_str()).collect();
     Some((Hours::read(section, &texts, calendar), written.join(", ")))

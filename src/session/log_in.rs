@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::challenge::Afresh;
-use crate::challenge::auth::{self, Judged, Step, Users, Verdict, Verifier};
+use crate::challenge::auth::{self, Ground, Judged, Step, Users, Verdict, Verifier};
 use crate::clock;
 use crate::evidence::{LogIn, Record};
 use crate::facts::{Client, ClientKey};
@@ -73,9 +73,17 @@ pub(super) async fn client_of(worker: &Worker, client: Client, head: &RequestHea
         return Ok(client);
     }
     let judged = log_ins.judge(ClientKey::of(client.address.ip()), head).await;
-    tell(worker, &client, &judged);
+    tell(worker, &client, &judged.grounds);
     match judged.verdict {
-        Verdict::Known(user) => Ok(Client { user: Some(user), ..client }),
+        Verdict::Known(user) => {
+            let policy = &worker.gate.policy.now().policy;
+            let ground = policy.is_out_of_hours(clock::now()).then(|| {
+                let key = ClientKey::of(client.address.ip());
+                log_ins.verifier().out_of_hours(&user.name, key, clock::moment())
+            });
+            tell(worker, &client, &ground.flatten());
+            Ok(Client { user: Some(user), ..client })
+        }
         // A policy that only observes asks nobody.
         _ if worker.gate.policy.now().policy.observes_client(&client) => Ok(client),
         verdict => Err(refusal(log_ins, &client, &verdict)),
@@ -86,7 +94,7 @@ pub(super) async fn client_of(worker: &Worker, client: Client, head: &RequestHea
 pub(super) async fn ask(worker: &Worker, client: &Client, head: &RequestHead) -> Option<Why> {
     let log_ins = worker.gate.log_ins.as_ref()?;
     let judged = log_ins.judge(ClientKey::of(client.address.ip()), head).await;
-    tell(worker, client, &judged);
+    tell(worker, client, &judged.grounds);
     Some(refusal(log_ins, client, &judged.verdict))
 }
 
@@ -147,8 +155,8 @@ fn refusal(log_ins: &LogIns, client: &Client, verdict: &Verdict) -> Why {
 }
 
 /// Puts on record what is worth looking at.
-fn tell(worker: &Worker, client: &Client, judged: &Judged) {
-    for ground in &judged.grounds {
+fn tell<'g>(worker: &Worker, client: &Client, grounds: impl IntoIterator<Item = &'g Ground>) {
+    for ground in grounds {
         let log_in = LogIn {
             client: client.address.ip().to_canonical().to_string(),
             ground: ground.name(),

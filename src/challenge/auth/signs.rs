@@ -16,6 +16,8 @@ pub enum Ground {
     UnansweredSeries { client: ClientKey, count: u32 },
     /// A user has logged in from so many clients within [`TOGETHER_SPAN`]. Said whenever there is one more.
     SeveralClients { user: Box<str>, clients: u32 },
+    /// A user has logged in when the policy says that nobody works. Said once in [`KNOWN_SPAN`] of each client.
+    OutOfHours { user: Box<str>, client: ClientKey },
 }
 
 /// A series that has not grown for this long is over.
@@ -40,6 +42,7 @@ impl Ground {
             Ground::FailedSeries { .. } => "failed_log_ins",
             Ground::UnansweredSeries { .. } => "unanswered_log_ins",
             Ground::SeveralClients { .. } => "user_on_several_clients",
+            Ground::OutOfHours { .. } => "log_in_out_of_hours",
         }
     }
 }
@@ -50,6 +53,9 @@ impl fmt::Display for Ground {
             Ground::FailedSeries { client, count } => write!(f, "{client} gave wrong credentials {count} times"),
             Ground::UnansweredSeries { client, count } => {
                 write!(f, "{client} was asked to log in {count} times and did not")
+            }
+            Ground::OutOfHours { user, client } => {
+                write!(f, "{user:?} has logged in from {client} out of office hours")
             }
             Ground::SeveralClients { user, clients } => {
                 write!(f, "{:?} is logged in from {clients} clients at the same time", user)
@@ -64,11 +70,34 @@ pub(super) struct Signs {
     unanswered: Series,
     /// By user, all of whom are in the files: the clients, each with its last log-in.
     clients: HashMap<Box<str>, Vec<(ClientKey, Moment)>>,
+    /// Users and clients of which it was said lately that they log in out of hours.
+    out_of_hours: HashMap<(Box<str>, ClientKey), Moment>,
 }
 
 impl Signs {
     pub(super) fn new() -> Self {
-        Self { failed: Series::new(FAILED_MIN), unanswered: Series::new(UNANSWERED_MIN), clients: HashMap::new() }
+        Self {
+            failed: Series::new(FAILED_MIN),
+            unanswered: Series::new(UNANSWERED_MIN),
+            clients: HashMap::new(),
+            out_of_hours: HashMap::new(),
+        }
+    }
+
+    /// A known user asks for something when nobody works.
+    pub(super) fn out_of_hours(&mut self, name: &str, client: ClientKey, now: Moment) -> Option<Ground> {
+        let key = (Box::from(name), client);
+        if self.out_of_hours.get(&key).is_some_and(|said| now - *said <= KNOWN_SPAN) {
+            return None;
+        }
+        if self.out_of_hours.len() >= CLIENTS_MAX {
+            self.out_of_hours.retain(|_, said| now - *said <= KNOWN_SPAN);
+        }
+        // Beyond the bound it is said each time, which is better than never.
+        if self.out_of_hours.len() < CLIENTS_MAX {
+            self.out_of_hours.insert(key, now);
+        }
+        Some(Ground::OutOfHours { user: name.into(), client })
     }
 
     pub(super) fn failed(&mut self, client: ClientKey, now: Moment) -> Vec<Ground> {
@@ -232,6 +261,17 @@ mod tests {
         assert_eq!(signs.logged_in("tanaka", client(1), at(11)), [], "said already");
         assert_eq!(signs.logged_in("tanaka", client(2), at(12)), []);
         assert_eq!(signs.logged_in("tanaka", client(3), at(40)), [], "a move to another place");
+    }
+
+    #[test]
+    fn a_log_in_out_of_hours_is_said_once_of_each_client_in_half_a_day() {
+        let mut signs = Signs::new();
+        let mut said = |name, n, hours: u64| signs.out_of_hours(name, client(n), Moment(hours * 60 * MINUTE));
+        let first = said("tanaka", 1, 0).unwrap();
+        assert_eq!(first.to_string(), "\"tanaka\" has logged in from 10.0.0.1 out of office hours");
+        assert_eq!(first.name(), "log_in_out_of_hours");
+        assert_eq!(said("tanaka", 1, 12), None);
+        assert!(said("tanaka", 2, 12).is_some() && said("sato", 1, 12).is_some() && said("tanaka", 1, 13).is_some());
     }
 
     #[test]

@@ -260,6 +260,11 @@ impl Verifier {
         }
     }
 
+    /// A known user asks for something when nobody works: what is to be said of that, if it was not said lately.
+    pub fn out_of_hours(&mut self, name: &str, client: ClientKey, now: Moment) -> Option<Ground> {
+        self.signs.out_of_hours(name, client, now)
+    }
+
     fn basic(&mut self, client: ClientKey, name: Box<str>, password: Password, now: Moment) -> Step {
         let from = client.to_string();
         let question = *self.questions.hash(&[from.as_bytes(), name.as_bytes(), password.as_bytes()]).as_bytes();

@@ -51,6 +51,11 @@ static POLICY: Table = table(
             Kind::Words(&["deny", "challenge", "record"]),
             "What becomes of a challenged program that shows to be another browser than it claims; absent: denied.",
         ),
+        key(
+            "office_hours",
+            Kind::TextOrSome,
+            "When people work, like \"Mon-Fri 07:00-20:00\": log-ins at other hours are on record; absent: none are.",
+        ),
         key("base", Kind::Text, "The file of a layer below this one; the stricter verdict of the two wins."),
         key(
             "reload",

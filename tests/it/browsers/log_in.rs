@@ -193,6 +193,22 @@ fn a_gate_whose_users_cannot_be_read_does_not_start_and_says_which_file() {
     assert!(code == Some(2) && told.contains("everybody may read it (mode 0644)"), "{told}");
 }
 
+#[test]
+fn a_log_in_when_nobody_works_is_on_record_once_and_nothing_else_comes_of_it() {
+    let mut site = Site::new("enforce");
+    let policy = std::fs::read_to_string(site.gate.policy()).unwrap();
+    let never = "[calendar]\ntime_zone = \"Asia/Tokyo\"\n[policy]\noffice_hours = \"holidays 09:00-17:00\"";
+    assert!(site.gate.put(&policy.replacen("[policy]", never, 1)).status.success());
+    for _ in 0..3 {
+        assert_eq!(site.ask(Some(&format!("tanaka:{PASSWORD}"))).status(), 200);
+    }
+    let records = site.gate.records();
+    let told: Vec<_> = records.iter().filter(|record| record["kind"] == "log_in").collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0]["ground"], "log_in_out_of_hours");
+    assert!(told[0]["detail"].as_str().unwrap().contains("tanaka"), "{}", told[0]);
+}
+
 /// A tunnel to `a.test:443`, with Chromium's bytes and these credentials.
 fn connect(credentials: &str) -> Vec<u8> {
     let shown = BASE64.encode(credentials.as_bytes());
