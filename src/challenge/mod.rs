@@ -9,6 +9,6 @@ mod navigation;
 mod token;
 
 pub use canary::{Canary, Change, Version};
-pub use clearance::{Asked, Clearance, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};
+pub use clearance::{Asked, Clearance, Listed, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};
 pub use navigation::is_navigation;
 pub use token::{BITS, Bound, TOKEN_SPAN, TokenFault, Tokens};
