@@ -332,7 +332,7 @@ impl Programs {
             for (key, known) in &part.known {
                 let Some(used) = known.used(self.spans.clearance, now) else { continue };
                 count += 1;
-                if floor.is_none_or(|floor| floor <= used) {
+                if floor.is_none_or(|floor| floor < used) {
                     found.extend(known.clearance(*key, used));
                 }
             }

@@ -6,6 +6,7 @@ pub mod auth;
 mod canary;
 mod clearance;
 mod navigation;
+pub mod properties;
 mod token;
 
 pub use canary::{Canary, Change, Version};
