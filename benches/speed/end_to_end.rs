@@ -51,6 +51,7 @@ fn direct() -> Given {
         verdict: "allow",
         fields: LOAD,
         bytes: 1,
+        carries: "protocol = \"any\"",
     }
 }
 
@@ -68,6 +69,7 @@ struct Given {
     verdict: &'static str,
     fields: &'static str,
     bytes: usize,
+    carries: &'static str,
 }
 
 impl Given {
@@ -89,8 +91,10 @@ impl Given {
         self
     }
 
-    /// A tunnel is asked for as that browser does too, and carries 1 KiB each way.
+    /// A tunnel is asked for as that browser does too, and carries 1 KiB each way; it may carry TLS and nothing else,
+    /// as is usual, so that its hello is looked at.
     fn browser(mut self) -> Self {
+        self.carries = "sni = \"any\"";
         (self.fields, self.bytes) = (CHROMIUM, 1 << 10);
         self.hello()
     }
@@ -112,9 +116,10 @@ impl Given {
         format!(
             "[programs]\nbrowser = {{ ja4 = [\"t13i1516h2_8daaf6152771_cb7bf5808d99\"] }}\n\
              [[rule]]\nname = \"origin\"\nhosts = [\"{host}\"]\nports = [{}]\nprivate = [\"127.0.0.0/8\"]\n\
-             {}protocol = \"any\"\nverdict = \"{}\"\n",
+             {}{}\nverdict = \"{}\"\n",
             origin.port(),
             self.programs,
+            self.carries,
             self.verdict
         )
     }
