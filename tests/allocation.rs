@@ -1,8 +1,13 @@
 //! Judging takes no memory: what every request passes through never waits for an allocator.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use sekisho::facts::{Client, Facts, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp};
+use sekisho::challenge::{Asked, Means, Now, Programs, Spans, Step};
+use sekisho::facts::{
+    Client, ClientKey, Facts, Host, Moment, Program, ProgramKey, Restraint, Scheme, Stage, Standing, Target, Timestamp,
+};
+use sekisho::identity::ProgramName;
 use sekisho::parse::{parse_absolute, parse_connect};
 use sekisho::policy::{Outcome, Policy, VerdictKind, decide};
 
@@ -76,4 +81,43 @@ fn a_judgement_allocates_nothing_whatever_comes_of_it() {
     }
     let seen = allocation_counter::measure(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(seen.count_total, 1, "what allocates is seen");
+}
+
+/// The longest names, a clearance, targets that were shown afresh, and a reset that nobody settled.
+#[test]
+fn a_program_takes_at_most_512_bytes_however_much_it_shows() {
+    let count = 20_000u32;
+    let name = |number: u32| ProgramName {
+        client: ClientKey::of([10, 0, 0, (number % 50) as u8].into()),
+        user: Some("user".repeat(50).into()),
+        user_agent: "agent".repeat(32).into(),
+        face: "8daaf6152771_cb7bf5808d99_0123456789ab".into(),
+    };
+    let hosts: Vec<Host> =
+        (0..20).filter_map(|n| Host::parse(format!("{}.h{n}.test", "a".repeat(60)).as_bytes()).ok()).collect();
+    let now = Now { moment: Moment(1_000_000), time: Timestamp(1_782_262_800_000_000) };
+    let mut programs = None;
+    let empty = allocation_counter::measure(|| programs = Some(Programs::new(Spans::default()))).bytes_current;
+    assert!(empty <= 256 << 10, "{empty} bytes before anything is known");
+    let Some(programs) = programs else { unreachable!("just made") };
+    let mut worst = 0;
+    let mut taken = empty;
+    for number in 0..count {
+        taken += allocation_counter::measure(|| {
+            let (key, name) = (ProgramKey(u128::from(number).to_be_bytes()), name(number));
+            assert!(programs.clear(key, &name, Means::Page, now));
+            hosts.iter().for_each(|host| programs.show_for(&key, (host, 443), true, now.moment));
+            let asked = Asked { key, name: &name, host: &hosts[0], port: 443, head_at: now.moment };
+            assert!(matches!(programs.tunnel(&asked, now), Step::Reset(_)));
+        })
+        .bytes_current;
+        // In a table of few the least share of each part is most of it.
+        if number >= 5000 {
+            worst = worst.max((taken - empty) / i64::from(number + 1));
+        }
+    }
+    assert!((400..=512).contains(&worst), "{worst} bytes for each");
+    let later = now.moment + Duration::from_secs(9 * 3600);
+    let freed = allocation_counter::measure(|| programs.sweep(later)).bytes_current;
+    assert!(taken + freed <= empty + (16 << 10), "{} bytes are left of what was forgotten", taken + freed - empty);
 }

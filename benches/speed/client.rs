@@ -49,9 +49,19 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// `first` goes in as soon as it stands.
     pub(crate) fn open(gate: Option<SocketAddr>, origin: SocketAddr, first: &[u8]) -> io::Result<Self> {
+        Self::open_as("User-Agent: load/1.0\r\n", gate, origin, first)
+    }
+
+    /// The same with these fields behind `Host`.
+    pub(crate) fn open_as(
+        fields: &str,
+        gate: Option<SocketAddr>,
+        origin: SocketAddr,
+        first: &[u8],
+    ) -> io::Result<Self> {
         let mut stream = connect(gate.unwrap_or(origin))?;
         if gate.is_some() {
-            write!(stream, "CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: load/1.0\r\n\r\n")?;
+            write!(stream, "CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n{fields}\r\n")?;
             // The origin does not speak first, so nothing behind the head is lost with the reader.
             let (status, _) = read_head(&mut BufReader::with_capacity(1024, &stream))?;
             if status != 200 {

@@ -22,6 +22,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("end_to_end::tunnel_open_echo_close_x8", |b| gate().clients(8).bench_open(b)),
     ("end_to_end::tunnel_open_hello_close", |b| gate().hello().bench_open(b)),
     ("end_to_end::tunnel_judged_by_hello", |b| gate().hello().judged_by_hello().bench_open(b)),
+    ("end_to_end::tunnel_of_browser_allowed", |b| gate().browser().bench_open(b)),
+    ("end_to_end::tunnel_of_browser_judged", |b| gate().browser().judged_by_hello().bench_open(b)),
+    ("end_to_end::tunnel_of_browser_cleared", |b| gate().browser().challenging().bench_open(b)),
+    ("end_to_end::tunnel_of_browser_allowed_x8", |b| gate().browser().clients(8).bench_open(b)),
+    ("end_to_end::tunnel_of_browser_judged_x8", |b| gate().browser().judged_by_hello().clients(8).bench_open(b)),
+    ("end_to_end::tunnel_of_browser_cleared_x8", |b| gate().browser().challenging().clients(8).bench_open(b)),
     ("end_to_end::tunnel_echo", |b| gate().bench_carry(b, 1, 1)),
     ("end_to_end::tunnel_down", |b| gate().bench_carry(b, 0, BULK)),
     ("end_to_end::tunnel_up", |b| gate().bench_carry(b, BULK, 1)),
@@ -30,8 +36,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const BULK: usize = 64 << 20;
 const HELLO: &str = include_str!("../../tests/data/hellos/chromium-address.hex");
 
+const LOAD: &str = "User-Agent: load/1.0\r\n";
+/// As Chromium asks for a tunnel.
+const CHROMIUM: &str = "Proxy-Connection: keep-alive\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
+    AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\n";
+
 fn direct() -> Given {
-    Given { gate: false, clients: 1, denying: false, hello: false, programs: "" }
+    Given {
+        gate: false,
+        clients: 1,
+        denying: false,
+        hello: false,
+        programs: "",
+        verdict: "allow",
+        fields: LOAD,
+        bytes: 1,
+        carries: "protocol = \"any\"",
+    }
 }
 
 fn gate() -> Given {
@@ -45,6 +66,10 @@ struct Given {
     denying: bool,
     hello: bool,
     programs: &'static str,
+    verdict: &'static str,
+    fields: &'static str,
+    bytes: usize,
+    carries: &'static str,
 }
 
 impl Given {
@@ -66,6 +91,20 @@ impl Given {
         self
     }
 
+    /// A tunnel is asked for as that browser does too, and carries 1 KiB each way; it may carry TLS and nothing else,
+    /// as is usual, so that its hello is looked at.
+    fn browser(mut self) -> Self {
+        self.carries = "sni = \"any\"";
+        (self.fields, self.bytes) = (CHROMIUM, 1 << 10);
+        self.hello()
+    }
+
+    /// Its program is to show that it is a browser, and has done so before anything is measured.
+    fn challenging(mut self) -> Self {
+        self.verdict = "challenge";
+        self
+    }
+
     /// The rule is for a program that is known by its ClientHello, so the gate answers before it dials.
     fn judged_by_hello(mut self) -> Self {
         self.programs = "programs = [\"browser\"]\n";
@@ -77,9 +116,11 @@ impl Given {
         format!(
             "[programs]\nbrowser = {{ ja4 = [\"t13i1516h2_8daaf6152771_cb7bf5808d99\"] }}\n\
              [[rule]]\nname = \"origin\"\nhosts = [\"{host}\"]\nports = [{}]\nprivate = [\"127.0.0.0/8\"]\n\
-             {}protocol = \"any\"\nverdict = \"allow\"\n",
+             {}{}\nverdict = \"{}\"\n",
             origin.port(),
-            self.programs
+            self.programs,
+            self.carries,
+            self.verdict
         )
     }
 
@@ -110,13 +151,15 @@ impl Given {
         });
     }
 
-    /// Each client opens a tunnel, sends a byte, waits for one and closes; a unit is all of that.
+    /// Each client opens a tunnel, sends a byte or 1 KiB, waits for as much and closes; a unit is all of that.
     fn bench_open(self, b: &mut Bencher) {
         let hello = if self.hello { hex(HELLO) } else { Vec::new() };
         self.with(b, |b, gate, origin| {
-            by_all(b, vec![(); self.clients], |()| {
-                Tunnel::open(gate, origin, &hello).unwrap().carry(1, 1).unwrap();
-            });
+            let open = || Tunnel::open_as(self.fields, gate, origin, &hello).unwrap().carry(self.bytes, self.bytes);
+            if self.verdict == "challenge" {
+                assert!(open().is_err(), "the first is ended, and what comes back passes");
+            }
+            by_all(b, vec![(); self.clients], |()| open().unwrap());
         });
     }
 

@@ -8,6 +8,7 @@ mod client;
 
 mod decide;
 mod identity;
+mod programs;
 mod parse;
 mod journal;
 mod review;
@@ -18,6 +19,7 @@ fn main() {
     harness::main(&[
         decide::SCENARIOS,
         identity::SCENARIOS,
+        programs::SCENARIOS,
         parse::SCENARIOS,
         journal::SCENARIOS,
         review::SCENARIOS,

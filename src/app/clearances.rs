@@ -1,4 +1,4 @@
-//! Clearances outlive the gate: they are written down each minute and at its end, and taken up at its start.
+//! Clearances outlive the gate: they are written down while it runs and at its end, and taken up at its start.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::challenge::{Clearance, Means};
+use crate::challenge::{Clearance, Listed, Means};
 use crate::clock;
 use crate::evidence::{Admin, Record, format_time};
 use crate::facts::{ClientKey, ProgramKey, Timestamp};
@@ -22,6 +22,8 @@ use super::NotDone;
 
 /// How often they are written down, and what is over is forgotten.
 const KEEP: Duration = Duration::from_secs(60);
+/// Where none was given or has ended they are written so often, for the times of their last uses.
+const UNCHANGED_MINUTES_MAX: u32 = 10;
 /// So many are kept over a restart, those used last; the others are to be shown again.
 const KEPT_MAX: usize = 100_000;
 /// So many are listed; all are counted.
@@ -53,7 +55,7 @@ pub struct ClearanceStatus {
     pub means: String,
     /// UTC.
     pub since: String,
-    /// When it was used last, to the minute, UTC.
+    /// When it was used last, UTC.
     pub used: String,
 }
 
@@ -72,7 +74,7 @@ struct Line {
 }
 
 pub(super) fn report(gate: &Gate) -> Clearances {
-    let all = gate.standings.list();
+    let Listed { count, clearances } = gate.standings.list(LISTED_MAX);
     let status = |clearance: &Clearance| ClearanceStatus {
         program: clearance.key.to_string(),
         client: clearance.name.client.to_string(),
@@ -83,7 +85,7 @@ pub(super) fn report(gate: &Gate) -> Clearances {
         since: format_time(clearance.since),
         used: format_time(clearance.used),
     };
-    Clearances { count: all.len(), clearances: all.iter().take(LISTED_MAX).map(status).collect() }
+    Clearances { count, clearances: clearances.iter().map(status).collect() }
 }
 
 /// Takes clearances back: of this program, of the programs of this client, or all where neither is named.
@@ -104,8 +106,8 @@ pub(super) async fn revoke(
     let detail = format!("clearances{of_program}{of_client}, by {asker}");
     let admin = Record::Admin(Admin { action: "clearances_revoked", detail: Some(detail.as_str().into()) });
     gate.journal.append(&admin, clock::now()).await.map_err(|_| NotDone::NoRecord)?;
-    let is_meant = |found: &ProgramKey, name: &ProgramName| {
-        key.is_none_or(|key| key == *found) && client.is_none_or(|client| client == name.client)
+    let is_meant = |found: &ProgramKey, of: ClientKey| {
+        key.is_none_or(|key| key == *found) && client.is_none_or(|client| client == of)
     };
     Ok(gate.standings.revoke(is_meant))
 }
@@ -119,28 +121,38 @@ pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     gate.standings.restore(lines.filter_map(Line::read).collect());
 }
 
-/// Writes them down each minute for as long as it is polled, and forgets what is over.
+/// Forgets what is over each minute for as long as it is polled, and writes down what holds where that has changed.
 pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
     let mut ticks = interval(KEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    let (mut written, mut minutes) = (gate.standings.changes(), 0);
     loop {
         ticks.tick().await;
+        minutes += 1;
         let (gate, data_dir) = (gate.clone(), data_dir.clone());
+        let is_due = minutes >= UNCHANGED_MINUTES_MAX;
         // A disk that stands still must not keep the gate from answering who asks it.
-        let _ = tokio::task::spawn_blocking(move || {
+        let kept = tokio::task::spawn_blocking(move || {
             gate.standings.sweep();
-            write(&gate, &data_dir);
-        })
-        .await;
+            // Asked before they are listed: what changes meanwhile is written the next time.
+            let changes = gate.standings.changes();
+            let is_asked = is_due || changes != written;
+            (is_asked && write(&gate, &data_dir)).then_some(changes)
+        });
+        if let Ok(Some(changes)) = kept.await {
+            (written, minutes) = (changes, 0);
+        }
     }
 }
 
-/// Writes them down. Where that fails they are to be shown again after a restart, which is said.
-pub(super) fn write(gate: &Gate, data_dir: &Path) {
-    if let Err(error) = replace(&path(data_dir), &gate.standings.list()) {
+/// Writes them down. Where that fails they are to be shown again after a restart, which is said, and it is false.
+pub(super) fn write(gate: &Gate, data_dir: &Path) -> bool {
+    let written = replace(&path(data_dir), &gate.standings.list(KEPT_MAX).clearances);
+    if let Err(error) = &written {
         eprintln!("sekisho: warning: clearances cannot be written to the data directory: {error}");
     }
+    written.is_ok()
 }
 
 fn path(data_dir: &Path) -> PathBuf {
@@ -158,7 +170,7 @@ fn replace(path: &Path, clearances: &[Clearance]) -> io::Result<()> {
     }
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let mut out = io::BufWriter::new(file);
-    for clearance in clearances.iter().take(KEPT_MAX) {
+    for clearance in clearances {
         serde_json::to_writer(&mut out, &Line::of(clearance))?;
         out.write_all(b"\n")?;
     }

@@ -4,11 +4,19 @@
 //! without a byte of TLS. A browser comes back at once by itself; a client that merely speaks HTTP does not.
 //! Then the program holds a *clearance*, and all that it asks for passes.
 
+mod known;
+mod parts;
+
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::facts::{ClientKey, Host, Moment, ProgramKey, Standing, Timestamp};
 use crate::identity::ProgramName;
+
+use known::{Known, Open};
+use parts::{Clients, Parts};
 
 /// How long things last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,103 +138,98 @@ pub enum Settled {
 /// Programs that are known at the same time, at most. With as many, one more cannot show anything: what a rule
 /// challenges is denied it until others are forgotten.
 pub const PROGRAMS_MAX: usize = 1_000_000;
-/// Programs of one client, at most: none takes the places of others by calling itself ever anew.
-const PROGRAMS_OF_CLIENT_MAX: u32 = 4096;
 /// Tunnels of one program that wait for an answer at the same time, at most.
 const HELD_MAX: u32 = 64;
 /// A program that has shown nothing is forgotten after this.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// So many targets of one program have something of their own shown for them; of more the oldest goes, and is to
-/// be shown again.
-const TARGETS_MAX: usize = 16;
-/// The time of a use is kept this exactly, so that a use costs no write.
-const USE_EXACT: Duration = Duration::from_secs(60);
+/// With a million programs a part holds a thousand: a walk over it keeps nobody waiting for longer than a network
+/// would.
+const PARTS: usize = 1024;
 
-/// What every program has shown. Each call costs the same however many there are, but for [`Programs::sweep`] and
-/// [`Programs::list`].
+/// What every program has shown, shared by all who ask.
+///
+/// Each call costs the same however many programs there are, but for [`Programs::sweep`], [`Programs::list`] and
+/// [`Programs::revoke`], which go through all of them a part at a time: whoever asks meanwhile waits for one part at
+/// most, and only who asks about a program of that part.
+///
+/// All spans are measured on the clock that is never set: a step of the wall clock neither ends a clearance nor
+/// prolongs one. Of a program at most 512 bytes are kept, whatever it shows, and 57 of each client.
 #[derive(Debug)]
 pub struct Programs {
-    known: HashMap<ProgramKey, Known>,
-    /// How many of them each client has.
-    of_client: HashMap<ClientKey, u32>,
+    parts: Parts<Part>,
+    clients: Clients,
     spans: Spans,
-    next: u64,
+    places: RandomState,
+    changes: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Known {
-    name: ProgramName,
-    shown: Option<Shown>,
-    open: Option<Open>,
-    /// Resets that it has not answered, one after the other.
-    failures: u32,
-    last: Timestamp,
+/// Some of the programs.
+#[derive(Debug, Default)]
+struct Part {
+    known: HashMap<ProgramKey, Box<Known>>,
+    resets: u64,
 }
 
-#[derive(Debug)]
-struct Shown {
-    means: Means,
-    since: Timestamp,
-    used: Timestamp,
-    targets: Vec<ShownFor>,
-}
-
-/// What was shown for one target.
-#[derive(Debug)]
-struct ShownFor {
-    host: Host,
-    port: u16,
-    at: Timestamp,
-    confirmed: bool,
-}
-
-/// A reset whose answer is awaited.
-#[derive(Debug)]
-struct Open {
-    number: u64,
-    host: Host,
-    port: u16,
-    /// When the tunnel was ended; until then nothing is an answer.
-    ended: Option<Moment>,
-    until: Moment,
-    held: u32,
+/// What [`Programs::list`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// How many clearances hold.
+    pub count: usize,
+    /// The ones used last, the last first.
+    pub clearances: Vec<Clearance>,
 }
 
 impl Programs {
     pub fn new(spans: Spans) -> Self {
-        Self { known: HashMap::new(), of_client: HashMap::new(), spans, next: 0 }
+        Self {
+            parts: Parts::new(PARTS),
+            clients: Clients::new(),
+            spans,
+            places: RandomState::new(),
+            changes: AtomicU64::new(0),
+        }
     }
 
     pub fn spans(&self) -> Spans {
         self.spans
     }
 
+    /// How many are known, with a clearance or without.
+    pub fn count(&self) -> usize {
+        self.clients.programs()
+    }
+
+    /// Another number whenever a clearance was given, taken back or has ended; a use does not change it.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
     /// What this program has shown, as a fact for the policy. A clearance in use goes on.
-    pub fn standing(&mut self, key: &ProgramKey, (host, port): (&Host, u16), now: Timestamp) -> Standing {
-        let spans = self.spans;
-        let shown = self.known.get_mut(key).and_then(|known| known.shown.as_mut());
-        let Some(shown) = shown.filter(|shown| holds(shown.used, spans.clearance, now)) else {
+    pub fn standing(&self, key: &ProgramKey, target: (&Host, u16), now: Moment) -> Standing {
+        let mut part = self.parts.of(key);
+        let Some(shown) = part.known.get_mut(key).and_then(|known| known.shown_at(now)) else {
             return Standing::Uncleared;
         };
-        if micros(USE_EXACT) < now.0.saturating_sub(shown.used.0) {
-            shown.used = now;
-        }
-        let target = shown.targets.iter().find(|target| target.is(host, port));
-        let target = target.filter(|target| holds(target.at, spans.afresh, now));
-        Standing::Cleared { afresh: target.is_some(), confirmed: target.is_some_and(|target| target.confirmed) }
+        shown.ends = shown.ends.max(now + self.spans.clearance);
+        let holds = |confirmed| shown.is_for(self.place(target, confirmed), now);
+        let confirmed = shown.is_for_any() && holds(true);
+        Standing::Cleared { afresh: confirmed || (shown.is_for_any() && holds(false)), confirmed }
     }
 
     /// What becomes of a tunnel that the policy challenges.
-    pub fn tunnel(&mut self, asked: &Asked<'_>, now: Now) -> Step {
-        let window = self.spans.window;
-        let Some(known) = self.entry(asked.key, asked.name, now.time) else { return Step::Busy };
+    pub fn tunnel(&self, asked: &Asked<'_>, now: Now) -> Step {
+        let place = self.place((asked.host, asked.port), false);
+        let mut part = self.parts.of(&asked.key);
+        part.resets += 1;
+        let number = part.resets;
+        let Some(known) = self.entry(&mut part, asked.key, asked.name, now.moment) else { return Step::Busy };
         if let Some(open) = &mut known.open
             && now.moment < open.until
         {
             match open.ended {
-                Some(ended) if open.is(asked.host, asked.port) && ended < asked.head_at => {
+                Some(ended) if open.place == place && ended < asked.head_at => {
                     known.open = None;
-                    known.clear(Means::Reset, now.time);
+                    self.clear_known(known, Means::Reset, now);
                     return Step::Returned { after: asked.head_at - ended };
                 }
                 _ if open.held >= HELD_MAX => return Step::Busy,
@@ -240,33 +243,31 @@ impl Programs {
         if known.open.take().is_some() {
             known.failures = known.failures.saturating_add(1);
         }
-        let number = self.next;
-        self.next += 1;
-        if let Some(known) = self.known.get_mut(&asked.key) {
-            // Until it is told that the tunnel has ended: by then the window is set anew.
-            let until = now.moment + window * 2;
-            let (host, port) = (asked.host.clone(), asked.port);
-            known.open = Some(Open { number, host, port, ended: None, until, held: 0 });
-        }
+        // Until it is told that the tunnel has ended: by then the window is set anew.
+        let until = now.moment + self.spans.window * 2;
+        known.open = Some(Box::new(Open { number, place, ended: None, until, held: 0 }));
         Step::Reset(Ticket { key: asked.key, number })
     }
 
     /// Whether a reset of this program is still to be answered.
     pub fn waits(&self, key: &ProgramKey) -> bool {
-        self.known.get(key).is_some_and(|known| known.open.is_some())
+        self.parts.of(key).known.get(key).is_some_and(|known| known.open.is_some())
     }
 
     /// A tunnel that was held waits no longer.
-    pub fn unhold(&mut self, key: &ProgramKey) {
-        if let Some(open) = self.known.get_mut(key).and_then(|known| known.open.as_mut()) {
+    pub fn unhold(&self, key: &ProgramKey) {
+        let mut part = self.parts.of(key);
+        if let Some(open) = part.known.get_mut(key).and_then(|known| known.open.as_mut()) {
             open.held = open.held.saturating_sub(1);
         }
     }
 
     /// The tunnel of this ticket is ended at this moment: its window begins. Returns when that is over.
-    pub fn ended(&mut self, ticket: Ticket, at: Moment) -> Moment {
+    pub fn ended(&self, ticket: Ticket, at: Moment) -> Moment {
         let until = at + self.spans.window;
-        if let Some(open) = self.open(ticket) {
+        let mut part = self.parts.of(&ticket.key);
+        let open = part.known.get_mut(&ticket.key).and_then(|known| known.open.as_mut());
+        if let Some(open) = open.filter(|open| open.number == ticket.number) {
             open.ended = Some(at);
             open.until = until;
         }
@@ -274,12 +275,13 @@ impl Programs {
     }
 
     /// What came of a reset, asked when its window is over.
-    pub fn settle(&mut self, ticket: Ticket, now: Now) -> Settled {
-        let Some(known) = self.known.get_mut(&ticket.key) else { return Settled::DidNotReturn };
-        known.last = now.time;
+    pub fn settle(&self, ticket: Ticket, now: Moment) -> Settled {
+        let mut part = self.parts.of(&ticket.key);
+        let Some(known) = part.known.get_mut(&ticket.key) else { return Settled::DidNotReturn };
+        known.last = now;
         match &known.open {
             Some(open) if open.number == ticket.number => {
-                if now.moment < open.until {
+                if now < open.until {
                     return Settled::Open(open.until);
                 }
                 known.open = None;
@@ -293,128 +295,133 @@ impl Programs {
 
     /// Resets that a program has not answered, one after the other.
     pub fn failures(&self, key: &ProgramKey) -> u32 {
-        self.known.get(key).map_or(0, |known| known.failures)
+        self.parts.of(key).known.get(key).map_or(0, |known| known.failures)
     }
 
     /// A program has shown to be a browser by other means than a reset. False where so many programs are known that
     /// it is not kept.
-    pub fn clear(&mut self, key: ProgramKey, name: &ProgramName, means: Means, now: Timestamp) -> bool {
-        self.entry(key, name, now).map(|known| known.clear(means, now)).is_some()
+    pub fn clear(&self, key: ProgramKey, name: &ProgramName, means: Means, now: Now) -> bool {
+        let mut part = self.parts.of(&key);
+        let known = self.entry(&mut part, key, name, now.moment);
+        known.map(|known| self.clear_known(known, means, now)).is_some()
     }
 
     /// It has shown so for this very target, and a person has said there that it is meant.
-    pub fn show_for(&mut self, key: &ProgramKey, (host, port): (&Host, u16), confirmed: bool, now: Timestamp) {
-        let shown = self.known.get_mut(key).and_then(|known| known.shown.as_mut());
-        let Some(shown) = shown else { return };
-        shown.targets.retain(|target| !target.is(host, port));
-        if shown.targets.len() >= TARGETS_MAX {
-            shown.targets.remove(0);
-        }
-        shown.targets.push(ShownFor { host: host.clone(), port, at: now, confirmed });
+    pub fn show_for(&self, key: &ProgramKey, target: (&Host, u16), confirmed: bool, now: Moment) {
+        let mut part = self.parts.of(key);
+        let Some(shown) = part.known.get_mut(key).and_then(|known| known.shown_at(now)) else { return };
+        let (place, other) = (self.place(target, confirmed), self.place(target, !confirmed));
+        shown.show_for(place, other, now, now + self.spans.afresh);
     }
 
-    /// Takes clearances back: that of one program, or of all for which `which` is true. Returns how many there were.
-    pub fn revoke(&mut self, mut which: impl FnMut(&ProgramKey, &ProgramName) -> bool) -> usize {
+    /// Takes back the clearances of all programs for which `which` is true. Returns how many there were.
+    pub fn revoke(&self, mut which: impl FnMut(&ProgramKey, ClientKey) -> bool) -> usize {
         let mut revoked = 0;
-        for (key, known) in &mut self.known {
-            if known.shown.is_some() && which(key, &known.name) {
-                known.shown = None;
-                revoked += 1;
+        for mut part in self.parts.each() {
+            for (key, known) in &mut part.known {
+                if known.shown.is_some() && which(key, known.client()) {
+                    known.shown = None;
+                    revoked += 1;
+                }
             }
         }
+        self.changed(revoked > 0);
         revoked
     }
 
-    /// Every clearance that holds, the one used last first.
-    pub fn list(&self, now: Timestamp) -> Vec<Clearance> {
-        let clearance = |(key, known): (&ProgramKey, &Known)| {
-            let shown = known.shown.as_ref().filter(|shown| holds(shown.used, self.spans.clearance, now))?;
-            let Shown { means, since, used, .. } = *shown;
-            Some(Clearance { key: *key, name: known.name.clone(), means, since, used })
-        };
-        let mut all: Vec<_> = self.known.iter().filter_map(clearance).collect();
-        all.sort_by(|a, b| b.used.cmp(&a.used).then(a.key.cmp(&b.key)));
-        all
+    /// The clearances that hold: how many there are, and `max` of them.
+    pub fn list(&self, max: usize, now: Now) -> Listed {
+        let (mut count, mut newest, mut floor) = (0, Vec::new(), None);
+        for part in self.parts.each() {
+            let mut found = Vec::new();
+            for (key, known) in &part.known {
+                let Some(used) = known.used(self.spans.clearance, now) else { continue };
+                count += 1;
+                if floor.is_none_or(|floor| floor < used) {
+                    found.extend(known.clearance(*key, used));
+                }
+            }
+            drop(part);
+            newest.append(&mut found);
+            if max > 0 && newest.len() >= 2 * max {
+                // So that a million of them take no more memory than those that are asked for.
+                newest.select_nth_unstable_by(max - 1, Clearance::by_use);
+                newest.truncate(max);
+                floor = newest.last().map(|oldest| oldest.used);
+            }
+        }
+        newest.sort_unstable_by(Clearance::by_use);
+        newest.truncate(max);
+        Listed { count, clearances: newest }
     }
 
-    /// Takes up a clearance that was kept over a restart, unless it is over by now.
-    pub fn restore(&mut self, clearance: Clearance, now: Timestamp) {
+    /// Takes up a clearance that was kept over a restart, unless it is over by now. By a clock that was set back since,
+    /// it was used just now; by one that was set far back, it is over.
+    pub fn restore(&self, clearance: Clearance, now: Now) {
         let Clearance { key, name, means, since, used } = clearance;
-        if holds(used, self.spans.clearance, now)
-            && let Some(known) = self.entry(key, &name, now)
-        {
-            known.shown = Some(Shown { means, since, used, targets: Vec::new() });
+        let span = self.spans.clearance;
+        if Duration::from_micros(now.time.0.abs_diff(used.0)) >= span {
+            return;
+        }
+        let unused = Duration::from_micros(now.time.0.saturating_sub(used.0));
+        let mut part = self.parts.of(&key);
+        if let Some(known) = self.entry(&mut part, key, &name, now.moment) {
+            known.show(means, since, now.moment + (span - unused));
+            self.changed(true);
         }
     }
 
     /// Forgets what is over. Called about once a minute.
-    pub fn sweep(&mut self, now: Now) {
-        let spans = self.spans;
-        self.known.retain(|_, known| {
-            if known.shown.as_ref().is_some_and(|shown| !holds(shown.used, spans.clearance, now.time)) {
-                known.shown = None;
-            }
-            let waits = known.open.as_ref().is_some_and(|open| now.moment < open.until);
-            known.shown.is_some() || waits || holds(known.last, FORGOTTEN, now.time)
-        });
-        self.known.shrink_to(self.known.len() * 2);
-        self.of_client.clear();
-        for known in self.known.values() {
-            *self.of_client.entry(known.name.client).or_default() += 1;
+    pub fn sweep(&self, now: Moment) {
+        let mut any_ended = false;
+        for mut part in self.parts.each() {
+            part.known.retain(|_, known| {
+                let was_shown = known.shown.is_some();
+                let is_kept = known.sweep(now) || now < known.last + FORGOTTEN;
+                any_ended |= was_shown && known.shown.is_none();
+                if !is_kept {
+                    self.clients.leave(known.client());
+                }
+                is_kept
+            });
+            let kept = part.known.len();
+            part.known.shrink_to(kept * 2);
         }
+        self.changed(any_ended);
     }
 
-    fn open(&mut self, ticket: Ticket) -> Option<&mut Open> {
-        let open = self.known.get_mut(&ticket.key)?.open.as_mut()?;
-        (open.number == ticket.number).then_some(open)
-    }
-
-    fn entry(&mut self, key: ProgramKey, name: &ProgramName, now: Timestamp) -> Option<&mut Known> {
-        if !self.known.contains_key(&key) {
-            let of_client = self.of_client.entry(name.client).or_default();
-            if self.known.len() >= PROGRAMS_MAX || *of_client >= PROGRAMS_OF_CLIENT_MAX {
-                return None;
-            }
-            *of_client += 1;
+    fn entry<'a>(&self, part: &'a mut Part, key: ProgramKey, name: &ProgramName, now: Moment) -> Option<&'a mut Known> {
+        let known = &mut part.known;
+        if !known.contains_key(&key) && !self.clients.enter(name.client) {
+            return None;
         }
-        let new = || Known { name: name.clone(), shown: None, open: None, failures: 0, last: now };
-        let known = self.known.entry(key).or_insert_with(new);
+        let known = known.entry(key).or_insert_with(|| Box::new(Known::new(name, now)));
         known.last = now;
         Some(known)
     }
-}
 
-impl Known {
-    fn clear(&mut self, means: Means, now: Timestamp) {
-        self.failures = 0;
-        self.shown = Some(match self.shown.take() {
-            // A second means takes nothing away that was shown by the first.
-            Some(shown) => Shown { means, used: now, ..shown },
-            None => Shown { means, since: now, used: now, targets: Vec::new() },
-        });
+    fn clear_known(&self, known: &mut Known, means: Means, now: Now) {
+        known.failures = 0;
+        known.show(means, now.time, now.moment + self.spans.clearance);
+        self.changed(true);
+    }
+
+    /// A target, and whether a person has said that it is meant, in eight bytes: nobody can tell which others have
+    /// the same, and there are too many to find one by chance.
+    fn place(&self, target: (&Host, u16), confirmed: bool) -> u64 {
+        self.places.hash_one((target, confirmed))
+    }
+
+    fn changed(&self, is_changed: bool) {
+        self.changes.fetch_add(is_changed.into(), Ordering::Relaxed);
     }
 }
 
-impl Open {
-    fn is(&self, host: &Host, port: u16) -> bool {
-        self.port == port && self.host == *host
+impl Clearance {
+    /// The one used last first.
+    fn by_use(&self, other: &Self) -> std::cmp::Ordering {
+        other.used.cmp(&self.used).then(self.key.cmp(&other.key))
     }
-}
-
-impl ShownFor {
-    fn is(&self, host: &Host, port: u16) -> bool {
-        self.port == port && self.host == *host
-    }
-}
-
-/// Whether what was so at one time still is. A clock that was set back makes nothing last longer than its span from
-/// now on; one that was set far back ends it.
-fn holds(at: Timestamp, span: Duration, now: Timestamp) -> bool {
-    now.0.abs_diff(at.0) < micros(span)
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::challenge::{Canary, Change, Clearance, Means, Now, Programs, Settled, Spans, Step, Ticket, Version};
+use crate::challenge::{
+    Canary, Change, Clearance, Listed, Means, Now, Programs, Settled, Spans, Step, Ticket, Version,
+};
 use crate::clock;
 use crate::facts::{ClientKey, Host, Moment, ProgramKey, Standing, Target};
 use crate::identity::ProgramName;
@@ -23,7 +25,7 @@ pub enum Fallback {
 /// The one table of programs, and a bell that rings when one of them was cleared or failed.
 #[derive(Debug)]
 pub struct Standings {
-    programs: Mutex<Programs>,
+    programs: Programs,
     canary: Mutex<Canary>,
     fallback: Fallback,
     bell: watch::Sender<()>,
@@ -31,7 +33,7 @@ pub struct Standings {
 
 impl Standings {
     pub fn new(spans: Spans, fallback: Fallback) -> Self {
-        let (programs, canary) = (Mutex::new(Programs::new(spans)), Mutex::default());
+        let (programs, canary) = (Programs::new(spans), Mutex::default());
         Self { programs, canary, fallback, bell: watch::Sender::new(()) }
     }
 
@@ -51,13 +53,9 @@ impl Standings {
         self.canary().heard(version, client, returned, clock::now())
     }
 
-    fn programs(&self) -> MutexGuard<'_, Programs> {
-        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What this program has shown, for this target.
     pub(super) fn of(&self, key: &ProgramKey, target: &Target) -> Standing {
-        self.programs().standing(key, (&target.host, target.port), clock::now())
+        self.programs.standing(key, (&target.host, target.port), clock::moment())
     }
 
     /// What becomes of a tunnel that the policy challenges.
@@ -68,7 +66,7 @@ impl Standings {
         (host, port): (&Host, u16),
         head_at: Moment,
     ) -> Step {
-        let step = self.programs().tunnel(&crate::challenge::Asked { key, name, host, port, head_at }, now());
+        let step = self.programs.tunnel(&crate::challenge::Asked { key, name, host, port, head_at }, now());
         if let Step::Returned { .. } = step {
             self.ring();
         }
@@ -77,14 +75,14 @@ impl Standings {
 
     /// The tunnel of this ticket is ended now.
     pub(super) fn ended(&self, ticket: Ticket) -> Moment {
-        self.programs().ended(ticket, clock::moment())
+        self.programs.ended(ticket, clock::moment())
     }
 
     /// Waits until this program has answered a reset, or its time is over.
     pub(super) async fn settle(&self, ticket: Ticket) -> Settled {
         let mut bell = self.bell.subscribe();
         loop {
-            let settled = self.programs().settle(ticket, now());
+            let settled = self.programs.settle(ticket, clock::moment());
             match settled {
                 Settled::Open(until) => wait(&mut bell, until).await,
                 Settled::DidNotReturn => {
@@ -100,56 +98,58 @@ impl Standings {
     pub(super) async fn hold(&self, key: &ProgramKey, until: Moment) {
         let mut bell = self.bell.subscribe();
         // What was answered before this one listened does not ring again.
-        let is_open = self.programs().waits(key);
+        let is_open = self.programs.waits(key);
         if is_open {
             wait(&mut bell, until).await;
         }
-        self.programs().unhold(key);
+        self.programs.unhold(key);
     }
 
     /// A tunnel that was to wait does not.
     pub(super) fn unhold(&self, key: &ProgramKey) {
-        self.programs().unhold(key);
+        self.programs.unhold(key);
     }
 
     /// Resets that a program has not answered, one after the other.
     pub(super) fn failures(&self, key: &ProgramKey) -> u32 {
-        self.programs().failures(key)
+        self.programs.failures(key)
     }
 
     /// A program has shown by these means to be a browser, and for this very target where there is one.
     pub(super) fn clear(&self, key: ProgramKey, name: &ProgramName, means: Means, target: Option<(&Host, u16, bool)>) {
-        let now = clock::now();
-        let mut programs = self.programs();
-        if programs.clear(key, name, means, now)
+        let now = now();
+        if self.programs.clear(key, name, means, now)
             && let Some((host, port, confirmed)) = target
         {
-            programs.show_for(&key, (host, port), confirmed, now);
+            self.programs.show_for(&key, (host, port), confirmed, now.moment);
         }
-        drop(programs);
         self.ring();
     }
 
-    /// Every clearance that holds, the one used last first.
-    pub fn list(&self) -> Vec<Clearance> {
-        self.programs().list(clock::now())
+    /// The clearances that hold: how many there are, and so many of them, the ones used last.
+    pub fn list(&self, max: usize) -> Listed {
+        self.programs.list(max, now())
+    }
+
+    /// Another number whenever a clearance was given, taken back or has ended.
+    pub fn changes(&self) -> u64 {
+        self.programs.changes()
     }
 
     /// Takes clearances back, and says how many.
-    pub fn revoke(&self, which: impl FnMut(&ProgramKey, &ProgramName) -> bool) -> usize {
-        self.programs().revoke(which)
+    pub fn revoke(&self, which: impl FnMut(&ProgramKey, ClientKey) -> bool) -> usize {
+        self.programs.revoke(which)
     }
 
     /// Takes up what was kept over a restart.
     pub fn restore(&self, kept: Vec<Clearance>) {
-        let now = clock::now();
-        let mut programs = self.programs();
-        kept.into_iter().for_each(|clearance| programs.restore(clearance, now));
+        let now = now();
+        kept.into_iter().for_each(|clearance| self.programs.restore(clearance, now));
     }
 
     /// Forgets what is over. Called about once a minute.
     pub fn sweep(&self) {
-        self.programs().sweep(now());
+        self.programs.sweep(clock::moment());
     }
 
     fn ring(&self) {

@@ -268,3 +268,26 @@ fn a_program_that_opens_tunnels_without_measure_is_held_to_a_bound_and_others_ar
     let resets = records.iter().filter(|record| record["reason"] == "tunnel_reset" && record["client"] == "127.0.0.1");
     assert!(resets.count() < 20, "one at a time, each with its window");
 }
+
+#[test]
+fn tunnels_without_a_hello_are_refused_after_its_time_and_neither_clear_nor_fail_their_program() {
+    let mut lab = Lab::with("[limits]\nhello_seconds = 1\n", "", "");
+    let bytes = hello("chromium");
+    // None of these is a return either: while their program's answer is open, they show no hello.
+    is_reset(&mut lab.browser("a.test"), &bytes);
+    let mut silent: Vec<_> = (0..20).map(|_| lab.browser("a.test")).collect();
+    silent.iter_mut().skip(10).for_each(|client| client.send(&bytes[..bytes.len() - 1]));
+    silent.iter_mut().for_each(|client| assert_eq!(client.rest().0, b""));
+    assert_eq!(clearance(&["list"], &lab.gate)["count"], 0);
+    is_reset(&mut lab.browser("a.test"), &bytes);
+    carries(lab.browser("a.test"), &bytes);
+    assert_eq!(lab.origin.connections(), 1);
+    let records = lab.gate.records();
+    let refused = records.iter().filter(|record| record["reason"] == "hello_timeout");
+    assert!(refused.clone().all(|record| record["event"] == "refused"), "{records:#?}");
+    assert_eq!(refused.count(), 20, "{records:#?}");
+    // The first reset was not answered in its window; nothing else is held against the program.
+    let told = |record: &Value| (record["outcome"].clone(), record["failures"].clone());
+    let outcomes: Vec<_> = challenges(&records).into_iter().map(told).collect();
+    assert_eq!(outcomes, [("did_not_return".into(), 1.into()), ("returned".into(), 0.into())], "{records:#?}");
+}
