@@ -1,8 +1,5 @@
 //! Clearances outlive the gate: they are written down while it runs and at its end, and taken up at its start.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +15,7 @@ use crate::facts::{ClientKey, ProgramKey, Timestamp};
 use crate::identity::ProgramName;
 use crate::session::Gate;
 
-use super::NotDone;
+use super::{NotDone, kept};
 
 /// How often they are written down, and what is over is forgotten.
 const KEEP: Duration = Duration::from_secs(60);
@@ -28,8 +25,6 @@ const UNCHANGED_MINUTES_MAX: u32 = 10;
 const KEPT_MAX: usize = 100_000;
 /// So many are listed; all are counted.
 const LISTED_MAX: usize = 1000;
-/// Of a file that is longer nothing is taken up.
-const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// What `sekisho clearance list` shows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,11 +109,8 @@ pub(super) async fn revoke(
 
 /// Takes up what is kept there. What cannot be read is no error: it is to be shown again.
 pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
-    let path = path(data_dir);
-    let fits = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
-    let Some(text) = fits.then(|| fs::read_to_string(&path).ok()).flatten() else { return };
-    let lines = text.lines().take(KEPT_MAX).filter_map(|line| serde_json::from_str(line).ok());
-    gate.standings.restore(lines.filter_map(Line::read).collect());
+    let lines = kept::read::<Line>(&path(data_dir), KEPT_MAX);
+    gate.standings.restore(lines.into_iter().filter_map(Line::read).collect());
 }
 
 /// Forgets what is over each minute for as long as it is polled, and writes down what holds where that has changed.
@@ -148,7 +140,11 @@ pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
 
 /// Writes them down. Where that fails they are to be shown again after a restart, which is said, and it is false.
 pub(super) fn write(gate: &Gate, data_dir: &Path) -> bool {
-    let written = replace(&path(data_dir), &gate.standings.list(KEPT_MAX).clearances);
+    let (path, clearances) = (path(data_dir), gate.standings.list(KEPT_MAX).clearances);
+    if clearances.is_empty() && !path.exists() {
+        return true;
+    }
+    let written = kept::replace(&path, clearances.iter().map(Line::of));
     if let Err(error) = &written {
         eprintln!("sekisho: warning: clearances cannot be written to the data directory: {error}");
     }
@@ -157,25 +153,6 @@ pub(super) fn write(gate: &Gate, data_dir: &Path) -> bool {
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("clearances.jsonl")
-}
-
-fn replace(path: &Path, clearances: &[Clearance]) -> io::Result<()> {
-    if clearances.is_empty() && !path.exists() {
-        return Ok(());
-    }
-    let new = path.with_extension("jsonl.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let mut out = io::BufWriter::new(file);
-    for clearance in clearances {
-        serde_json::to_writer(&mut out, &Line::of(clearance))?;
-        out.write_all(b"\n")?;
-    }
-    out.into_inner()?.sync_all()?;
-    fs::rename(new, path)
 }
 
 impl Line {
@@ -193,11 +170,10 @@ impl Line {
     }
 
     fn read(self) -> Option<Clearance> {
-        let address = self.client.split('/').next().unwrap_or_default();
         Some(Clearance {
             key: read_key(&self.program)?,
             name: ProgramName {
-                client: ClientKey::of(address.parse().ok()?),
+                client: ClientKey::parse(&self.client)?,
                 user: self.user,
                 user_agent: self.user_agent,
                 face: self.face,

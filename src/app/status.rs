@@ -31,6 +31,10 @@ pub struct Status {
     /// Host lists that are fetched.
     #[serde(default)]
     pub lists: Vec<FeedStatus>,
+    /// Versions of browsers that do not come back when a tunnel is ended, and are not challenged so for a day: such as
+    /// `chromium 170`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent_browsers: Vec<String>,
     pub connections: Connections,
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
@@ -238,6 +242,7 @@ impl Reporter {
                 last_reload,
             },
             lists: self.fetches.as_ref().map(Fetches::status).unwrap_or_default(),
+            silent_browsers: self.gate.standings.silent(),
             connections: Connections {
                 open: read(&counters.connections),
                 most: self.connections_max,

@@ -45,6 +45,10 @@ fn rows(status: &Status) -> Rows {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
         rows.push(("WARNING", format!("{passes} while no record can be written: {error}")));
     }
+    rows.extend(status.silent_browsers.iter().map(|version| {
+        let what = "does not come back when a tunnel is ended; see `fallback` in [challenge] of the config";
+        ("WARNING", format!("{version} {what}"))
+    }));
     rows.extend(status.lists.iter().filter_map(describe_unfetched).map(|warning| ("WARNING", warning)));
     rows.extend(refused_policy(policy).map(|warning| ("WARNING", warning)));
     rows.extend(disk_warnings(disk).into_iter().map(|warning| ("WARNING", warning)));

@@ -53,6 +53,8 @@ pub struct RecordLine<'a> {
     pub ech: Option<bool>,
     #[serde(borrow)]
     pub standing: Option<Said<'a>>,
+    #[serde(borrow, default)]
+    pub grounds: Vec<Said<'a>>,
     #[serde(borrow)]
     pub carries: Option<Said<'a>>,
     #[serde(borrow)]

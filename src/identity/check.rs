@@ -94,6 +94,11 @@ impl Ground {
         }
     }
 
+    /// The ground of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ground| ground.as_str() == name)
+    }
+
     pub fn group(self) -> Group {
         match self {
             Self::ConnectVersion | Self::ConnectHost | Self::ConnectFields | Self::ConnectKeepAlive => Group::Connect,
@@ -174,6 +179,14 @@ impl Grounds {
     pub fn contradictions(self) -> Contradictions {
         let has = |group: Group| self.iter().any(|ground| ground.group() == group);
         Contradictions { connect: has(Group::Connect), plain: has(Group::Plain), tls: has(Group::Tls), inner: false }
+    }
+}
+
+impl FromIterator<Ground> for Grounds {
+    fn from_iter<I: IntoIterator<Item = Ground>>(grounds: I) -> Self {
+        let mut all = Self::NONE;
+        grounds.into_iter().for_each(|ground| all.add(ground));
+        all
     }
 }
 

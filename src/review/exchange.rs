@@ -2,9 +2,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::evidence::{Event, RecordLine, format_time, shown};
 use crate::facts::{
-    Client, Facts, Hello, HelloTraits, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp,
-    TlsVersion, User,
+    Client, Contradictions, Facts, Hello, HelloTraits, Host, Path, Program, Restraint, Scheme, Stage, Standing, Target,
+    Timestamp, TlsVersion, User,
 };
+use crate::identity::{Ground, Grounds};
 use crate::policy::{Code, Outcome, Policy, decide};
 
 /// What was asked for, rebuilt from the first record of an exchange.
@@ -16,6 +17,7 @@ pub(super) struct Asked {
     pub(super) target: Target,
     user_agent: Option<Box<str>>,
     standing: Standing,
+    contradictions: Contradictions,
 }
 
 impl Asked {
@@ -46,6 +48,12 @@ impl Asked {
                 (_, Some("not_a_browser")) => Standing::NoBrowser,
                 (_, _) => Standing::Uncleared,
             },
+            contradictions: record
+                .grounds
+                .iter()
+                .filter_map(|ground| Ground::of(ground))
+                .collect::<Grounds>()
+                .contradictions(),
         })
     }
 
@@ -70,7 +78,7 @@ impl Asked {
                 hello,
                 inner,
                 standing: self.standing,
-                contradictions: crate::facts::Contradictions::NONE,
+                contradictions: self.contradictions,
                 restraint: Restraint::NONE,
             },
         )

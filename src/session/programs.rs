@@ -53,6 +53,12 @@ impl Standings {
         self.canary().heard(version, client, returned, clock::now())
     }
 
+    /// Versions of browsers that do not come back any more.
+    pub fn silent(&self) -> Vec<String> {
+        let silent = self.canary().silent(clock::now());
+        silent.into_iter().map(|(name, major)| format!("{name} {major}")).collect()
+    }
+
     /// What this program has shown, for this target.
     pub(super) fn of(&self, key: &ProgramKey, target: &Target) -> Standing {
         self.programs.standing(key, (&target.host, target.port), clock::moment())

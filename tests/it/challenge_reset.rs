@@ -217,6 +217,11 @@ fn what_contradicts_its_claim_in_two_groups_is_denied_whoever_is_cleared() {
     let grounds: Vec<_> = denied["grounds"].as_array().unwrap().iter().map(|ground| ground.as_str().unwrap()).collect();
     assert_eq!(grounds[0], "connect_fields");
     assert!(grounds.contains(&"tls_key") && grounds.contains(&"tls_grease"), "{grounds:?}");
+    // By the policy in force all that is on record comes to the same again.
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    replay.args(["replay", "--format", "json", "--data-dir"]).arg(lab.gate.data_dir()).arg(lab.gate.policy());
+    let replayed: Value = serde_json::from_slice(&replay.output().unwrap().stdout).unwrap();
+    assert_eq!((&replayed["changed"], &replayed["exchanges"]), (&0.into(), &3.into()), "{replayed:#}");
 }
 
 #[test]
