@@ -320,7 +320,6 @@ impl Ready {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
-                () = versions::keep(gate.clone(), self.data_dir.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;

@@ -1,11 +1,8 @@
 //! What was learnt of new versions of browsers outlives the gate.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::facts::ClientKey;
 use crate::identity::Lesson;
@@ -13,8 +10,6 @@ use crate::session::Gate;
 
 use super::kept;
 
-/// How often it is written down, where it has changed.
-const KEEP: Duration = Duration::from_secs(60);
 /// More than ever is learnt of the browsers of `policy/browsers.toml`.
 const LINES_MAX: usize = 10_000;
 
@@ -30,18 +25,6 @@ struct Line {
 pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     let lessons: Vec<Lesson> = kept::read::<Line>(&path(data_dir), LINES_MAX).into_iter().map(Line::lesson).collect();
     gate.versions.take_up(&gate.browsers, &lessons);
-}
-
-/// Writes it down each minute in which it has changed, for as long as it is polled.
-pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
-    let mut ticks = interval(KEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let (gate, data_dir) = (gate.clone(), data_dir.clone());
-        // A disk that stands still must not keep the gate from answering who asks it.
-        let _ = tokio::task::spawn_blocking(move || write(&gate, &data_dir)).await;
-    }
 }
 
 /// Writes it down, where it has changed. Where that fails it is to be learnt again after a restart, which is said.
