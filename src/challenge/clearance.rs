@@ -112,8 +112,8 @@ pub enum Step {
         /// Since the end of the tunnel before it.
         after: Duration,
     },
-    /// Another tunnel of the program was ended, and the answer is open: this one is to ask again when anything has
-    /// been answered, or at this moment.
+    /// Another tunnel of the program was ended, and the answer is open, or it has just come: this one is to ask again
+    /// when anything has been answered, or at this moment.
     Hold(Moment),
     /// So many of the program's tunnels wait already, or so many programs are known, that nothing can be shown now.
     Busy,
@@ -238,6 +238,10 @@ impl Programs {
                     return Step::Hold(open.until);
                 }
             }
+        }
+        // Another has been the answer since this one was judged: a program is not reset twice.
+        if known.shown_at(now.moment).is_some() {
+            return Step::Hold(now.moment);
         }
         // What is still open by now has not been answered, whoever is to settle it.
         if known.open.take().is_some() {

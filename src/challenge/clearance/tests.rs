@@ -111,6 +111,19 @@ fn who_comes_too_late_is_reset_again_and_counted() {
 }
 
 #[test]
+fn a_tunnel_that_was_judged_before_the_answer_of_another_is_not_reset() {
+    let desk = Desk::new();
+    let ticket = desk.reset(KEY, "a.test", 0);
+    desk.ended(ticket, 1);
+    // Both were judged without a clearance.
+    assert!(matches!(desk.tunnel(KEY, "a.test", 5, 6), Step::Returned { .. }));
+    assert_eq!(desk.tunnel(KEY, "a.test", 5, 6), Step::Hold(Moment(6 * MS)), "it is to be judged again at once");
+    assert!(matches!(desk.tunnel(OTHER, "a.test", 5, 6), Step::Reset(_)));
+    assert_eq!(desk.programs.revoke(|_, _| true), 1);
+    assert!(matches!(desk.tunnel(KEY, "a.test", 7, 7), Step::Reset(_)));
+}
+
+#[test]
 fn so_many_tunnels_wait_and_no_more() {
     let desk = Desk::new();
     let ticket = desk.reset(KEY, "a.test", 0);
