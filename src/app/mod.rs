@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -125,6 +126,8 @@ struct Plan {
     connect_timeout: Duration,
     drain_timeout: Duration,
     connections_max: u64,
+    /// How TLS with origins is spoken, where a certificate authority is trusted.
+    origins: Option<Arc<ClientConfig>>,
 }
 
 /// Descriptors that are not a client's or an origin's: listeners, journal, DNS.
@@ -262,6 +265,8 @@ impl Ready {
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
             connections_max: self.connections_max,
+            // Nothing is read inside the TLS of clients yet.
+            origins: None,
         };
         let since = clock::now();
         let in_force = Record::Policy(in_force(&self.read));

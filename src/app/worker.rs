@@ -46,7 +46,7 @@ async fn serve(
     let own = OwnConnections::default();
     let resolvers = super::resolvers(&plan.dns_servers, plan.internal.as_ref(), plan.dns_timeout, &own)?;
     let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
-    let dialler = Dialler::new(resolvers, plan.own.clone(), limits);
+    let dialler = Dialler::new(resolvers, plan.own.clone(), limits, plan.origins.clone());
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();
     for listener in listeners {

@@ -7,7 +7,9 @@ use super::Host;
 pub enum Scheme {
     /// A plain HTTP request in absolute-form, or one read inside a tunnel to port 80.
     Http,
-    /// A CONNECT: bytes the gate does not read beyond the TLS ClientHello.
+    /// A request read inside the TLS of a tunnel.
+    Https,
+    /// A CONNECT: bytes the gate does not read beyond the TLS ClientHello, unless its rule says `inspect`.
     Tunnel,
 }
 
@@ -16,7 +18,7 @@ impl Scheme {
     pub fn default_port(self) -> u16 {
         match self {
             Scheme::Http => 80,
-            Scheme::Tunnel => 443,
+            Scheme::Https | Scheme::Tunnel => 443,
         }
     }
 
@@ -24,6 +26,7 @@ impl Scheme {
     pub fn as_str(self) -> &'static str {
         match self {
             Scheme::Http => "http",
+            Scheme::Https => "https",
             Scheme::Tunnel => "tunnel",
         }
     }
@@ -83,9 +86,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.scheme, &self.path) {
             (Scheme::Tunnel, _) => write!(f, "{}:{}", self.host, self.port),
-            (Scheme::Http, path) => {
-                write!(f, "http://{}", self.host)?;
-                if self.port != 80 {
+            (Scheme::Http | Scheme::Https, path) => {
+                write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
+                if self.port != self.scheme.default_port() {
                     write!(f, ":{}", self.port)?;
                 }
                 f.write_str(path.as_ref().map_or("", Path::path))

@@ -322,17 +322,18 @@ fn refused(facts: &Facts<'_>, code: Code, rule: Option<&Rule>) -> Decision {
 
 fn handling(facts: &Facts<'_>, terms: &Terms) -> Handling {
     match facts.target.scheme {
-        Scheme::Http => Handling::Forward,
+        Scheme::Http | Scheme::Https => Handling::Forward,
         Scheme::Tunnel if terms.inspects() && !terms.observed => Handling::Inspect,
         Scheme::Tunnel => Handling::Tunnel,
     }
 }
 
-/// Plain HTTP leaves on 80; a tunnel on 443, or on 80 for a WebSocket. Rules open others by `ports`.
+/// Plain HTTP leaves on 80, what is read inside TLS on 443; a tunnel on 443, or on 80 for a WebSocket. Rules open others by `ports`.
 pub(super) fn port_is_default(facts: &Facts<'_>) -> bool {
     let port = facts.target.port;
     match facts.target.scheme {
         Scheme::Http => port == 80,
+        Scheme::Https => port == 443,
         Scheme::Tunnel => port == 443 || port == 80,
     }
 }

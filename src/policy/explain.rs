@@ -124,8 +124,8 @@ fn challenge_of(question: &Question, kind: VerdictKind, reason: &Reason) -> Opti
     Some(match (question.target().scheme, question.method()) {
         (Scheme::Tunnel, _) if reason.needs_person() => ChallengeKind::LogIn,
         (Scheme::Tunnel, _) => ChallengeKind::TunnelReset,
-        (Scheme::Http, "GET") => ChallengeKind::Page,
-        (Scheme::Http, _) => ChallengeKind::NotPossible,
+        (Scheme::Http | Scheme::Https, "GET") => ChallengeKind::Page,
+        (Scheme::Http | Scheme::Https, _) => ChallengeKind::NotPossible,
     })
 }
 

@@ -103,7 +103,8 @@ impl Question {
     /// What is known when it is judged.
     pub(super) fn facts(&self, now: Timestamp) -> Facts<'_> {
         let (hello, inner) = match (self.target.scheme, &self.hello) {
-            (Scheme::Http, _) => (Stage::Never, Stage::Never),
+            (Scheme::Http, _) | (Scheme::Https, None) => (Stage::Never, Stage::Never),
+            (Scheme::Https, Some(hello)) => (Stage::Known(hello), Stage::Never),
             (Scheme::Tunnel, Some(hello)) => (Stage::Known(hello), Stage::NotYet),
             (Scheme::Tunnel, None) => (Stage::NotYet, Stage::NotYet),
         };

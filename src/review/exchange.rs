@@ -26,14 +26,15 @@ impl Asked {
         let address: IpAddr = record.client.as_deref()?.parse().ok()?;
         let scheme = match record.scheme.as_deref()? {
             "http" => Scheme::Http,
+            "https" => Scheme::Https,
             "tunnel" => Scheme::Tunnel,
             _ => return None,
         };
         let path = match (scheme, record.path.as_deref()) {
             (Scheme::Tunnel, _) => None,
-            (Scheme::Http, Some("*")) => Some(Path::asterisk()),
-            (Scheme::Http, Some(path)) => Some(read_path(path, record.query.as_deref())?),
-            (Scheme::Http, None) => return None,
+            (Scheme::Http | Scheme::Https, Some("*")) => Some(Path::asterisk()),
+            (Scheme::Http | Scheme::Https, Some(path)) => Some(read_path(path, record.query.as_deref())?),
+            (Scheme::Http | Scheme::Https, None) => return None,
         };
         let host = Host::parse(record.host.as_deref()?.as_bytes()).ok()?;
         Some(Self {
@@ -65,6 +66,8 @@ impl Asked {
     pub(super) fn judge(&self, policy: &Policy, hello: Stage<&Hello>) -> Outcome {
         let (hello, inner) = match self.target.scheme {
             Scheme::Http => (Stage::Never, Stage::Never),
+            // Its tunnel has shown a hello, or had none.
+            Scheme::Https => (hello, Stage::Never),
             Scheme::Tunnel => (hello, Stage::NotYet),
         };
         decide(

@@ -423,7 +423,7 @@ pub(super) fn judge(
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,
-        Scheme::Http => Stage::Never,
+        Scheme::Http | Scheme::Https => Stage::Never,
     };
     decide(
         policy,

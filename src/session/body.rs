@@ -2,10 +2,11 @@ use std::num::NonZeroUsize;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp;
 
 use crate::facts::Party;
 use crate::parse::{Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, Step, encode_chunk_head, encode_last_chunk};
+use crate::tls::{ReadHalf, WriteHalf};
 
 use super::io::{Pace, write_paced};
 use super::pipe::Pipe;
@@ -131,6 +132,7 @@ impl Copying<'_> {
                 return Ok(());
             }
             if left >= SPLICE_BYTES_MIN
+                && let (Some(reader), Some(writer)) = (reader.plain(), writer.plain())
                 && let Ok(pipe) = Pipe::take()
             {
                 return self.splice(reader, writer, pipe, left).await;
@@ -145,8 +147,8 @@ impl Copying<'_> {
     /// The rest of a body of known length, without bringing it here.
     async fn splice(
         &mut self,
-        reader: &ReadHalf<'_>,
-        writer: &WriteHalf<'_>,
+        reader: &tcp::ReadHalf<'_>,
+        writer: &tcp::WriteHalf<'_>,
         mut pipe: Pipe,
         mut left: u64,
     ) -> Result<(), Failure> {

@@ -96,7 +96,7 @@ async fn decided(
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
     account.dialled(&connected);
-    if let Ok(1..) = io.stream.try_read_buf(&mut io.buffer) {
+    if let Some(Ok(1..)) = io.stream.plain().map(|tcp| tcp.try_read_buf(&mut io.buffer)) {
         // It did not wait for the answer.
         let why = Why::of_fault(Fault::BytesBehindConnect);
         let page = page(gate, account.id, &why, &asked.target.host.readable(), Some(asked.head), false);

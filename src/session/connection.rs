@@ -15,6 +15,7 @@ use crate::facts::{Client, ExchangeId, Scheme, Stage};
 use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
 use crate::policy::Policy;
 use crate::site::{self, Refusal};
+use crate::tls::Stream;
 
 use super::account::{Account, Asked, Refused};
 use super::gate::{Admitted, Counted, Gate, Worker};
@@ -39,7 +40,7 @@ pub async fn serve(admitted: Admitted, stream: TcpStream) {
 /// Serves requests until the connection ends, or carries a tunnel.
 async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<impl Future<Output = ()>> {
     let gate = &*worker.gate;
-    let mut io = Io { stream, buffer: BytesMut::new(), head_at: clock::moment(), pinned: None };
+    let mut io = Io { stream: Stream::Plain(stream), buffer: BytesMut::new(), head_at: clock::moment(), pinned: None };
     let mut first = true;
     loop {
         if io.buffer.is_empty() {
@@ -79,7 +80,7 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
             }
             Next::Gone => return None,
             Next::Broken => {
-                reset_on_close(&io.stream);
+                reset_on_close(io.stream.tcp());
                 return None;
             }
             Next::Tunnel(tunnelled) => return Some(tunnelled.carry(worker, io.stream)),

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::facts::{Client, ExchangeId, Party, Stage, Target};
 use crate::parse::{
@@ -17,6 +16,7 @@ use crate::parse::{
 };
 use crate::policy::{Need, Outcome, Permit, TunnelLimits, Verdict};
 use crate::site;
+use crate::tls::{ReadHalf, WriteHalf};
 use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
@@ -464,8 +464,10 @@ fn nobody_waits() -> Failure {
 /// waits for the answer, and lets go of the origin. Whoever still reads gets a page that says so.
 fn has_left(client: &WriteHalf<'_>, sent_body: &AtomicBool) -> impl Future<Output = ()> {
     // Of priority data the kernel is not asked to tell: what is left of this interest is the end.
-    let closed = client.ready(Interest::PRIORITY);
+    // Inside TLS its end is seen by reading alone, and nothing is read before the answer.
+    let closed = client.plain().map(|client| client.ready(Interest::PRIORITY));
     async move {
+        let Some(closed) = closed else { return pending().await };
         let mut closed = pin!(closed);
         poll_fn(|context| {
             // Until then its end is the upload's to tell; that is done in this task, which polls again.

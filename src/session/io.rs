@@ -2,18 +2,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::facts::Moment;
+use crate::tls::Stream;
 use crate::upstream::Connected;
 
 use super::tunnel::Tunnelled;
 
-/// A client's socket, the bytes read ahead of it, and the origin's connection it may own alone.
+/// A client's connection, the bytes read ahead of it, and the origin's connection it may own alone.
 pub(super) struct Io {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) buffer: BytesMut,
     /// When the last byte of the head at hand was read.
     pub(super) head_at: Moment,
@@ -85,7 +86,11 @@ pub(super) async fn write_paced(to: &mut (impl AsyncWrite + Unpin), mut bytes: &
             Ok(Ok(0) | Err(_)) | Err(()) => return Err(()),
         }
     }
-    Ok(())
+    // What is written inside TLS leaves with this.
+    match pace.wait(to.flush()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(()) => Err(()),
+    }
 }
 
 /// Makes the close of a connection a reset: what was sent over it must not look whole.
@@ -95,14 +100,14 @@ pub(super) fn reset_on_close(stream: &TcpStream) {
 
 /// Ends a connection so that the client still reads our last answer: a close with unread bytes would
 /// send RST, which discards it (RFC 9112 §9.6). Drains at most 64 KiB for at most a second.
-pub(super) async fn linger(stream: &mut TcpStream) {
+pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     if stream.shutdown().await.is_ok() {
         drain(stream).await;
     }
 }
 
 /// Reads what the other side still sends, at most 64 KiB for at most a second.
-pub(super) async fn drain(stream: &mut TcpStream) {
+pub(super) async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
     const DRAIN_BYTES_MAX: usize = 64 * 1024;
     let drain = async {
         let mut scratch = [0; 1024];

@@ -1,8 +1,7 @@
 //! Reads the first bytes a client sends through a tunnel, for the policy to judge.
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::facts::Party;
@@ -48,7 +47,7 @@ impl NotSeen {
 /// stays in the buffer, whose growth the hello's limits bound.
 pub(super) async fn first_bytes(
     gate: &Gate,
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     patience: Patience,
 ) -> Result<FirstBytes, NotSeen> {

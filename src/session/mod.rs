@@ -23,6 +23,7 @@ mod programs;
 mod relay;
 mod reset;
 mod rewrite;
+mod secured;
 mod standing;
 mod tunnel;
 mod tunnels;

@@ -141,7 +141,7 @@ impl Known {
             First::TooLong => return Judged::Cut(Ruling::not_kept(edition)),
         };
         let method = match self.target.scheme {
-            Scheme::Http => "GET",
+            Scheme::Http | Scheme::Https => "GET",
             Scheme::Tunnel => "CONNECT",
         };
         let user_agent = self.user_agent.as_deref();

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 
 use crate::facts::Party;
 use crate::parse::FirstBytes;
 use crate::policy::{Content, ContentTerms, TunnelLimits};
+use crate::tls::Stream;
 use crate::upstream::Connected;
 
 use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
@@ -16,13 +16,14 @@ use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, NotSeen, Patience, first_bytes};
 use super::relay::{Ended, Relay};
+use super::secured::Secured;
 use super::standing::{First, Known};
 use super::tunnels::{Cut, Entry, Tunnel};
 use super::why::Why;
 
 /// A tunnel that stands: both sockets and the little that its end needs.
 pub(super) struct Tunnelled {
-    origin: TcpStream,
+    origin: Stream,
     ending: Ending,
     entry: Entry,
     /// Bytes already read that go to the origin first.
@@ -52,17 +53,29 @@ impl Tunnelled {
 
     /// Carries bytes both ways to the tunnel's end, and records it.
     // Not an `async fn`: its arguments would be held a second time beside what is made of them.
-    pub(super) fn carry(self, worker: &Worker, client: TcpStream) -> impl Future<Output = ()> {
+    pub(super) fn carry(self, worker: &Worker, client: Stream) -> impl Future<Output = ()> {
         let Self { origin, ending, entry, early_up, early_down, watch } = self;
         let tunnel = worker.tunnels.enter(entry);
         let mut standing = Standing { worker, ending, tunnel, closed: false };
-        let mut relay = Relay::new(client, origin, early_up, early_down);
+        let mut carrier = match (client, origin) {
+            (Stream::Plain(client), Stream::Plain(origin)) => {
+                Carrier::Plain(Relay::new(client, origin, early_up, early_down))
+            }
+            (client, origin) => Carrier::Secured(Box::new(Secured { client, origin, early_up, early_down })),
+        };
         async move {
             let _counted = Counted::new(&worker.gate.counters.tunnels);
+            let relay = match &mut carrier {
+                Carrier::Plain(relay) => relay,
+                Carrier::Secured(secured) => {
+                    let ended = Box::pin(secured.carry(&standing.tunnel)).await;
+                    return standing.close(ended);
+                }
+            };
             let mut ended = None;
             if let Some(watch) = watch {
                 match poll_fn(|context| relay.poll_until_client_speaks(context, &standing.tunnel)).await {
-                    None => ended = Box::pin(look(&standing, &mut relay, *watch)).await,
+                    None => ended = Box::pin(look(&standing, relay, *watch)).await,
                     early => ended = early,
                 }
             }
@@ -73,6 +86,12 @@ impl Tunnelled {
             standing.close(ended);
         }
     }
+}
+
+/// What carries a tunnel's bytes, by whether a side is inside TLS. It is not moved once it carries.
+enum Carrier {
+    Plain(Relay),
+    Secured(Box<Secured>),
 }
 
 /// A live tunnel among the others; however it ends, it leaves them and closes on record.

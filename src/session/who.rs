@@ -31,13 +31,13 @@ impl Who {
         let claim = gate.browsers.claim(user_agent);
         let connect = match target.scheme {
             Scheme::Tunnel => Some((&target.host, target.port)),
-            Scheme::Http => None,
+            Scheme::Http | Scheme::Https => None,
         };
         let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
         let learnt = gate.versions.of(&claim);
         let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces, learnt: learnt.as_deref() });
         let face = match (target.scheme, hello) {
-            (Scheme::Tunnel, hello) => hello.known().map(Face::of_hello),
+            (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),
         };
         Self { grounds, ..Self::by(claim, client, user_agent, face) }

@@ -118,6 +118,8 @@ impl Why {
             DialError::Resolve(_) => (502, "dns_failed"),
             DialError::Connect { .. } => (502, "connect_failed"),
             DialError::Timeout(_) => (504, "connect_timeout"),
+            DialError::Tls(_) => (502, "tls_failed"),
+            DialError::NoTls => (503, "inspection_unavailable"),
             DialError::Parent { failure, .. } => match failure {
                 ParentFailure::Forbidden(_) => (403, "guard_address"),
                 ParentFailure::Unresolved(_) | ParentFailure::Unreachable { .. } => (502, "parent_unreachable"),

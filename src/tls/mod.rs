@@ -4,5 +4,7 @@
 //! to have it look away.
 
 mod client;
+mod stream;
 
 pub use client::{NoRoots, Roots, client};
+pub use stream::{ReadHalf, Rewound, Stream, WriteHalf};

@@ -3,7 +3,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::facts::{Host, Scheme};
 use crate::parse::HeadLimits;
@@ -11,6 +14,7 @@ use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
     judge_parent, judge_target,
 };
+use crate::tls::{Rewound, Stream};
 
 use super::credentials::Credentials;
 use super::failure::{DialError, DialFailed};
@@ -26,6 +30,7 @@ pub struct Dialler {
     resolvers: Resolvers,
     own: Arc<OwnEndpoints>,
     limits: DialLimits,
+    secured: Option<Arc<ClientConfig>>,
     pool: Mutex<Pool>,
 }
 
@@ -41,7 +46,7 @@ pub struct DialLimits {
 /// A connection to an origin, and how it came about.
 #[derive(Debug)]
 pub struct Connected {
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// What it was dialled for; nothing else is asked of it.
     way: Way,
     /// The address that was judged: dialled by the gate, or asked of a parent. The parent's own where
@@ -99,8 +104,14 @@ impl Connected {
 }
 
 impl Dialler {
-    pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, limits: DialLimits) -> Self {
-        Self { resolvers, own, limits, pool: Mutex::default() }
+    /// `secured` is how TLS with origins is spoken; without it what is inside TLS is not asked for.
+    pub fn new(
+        resolvers: Resolvers,
+        own: Arc<OwnEndpoints>,
+        limits: DialLimits,
+        secured: Option<Arc<ClientConfig>>,
+    ) -> Self {
+        Self { resolvers, own, limits, secured, pool: Mutex::default() }
     }
 
     /// Spends a permit on a connection that an earlier exchange left for the same host, port and route,
@@ -118,7 +129,7 @@ impl Dialler {
                 self.pool().put(way, idle);
                 return Err(permit);
             }
-            if self.still_good(&permit, &idle.stream, idle.dialled) {
+            if self.still_good(&permit, idle.stream.tcp(), idle.dialled) {
                 return Ok(Connected {
                     stream: idle.stream,
                     way,
@@ -142,7 +153,7 @@ impl Dialler {
     /// The permit comes back, and the connection is closed, when it does not fit or is not alive.
     pub fn go_on(&self, permit: Permit, passing: Passing<'_>, connected: Connected) -> Result<Connected, Permit> {
         if connected.way == Way::of(&permit, passing.credentials)
-            && self.still_good(&permit, &connected.stream, connected.dialled)
+            && self.still_good(&permit, connected.stream.tcp(), connected.dialled)
         {
             let (answers, refused) = (Arc::default(), Vec::new());
             return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
@@ -211,6 +222,10 @@ impl Dialler {
         match reached {
             Ok(Reached { stream, dialled, early, refused }) => {
                 let _ = stream.set_nodelay(true);
+                let (stream, early) = match self.spoken(&permit, stream, early).await {
+                    Ok(spoken) => spoken,
+                    Err(error) => return Err(DialFailed { error, answers, dns }),
+                };
                 Ok(Connected {
                     stream,
                     way: Way::of(&permit, passing.credentials),
@@ -233,6 +248,26 @@ impl Dialler {
                 Err(DialFailed { error, answers, dns })
             }
         }
+    }
+
+    /// The connection as the permit's scheme speaks on it: what is read inside a client's TLS goes on inside the gate's
+    /// own with the origin, which must prove to be the permit's host.
+    async fn spoken(
+        &self,
+        permit: &Permit,
+        stream: TcpStream,
+        early: BytesMut,
+    ) -> Result<(Stream, BytesMut), DialError> {
+        if permit.scheme() != Scheme::Https {
+            return Ok((Stream::Plain(stream), early));
+        }
+        let config = self.secured.clone().ok_or(DialError::NoTls)?;
+        let name = server_name(permit.host());
+        let limit = self.limits.connect_timeout;
+        let handshake = TlsConnector::from(config).connect(name, Rewound::new(early, stream));
+        let secured = tokio::time::timeout(limit, handshake).await.map_err(|_| DialError::Timeout(limit))?;
+        let secured = secured.map_err(DialError::Tls)?;
+        Ok((Stream::Secured(Box::new(secured.into())), BytesMut::new()))
     }
 
     /// The addresses of the permit's host; none where they are the parent's to learn.
@@ -274,7 +309,7 @@ impl Dialler {
                 let uplink = self.uplink(parent, passing).await?;
                 let opened = match permit.scheme() {
                     Scheme::Http => self.in_time(parent, uplink.connect()).await?,
-                    Scheme::Tunnel => {
+                    Scheme::Https | Scheme::Tunnel => {
                         let authority = format!("{}:{}", permit.host(), permit.port());
                         self.in_time(parent, uplink.to(&authority)).await?
                     }
@@ -322,6 +357,19 @@ fn form(permit: &Permit, passing: Passing<'_>) -> RequestForm {
             RequestForm::Absolute { parent: parent.clone(), credentials: passing.credentials.of(parent).cloned() }
         }
         Route::Direct | Route::Parent { .. } => RequestForm::Origin,
+    }
+}
+
+/// The name by which an origin proves itself.
+fn server_name(host: &Host) -> ServerName<'static> {
+    match host {
+        Host::V4(address) => ServerName::IpAddress(IpAddr::V4(*address).into()),
+        Host::V6(address) => ServerName::IpAddress(IpAddr::V6(*address).into()),
+        Host::Name(name) => match ServerName::try_from(name.as_str().to_owned()) {
+            Ok(name) => name,
+            // No certificate is for such a name, nor for this.
+            Err(_) => ServerName::IpAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into()),
+        },
     }
 }
 

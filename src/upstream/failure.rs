@@ -35,6 +35,12 @@ pub enum DialError {
     /// The gate itself has no descriptor, port or memory left for another connection.
     #[error("the gate has no room for another connection: {0}")]
     Exhausted(Errno),
+    /// No TLS with the origin, or none that can be trusted to be with it.
+    #[error("no TLS with the site that can be trusted: {0}")]
+    Tls(io::Error),
+    /// The gate trusts no certificate authority: what is inside TLS cannot be asked for.
+    #[error("the gate cannot verify servers: see `sekisho status` and the config")]
+    NoTls,
     /// The parent that the rule names did not lead there.
     #[error("parent {name} {failure}")]
     Parent { name: Box<str>, failure: ParentFailure },
@@ -80,8 +86,8 @@ impl DialError {
                 ResolveError::NoAddress | ResolveError::Unanswered(_) => Party::Dns,
                 ResolveError::Exhausted(_) | ResolveError::Setup(_) => Party::Gate,
             },
-            DialError::Refused(_) | DialError::Exhausted(_) => Party::Gate,
-            DialError::Connect { .. } | DialError::Timeout(_) => Party::Origin,
+            DialError::Refused(_) | DialError::Exhausted(_) | DialError::NoTls => Party::Gate,
+            DialError::Connect { .. } | DialError::Timeout(_) | DialError::Tls(_) => Party::Origin,
             DialError::Parent { failure: ParentFailure::Forbidden(_), .. } => Party::Gate,
             DialError::Parent { .. } => Party::Parent,
         }
@@ -109,6 +115,8 @@ impl DialError {
             | DialError::Refused(_)
             | DialError::Connect { .. }
             | DialError::Timeout(_)
+            | DialError::Tls(_)
+            | DialError::NoTls
             | DialError::Parent { .. } => false,
         }
     }
@@ -123,7 +131,12 @@ impl DialError {
                 if Errno::from_io_error(source).is_some_and(|errno| no_way.contains(&errno)) { 1 } else { 2 }
             }
             DialError::Exhausted(_) => 3,
-            DialError::Resolve(_) | DialError::Refused(_) | DialError::Timeout(_) | DialError::Parent { .. } => 0,
+            DialError::Resolve(_)
+            | DialError::Refused(_)
+            | DialError::Timeout(_)
+            | DialError::Tls(_)
+            | DialError::NoTls
+            | DialError::Parent { .. } => 0,
         };
         says(self) >= says(earlier)
     }
@@ -145,7 +158,7 @@ impl DialError {
             Self::Resolve(error) => Self::of_parent(parent, ParentFailure::Unresolved(error)),
             Self::Refused(refused) => Self::of_parent(parent, ParentFailure::Forbidden(refused)),
             Self::Timeout(limit) => Self::of_parent(parent, ParentFailure::Timeout(limit)),
-            Self::Exhausted(_) | Self::Parent { .. } => self,
+            Self::Exhausted(_) | Self::Tls(_) | Self::NoTls | Self::Parent { .. } => self,
         }
     }
 }

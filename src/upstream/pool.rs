@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::facts::Host;
+use crate::facts::{Host, Scheme};
 use crate::policy::{Permit, Route};
+use crate::tls::Stream;
 
 use super::credentials::{Credentials, KeyRing};
 
@@ -27,6 +28,8 @@ pub(super) struct Pool {
 pub(super) struct Way {
     host: Host,
     port: u16,
+    /// Inside TLS, with this very host.
+    secured: bool,
     route: Route,
     credentials: Option<Credentials>,
 }
@@ -37,7 +40,8 @@ impl Way {
             Route::Direct => None,
             Route::Parent { parent, .. } => ring.of(parent).cloned(),
         };
-        Self { host: permit.host().clone(), port: permit.port(), route: permit.route().clone(), credentials }
+        let (host, secured) = (permit.host().clone(), permit.scheme() == Scheme::Https);
+        Self { host, port: permit.port(), secured, route: permit.route().clone(), credentials }
     }
 
     pub(super) fn route(&self) -> &Route {
@@ -47,7 +51,7 @@ impl Way {
 
 #[derive(Debug)]
 pub(super) struct Idle {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) dialled: SocketAddr,
     /// When the connection was made.
     pub(super) born: Instant,
@@ -117,12 +121,13 @@ mod tests {
     }
 
     fn idle(stream: TcpStream) -> Idle {
+        let stream = Stream::Plain(stream);
         let now = Instant::now();
         Idle { stream, dialled: ([127, 0, 0, 1], 80).into(), born: now, since: now }
     }
 
     fn way(name: &str, port: u16, route: Route) -> Way {
-        Way { host: Host::parse(name.as_bytes()).unwrap(), port, route, credentials: None }
+        Way { host: Host::parse(name.as_bytes()).unwrap(), port, secured: false, route, credentials: None }
     }
 
     fn through(parent: &Arc<Parent>, resolved_by: ResolvedBy) -> Route {

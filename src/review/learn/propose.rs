@@ -291,9 +291,10 @@ fn request(host: &Host, sample: &HostSeen) -> String {
     debug_assert!(!site_of(host).is_empty());
     match sample.scheme {
         Scheme::Tunnel => format!("CONNECT {host}:{}", sample.port),
-        Scheme::Http => {
+        Scheme::Http | Scheme::Https => {
             let plain = !sample.method.is_empty() && sample.method.bytes().all(|byte| byte.is_ascii_uppercase());
-            format!("{} http://{host}:{}/", if plain { &sample.method } else { "GET" }, sample.port)
+            let (method, scheme) = (if plain { &sample.method } else { "GET" }, sample.scheme.as_str());
+            format!("{method} {scheme}://{host}:{}/", sample.port)
         }
     }
 }

@@ -277,7 +277,7 @@ impl Place {
         if let Some(parent) = record.parent.as_deref() {
             self.parent = Some(parent.into());
         }
-        let port = (target.scheme == Scheme::Tunnel, target.port);
+        let port = (target.scheme != Scheme::Http, target.port);
         match self.ports.len() < PORTS_MAX {
             true => {
                 self.ports.insert(port);
