@@ -89,7 +89,7 @@ impl Known {
 
     /// Each time of a program that has no clearance: it is reset, or waits for the answer.
     fn bench_tunnel(self, bencher: &mut Bencher) {
-        assert_eq!(self.programs.revoke(|_, _| true), self.count as usize);
+        assert_eq!(self.programs.revoke(|_, _, _| true), self.count as usize);
         let (host, mut number) = (host(), 0u32);
         bencher.iter(|| {
             number = (number + 7919) % self.count;

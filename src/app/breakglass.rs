@@ -39,6 +39,8 @@ pub enum NotDone {
     NoProgram,
     #[error("a client is named by its address")]
     NoClient,
+    #[error("the gate ends")]
+    GateEnds,
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]

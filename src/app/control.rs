@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::clearances::{self, Clearances};
+use super::clearances::{self, Clearances, Which};
 use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
 use super::{AppError, NotDone, breakglass};
@@ -38,13 +38,13 @@ pub enum Question {
     MendGlass,
     /// Read the policy again: asked by [`ask_reload`].
     Reload,
-    /// What programs have shown: asked by [`ask_clearances`].
-    Clearances,
-    /// Take clearances back: that of a program, of a client's programs, or all; asked by [`ask_revoke`].
-    Revoke {
-        program: Option<String>,
+    /// What programs have shown, all or those of a client or user: asked by [`ask_clearances`].
+    Clearances {
         client: Option<String>,
+        user: Option<String>,
     },
+    /// Take clearances back: asked by [`ask_revoke`].
+    Revoke(Which),
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
     Fetch {
         names: Vec<String>,
@@ -131,8 +131,8 @@ fn limit_of(question: &Question) -> Duration {
         Question::Status
         | Question::Breakglass { .. }
         | Question::MendGlass
-        | Question::Clearances
-        | Question::Revoke { .. } => ANSWER_LIMIT,
+        | Question::Clearances { .. }
+        | Question::Revoke(_) => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
     }
@@ -150,9 +150,14 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
             Some(reloaded) => return Answer::Reloaded(Box::new(reloaded)),
             None => Err(NotDone::ReloadBusy),
         },
-        Question::Clearances => return Answer::Clearances(clearances::report(&reporter.gate)),
-        Question::Revoke { program, client } => {
-            return match clearances::revoke(&reporter.gate, program, client, asker).await {
+        Question::Clearances { client, user } => {
+            return match clearances::report(&reporter.gate, client, user).await {
+                Ok(clearances) => Answer::Clearances(clearances),
+                Err(why) => Answer::Refused(why),
+            };
+        }
+        Question::Revoke(which) => {
+            return match clearances::revoke(&reporter.gate, &reporter.data_dir, which, asker).await {
                 Ok(count) => Answer::Revoked(count),
                 Err(why) => Answer::Refused(why),
             };
@@ -217,12 +222,12 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     }
 }
 
-/// What programs have shown to the gate that runs on this data directory.
+/// What programs have shown to the gate that runs on this data directory: all, or those of a client, or of a user.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn ask_clearances(data_dir: &Path) -> Result<Clearances, AskError> {
-    match put(data_dir, &Question::Clearances, PATIENCE)? {
+pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
+    match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
         Answer::Clearances(clearances) => Ok(clearances),
         Answer::Status(_) | Answer::Reloaded(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
@@ -233,8 +238,8 @@ pub fn ask_clearances(data_dir: &Path) -> Result<Clearances, AskError> {
 ///
 /// # Errors
 /// As [`ask`].
-pub fn ask_revoke(data_dir: &Path, program: Option<String>, client: Option<String>) -> Result<usize, AskError> {
-    match put(data_dir, &Question::Revoke { program, client }, PATIENCE)? {
+pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
+    match put(data_dir, &Question::Revoke(which), PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
         Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),

@@ -51,7 +51,7 @@ use reload::Reloads;
 use status::Reporter;
 
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
-pub use clearances::{ClearanceStatus, Clearances};
+pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
@@ -308,6 +308,7 @@ impl Ready {
         let reloading = reload::start(means).map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
+            data_dir: self.data_dir.clone(),
             name: self.config.name.clone(),
             since,
             addresses,

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -178,6 +179,7 @@ pub struct BreakglassStatus {
 /// Knows where every figure of [`Status`] is.
 pub(super) struct Reporter {
     pub(super) gate: Arc<Gate>,
+    pub(super) data_dir: PathBuf,
     pub(super) name: String,
     pub(super) since: Timestamp,
     pub(super) addresses: Vec<SocketAddr>,

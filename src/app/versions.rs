@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::ClientKey;
+use crate::facts::{ClientKey, Timestamp};
 use crate::identity::Lesson;
 use crate::session::Gate;
 
@@ -20,6 +20,8 @@ struct Line {
     major: u16,
     tls_key: Box<str>,
     clients: Vec<String>,
+    /// Microseconds since the Unix epoch.
+    last: u64,
 }
 
 pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
@@ -31,6 +33,7 @@ pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
 pub(super) fn write(gate: &Gate, data_dir: &Path) {
     let Some(lessons) = gate.versions.changed() else { return };
     if let Err(error) = kept::replace(&path(data_dir), lessons.iter().map(Line::of)) {
+        gate.versions.not_kept();
         eprintln!("sekisho: warning: what was learnt of new browsers cannot be written to the data directory: {error}");
     }
 }
@@ -46,12 +49,13 @@ impl Line {
             major: lesson.major,
             tls_key: lesson.key.clone(),
             clients: lesson.clients.iter().map(ToString::to_string).collect(),
+            last: lesson.last.0,
         }
     }
 
     fn lesson(self) -> Lesson {
-        let Self { browser, major, tls_key, clients } = self;
+        let Self { browser, major, tls_key, clients, last } = self;
         let clients = clients.iter().filter_map(|client| ClientKey::parse(client)).collect();
-        Lesson { browser, major, key: tls_key, clients }
+        Lesson { browser, major, key: tls_key, clients, last: Timestamp(last) }
     }
 }

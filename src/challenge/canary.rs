@@ -23,7 +23,8 @@ pub enum Change {
     Heard,
 }
 
-/// Versions that are told apart; of more nothing is known, and they are reset.
+/// Versions that are told apart. Of more the one goes of which least is known: that of the fewest clients, and of those
+/// the one heard of longest ago. So one client that makes versions up takes no place of another's.
 const VERSIONS_MAX: usize = 256;
 /// Clients whose latest answer is kept of each version; of more the oldest goes.
 const CLIENTS_MAX: usize = 64;
@@ -52,7 +53,9 @@ impl Canary {
     /// Takes up what a program of this version made of a reset, and says whether that changes anything.
     pub fn heard(&mut self, version: &Version, client: ClientKey, returned: bool, now: Timestamp) -> Option<Change> {
         if self.versions.len() >= VERSIONS_MAX && !self.versions.contains_key(version) {
-            return None;
+            let known = |answers: &Answers| (answers.latest.len(), answers.latest.last().map(|(_, _, at)| *at));
+            let least = self.versions.iter().min_by_key(|(_, answers)| known(answers)).map(|(least, _)| least.clone());
+            least.map(|least| self.versions.remove(&least));
         }
         let answers = self.versions.entry(version.clone()).or_default();
         answers.latest.retain(|(other, _, at)| *other != client && is_within(*at, RECENT, now));

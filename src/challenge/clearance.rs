@@ -138,6 +138,9 @@ pub enum Settled {
 /// Programs that are known at the same time, at most. With as many, one more cannot show anything: what a rule
 /// challenges is denied it until others are forgotten.
 pub const PROGRAMS_MAX: usize = 1_000_000;
+/// A program that has failed so often, one reset after the other, is not reset again for a while.
+const FAILURES_IN_A_ROW: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(10);
 /// Tunnels of one program that wait for an answer at the same time, at most.
 const HELD_MAX: u32 = 64;
 /// A program that has shown nothing is forgotten after this.
@@ -246,6 +249,12 @@ impl Programs {
         // What is still open by now has not been answered, whoever is to settle it.
         if known.open.take().is_some() {
             known.failures = known.failures.saturating_add(1);
+            known.failed = now.moment;
+        }
+        // Of several tunnels that a browser opens at once one may be meant for nothing, and not come back; who has
+        // failed twice is given no further window into which a retry of the first could fall.
+        if known.failures >= FAILURES_IN_A_ROW && now.moment < known.failed + PAUSE {
+            return Step::Busy;
         }
         // Until it is told that the tunnel has ended: by then the window is set anew.
         let until = now.moment + self.spans.window * 2;
@@ -290,6 +299,7 @@ impl Programs {
                 }
                 known.open = None;
                 known.failures = known.failures.saturating_add(1);
+                known.failed = now;
                 Settled::DidNotReturn
             }
             _ if known.shown.is_some() => Settled::Returned,
@@ -319,11 +329,11 @@ impl Programs {
     }
 
     /// Takes back the clearances of all programs for which `which` is true. Returns how many there were.
-    pub fn revoke(&self, mut which: impl FnMut(&ProgramKey, ClientKey) -> bool) -> usize {
+    pub fn revoke(&self, mut which: impl FnMut(&ProgramKey, ClientKey, Option<&str>) -> bool) -> usize {
         let mut revoked = 0;
         for mut part in self.parts.each() {
             for (key, known) in &mut part.known {
-                if known.shown.is_some() && which(key, known.client()) {
+                if known.shown.is_some() && which(key, known.client(), known.user()) {
                     known.shown = None;
                     revoked += 1;
                 }
@@ -335,11 +345,17 @@ impl Programs {
 
     /// The clearances that hold: how many there are, and `max` of them.
     pub fn list(&self, max: usize, now: Now) -> Listed {
+        self.list_of(max, now, |_, _| true)
+    }
+
+    /// Of those alone of whose client and user `which` is true.
+    pub fn list_of(&self, max: usize, now: Now, which: impl Fn(ClientKey, Option<&str>) -> bool) -> Listed {
         let (mut count, mut newest, mut floor) = (0, Vec::new(), None);
         for part in self.parts.each() {
             let mut found = Vec::new();
             for (key, known) in &part.known {
-                let Some(used) = known.used(self.spans.clearance, now) else { continue };
+                let used = known.used(self.spans.clearance, now);
+                let Some(used) = used.filter(|_| which(known.client(), known.user())) else { continue };
                 count += 1;
                 if floor.is_none_or(|floor| floor < used) {
                     found.extend(known.clearance(*key, used));

@@ -12,9 +12,9 @@ pub mod properties;
 mod rounds;
 mod token;
 
-pub use afresh::Afresh;
+pub use afresh::{Afresh, Asker};
 pub use answer::{ANSWER_PATH, Answer, Proof, read_answer, waited};
 pub use canary::{Canary, Change, Version};
 pub use clearance::{Asked, Clearance, Listed, Means, Now, PROGRAMS_MAX, Programs, Settled, Spans, Step, Ticket};
 pub use navigation::is_navigation;
-pub use token::{BITS, Bound, Issued, TOKEN_SPAN, TokenFault, Tokens, WAIT};
+pub use token::{Asks, BITS, Bound, Issued, TOKEN_SPAN, TokenFault, Tokens, WAIT};

@@ -19,7 +19,11 @@ const ROUNDS_KEPT: usize = 20_000;
 ///
 /// They count by the number that their token has: a thousand tabs opened at once have the same, and count as one.
 #[derive(Debug, Default)]
-pub(super) struct Rounds(HashMap<Bond, Round>);
+pub(super) struct Rounds {
+    known: HashMap<Bond, Round>,
+    /// When it was looked for what is over, at the bound.
+    swept: Option<Timestamp>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Round {
@@ -30,19 +34,23 @@ struct Round {
 impl Rounds {
     /// How many have been answered in a row.
     pub(super) fn answered(&self, bond: &Bond, now: Timestamp) -> u8 {
-        self.0.get(bond).filter(|round| round.is_in_a_row(now)).map_or(0, |round| round.attempt)
+        self.known.get(bond).filter(|round| round.is_in_a_row(now)).map_or(0, |round| round.attempt)
     }
 
     /// The page of this number was answered, whatever came of it.
     pub(super) fn note(&mut self, bond: Bond, attempt: u8, now: Timestamp) {
         let attempt = attempt.max(self.answered(&bond, now));
-        if self.0.len() >= ROUNDS_KEPT && !self.0.contains_key(&bond) {
-            self.0.retain(|_, round| round.is_in_a_row(now));
-            if self.0.len() >= ROUNDS_KEPT {
+        if self.known.len() >= ROUNDS_KEPT && !self.known.contains_key(&bond) {
+            // A walk over all of them once a second: others wait for its end.
+            if self.swept.is_none_or(|swept| now.0.abs_diff(swept.0) >= 1_000_000) {
+                self.swept = Some(now);
+                self.known.retain(|_, round| round.is_in_a_row(now));
+            }
+            if self.known.len() >= ROUNDS_KEPT {
                 return;
             }
         }
-        self.0.insert(bond, Round { attempt, at: now });
+        self.known.insert(bond, Round { attempt, at: now });
     }
 }
 

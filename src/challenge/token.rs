@@ -1,12 +1,12 @@
 //! The challenges that a page carries: signed, and nothing of them kept until they are answered.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use crate::facts::{Host, ProgramKey, Timestamp};
+use crate::facts::{ClientKey, Host, ProgramKey, Timestamp};
 
 use super::answer::{Answer, Proof};
 use super::rounds::{Bond, ROUNDS_MAX, Rounds};
@@ -14,9 +14,20 @@ use super::rounds::{Bond, ROUNDS_MAX, Rounds};
 /// What a challenge is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound<'a> {
+    /// Whose answers are counted together; what is signed does not hold it.
+    pub client: ClientKey,
     pub program: &'a ProgramKey,
     pub host: &'a Host,
     pub port: u16,
+}
+
+/// What a page is to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asks {
+    /// A browser without scripts may wait instead of solving it.
+    pub may_wait: bool,
+    /// A person is to say that the site is meant.
+    pub person: bool,
 }
 
 /// What a page asks of a browser. Either of them is enough, and one alone is taken.
@@ -40,8 +51,10 @@ pub struct Tokens {
     issued: u64,
     /// Numbers of pages that were answered.
     spent: HashSet<u64>,
-    /// The same by the time until which they must be known, the oldest first.
-    until: VecDeque<(Timestamp, u64)>,
+    /// The same by the time until which they must be known, the oldest first; and whose they are.
+    until: VecDeque<(Timestamp, u64, ClientKey)>,
+    /// How many of them each client has.
+    of_client: HashMap<ClientKey, u32>,
     rounds: Rounds,
 }
 
@@ -91,6 +104,8 @@ const KEY_SPAN: Duration = Duration::from_secs(3600);
 /// Answers that are known to be used; beyond, none is taken until the time of others is over. Refusing is safe,
 /// forgetting is not.
 const SPENT_MAX: usize = 100_000;
+/// Of one client no more, so that none takes the room of others: a browser needs one for each of its faces.
+const SPENT_OF_CLIENT_MAX: u32 = 1000;
 /// Leading zero bits that SHA-256 must have: some thousand tries, well under a second on an old PC.
 pub const BITS: u8 = 12;
 const MAC: usize = 16;
@@ -104,6 +119,8 @@ struct Body {
     demand: Demand,
     /// Which page in a row it is, from 1.
     attempt: u8,
+    /// A person has said that the site is meant, once it is answered.
+    person: bool,
     /// Both challenges of one page have the same.
     number: u64,
     bond: Bond,
@@ -119,12 +136,12 @@ impl Tokens {
     /// With three keys of 32 random bytes: they are the process's own, and a restart makes what was issued worthless.
     pub fn new([first, second, names]: [[u8; 32]; 3], now: Timestamp) -> Self {
         let (spent, until, rounds) = (HashSet::new(), VecDeque::new(), Rounds::default());
-        Self { keys: [first, second], since: now, names, issued: 0, spent, until, rounds }
+        Self { keys: [first, second], since: now, names, issued: 0, spent, until, of_client: HashMap::new(), rounds }
     }
 
     /// The challenges of one page for a program at a site. None where it has answered three in a row and asks again:
     /// a fourth would not help it. A minute later it begins anew.
-    pub fn issue(&mut self, bound: &Bound<'_>, waits: bool, now: Timestamp) -> Option<Issued> {
+    pub fn issue(&mut self, bound: &Bound<'_>, asks: Asks, now: Timestamp) -> Option<Issued> {
         self.rotate(now);
         let bond = self.bond(bound);
         let answered = self.rounds.answered(&bond, now);
@@ -132,9 +149,10 @@ impl Tokens {
             return None;
         }
         self.issued += 1;
-        let page = Body { issued: now, demand: Demand::Wait, attempt: answered + 1, number: self.issued, bond };
+        let (demand, attempt, person) = (Demand::Wait, answered + 1, asks.person);
+        let page = Body { issued: now, demand, attempt, person, number: self.issued, bond };
         let work = self.sign(&Body { demand: Demand::Work { bits: BITS }, ..page });
-        Some(Issued { work, wait: waits.then(|| self.sign(&page)) })
+        Some(Issued { work, wait: asks.may_wait.then(|| self.sign(&page)) })
     }
 
     /// Something that nobody can guess, for the page's script (CSP, `nonce-source`).
@@ -146,16 +164,17 @@ impl Tokens {
         BASE64URL_NOPAD.encode(hash.as_bytes().get(..MAC).unwrap_or_default())
     }
 
-    /// Whether a token was given to this program for this site, whatever has become of it.
-    pub fn is_ours(&self, token: &str, bound: &Bound<'_>) -> bool {
-        self.read(token).is_ok_and(|body| body.bond == self.bond(bound))
+    /// Whether this gate has given the token to somebody, whatever has become of it.
+    pub fn knows(&self, token: &str) -> bool {
+        self.read(token).is_ok()
     }
 
-    /// Takes an answer. The program has shown then that it runs the page's script, or that it waits as the page says.
+    /// Takes an answer. The program has shown then that it runs the page's script, or that it waits as the page says;
+    /// and, where that is true, a person that the site is meant.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn take(&mut self, answer: &Answer<'_>, bound: &Bound<'_>, now: Timestamp) -> Result<(), TokenFault> {
+    pub fn take(&mut self, answer: &Answer<'_>, bound: &Bound<'_>, now: Timestamp) -> Result<bool, TokenFault> {
         self.rotate(now);
         let page = self.read(answer.token)?;
         let taken = self.judge(answer, &page, bound, now);
@@ -164,7 +183,7 @@ impl Tokens {
         if taken.err().is_none_or(is_over) {
             self.rounds.note(page.bond, page.attempt, now);
         }
-        taken
+        taken.map(|()| page.person)
     }
 
     fn judge(&mut self, answer: &Answer<'_>, page: &Body, bound: &Bound<'_>, now: Timestamp) -> Result<(), TokenFault> {
@@ -183,24 +202,31 @@ impl Tokens {
             (Demand::Wait, Proof::Waited(_)) if page.issued.0.saturating_add(micros(WAIT)) <= now.0 => {}
             (Demand::Wait, Proof::Waited(_)) => return Err(TokenFault::TooSoon),
         }
-        self.spend(page.number, now)
+        self.spend(page.number, bound.client, now)
     }
 
-    fn spend(&mut self, number: u64, now: Timestamp) -> Result<(), TokenFault> {
-        while self.until.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, spent)) = self.until.pop_front() {
-                self.spent.remove(&spent);
+    fn spend(&mut self, number: u64, client: ClientKey, now: Timestamp) -> Result<(), TokenFault> {
+        while let Some((until, spent, client)) = self.until.front().copied()
+            && until <= now
+        {
+            self.until.pop_front();
+            self.spent.remove(&spent);
+            match self.of_client.get_mut(&client) {
+                Some(count @ 2..) => *count -= 1,
+                Some(_) | None => drop(self.of_client.remove(&client)),
             }
         }
         if self.spent.contains(&number) {
             return Err(TokenFault::Spent);
         }
-        if self.spent.len() >= SPENT_MAX {
+        let of_client = self.of_client.get(&client).copied().unwrap_or_default();
+        if self.spent.len() >= SPENT_MAX || of_client >= SPENT_OF_CLIENT_MAX {
             return Err(TokenFault::TooMany);
         }
         self.spent.insert(number);
+        self.of_client.insert(client, of_client + 1);
         // Until no clock that is set back within the tolerance makes it good again.
-        self.until.push_back((Timestamp(now.0.saturating_add(micros(TOKEN_SPAN + 2 * TOLERANCE))), number));
+        self.until.push_back((Timestamp(now.0.saturating_add(micros(TOKEN_SPAN + 2 * TOLERANCE))), number, client));
         Ok(())
     }
 
@@ -250,7 +276,7 @@ impl Body {
         };
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(&self.issued.0.to_be_bytes());
-        bytes.extend_from_slice(&[bits, self.attempt]);
+        bytes.extend_from_slice(&[bits, self.attempt, self.person.into()]);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.bond.0);
         bytes
@@ -258,12 +284,13 @@ impl Body {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (issued, rest) = bytes.split_first_chunk::<8>()?;
-        let ([bits, attempt], rest) = rest.split_first_chunk::<2>()?;
+        let ([bits, attempt, person], rest) = rest.split_first_chunk::<3>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
         Some(Self {
             issued: Timestamp(u64::from_be_bytes(*issued)),
             demand: if *bits == 0 { Demand::Wait } else { Demand::Work { bits: *bits } },
             attempt: *attempt,
+            person: *person != 0,
             number: u64::from_be_bytes(*number),
             bond: Bond(rest.try_into().ok()?),
         })

@@ -275,7 +275,7 @@ pub(super) enum ClearanceCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "all"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "user", "all"]))]
 pub(super) struct RevokeArguments {
     /// That of one program, by its key in `list` and in records
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
@@ -283,6 +283,9 @@ pub(super) struct RevokeArguments {
     /// Those of all programs of one client
     #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
     pub(super) client: Option<IpAddr>,
+    /// Those of all programs of one user, wherever they are
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    pub(super) user: Option<String>,
     /// All of them
     #[arg(long)]
     pub(super) all: bool,

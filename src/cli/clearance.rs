@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::app::{ClearanceStatus, Clearances, ask_clearances, ask_revoke};
+use crate::app::{ClearanceStatus, Clearances, Which, ask_clearances, ask_revoke};
 
 use super::arguments::{ClearanceCommand, RevokeArguments};
 use super::error::{CliError, count};
@@ -18,13 +18,14 @@ pub(super) fn clearance(command: ClearanceCommand) -> Result<(), CliError> {
     match command {
         ClearanceCommand::List { data_dir, format } => {
             let data_dir = data_dir.unwrap_or_else(default_data_dir);
-            let asked = ask_clearances(&data_dir).map_err(|source| CliError::Ask { data_dir, source });
+            let asked = ask_clearances(&data_dir, None, None).map_err(|source| CliError::Ask { data_dir, source });
             report(format, asked, rows)
         }
-        ClearanceCommand::Revoke(RevokeArguments { program, client, data_dir, format, .. }) => {
+        ClearanceCommand::Revoke(RevokeArguments { program, client, user, data_dir, format, .. }) => {
             let data_dir = data_dir.unwrap_or_else(default_data_dir);
             let client = client.map(|client| client.to_string());
-            let asked = ask_revoke(&data_dir, program, client).map_err(|source| CliError::Ask { data_dir, source });
+            let which = Which { program, client, user };
+            let asked = ask_revoke(&data_dir, which).map_err(|source| CliError::Ask { data_dir, source });
             report(format, asked.map(|revoked| Revoked { revoked }), |told| {
                 vec![("revoked", count(told.revoked, "clearance"))]
             })

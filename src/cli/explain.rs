@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::app::{ClearanceStatus, ask_clearances};
 use crate::clock;
-use crate::facts::{ClientKey, Timestamp};
+use crate::facts::Timestamp;
 use crate::policy::{
     Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Need, Policy, Question, Rate, RuleRef,
     TunnelLimits, VerdictKind, explain,
@@ -103,13 +103,12 @@ fn tell(arguments: &ExplainArguments) -> Result<Told, CliError> {
 
 /// What the programs of the client hold, or of the user where one is named, by the running gate.
 fn clearances_of(data_dir: &Path, arguments: &ExplainArguments) -> Result<Vec<ClearanceStatus>, CliError> {
-    let told = ask_clearances(data_dir).map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })?;
-    let client = ClientKey::of(arguments.client).to_string();
-    let is_theirs = |clearance: &ClearanceStatus| match &arguments.user {
-        Some(user) => clearance.user.as_ref() == Some(user),
-        None => clearance.client == client,
+    let (client, user) = match &arguments.user {
+        Some(user) => (None, Some(user.clone())),
+        None => (Some(arguments.client.to_string()), None),
     };
-    Ok(told.clearances.into_iter().filter(is_theirs).collect())
+    let told = ask_clearances(data_dir, client, user);
+    Ok(told.map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })?.clearances)
 }
 
 fn ask(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result<Question, CliError> {

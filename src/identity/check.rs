@@ -211,6 +211,17 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// Whether a stable key is one that this browser was measured with, in whatever version, that the operator names,
+    /// or that clients of this network have shown with this version.
+    pub fn knows_face(&self, key: &str, faces: &[Box<str>], learnt: Option<&Learnt>) -> bool {
+        let Claim::Browser { browser, major } = self else { return false };
+        faces.iter().any(|face| **face == *key)
+            || browser.tls.iter().any(|tls| tls.keys.iter().any(|known| **known == *key))
+            || learnt.is_some_and(|learnt| learnt.expects(&browser.name, *major, key))
+    }
+}
+
 impl Browser {
     /// Whether a plain head has the shape of this browser's: whatever it asks for, all of its requests have.
     pub(super) fn has_shape(&self, head: &RequestHead) -> bool {

@@ -34,7 +34,8 @@ impl Face {
     /// program; where it has another shape, the names of its fields as they came.
     pub fn of_head(claim: &Claim, head: &RequestHead) -> Self {
         if let Some(browser) = claim.browser()
-            && browser.has_shape(head)
+            // Where no shape is known, none tells it from another.
+            && (browser.plain.is_none() || browser.has_shape(head))
         {
             return Self(format!("head:{}", browser.name).into());
         }

@@ -265,7 +265,7 @@ mod proptests {
         }
 
         #[test]
-        fn a_set_of_grounds_holds_what_was_put_into_it(numbers in proptest::collection::btree_set(0usize..16, 0..16)) {
+        fn a_set_of_grounds_holds_what_was_put_into_it(numbers in proptest::collection::btree_set(0..Ground::ALL.len(), 0..Ground::ALL.len())) {
             let mut grounds = Grounds::NONE;
             for number in &numbers {
                 grounds.add(Ground::ALL[*number]);

@@ -10,6 +10,7 @@ mod compile;
 mod content;
 mod decide;
 mod decision;
+mod draft;
 mod explain;
 mod faces;
 mod glob;
@@ -38,6 +39,7 @@ pub use decision::{
     Beside, Code, Decision, Handling, Need, Notes, Outcome, Permit, Rate, RatePer, Reason, RuleRef, TunnelLimits,
     Verdict, VerdictKind,
 };
+pub use draft::draft_rule;
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use groups::prefixes;
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};

@@ -108,13 +108,16 @@ impl<'g> Account<'g> {
     /// Asks the policy about what is counted already.
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
-        let standing = match asked.who.standing(&self.worker.gate.standings, asked.target) {
+        let shown = (self.standing(policy, asked), asked.who.grounds.contradictions());
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
+    }
+
+    fn standing(&self, policy: &Policy, asked: &Asked<'_>) -> Standing {
+        match asked.who.standing(&self.worker.gate.standings, asked.target) {
             // What one of many people has shown there says nothing of the others.
             Standing::Cleared { .. } if asked.must_log_in(policy) => Standing::Uncleared,
             standing => standing,
-        };
-        let shown = (standing, asked.who.grounds.contradictions());
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
+        }
     }
 
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
@@ -131,7 +134,7 @@ impl<'g> Account<'g> {
             describe_hello(&mut record, hello);
         }
         record.program = asked.who.key.map(|key| key.to_string());
-        record.standing = match asked.who.standing(&self.worker.gate.standings, asked.target) {
+        record.standing = match self.standing(policy, asked) {
             Standing::Cleared { .. } => Some("cleared"),
             Standing::Uncleared => Some("uncleared"),
             Standing::NoBrowser => None,

@@ -198,7 +198,7 @@ async fn after_hello(
     };
     let at_connect = asked;
     let asked = at_connect.with_hello(gate, policy, hello);
-    let mut held = 0;
+    let mut turns = 0;
     let decision = loop {
         let decision = match account.judge(edition, &asked) {
             Outcome::Decided(decision) => decision,
@@ -213,7 +213,15 @@ async fn after_hello(
         if !matches!(decision.verdict, Verdict::Challenge) {
             break decision;
         }
-        match challenge(worker, io, (&asked, &decision), &mut held, logged_in).await {
+        if asked.must_log_in(policy) {
+            // It could have been asked for that before its CONNECT was answered, had its rule not waited for a hello.
+            let detail =
+                "several people share this address, and a tunnel that waits for its hello cannot ask who it is";
+            let why = Why { detail: Some(detail.to_owned()), ..Why::new(403, "challenge_not_possible") };
+            let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
+            return alert(gate, io, &seen).await;
+        }
+        match challenge(worker, io, (&asked, &decision), &mut turns, logged_in.as_ref()).await {
             After::Again => {}
             After::Reset(ticket) => {
                 reset(worker, io, account, (policy, &asked, &decision), ticket).await;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::facts::{Client, ExchangeId, Scheme, Stage};
 use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
-use crate::policy::Policy;
+use crate::policy::{Policy, draft_rule};
 use crate::site::{self, Refusal};
 use crate::tls::Stream;
 
@@ -204,6 +204,11 @@ pub(super) async fn refuse(
     let id = account.id;
     let host = asked.target.host.readable();
     let page = match account.refuse(policy, asked, refused).await {
+        // Who can show nothing needs a rule: the page says which.
+        Ok(()) if refused.why.code == "not_a_browser" => {
+            let draft = draft_rule(asked.target, asked.head.fields.get("user-agent"));
+            page_with(gate, id, refused.why, (&host, Some(&draft)), Some(asked.head), keep)
+        }
         Ok(()) => page(gate, id, refused.why, &host, Some(asked.head), keep),
         Err(_) => page(gate, id, &Why::evidence(), &host, Some(asked.head), keep),
     };
@@ -219,11 +224,24 @@ pub(super) fn page(
     head: Option<&RequestHead>,
     keep: bool,
 ) -> Vec<u8> {
+    page_with(gate, id, why, (host, None), head, keep)
+}
+
+/// The same with the rule that would let it through.
+fn page_with(
+    gate: &Gate,
+    id: ExchangeId,
+    why: &Why,
+    (host, draft): (&str, Option<&str>),
+    head: Option<&RequestHead>,
+    keep: bool,
+) -> Vec<u8> {
     let refusal = Refusal {
         status: why.status,
         host,
         reason: why.code,
         detail: why.detail.as_deref(),
+        draft,
         retry_after: why.retry_after,
         authenticate: &why.authenticate,
         id,

@@ -26,7 +26,7 @@ use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
 use super::log_in::{ask, ask_first};
-use super::page::{challenge, late};
+use super::page::{challenge, take_answer};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
 use super::tunnel::Tunnelled;
@@ -60,6 +60,10 @@ pub(super) async fn serve(
     };
     // A body that nobody will read cannot be told from the next request.
     let keep_refused = gate.keeps(head) && matches!(request.body, Body::None | Body::Length(0));
+    account = match take_answer(worker, io, account, (policy, &asked), keep_refused).await {
+        Ok(next) => return next,
+        Err(account) => account,
+    };
     let decision = match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need, reason) => {
@@ -74,11 +78,6 @@ pub(super) async fn serve(
     }
     if matches!(decision.verdict, Verdict::Challenge) {
         return challenge(worker, io, account, (policy, &asked, &decision), keep_refused).await;
-    }
-    if let Some(page) = late(worker, &asked, keep_refused) {
-        let why = Why::new(204, "challenge_solved");
-        let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
-        return send_page(gate, io, &page, keep_refused).await;
     }
     if !matches!(decision.verdict, Verdict::Allow(_)) {
         let why = Why::of_decision(&decision);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::challenge::Afresh;
 use crate::challenge::auth::{self, Ground, Judged, Step, Users, Verdict, Verifier};
+use crate::challenge::{Afresh, Asker};
 use crate::clock;
 use crate::evidence::{LogIn, Record};
 use crate::facts::{Client, ClientKey};
@@ -28,7 +28,7 @@ pub struct LogIns {
 }
 
 /// The user of an exchange has logged in anew for its target.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct LoggedIn;
 
 impl LogIns {
@@ -124,8 +124,15 @@ pub(super) async fn log_in_for(
     let (client, target) = (asked.client, asked.target);
     let (key, user) = (ClientKey::of(client.address.ip()), client.user.as_ref());
     let has_logged_in = {
+        let asker = Asker {
+            client: key,
+            shared: worker.gate.policy.now().policy.is_shared(client),
+            user: user.map(|user| &*user.name),
+            host: &target.host,
+            port: target.port,
+        };
         let mut afresh = log_ins.afresh.lock().unwrap_or_else(PoisonError::into_inner);
-        afresh.has_logged_in(key, user.map(|user| &*user.name), (&target.host, target.port), clock::moment())
+        afresh.has_logged_in(&asker, clock::moment())
     };
     match user {
         Some(_) if has_logged_in => Ok(Some(LoggedIn)),

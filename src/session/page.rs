@@ -3,10 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::challenge::{
-    ANSWER_PATH, Answer, BITS, Bound, Means, Proof, Tokens, WAIT, is_navigation, read_answer, waited,
+    ANSWER_PATH, Answer, Asks, BITS, Bound, Means, Proof, TokenFault, Tokens, WAIT, is_navigation, read_answer, waited,
 };
 use crate::clock;
-use crate::facts::Target;
+use crate::facts::{ClientKey, ProgramKey, Standing, Target};
 use crate::policy::{Decision, Policy};
 use crate::site::{self, ChallengePage};
 
@@ -48,6 +48,76 @@ fn taken(target: &Target, proof: &Proof<'_>, keep: bool) -> Vec<u8> {
     }
 }
 
+/// Takes the answer that a request sends to a page of this gate, whatever the policy says of the path that it is sent
+/// to: by which rule its page was asked for is in the page. Gives the connection's account back where it is none.
+pub(super) async fn take_answer<'g>(
+    worker: &Worker,
+    io: &mut Io,
+    account: Account<'g>,
+    (policy, asked): (&Policy, &Asked<'_>),
+    keep: bool,
+) -> Result<Next, Account<'g>> {
+    let gate = &*worker.gate;
+    let (Some(answer), Some(key)) = (answer(asked.target), asked.who.key) else { return Err(account) };
+    let Some(name) = asked.who.name(asked.client, asked.head) else { return Err(account) };
+    let (bound, means) = (bound(asked, &key), means(&answer.proof));
+    let outcome = {
+        let mut tokens = gate.pages.tokens();
+        if !tokens.knows(answer.token) {
+            return Err(account);
+        }
+        tokens.take(&answer, &bound, clock::now())
+    };
+    let kept = outcome.map(|person| {
+        let is_kept = gate.standings.clear(key, &name, means);
+        if person {
+            gate.standings.confirm(&key, (bound.host, bound.port));
+        }
+        is_kept
+    });
+    // Another tab of a program that was cleared meanwhile is not told that it has failed.
+    let is_late = || matches!(asked.who.standing(&gate.standings, asked.target), Standing::Cleared { .. });
+    let (why, page) = match kept {
+        Ok(true) => {
+            record(worker, asked, means, "solved", None);
+            (Why::new(204, "challenge_solved"), Some(taken(asked.target, &answer.proof, keep)))
+        }
+        Ok(false) => (Why::new(403, "challenge_busy"), None),
+        Err(fault) if fault != TokenFault::Foreign && is_late() => {
+            (Why::new(204, "challenge_solved"), Some(taken(asked.target, &answer.proof, keep)))
+        }
+        Err(fault) => {
+            record(worker, asked, means, "not_solved", None);
+            (failed(fault), None)
+        }
+    };
+    let refused = Refused::by_gate(&why);
+    Ok(match page {
+        Some(page) => {
+            let _ = account.refuse(policy, asked, &refused).await;
+            send_page(gate, io, &page, keep).await
+        }
+        None => refuse(gate, io, account, (policy, asked), &refused, keep).await,
+    })
+}
+
+fn means(proof: &Proof<'_>) -> Means {
+    match proof {
+        Proof::Work(_) => Means::Page,
+        Proof::Waited(_) => Means::Wait,
+    }
+}
+
+fn bound<'a>(asked: &'a Asked<'_>, program: &'a ProgramKey) -> Bound<'a> {
+    let client = ClientKey::of(asked.client.address.ip());
+    Bound { client, program, host: &asked.target.host, port: asked.target.port }
+}
+
+fn failed(fault: TokenFault) -> Why {
+    let status = if fault.asks_again() { 409 } else { 403 };
+    Why { detail: Some(fault.to_string()), ..Why::new(status, "challenge_failed") }
+}
+
 /// Answers a request that the policy challenges.
 pub(super) async fn challenge(
     worker: &Worker,
@@ -59,35 +129,16 @@ pub(super) async fn challenge(
     let gate = &*worker.gate;
     let refused = |why: &Why| Why { detail: Why::of_decision(decision).detail, ..Why::new(why.status, why.code) };
     let can_show = asked.who.claim.browser().is_some_and(|browser| browser.shows.page);
-    let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
+    let Some(key) = asked.who.key else {
         let why = refused(&Why::new(403, "challenge_not_possible"));
         return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
     };
-    let place = (&asked.target.host, asked.target.port);
-    let bound = Bound { program: &key, host: place.0, port: place.1 };
-    let needs_person = decision.reason.needs_person();
-    let notes = decision.reason.rule.as_ref().map(|rule| &rule.notes);
-    if let Some(answer) = answer(asked.target) {
-        let means = match answer.proof {
-            Proof::Work(_) => Means::Page,
-            Proof::Waited(_) => Means::Wait,
-        };
-        let outcome = gate.pages.tokens().take(&answer, &bound, clock::now());
-        return match outcome {
-            Ok(()) => {
-                gate.standings.clear(key, &name, means, needs_person.then_some((place.0, place.1, true)));
-                record(worker, asked, means, "solved", None);
-                let why = refused(&Why::new(204, "challenge_solved"));
-                let _ = account.refuse(policy, asked, &Refused::by(decision, &why)).await;
-                send_page(gate, io, &taken(asked.target, &answer.proof, keep), keep).await
-            }
-            Err(fault) => {
-                record(worker, asked, means, "not_solved", None);
-                let status = if fault.asks_again() { 409 } else { 403 };
-                let why = Why { detail: Some(fault.to_string()), ..Why::new(status, "challenge_failed") };
-                refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await
-            }
-        };
+    let bound = bound(asked, &key);
+    if answer(asked.target).is_some() {
+        // To no page of this gate, or it would have been taken.
+        record(worker, asked, Means::Page, "not_solved", None);
+        let why = failed(TokenFault::Forged);
+        return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
     }
     if !can_show || !is_navigation(asked.head.method(), &asked.head.fields) {
         // It can show no page: what does comes first.
@@ -95,9 +146,11 @@ pub(super) async fn challenge(
         let why = refused(&Why::new(403, code));
         return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
     }
+    let person = decision.reason.needs_person();
+    let may_wait = decision.reason.rule.as_ref().is_some_and(|rule| rule.notes.no_script);
     let (issued, nonce) = {
         let (mut tokens, now) = (gate.pages.tokens(), clock::now());
-        (tokens.issue(&bound, notes.is_some_and(|notes| notes.no_script), now), tokens.nonce(now))
+        (tokens.issue(&bound, Asks { may_wait, person }, now), tokens.nonce(now))
     };
     let Some(issued) = issued else {
         record(worker, asked, Means::Page, "given_up", None);
@@ -106,7 +159,7 @@ pub(super) async fn challenge(
     };
     let link = issued.wait.map(|token| waited(&token, asked.target.path.as_ref()));
     let page = ChallengePage {
-        host: &place.0.readable(),
+        host: &bound.host.readable(),
         id: account.id,
         token: &issued.work,
         bits: BITS,
@@ -114,7 +167,7 @@ pub(super) async fn challenge(
         path: ANSWER_PATH,
         // A second more than is asked for: no rounding makes it too soon.
         wait: link.as_deref().map(|link| (link, WAIT.as_secs() + 1)),
-        confirm: needs_person,
+        confirm: person,
         contact: gate.wording.contact.as_deref(),
     };
     let page = site::challenge_page(&page, &asked.head.fields, keep);
@@ -124,12 +177,4 @@ pub(super) async fn challenge(
         return refuse(gate, io, account, (policy, asked), &Refused::by_gate(&Why::evidence()), keep).await;
     }
     send_page(gate, io, &page, keep).await
-}
-
-/// The answer to an answer of a program that was cleared meanwhile, by another of its tabs: it is none of the site's.
-pub(super) fn late(worker: &Worker, asked: &Asked<'_>, keep: bool) -> Option<Vec<u8>> {
-    let (answer, key) = (answer(asked.target)?, asked.who.key?);
-    let bound = Bound { program: &key, host: &asked.target.host, port: asked.target.port };
-    let is_ours = worker.gate.pages.tokens().is_ours(answer.token, &bound);
-    is_ours.then(|| taken(asked.target, &answer.proof, keep))
 }

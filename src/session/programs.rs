@@ -100,19 +100,13 @@ impl Standings {
         }
     }
 
-    /// Waits until something was answered, or until then. What was held is to ask again.
+    /// Waits until this program's reset was answered, or until then. What was held is to ask again.
     pub(super) async fn hold(&self, key: &ProgramKey, until: Moment) {
         let mut bell = self.bell.subscribe();
-        // What was answered before this one listened does not ring again.
-        let is_open = self.programs.waits(key);
-        if is_open {
+        // The bell rings for others too, and not again for what was answered before this one listened.
+        while self.programs.waits(key) && clock::moment() < until {
             wait(&mut bell, until).await;
         }
-        self.programs.unhold(key);
-    }
-
-    /// A tunnel that was to wait does not.
-    pub(super) fn unhold(&self, key: &ProgramKey) {
         self.programs.unhold(key);
     }
 
@@ -121,20 +115,27 @@ impl Standings {
         self.programs.failures(key)
     }
 
-    /// A program has shown by these means to be a browser, and for this very target where there is one.
-    pub(super) fn clear(&self, key: ProgramKey, name: &ProgramName, means: Means, target: Option<(&Host, u16, bool)>) {
-        let now = now();
-        if self.programs.clear(key, name, means, now)
-            && let Some((host, port, confirmed)) = target
-        {
-            self.programs.show_for(&key, (host, port), confirmed, now.moment);
-        }
+    /// A program has shown by these means to be a browser. False where so many programs are known, all in all or of
+    /// its client, that it is not kept.
+    pub(super) fn clear(&self, key: ProgramKey, name: &ProgramName, means: Means) -> bool {
+        let is_kept = self.programs.clear(key, name, means, now());
         self.ring();
+        is_kept
+    }
+
+    /// A person has said on a cleared program that this very target is meant.
+    pub(super) fn confirm(&self, key: &ProgramKey, target: (&Host, u16)) {
+        self.programs.show_for(key, target, true, clock::moment());
     }
 
     /// The clearances that hold: how many there are, and so many of them, the ones used last.
     pub fn list(&self, max: usize) -> Listed {
         self.programs.list(max, now())
+    }
+
+    /// The same, of those alone of whose client and user `which` is true.
+    pub fn list_of(&self, max: usize, which: impl Fn(ClientKey, Option<&str>) -> bool) -> Listed {
+        self.programs.list_of(max, now(), which)
     }
 
     /// Another number whenever a clearance was given, taken back or has ended.
@@ -143,7 +144,7 @@ impl Standings {
     }
 
     /// Takes clearances back, and says how many.
-    pub fn revoke(&self, which: impl FnMut(&ProgramKey, ClientKey) -> bool) -> usize {
+    pub fn revoke(&self, which: impl FnMut(&ProgramKey, ClientKey, Option<&str>) -> bool) -> usize {
         self.programs.revoke(which)
     }
 

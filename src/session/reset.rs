@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use crate::challenge::{Change, Means, Settled, Step, Ticket, Version};
 use crate::clock;
 use crate::evidence::{Challenge, Health, Record, Text};
-use crate::facts::{ClientKey, Stage};
+use crate::facts::{ClientKey, Stage, Standing};
 use crate::identity::{Claim, LEARNT_FROM, Learning};
 use crate::policy::{CONTRADICTIONS_MAX, Decision, Policy};
 
@@ -28,19 +28,24 @@ pub(super) enum After {
     Refuse(Why),
 }
 
-/// So often a tunnel waits for what another of its program shows.
-const HOLDS_MAX: u32 = 8;
+/// So often a tunnel is judged again by what it or another of its program has shown.
+const TURNS_MAX: u32 = 8;
 
 /// Finds out what becomes of a challenged tunnel whose hello is known, and waits where another of its program is to
-/// show first. `held` counts how often it has waited; `logged_in` says that its user has, for this target.
+/// show first. `turns` counts how often it was asked; `logged_in` says that its user has, for this target.
 pub(super) async fn challenge(
     worker: &Worker,
     io: &Io,
     (asked, decision): (&Asked<'_>, &Decision),
-    held: &mut u32,
-    logged_in: Option<LoggedIn>,
+    turns: &mut u32,
+    logged_in: Option<&LoggedIn>,
 ) -> After {
     let standings = &worker.gate.standings;
+    let busy = || After::Refuse(Why::new(403, "challenge_busy"));
+    *turns += 1;
+    if *turns > TURNS_MAX {
+        return busy();
+    }
     let resets = asked.who.claim.browser().is_some_and(|browser| browser.shows.reset);
     // Who contradicts its claim is never cleared by coming back.
     if !resets || asked.who.grounds.contradictions().count() >= CONTRADICTIONS_MAX {
@@ -49,24 +54,30 @@ pub(super) async fn challenge(
     let (Some(key), Some(name)) = (asked.who.key, asked.who.name(asked.client, asked.head)) else {
         return After::Refuse(Why::new(403, "challenge_not_possible"));
     };
+    let place = (&asked.target.host, asked.target.port);
     if decision.reason.needs_person() {
         // No tunnel shows a person anything: who is there has logged in before it, or cannot.
         let Some(LoggedIn) = logged_in else { return After::Refuse(Why::new(403, "challenge_not_possible")) };
-        standings.clear(key, &name, Means::LogIn, Some((&asked.target.host, asked.target.port, true)));
-        record(worker, asked, Means::LogIn, "logged_in", None);
-        return After::Again;
+        // That shows a person, and not yet a browser.
+        if let Standing::Cleared { .. } = asked.who.standing(standings, asked.target) {
+            standings.confirm(&key, place);
+            record(worker, asked, Means::LogIn, "logged_in", None);
+            return After::Again;
+        }
     }
     let version = consistent_version(asked);
     match version.as_ref().and_then(|version| standings.instead_of_reset(version)) {
-        Some(Fallback::Identity) => {
-            standings.clear(key, &name, Means::Identity, None);
+        // Whoever only calls itself so is reset all the same: three clients that lie could else speak for all.
+        Some(Fallback::Identity) if asked.who.has_known_face => {
+            if !standings.clear(key, &name, Means::Identity) {
+                return busy();
+            }
             record(worker, asked, Means::Identity, "cleared", None);
             return After::Again;
         }
         Some(Fallback::Deny) => return After::Refuse(Why::new(403, "challenge_not_possible")),
-        None => {}
+        Some(Fallback::Identity) | None => {}
     }
-    let place = (&asked.target.host, asked.target.port);
     match standings.tunnel(key, &name, place, io.head_at) {
         Step::Reset(ticket) => After::Reset(ticket),
         Step::Returned { after } => {
@@ -75,16 +86,11 @@ pub(super) async fn challenge(
             learn(worker, asked);
             After::Again
         }
-        Step::Hold(until) if *held < HOLDS_MAX => {
-            *held += 1;
+        Step::Hold(until) => {
             standings.hold(&key, until).await;
             After::Again
         }
-        Step::Hold(_) => {
-            standings.unhold(&key);
-            After::Refuse(Why::new(403, "challenge_busy"))
-        }
-        Step::Busy => After::Refuse(Why::new(403, "challenge_busy")),
+        Step::Busy => busy(),
     }
 }
 
@@ -116,7 +122,9 @@ pub(super) async fn reset(
 /// The browser and version that a program claims, where nothing speaks against that.
 fn consistent_version(asked: &Asked<'_>) -> Option<Version> {
     match &asked.who.claim {
-        Claim::Browser { browser, major } if asked.who.grounds.is_empty() => Some((browser.name.clone(), *major)),
+        Claim::Browser { browser, major } if asked.who.grounds.is_at_most_unlike() => {
+            Some((browser.name.clone(), *major))
+        }
         Claim::Browser { .. } | Claim::None => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use crate::clock;
 use crate::facts::ClientKey;
 use crate::identity::{Browsers, Claim, Learning, Learnt, Lesson};
 
@@ -25,7 +26,8 @@ impl Versions {
         if !claim.is_learnt() {
             return Learning::Nothing;
         }
-        let learning = self.learnt.write().unwrap_or_else(PoisonError::into_inner).learn(claim, key, client);
+        let learning =
+            self.learnt.write().unwrap_or_else(PoisonError::into_inner).learn(claim, key, client, clock::now());
         if learning != Learning::Nothing {
             self.changed.store(true, Ordering::Relaxed);
         }
@@ -36,6 +38,11 @@ impl Versions {
     pub fn changed(&self) -> Option<Vec<Lesson>> {
         let changed = self.changed.swap(false, Ordering::Relaxed);
         changed.then(|| self.learnt.read().unwrap_or_else(PoisonError::into_inner).lessons().collect())
+    }
+
+    /// What was given by [`Versions::changed`] could not be kept: it is given again.
+    pub fn not_kept(&self) {
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Takes up what was kept.

@@ -17,6 +17,8 @@ pub(super) struct Who {
     pub(super) key: Option<ProgramKey>,
     /// What does not fit its claim in this exchange.
     pub(super) grounds: Grounds,
+    /// Its hello is one that the browser it claims to be is known by.
+    pub(super) has_known_face: bool,
 }
 
 impl Who {
@@ -40,14 +42,17 @@ impl Who {
             (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),
         };
-        Self { grounds, ..Self::by(claim, client, user_agent, face) }
+        let knows = |hello: &Hello| claim.knows_face(&hello.stable_key, faces, learnt.as_deref());
+        let has_known_face = hello.known().is_some_and(knows);
+        drop(learnt);
+        Self { grounds, has_known_face, ..Self::by(claim, client, user_agent, face) }
     }
 
     /// By its parts, where its head is not at hand.
     pub(super) fn by(claim: Claim, client: &Client, user_agent: Option<&[u8]>, face: Option<Face>) -> Self {
         let key = face.as_ref().filter(|_| claim.browser().is_some());
         let key = key.map(|face| program_key(client, user_agent, face));
-        Self { claim, face, key, grounds: Grounds::NONE }
+        Self { claim, face, key, grounds: Grounds::NONE, has_known_face: false }
     }
 
     /// What it has shown for this target.

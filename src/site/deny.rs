@@ -14,6 +14,8 @@ pub struct Refusal<'a> {
     /// The code of the reason, as in the record.
     pub reason: &'a str,
     pub detail: Option<&'a str>,
+    /// The rule that would let it through, in the language of policies, for an administrator to look at.
+    pub draft: Option<&'a str>,
     /// Seconds after which it may pass (RFC 9110 §10.2.3).
     pub retry_after: Option<u64>,
     /// With 407: values of `Proxy-Authenticate` (RFC 9110 §11.7.1), one for each way to show who one is.
@@ -68,6 +70,9 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
         let _ = writeln!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
     }
     let _ = writeln!(page, "</dl>\n<p>{}</p>", words.ask);
+    if let Some(draft) = refusal.draft {
+        let _ = writeln!(page, "<p>{}</p>\n<pre>{}</pre>", words.draft, escape_lines(draft));
+    }
     if let Some(contact) = refusal.contact {
         let _ = writeln!(page, "<p>{}</p>", escape(contact));
     }
@@ -85,6 +90,9 @@ fn text(refusal: &Refusal<'_>, words: &Words) -> String {
     let _ = write!(page, "\n{}: {}\n{}\n", words.id, refusal.id, words.ask);
     if let Some(contact) = refusal.contact {
         let _ = writeln!(page, "{}", single_line(contact));
+    }
+    if let Some(draft) = refusal.draft {
+        let _ = writeln!(page, "\n{}\n{draft}", words.draft);
     }
     page
 }
@@ -168,6 +176,11 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
+/// The same of several lines.
+fn escape_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
 fn field_contains(fields: &Fields, name: &str, part: &str) -> bool {
     fields
         .get_all(name)
@@ -199,6 +212,7 @@ mod tests {
                 status: 403,
                 host: "<script>alert(1)</script>",
                 reason: "no_rule",
+                draft: Some("a < b\nc"),
                 retry_after: None,
                 authenticate: &[],
                 detail: Some("a\"b'&"),
@@ -210,5 +224,6 @@ mod tests {
         );
         assert!(!page.contains("<script>"), "{page}");
         assert!(page.contains("&lt;script&gt;") && page.contains("a&quot;b&#39;&amp;"), "{page}");
+        assert!(page.contains("<pre>a &lt; b\nc</pre>"), "{page}");
     }
 }

@@ -6,6 +6,8 @@ pub(super) struct Words {
     pub(super) reason: &'static str,
     pub(super) id: &'static str,
     pub(super) ask: &'static str,
+    /// In front of a rule that would let the request through.
+    pub(super) draft: &'static str,
     /// A sentence for each kind of reason.
     kinds: [&'static str; Kind::COUNT],
 }
@@ -93,6 +95,7 @@ pub(super) const ENGLISH: Words = Words {
     reason: "Reason",
     id: "Exchange",
     ask: "If you need this site, tell your administrator the exchange above.",
+    draft: "For the administrator: this rule would let this program through to this host.",
     kinds: [
         "The rules of this network do not let this request out.",
         "This name or address is never a site on the Internet, so nothing is sent to it.",
@@ -116,6 +119,7 @@ pub(super) const JAPANESE: Words = Words {
     reason: "理由",
     id: "交換番号",
     ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
+    draft: "管理者の方へ: 次の規則を加えると、このプログラムからこの接続先への通信が許可されます。",
     kinds: [
         "このネットワークの規則では、この通信は許可されていません。",
         "この名前またはアドレスはインターネット上の接続先ではないため、何も送信されません。",

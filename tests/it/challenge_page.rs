@@ -178,3 +178,43 @@ fn what_can_show_no_page_is_denied_from_a_program_that_is_not_cleared() {
     }
     assert_eq!(site.origin.requests().len(), 0);
 }
+
+#[test]
+fn a_rule_that_challenges_some_paths_is_met_though_the_answer_goes_to_another() {
+    let site = Site::new("paths = [\"/app/**\"]");
+    let mut client = site.gate.client();
+    let page = site.ask(&mut client, "/app/x", CHROMIUM);
+    assert!(page.text().contains("<script"), "{}", page.text());
+    assert!(site.ask(&mut client, "/", CHROMIUM).text().contains("port_not_opened"));
+    assert_eq!(site.ask(&mut client, &Page::of(&page).solved(), CHROMIUM).status(), 204);
+    assert_eq!(site.ask(&mut client, "/app/x", CHROMIUM).status(), 200);
+    assert_eq!(site.ask(&mut client, "/", CHROMIUM).status(), 403);
+}
+
+#[test]
+fn a_browser_whose_heads_were_not_measured_is_one_program_whatever_it_asks_for() {
+    const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                          Version/26.1 Safari/605.1.15";
+    let site = Site::new("");
+    let mut client = site.gate.client();
+    let page = Page::of(&site.ask(&mut client, "/", SAFARI));
+    // Its script sends other fields than its navigation.
+    assert_eq!(site.ask(&mut client, &page.solved(), SAFARI).status(), 204);
+    assert_eq!(site.ask(&mut client, "/", SAFARI).status(), 200);
+    client.send(format!(
+        "GET http://{0}/i.svg HTTP/1.1\r\nHost: {0}\r\nUser-Agent: {SAFARI}\r\nAccept: image/*\r\n\r\n",
+        site.origin.address
+    ));
+    assert_eq!(client.answer().status(), 200);
+}
+
+#[test]
+fn a_program_that_claims_no_browser_is_told_which_rule_would_let_it_through() {
+    let site = Site::new("");
+    let mut client = site.gate.client();
+    let refused = site.ask(&mut client, "/", "Wget/1.21.3");
+    assert!(refused.status() == 403 && refused.text().contains("not_a_browser"), "{}", refused.text());
+    for line in ["[programs.&quot;Wget&quot;]", "user_agent = &quot;Wget/*&quot;", "verdict  = &quot;allow&quot;"] {
+        assert!(refused.text().contains(line), "{line}: {}", refused.text());
+    }
+}

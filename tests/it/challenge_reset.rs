@@ -177,6 +177,17 @@ fn clearances_are_listed_and_taken_back_and_outlive_the_gate() {
     assert_eq!(asked(&["revoke", "--client", "127.0.0.1"])["revoked"], 1);
     assert_eq!(asked(&["list"])["count"], 0);
     is_reset(&mut lab.browser("b.test"), &bytes);
+    carries(lab.browser("b.test"), &bytes);
+    assert_eq!(asked(&["revoke", "--user", "tanaka"])["revoked"], 0);
+    assert_eq!(asked(&["revoke", "--all"])["revoked"], 1);
+    // What was taken back is not brought back by a crash.
+    lab.gate.signal("-KILL");
+    lab.gate.wait();
+    let data_dir = Some(old.data_dir());
+    let again = Start { policy: &policy, config: &config, data_dir, ..Start::default() }.gate();
+    drop(std::mem::replace(&mut lab.gate, again));
+    assert_eq!(clearance(&["list"], &old)["count"], 0);
+    is_reset(&mut lab.browser("b.test"), &bytes);
 }
 
 #[test]

@@ -49,3 +49,20 @@ fn a_new_version_is_learnt_from_three_clients_that_came_back_and_others_are_held
     let health = records.iter().find(|record| record["subject"] == "browser").unwrap();
     assert_eq!(health["level"], "learnt");
 }
+
+#[test]
+fn three_clients_that_only_say_so_speak_for_no_version() {
+    const SAFARI: &str =
+        "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/61.0 Safari/605.1.15";
+    let notices = Notices::new();
+    let mut lab = Lab::with("", "", &notices.before());
+    let from = |last| Ipv4Addr::new(127, 0, 1, last);
+    for last in 1..=3 {
+        is_reset(&mut lab.ask_from(from(last), "a.test", SAFARI), &hello("curl"));
+    }
+    notices.until("safari 61 does not come back");
+    // It is told, and nobody is believed for it: nothing is known of what Safari shows.
+    is_reset(&mut lab.ask_from(from(4), "a.test", SAFARI), &hello("curl"));
+    let records = lab.gate.records();
+    assert!(challenges(&records).iter().all(|record| record["outcome"] == "did_not_return"), "{records:#?}");
+}

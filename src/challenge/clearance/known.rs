@@ -26,6 +26,8 @@ pub(super) struct Known {
     pub(super) open: Option<Box<Open>>,
     /// Resets that it has not answered, one after the other.
     pub(super) failures: u32,
+    /// When it failed last.
+    pub(super) failed: Moment,
     pub(super) last: Moment,
 }
 
@@ -70,11 +72,16 @@ struct Names {
 
 impl Known {
     pub(super) fn new(name: &ProgramName, now: Moment) -> Self {
-        Self { names: Names::of(name), shown: None, open: None, failures: 0, last: now }
+        Self { names: Names::of(name), shown: None, open: None, failures: 0, failed: now, last: now }
     }
 
     pub(super) fn client(&self) -> ClientKey {
         self.names.client
+    }
+
+    /// Its user, as far as that is kept.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.names.user()
     }
 
     /// What it has shown, if that holds.
@@ -155,12 +162,17 @@ impl Names {
         }
     }
 
+    fn user(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_at(self.face_bytes.into());
+        self.has_user.then(|| rest.split_at(self.user_bytes.into()).0)
+    }
+
     fn name(&self) -> ProgramName {
         let (face, rest) = self.text.split_at(self.face_bytes.into());
-        let (user, user_agent) = rest.split_at(self.user_bytes.into());
+        let (_, user_agent) = rest.split_at(self.user_bytes.into());
         ProgramName {
             client: self.client,
-            user: self.has_user.then(|| user.into()),
+            user: self.user().map(Into::into),
             user_agent: user_agent.into(),
             face: face.into(),
         }

@@ -1,5 +1,7 @@
-use crate::challenge::{ANSWER_PATH, Answer, Bound, Proof, TokenFault, Tokens, read_answer, waited};
-use crate::facts::{Host, Path, ProgramKey, Timestamp};
+use std::net::Ipv4Addr;
+
+use crate::challenge::{ANSWER_PATH, Answer, Asks, Bound, Proof, TokenFault, Tokens, read_answer, waited};
+use crate::facts::{ClientKey, Host, Path, ProgramKey, Timestamp};
 
 const ISSUED: Timestamp = Timestamp(1_800_000_000_000_000);
 const SECOND: i64 = 1_000_000;
@@ -17,25 +19,27 @@ pub fn challenge_token(bytes: &[u8]) {
     let (token, solution) = rest.split_at(usize::from(u16::from_be_bytes(*split)).min(rest.len()));
     let Ok(host) = Host::parse(b"a.test") else { return };
     let (program, other) = (ProgramKey([1; 16]), ProgramKey([2; 16]));
-    let bound = Bound { program: &program, host: &host, port: 80 };
+    let bound = Bound { client: ClientKey::of(Ipv4Addr::LOCALHOST.into()), program: &program, host: &host, port: 80 };
 
     let mut tokens = Tokens::new([[1; 32], [2; 32], [3; 32]], ISSUED);
-    let Some(issued) = tokens.issue(&bound, false, ISSUED) else { panic!("none was answered") };
+    let Some(issued) = tokens.issue(&bound, Asks { may_wait: false, person: false }, ISSUED) else {
+        panic!("none was answered")
+    };
     let issued = issued.work;
     let token = match token.split_first() {
         Some((b'+', over)) => written_over(&issued, over),
         _ => String::from_utf8_lossy(token).into_owned(),
     };
     let is_ours = token == issued;
-    assert_eq!(tokens.is_ours(&token, &bound), is_ours);
-    assert!(!tokens.is_ours(&token, &Bound { program: &other, ..bound }));
-    assert!(!tokens.is_ours(&token, &Bound { port: 81, ..bound }));
+    assert_eq!(tokens.knows(&token), is_ours);
     let asks_solved = solution.first() == Some(&b'+') && is_ours;
     let solution = if asks_solved { solved(&token) } else { String::from_utf8_lossy(solution).into_owned() };
 
     let now = Timestamp(ISSUED.0.saturating_add_signed(later));
     let answer = Answer { token: &token, proof: Proof::Work(&solution) };
-    assert!(tokens.take(&answer, &Bound { program: &other, ..bound }, now).is_err());
+    for foreign in [Bound { program: &other, ..bound }, Bound { port: 81, ..bound }] {
+        assert!(tokens.take(&answer, &foreign, now).is_err());
+    }
     let taken = tokens.take(&answer, &bound, now);
     if taken.is_ok() {
         assert!(is_ours && (-30 * SECOND..300 * SECOND).contains(&later), "{later} µs later");

@@ -15,11 +15,28 @@ fn tokens() -> Tokens {
     Tokens::new([[1; 32], [2; 32], [5; 32]], NOW)
 }
 
-fn work(tokens: &mut Tokens, bound: &Bound<'_>, now: Timestamp) -> String {
-    tokens.issue(bound, false, now).unwrap().work
+fn bound(host: &Host) -> Bound<'_> {
+    Bound { client: client(1), program: &PROGRAM, host, port: 80 }
 }
 
-fn take(tokens: &mut Tokens, token: &str, solution: &str, bound: &Bound<'_>, now: Timestamp) -> Result<(), TokenFault> {
+fn client(number: u8) -> ClientKey {
+    ClientKey::of([10, 0, 0, number].into())
+}
+
+const SCRIPTED: Asks = Asks { may_wait: false, person: false };
+const EITHER: Asks = Asks { may_wait: true, person: false };
+
+fn work(tokens: &mut Tokens, bound: &Bound<'_>, now: Timestamp) -> String {
+    tokens.issue(bound, SCRIPTED, now).unwrap().work
+}
+
+fn take(
+    tokens: &mut Tokens,
+    token: &str,
+    solution: &str,
+    bound: &Bound<'_>,
+    now: Timestamp,
+) -> Result<bool, TokenFault> {
     tokens.take(&Answer { token, proof: Proof::Work(solution) }, bound, now)
 }
 
@@ -30,7 +47,7 @@ fn solve(token: &str) -> String {
 #[test]
 fn a_solution_is_taken_once_and_from_whom_it_was_asked() {
     let (mut tokens, site, other) = (tokens(), host("a.test"), host("b.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     let token = work(&mut tokens, &bound, NOW);
     let solution = solve(&token);
     let foreign = [
@@ -41,9 +58,9 @@ fn a_solution_is_taken_once_and_from_whom_it_was_asked() {
     for foreign in foreign {
         assert_eq!(take(&mut tokens, &token, &solution, &foreign, NOW), Err(TokenFault::Foreign));
     }
-    assert_eq!(take(&mut tokens, &token, &solution, &bound, later(1)), Ok(()));
+    assert_eq!(take(&mut tokens, &token, &solution, &bound, later(1)), Ok(false));
     assert_eq!(take(&mut tokens, &token, &solution, &bound, later(2)), Err(TokenFault::Spent));
-    assert!(tokens.is_ours(&token, &bound));
+    assert!(tokens.knows(&token));
     let again = work(&mut tokens, &bound, NOW);
     assert_ne!(again, token);
     assert!(take(&mut tokens, &again, &solve(&again), &bound, NOW).is_ok());
@@ -52,7 +69,7 @@ fn a_solution_is_taken_once_and_from_whom_it_was_asked() {
 #[test]
 fn what_is_altered_forged_or_no_solution_is_refused_by_name() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     let token = work(&mut tokens, &bound, NOW);
     for at in 0..token.len() {
         let mut altered = token.clone().into_bytes();
@@ -73,18 +90,18 @@ fn what_is_altered_forged_or_no_solution_is_refused_by_name() {
     }
     let wrong = (0..).map(|number: u32| number.to_string()).find(|number| !solves(&token, number, BITS)).unwrap();
     assert_eq!(take(&mut tokens, &token, &wrong, &bound, NOW), Err(TokenFault::NoSolution));
-    assert_eq!(take(&mut tokens, &token, &solve(&token), &bound, NOW), Ok(()), "no failure has spent it");
+    assert_eq!(take(&mut tokens, &token, &solve(&token), &bound, NOW), Ok(false), "no failure has spent it");
 }
 
 #[test]
 fn a_challenge_has_its_time_whatever_the_clock_does() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     let token = work(&mut tokens, &bound, NOW);
     let solution = solve(&token);
     assert_eq!(take(&mut tokens, &token, &solution, &bound, later(300)), Err(TokenFault::Expired));
     assert_eq!(take(&mut tokens, &token, &solution, &bound, later(-31)), Err(TokenFault::NotYet));
-    assert_eq!(take(&mut tokens, &token, &solution, &bound, later(299)), Ok(()));
+    assert_eq!(take(&mut tokens, &token, &solution, &bound, later(299)), Ok(false));
     for at in [-29, 0, 299] {
         assert_eq!(take(&mut tokens, &token, &solution, &bound, later(at)), Err(TokenFault::Spent), "{at}");
     }
@@ -93,21 +110,21 @@ fn a_challenge_has_its_time_whatever_the_clock_does() {
 #[test]
 fn keys_are_exchanged_and_what_the_one_before_signed_is_still_taken() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     let first = tokens.keys;
     let token = work(&mut tokens, &bound, later(3599));
     let _ = work(&mut tokens, &bound, later(3600));
     assert_eq!(tokens.keys[1], first[0]);
     assert_ne!(tokens.keys[0], first[0]);
-    assert_eq!(take(&mut tokens, &token, &solve(&token), &bound, later(3601)), Ok(()));
+    assert_eq!(take(&mut tokens, &token, &solve(&token), &bound, later(3601)), Ok(false));
     let _ = work(&mut tokens, &bound, later(7300));
-    assert!(!tokens.is_ours(&token, &bound), "two exchanges later it is nobody's");
+    assert!(!tokens.knows(&token), "two exchanges later it is nobody's");
 }
 
 #[test]
 fn what_is_spent_is_kept_as_long_as_it_matters_and_no_longer() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     for minute in 0..5 {
         let token = work(&mut tokens, &bound, later(60 * minute));
         take(&mut tokens, &token, &solve(&token), &bound, later(60 * minute)).unwrap();
@@ -124,9 +141,9 @@ fn what_is_spent_is_kept_as_long_as_it_matters_and_no_longer() {
 #[test]
 fn a_browser_without_scripts_waits_where_it_may_and_a_page_is_answered_in_one_way() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
-    assert_eq!(tokens.issue(&bound, false, NOW).unwrap().wait, None);
-    let page = tokens.issue(&bound, true, NOW).unwrap();
+    let bound = bound(&site);
+    assert_eq!(tokens.issue(&bound, SCRIPTED, NOW).unwrap().wait, None);
+    let page = tokens.issue(&bound, EITHER, NOW).unwrap();
     let wait = page.wait.unwrap();
     let waited = Answer { token: &wait, proof: Proof::Waited(None) };
     let just_before = Timestamp(NOW.0 + micros(WAIT) - 1);
@@ -135,7 +152,7 @@ fn a_browser_without_scripts_waits_where_it_may_and_a_page_is_answered_in_one_wa
     assert_eq!(tokens.take(&solved, &bound, later(4)), Err(TokenFault::NoSolution), "it asks for no work");
     let unsolved = Answer { token: &page.work, proof: Proof::Waited(None) };
     assert_eq!(tokens.take(&unsolved, &bound, later(4)), Err(TokenFault::NoSolution), "it asks for work");
-    assert_eq!(tokens.take(&waited, &bound, later(4)), Ok(()));
+    assert_eq!(tokens.take(&waited, &bound, later(4)), Ok(false));
     let solution = solve(&page.work);
     assert_eq!(take(&mut tokens, &page.work, &solution, &bound, later(4)), Err(TokenFault::Spent));
 }
@@ -143,7 +160,7 @@ fn a_browser_without_scripts_waits_where_it_may_and_a_page_is_answered_in_one_wa
 #[test]
 fn after_three_answers_in_a_row_there_is_no_fourth_page_for_a_minute() {
     let (mut tokens, site) = (tokens(), host("a.test"));
-    let bound = Bound { program: &PROGRAM, host: &site, port: 80 };
+    let bound = bound(&site);
     // As of a browser whose scripts send another User-Agent than its pages.
     let other = Bound { program: &ProgramKey([8; 16]), ..bound };
     for _ in 0..3 {
@@ -153,8 +170,8 @@ fn after_three_answers_in_a_row_there_is_no_fourth_page_for_a_minute() {
             assert_eq!(take(&mut tokens, &token, &solution, &other, NOW), Err(TokenFault::Foreign));
         }
     }
-    assert_eq!(tokens.issue(&bound, true, later(59)), None);
-    assert!(tokens.issue(&other, true, NOW).is_some() && tokens.issue(&bound, true, later(60)).is_some());
+    assert_eq!(tokens.issue(&bound, EITHER, later(59)), None);
+    assert!(tokens.issue(&other, EITHER, NOW).is_some() && tokens.issue(&bound, EITHER, later(60)).is_some());
 }
 
 #[test]
@@ -174,4 +191,26 @@ fn a_new_page_is_asked_for_at_once_only_where_the_gate_counts_it() {
     .filter(|fault| fault.asks_again())
     .collect();
     assert_eq!(again, [TokenFault::Foreign, TokenFault::Expired, TokenFault::Spent]);
+}
+
+#[test]
+fn that_a_person_has_confirmed_is_in_what_is_signed() {
+    let (mut tokens, site) = (tokens(), host("a.test"));
+    let bound = bound(&site);
+    let token = tokens.issue(&bound, Asks { may_wait: false, person: true }, NOW).unwrap().work;
+    assert_eq!(take(&mut tokens, &token, &solve(&token), &bound, NOW), Ok(true));
+}
+
+#[test]
+fn one_client_takes_no_room_of_others() {
+    let (mut tokens, site) = (tokens(), host("a.test"));
+    tokens.of_client.insert(client(1), SPENT_OF_CLIENT_MAX);
+    let (one, other) = (bound(&site), Bound { client: client(2), ..bound(&site) });
+    let token = work(&mut tokens, &one, NOW);
+    assert_eq!(take(&mut tokens, &token, &solve(&token), &one, NOW), Err(TokenFault::TooMany));
+    assert_eq!(take(&mut tokens, &token, &solve(&token), &other, NOW), Ok(false));
+    assert_eq!(tokens.of_client[&client(2)], 1);
+    let token = work(&mut tokens, &other, later(1000));
+    take(&mut tokens, &token, &solve(&token), &other, later(1000)).unwrap();
+    assert_eq!(tokens.of_client[&client(2)], 1, "what is over no longer counts");
 }

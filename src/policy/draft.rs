@@ -1,0 +1,72 @@
+use std::fmt::Write;
+
+use crate::facts::Target;
+
+/// Of a program's name no more is taken over.
+const NAME_BYTES_MAX: usize = 40;
+
+/// The rule that would let a program through to a target, as an administrator would write it: by what the program calls
+/// itself, where that is plain, to this host alone.
+pub fn draft_rule(target: &Target, user_agent: Option<&[u8]>) -> String {
+    let name = user_agent.and_then(product);
+    let mut draft = String::new();
+    if let Some(name) = name {
+        let _ = writeln!(draft, "[programs.\"{name}\"]\nuser_agent = \"{name}/*\"\n");
+    }
+    let who = name.unwrap_or("programs");
+    let _ = writeln!(draft, "[[rule]]\nname     = \"{who} to {}\"\nhosts    = [\"{}\"]", target.host, target.host);
+    if target.port != target.scheme.default_port() {
+        let _ = writeln!(draft, "ports    = [{}]", target.port);
+    }
+    if let Some(name) = name {
+        let _ = writeln!(draft, "programs = [\"{name}\"]");
+    }
+    draft.push_str("verdict  = \"allow\"");
+    draft
+}
+
+/// What stands before the first `/`, where it needs no quotes and no glob could hide in it.
+fn product(user_agent: &[u8]) -> Option<&str> {
+    let end = user_agent.iter().position(|byte| *byte == b'/')?;
+    let name = str::from_utf8(user_agent.get(..end)?).ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (!name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::Timestamp;
+    use crate::policy::{Asker, Policy, Question, VerdictKind, explain};
+
+    use super::*;
+
+    /// What the draft makes of the request that it is drafted for, and of another program's.
+    fn judged(request: &str, user_agent: &str, other: &str) -> [Option<VerdictKind>; 2] {
+        let question = Question::read([10, 0, 0, 1].into(), request).unwrap();
+        let draft = draft_rule(question.target(), Some(user_agent.as_bytes()));
+        let policy = Policy::compile("draft.toml", &draft).unwrap_or_else(|problems| panic!("{draft}: {problems:?}"));
+        [user_agent, other].map(|user_agent| {
+            let question = Question::read([10, 0, 0, 1].into(), request).unwrap();
+            let asker = Asker {
+                user: None,
+                groups: &[],
+                user_agent: Some(user_agent),
+                ja4: None,
+                tls_key: None,
+                standing: None,
+            };
+            explain(&policy, &question.by(&asker), Timestamp(0)).result.verdict()
+        })
+    }
+
+    #[test]
+    fn the_drafted_rule_lets_this_program_through_and_no_other() {
+        let (allow, deny) = (Some(VerdictKind::Allow), Some(VerdictKind::Deny));
+        assert_eq!(judged("CONNECT a.example:443", "curl/8.1", "Wget/1.2"), [allow, deny]);
+        assert_eq!(judged("GET http://a.example:8080/x", "python-requests/2.28", "curl/8"), [allow, deny]);
+        // A name with which a policy could be written is left out: the rule is for all programs then.
+        for strange in ["", "a", "*/1", "a\"\n[policy]\nunknown = \"allow\"/1", "ü/1"] {
+            assert_eq!(judged("CONNECT a.example:443", strange, "curl/8"), [allow, allow], "{strange}");
+        }
+    }
+}
