@@ -25,6 +25,7 @@ fn the_properties_hold_for_every_seed() {
     seeds("chunked", chunked);
     seeds("first_bytes", first_bytes);
     seeds("client_hello", client_hello);
+    seeds("http2_opening", http2_opening);
     seeds("target", target);
 }
 
