@@ -5,6 +5,7 @@
 
 mod browsers;
 mod check;
+mod ground;
 mod learnt;
 mod program;
 mod reading;
@@ -12,6 +13,7 @@ mod reading;
 mod tests;
 
 pub use browsers::{Browser, Browsers, Claim, Shows};
-pub use check::{Ground, Grounds, Group, Seen};
+pub use check::Seen;
+pub use ground::{Ground, Grounds, Group};
 pub use learnt::{LEARNT_FROM, Learning, Learnt, Lesson};
 pub use program::{AGENT_BYTES_MAX, Face, ProgramName, program_key};
