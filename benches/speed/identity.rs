@@ -50,7 +50,8 @@ fn tunnel(b: &mut Bencher, hello: &str, connect: &str) {
     b.iter(|| {
         let user_agent = head.fields.get("user-agent");
         let claim = browsers.claim(user_agent);
-        let grounds = claim.check(&Seen { head: &head, connect, hello: Some(&hello), faces: &[], learnt: None });
+        let grounds =
+            claim.check(&Seen { head: &head, connect, inner: None, hello: Some(&hello), faces: &[], learnt: None });
         (grounds, program_key(&client, user_agent, &Face::of_hello(&hello)))
     });
 }
@@ -61,7 +62,8 @@ fn request(b: &mut Bencher, plain: &str) {
     b.iter(|| {
         let user_agent = head.fields.get("user-agent");
         let claim = browsers.claim(user_agent);
-        let grounds = claim.check(&Seen { head: &head, connect: None, hello: None, faces: &[], learnt: None });
+        let grounds =
+            claim.check(&Seen { head: &head, connect: None, inner: None, hello: None, faces: &[], learnt: None });
         (grounds, program_key(&client, user_agent, &Face::of_head(&claim, &head)))
     });
 }

@@ -3,14 +3,17 @@ use crate::parse::{Fields, RequestHead, Version};
 
 use super::browsers::{Browser, Claim, Connect, Plain, Tls};
 use super::ground::{Ground, Grounds};
+use super::inner::{InnerSeen, check_inner};
 use super::learnt::Learnt;
 
 /// What a program has shown of itself in one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     pub head: &'a RequestHead,
-    /// The host and port of a CONNECT; absent for a plain request.
+    /// The host and port of a CONNECT; absent for any other request.
     pub connect: Option<(&'a Host, u16)>,
+    /// Of a request that was read inside TLS; absent for a CONNECT and for a plain request.
+    pub inner: Option<InnerSeen<'a>>,
     pub hello: Option<&'a Hello>,
     /// Further stable keys that the operator knows such a browser by, such as that of an antivirus in its way.
     pub faces: &'a [Box<str>],
@@ -23,10 +26,18 @@ impl Claim {
     pub fn check(&self, seen: &Seen<'_>) -> Grounds {
         let mut grounds = Grounds::NONE;
         let Claim::Browser { browser, major } = self else { return grounds };
-        match (seen.connect, &browser.connect, &browser.plain) {
-            (Some(authority), Some(expected), _) => check_connect(expected, seen.head, authority, &mut grounds),
-            (None, _, Some(expected)) => check_plain(expected, seen.head, &mut grounds),
-            (Some(_), None, _) | (None, _, None) => {}
+        match (seen.inner, seen.connect) {
+            (Some(inner), _) => {
+                for expected in browser.inner.iter().filter(|inner| (inner.from..=inner.until).contains(major)) {
+                    check_inner(expected, *major, seen.head, &inner, &mut grounds);
+                }
+            }
+            (None, Some(authority)) => {
+                browser.connect.iter().for_each(|expected| check_connect(expected, seen.head, authority, &mut grounds));
+            }
+            (None, None) => {
+                browser.plain.iter().for_each(|expected| check_plain(expected, seen.head, &mut grounds));
+            }
         }
         if let Some(hello) = seen.hello.filter(|hello| !is_face(seen.faces, hello)) {
             for expected in browser.tls.iter().filter(|tls| (tls.from..=tls.until).contains(major)) {

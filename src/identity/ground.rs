@@ -22,6 +22,12 @@ pub enum Ground {
     TlsCompression,
     TlsAlpn,
     TlsUnlikeVersion,
+    InnerEncoding,
+    InnerClientHints,
+    InnerFetchMetadata,
+    InnerSettings,
+    InnerWindow,
+    InnerPseudoFields,
 }
 
 /// Where a ground was found.
@@ -30,11 +36,12 @@ pub enum Group {
     Connect,
     Plain,
     Tls,
+    Inner,
 }
 
 impl Ground {
     /// Every one, in the order of [`Grounds`].
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::ConnectVersion,
         Self::ConnectHost,
         Self::ConnectFields,
@@ -52,6 +59,12 @@ impl Ground {
         Self::TlsCompression,
         Self::TlsAlpn,
         Self::TlsUnlikeVersion,
+        Self::InnerEncoding,
+        Self::InnerClientHints,
+        Self::InnerFetchMetadata,
+        Self::InnerSettings,
+        Self::InnerWindow,
+        Self::InnerPseudoFields,
     ];
 
     /// The stable name for records.
@@ -74,6 +87,12 @@ impl Ground {
             Self::TlsCompression => "tls_compression",
             Self::TlsAlpn => "tls_alpn",
             Self::TlsUnlikeVersion => "tls_unlike_version",
+            Self::InnerEncoding => "inner_encoding",
+            Self::InnerClientHints => "inner_client_hints",
+            Self::InnerFetchMetadata => "inner_fetch_metadata",
+            Self::InnerSettings => "inner_settings",
+            Self::InnerWindow => "inner_window",
+            Self::InnerPseudoFields => "inner_pseudo_fields",
         }
     }
 
@@ -91,6 +110,12 @@ impl Ground {
             | Self::TlsCompression
             | Self::TlsAlpn
             | Self::TlsUnlikeVersion => Group::Tls,
+            Self::InnerEncoding
+            | Self::InnerClientHints
+            | Self::InnerFetchMetadata
+            | Self::InnerSettings
+            | Self::InnerWindow
+            | Self::InnerPseudoFields => Group::Inner,
         }
     }
 }
@@ -118,6 +143,12 @@ impl fmt::Display for Ground {
             Self::TlsUnlikeVersion => {
                 "offers, on other clients of this network, other ciphers, signature algorithms or groups"
             }
+            Self::InnerEncoding => "accepts other encodings inside TLS",
+            Self::InnerClientHints => "says otherwise in sec-ch-ua which version it is, or whether at all",
+            Self::InnerFetchMetadata => "says in Sec-Fetch fields what it asks for",
+            Self::InnerSettings => "opens HTTP/2 with other settings",
+            Self::InnerWindow => "opens HTTP/2 with another window",
+            Self::InnerPseudoFields => "sends the pseudo-header fields of HTTP/2 in another order",
         })
     }
 }
@@ -156,6 +187,11 @@ impl Grounds {
     /// In which groups there are some.
     pub fn contradictions(self) -> Contradictions {
         let has = |group: Group| self.iter().any(|ground| ground.group() == group);
-        Contradictions { connect: has(Group::Connect), plain: has(Group::Plain), tls: has(Group::Tls), inner: false }
+        Contradictions {
+            connect: has(Group::Connect),
+            plain: has(Group::Plain),
+            tls: has(Group::Tls),
+            inner: has(Group::Inner),
+        }
     }
 }

@@ -53,11 +53,18 @@ fn authority(head: &RequestHead) -> (Host, u16) {
 /// What is found of a CONNECT and a hello in it, by what is claimed.
 fn of_tunnel(claim: &Claim, connect: &RequestHead, hello: &Hello) -> Grounds {
     let (host, port) = authority(connect);
-    claim.check(&Seen { head: connect, connect: Some((&host, port)), hello: Some(hello), faces: &[], learnt: None })
+    claim.check(&Seen {
+        head: connect,
+        connect: Some((&host, port)),
+        inner: None,
+        hello: Some(hello),
+        faces: &[],
+        learnt: None,
+    })
 }
 
 fn of_plain(claim: &Claim, head: &RequestHead) -> Grounds {
-    claim.check(&Seen { head, connect: None, hello: None, faces: &[], learnt: None })
+    claim.check(&Seen { head, connect: None, inner: None, hello: None, faces: &[], learnt: None })
 }
 
 fn names(grounds: Grounds) -> Vec<&'static str> {
@@ -191,7 +198,14 @@ fn a_face_that_the_operator_names_is_the_browsers() {
     let hello = &hellos(&samples["go"])[0];
     let (host, port) = authority(&connect);
     let faces = [hello.stable_key.clone()];
-    let seen = |faces| Seen { head: &connect, connect: Some((&host, port)), hello: Some(hello), faces, learnt: None };
+    let seen = |faces| Seen {
+        head: &connect,
+        connect: Some((&host, port)),
+        inner: None,
+        hello: Some(hello),
+        faces,
+        learnt: None,
+    };
     assert!(!chrome.check(&seen(&[])).is_empty());
     assert!(chrome.check(&seen(&faces)).is_empty());
 }
@@ -265,7 +279,7 @@ mod proptests {
         }
 
         #[test]
-        fn a_set_of_grounds_holds_what_was_put_into_it(numbers in proptest::collection::btree_set(0usize..16, 0..16)) {
+        fn a_set_of_grounds_holds_what_was_put_into_it(numbers in proptest::collection::btree_set(0..Ground::ALL.len(), 0..16)) {
             let mut grounds = Grounds::NONE;
             for number in &numbers {
                 grounds.add(Ground::ALL[*number]);
