@@ -10,6 +10,8 @@ use crate::parse::{HeadLimits, HelloLimits, HelloRead, RequestHead, read_hello, 
 
 use super::*;
 
+mod inner;
+
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
