@@ -213,7 +213,7 @@ fn next_frame<'b>(rest: &mut &'b [u8]) -> Result<Frame<'b>, Stop> {
 
 fn read_settings(frame: &Frame<'_>) -> Result<Box<[(u16, u32)]>, Stop> {
     let is_first = frame.kind == frame::SETTINGS && !frame.has(flag::ACK) && frame.stream == 0;
-    let (entries, []) = frame.whole_if(is_first && frame.length % 6 == 0)?.as_chunks::<6>() else {
+    let (entries, []) = frame.whole_if(is_first && frame.length.is_multiple_of(6))?.as_chunks::<6>() else {
         return Err(Stop::Fault);
     };
     let setting = |[a, b, value @ ..]: &[u8; 6]| (u16::from_be_bytes([*a, *b]), u32::from_be_bytes(*value));
@@ -231,7 +231,7 @@ fn read_increment(frame: &Frame<'_>) -> Result<u32, Stop> {
 /// Of a HEADERS frame, and of the CONTINUATION frames behind it where its own part does not tell.
 fn read_pseudo_fields(headers: &Frame<'_>, mut rest: &[u8]) -> Result<Box<[PseudoField]>, Stop> {
     // Requests of clients are on streams of odd numbers.
-    if headers.stream % 2 == 0 {
+    if headers.stream.is_multiple_of(2) {
         return Err(Stop::Fault);
     }
     let mut block = headers.fragment()?.to_vec();
