@@ -109,7 +109,9 @@ fn holding_what_a_program_shows_against_its_claim_allocates_nothing() {
     assert!(opening.is_some());
     let mut learnt = Learnt::default();
     let newer = browsers.claim(Some(b"Chrome/160.0"));
-    (1..=3).for_each(|number| drop(learnt.learn(&newer, "another", ClientKey::of([10, 0, 0, number].into()))));
+    for number in 1..=3 {
+        learnt.learn(&newer, "another", ClientKey::of([10, 0, 0, number].into()));
+    }
     let connect = Some((&host, 443));
     let inner = Some(InnerSeen { host: &host, opening });
     for (text, connect, inner) in [(CONNECT, connect, None), (PLAIN, None, None), (INNER, None, inner)] {
