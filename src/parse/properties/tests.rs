@@ -46,6 +46,11 @@ fn hello() -> Vec<u8> {
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
+fn openings() -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/http2_opening");
+    fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
 proptest! {
     #[test]
     fn heads_of_telling_pieces(pieces in vec(select(vec![
@@ -90,6 +95,11 @@ proptest! {
     #[test]
     fn hellos_with_bytes_damaged(bytes in damaged(vec![hello()])) {
         client_hello(&bytes);
+    }
+
+    #[test]
+    fn openings_with_bytes_damaged(bytes in damaged(openings())) {
+        http2_opening(&bytes);
     }
 
     #[test]
