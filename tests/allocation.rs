@@ -3,12 +3,15 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use sekisho::challenge::{Asked, Means, Now, Programs, Spans, Step};
 use sekisho::facts::{
     Client, ClientKey, Facts, Host, Moment, Program, ProgramKey, Restraint, Scheme, Stage, Standing, Target, Timestamp,
 };
-use sekisho::identity::ProgramName;
-use sekisho::parse::{parse_absolute, parse_connect};
+use sekisho::identity::{Browsers, Ground, InnerSeen, Learnt, ProgramName, Seen};
+use sekisho::parse::{
+    HeadLimits, HelloLimits, HelloRead, Http2Tap, parse_absolute, parse_connect, read_hello, take_request_head,
+};
 use sekisho::policy::{Outcome, Policy, VerdictKind, decide};
 
 /// A thousand rules that ask for much, and the last of them for everything.
@@ -120,4 +123,58 @@ fn a_program_takes_at_most_512_bytes_however_much_it_shows() {
     let later = now.moment + Duration::from_secs(9 * 3600);
     let freed = allocation_counter::measure(|| programs.sweep(later)).bytes_current;
     assert!(taken + freed <= empty + (16 << 10), "{} bytes are left of what was forgotten", taken + freed - empty);
+}
+
+/// What a client sends, with the version that it claims.
+const CONNECT: &str = "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nProxy-Connection: keep-alive\r\n\
+    User-Agent: Chrome/156.0\r\n\r\n";
+const PLAIN: &str = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nProxy-Connection: keep-alive\r\n\
+    User-Agent: Chrome/156.0\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en\r\n\r\n";
+const INNER: &str = "GET / HTTP/1.1\r\nHost: a.test\r\nsec-ch-ua: \"Chromium\";v=\"156\"\r\nuser-agent: Chrome/156.0\r\n\
+    sec-fetch-mode: cors\r\naccept-encoding: gzip, deflate, br, zstd\r\naccept-language: en\r\n\r\n";
+/// SETTINGS, WINDOW_UPDATE and the HEADERS of Chromium.
+const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\x18\x04\0\0\0\0\0\0\x01\0\x01\0\0\0\x02\0\0\0\0\0\x04\0\x60\0\0\0\x06\0\x04\0\0\
+    \0\0\x04\x08\0\0\0\0\0\0\xef\0\x01\0\0\x0b\x01\x05\0\0\0\x01\x82\x41\x06a.test\x87\x84";
+
+#[test]
+fn holding_what_a_program_shows_against_its_claim_allocates_nothing() {
+    let browsers = Browsers::built_in().unwrap();
+    let digits = include_str!("data/hellos/chromium.hex").trim();
+    let Ok(HelloRead::Hello(hello)) =
+        read_hello(&data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap(), &HelloLimits::default())
+    else {
+        panic!("the sample is whole");
+    };
+    let mut tap = Http2Tap::new();
+    tap.feed(OPENING);
+    let (host, opening) = (Host::parse(b"a.test").unwrap(), tap.opening());
+    assert!(opening.is_some());
+    let mut learnt = Learnt::default();
+    let newer = browsers.claim(Some(b"Chrome/160.0"));
+    for number in 1..=3 {
+        learnt.learn(&newer, "another", ClientKey::of([10, 0, 0, number].into()), Timestamp(0));
+    }
+    let connect = Some((&host, 443));
+    let inner = Some(InnerSeen { host: &host, opening });
+    for (text, connect, inner) in [(CONNECT, connect, None), (PLAIN, None, None), (INNER, None, inner)] {
+        for version in ["156", "155", "160"] {
+            let mut bytes = BytesMut::from(text.replace("Chrome/156", &format!("Chrome/{version}")).as_bytes());
+            let head = take_request_head(&mut bytes, &HeadLimits::default(), &mut 0).unwrap().unwrap();
+            let claim = browsers.claim(head.fields.get("user-agent"));
+            let seen = Seen { head: &head, connect, inner, hello: Some(&hello), faces: &[], learnt: Some(&learnt) };
+            let mut grounds = None;
+            let taken = allocation_counter::measure(|| grounds = Some(claim.check(&seen)));
+            let names: Vec<_> = grounds.iter().flat_map(|grounds| grounds.iter().map(Ground::as_str)).collect();
+            let expected: &[_] = match (version, inner) {
+                ("156", _) => &[],
+                ("155", _) if inner.is_none() => &[],
+                ("155", _) => &["inner_client_hints"],
+                (_, None) => &["tls_unlike_version"],
+                (_, Some(_)) => &["tls_unlike_version", "inner_client_hints"],
+            };
+            assert_eq!(names, expected, "{version} {text}");
+            assert_eq!(taken.count_total, 0, "{version} {text}: {taken:?}");
+        }
+    }
 }

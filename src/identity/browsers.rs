@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::parse::Problem;
 
+use super::inner::Inner;
 use super::reading::read;
 
 /// The browsers that are known.
@@ -21,6 +22,7 @@ pub struct Browser {
     pub(super) connect: Option<Connect>,
     pub(super) plain: Option<Plain>,
     pub(super) tls: Vec<Tls>,
+    pub(super) inner: Vec<Inner>,
 }
 
 /// By what a browser can show itself.
@@ -127,13 +129,13 @@ impl Browsers {
 }
 
 /// What stands behind a word, where that is there.
-fn find<'t>(text: &'t [u8], word: &str) -> Option<&'t [u8]> {
+pub(super) fn find<'t>(text: &'t [u8], word: &str) -> Option<&'t [u8]> {
     let at = text.windows(word.len()).position(|window| window == word.as_bytes())?;
     text.get(at + word.len()..)
 }
 
 /// The number with which a text begins; 0 where there is none, or none that a version has.
-fn number(text: &[u8]) -> u16 {
+pub(super) fn number(text: &[u8]) -> u16 {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let digits = text.get(..digits).and_then(|digits| str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()

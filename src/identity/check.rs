@@ -1,17 +1,19 @@
-use std::fmt;
-
-use crate::facts::{Contradictions, Hello, Host};
+use crate::facts::{Hello, Host};
 use crate::parse::{Fields, RequestHead, Version};
 
 use super::browsers::{Browser, Claim, Connect, Plain, Tls};
+use super::ground::{Ground, Grounds};
+use super::inner::{InnerSeen, check_inner};
 use super::learnt::Learnt;
 
 /// What a program has shown of itself in one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     pub head: &'a RequestHead,
-    /// The host and port of a CONNECT; absent for a plain request.
+    /// The host and port of a CONNECT; absent for any other request.
     pub connect: Option<(&'a Host, u16)>,
+    /// Of a request that was read inside TLS; absent for a CONNECT and for a plain request.
+    pub inner: Option<InnerSeen<'a>>,
     pub hello: Option<&'a Hello>,
     /// Further stable keys that the operator knows such a browser by, such as that of an antivirus in its way.
     pub faces: &'a [Box<str>],
@@ -19,186 +21,23 @@ pub struct Seen<'a> {
     pub learnt: Option<&'a Learnt>,
 }
 
-/// One thing that does not fit a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Ground {
-    ConnectVersion,
-    ConnectHost,
-    ConnectFields,
-    ConnectKeepAlive,
-    PlainBegin,
-    PlainOrder,
-    PlainExtra,
-    PlainEncoding,
-    PlainLanguage,
-    TlsKey,
-    TlsGrease,
-    TlsSignatureGrease,
-    TlsEch,
-    TlsKeyShare,
-    TlsCompression,
-    TlsAlpn,
-    TlsUnlikeVersion,
-}
-
-/// Where a ground was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Group {
-    Connect,
-    Plain,
-    Tls,
-}
-
-impl Ground {
-    /// Every one, in the order of [`Grounds`].
-    pub(super) const ALL: [Self; 17] = [
-        Self::ConnectVersion,
-        Self::ConnectHost,
-        Self::ConnectFields,
-        Self::ConnectKeepAlive,
-        Self::PlainBegin,
-        Self::PlainOrder,
-        Self::PlainExtra,
-        Self::PlainEncoding,
-        Self::PlainLanguage,
-        Self::TlsKey,
-        Self::TlsGrease,
-        Self::TlsSignatureGrease,
-        Self::TlsEch,
-        Self::TlsKeyShare,
-        Self::TlsCompression,
-        Self::TlsAlpn,
-        Self::TlsUnlikeVersion,
-    ];
-
-    /// The stable name for records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectVersion => "connect_version",
-            Self::ConnectHost => "connect_host",
-            Self::ConnectFields => "connect_fields",
-            Self::ConnectKeepAlive => "connect_keep_alive",
-            Self::PlainBegin => "plain_begin",
-            Self::PlainOrder => "plain_order",
-            Self::PlainExtra => "plain_extra",
-            Self::PlainEncoding => "plain_encoding",
-            Self::PlainLanguage => "plain_language",
-            Self::TlsKey => "tls_key",
-            Self::TlsGrease => "tls_grease",
-            Self::TlsSignatureGrease => "tls_signature_grease",
-            Self::TlsEch => "tls_ech",
-            Self::TlsKeyShare => "tls_key_share",
-            Self::TlsCompression => "tls_compression",
-            Self::TlsAlpn => "tls_alpn",
-            Self::TlsUnlikeVersion => "tls_unlike_version",
-        }
-    }
-
-    /// The ground of this name.
-    pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|ground| ground.as_str() == name)
-    }
-
-    pub fn group(self) -> Group {
-        match self {
-            Self::ConnectVersion | Self::ConnectHost | Self::ConnectFields | Self::ConnectKeepAlive => Group::Connect,
-            Self::PlainBegin | Self::PlainOrder | Self::PlainExtra | Self::PlainEncoding | Self::PlainLanguage => {
-                Group::Plain
-            }
-            Self::TlsKey
-            | Self::TlsGrease
-            | Self::TlsSignatureGrease
-            | Self::TlsEch
-            | Self::TlsKeyShare
-            | Self::TlsCompression
-            | Self::TlsAlpn
-            | Self::TlsUnlikeVersion => Group::Tls,
-        }
-    }
-}
-
-/// What is wrong, to follow the name of the browser that is claimed.
-impl fmt::Display for Ground {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ConnectVersion => "asks for tunnels in HTTP/1.1",
-            Self::ConnectHost => "names host and port in the Host of a CONNECT",
-            Self::ConnectFields => "sends other fields in a CONNECT, or in another order or letter case",
-            Self::ConnectKeepAlive => "writes keep-alive in small letters",
-            Self::PlainBegin => "begins a request with other fields",
-            Self::PlainOrder => "sends fields in another order",
-            Self::PlainExtra => "does not send such a field over http",
-            Self::PlainEncoding => "accepts other encodings over http",
-            Self::PlainLanguage => "says which languages it accepts",
-            Self::TlsKey => "offers other ciphers, signature algorithms or groups",
-            Self::TlsGrease => "does otherwise about GREASE",
-            Self::TlsSignatureGrease => "does otherwise about GREASE among signature algorithms",
-            Self::TlsEch => "does otherwise about encrypted hellos",
-            Self::TlsKeyShare => "does otherwise about a post-quantum key share",
-            Self::TlsCompression => "does otherwise about compressed certificates",
-            Self::TlsAlpn => "offers other protocols",
-            Self::TlsUnlikeVersion => {
-                "offers, on other clients of this network, other ciphers, signature algorithms or groups"
-            }
-        })
-    }
-}
-
-/// A set of grounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grounds(u32);
-
-impl Grounds {
-    /// Nothing speaks against the claim.
-    pub const NONE: Self = Self(0);
-
-    pub(super) fn add(&mut self, ground: Ground) {
-        self.0 |= 1 << (ground as u32);
-    }
-
-    fn add_if(&mut self, ground: Ground, found: bool) {
-        if found {
-            self.add(ground);
-        }
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether nothing speaks against the claim but that other clients show something else with this version.
-    pub fn is_at_most_unlike(self) -> bool {
-        self.iter().all(|ground| ground == Ground::TlsUnlikeVersion)
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Ground> {
-        Ground::ALL.into_iter().filter(move |ground| self.0 & (1 << (*ground as u32)) != 0)
-    }
-
-    /// In which groups there are some.
-    pub fn contradictions(self) -> Contradictions {
-        let has = |group: Group| self.iter().any(|ground| ground.group() == group);
-        Contradictions { connect: has(Group::Connect), plain: has(Group::Plain), tls: has(Group::Tls), inner: false }
-    }
-}
-
-impl FromIterator<Ground> for Grounds {
-    fn from_iter<I: IntoIterator<Item = Ground>>(grounds: I) -> Self {
-        let mut all = Self::NONE;
-        grounds.into_iter().for_each(|ground| all.add(ground));
-        all
-    }
-}
-
 impl Claim {
     /// All that does not fit the claim in what was seen. Nothing speaks against a claim that says nothing.
     pub fn check(&self, seen: &Seen<'_>) -> Grounds {
         let mut grounds = Grounds::NONE;
         let Claim::Browser { browser, major } = self else { return grounds };
-        match (seen.connect, &browser.connect, &browser.plain) {
-            (Some(authority), Some(expected), _) => check_connect(expected, seen.head, authority, &mut grounds),
-            (None, _, Some(expected)) => check_plain(expected, seen.head, &mut grounds),
-            (Some(_), None, _) | (None, _, None) => {}
+        match (seen.inner, seen.connect) {
+            (Some(inner), _) => {
+                for expected in browser.inner.iter().filter(|inner| (inner.from..=inner.until).contains(major)) {
+                    check_inner(expected, *major, seen.head, &inner, &mut grounds);
+                }
+            }
+            (None, Some(authority)) => {
+                browser.connect.iter().for_each(|expected| check_connect(expected, seen.head, authority, &mut grounds));
+            }
+            (None, None) => {
+                browser.plain.iter().for_each(|expected| check_plain(expected, seen.head, &mut grounds));
+            }
         }
         if let Some(hello) = seen.hello.filter(|hello| !is_face(seen.faces, hello)) {
             for expected in browser.tls.iter().filter(|tls| (tls.from..=tls.until).contains(major)) {
@@ -265,7 +104,8 @@ fn check_plain(expected: &Plain, head: &RequestHead, grounds: &mut Grounds) {
     }
     grounds.add_if(Ground::PlainBegin, !begins_with(fields, &expected.begins));
     grounds.add_if(Ground::PlainOrder, !in_order(fields, &expected.order));
-    let extra = expected.without.iter().any(|name| fields.get(&name.to_ascii_lowercase()).is_some());
+    let is_without = |found: &str| expected.without.iter().any(|name| name.eq_ignore_ascii_case(found));
+    let extra = fields.iter().any(|(found, _)| is_without(found));
     grounds.add_if(Ground::PlainExtra, extra);
     if let Some(encoding) = &expected.encoding {
         // A range of a file is asked for as it is.

@@ -109,7 +109,9 @@ impl Learnt {
 
     /// Whether this version is known to show other keys, and this one on too few clients.
     pub(super) fn contradicts(&self, browser: &str, major: u16, key: &str) -> bool {
-        let Some(keys) = self.0.get(&(browser.into(), major)) else { return false };
+        // Found without a key of its own, which would have to be allocated: few versions are ever learnt.
+        let of_version = self.0.iter().find(|((name, version), _)| **name == *browser && *version == major);
+        let Some((_, keys)) = of_version else { return false };
         keys.iter().any(Shown::is_expected) && !keys.iter().any(|shown| *shown.key == *key && shown.is_expected())
     }
 

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use crate::parse::{Document, Problem, Section};
+use crate::parse::{Document, Problem, PseudoField, Section};
 
 use super::browsers::{Browser, Browsers, Connect, Plain, Shows, Tls};
+use super::inner::Inner;
 
 pub(super) fn read(file: &str, text: &str) -> Result<Browsers, Vec<Problem>> {
     Document::read(file, text, |root| {
@@ -34,6 +35,7 @@ fn read_browser(name: &str, section: &mut Section<'_, '_>) -> Browser {
         connect: section.table("connect").map(|mut section| read_connect(&mut section)),
         plain: section.table("plain").map(|mut section| read_plain(&mut section)),
         tls: section.tables("tls").iter_mut().map(read_tls).collect(),
+        inner: section.tables("inner").iter_mut().map(read_inner).collect(),
     }
 }
 
@@ -60,11 +62,10 @@ fn read_plain(section: &mut Section<'_, '_>) -> Plain {
 }
 
 fn read_tls(section: &mut Section<'_, '_>) -> Tls {
-    let major = |number: Option<u64>| number.and_then(|number| u16::try_from(number).ok());
-    const MAJORS: std::ops::RangeInclusive<u64> = 0..=65_535;
+    let (from, until) = versions(section);
     let tls = Tls {
-        from: major(section.integer("from", MAJORS)).unwrap_or_default(),
-        until: major(section.integer("until", MAJORS)).unwrap_or(u16::MAX),
+        from,
+        until,
         keys: texts(section, "keys"),
         grease: section.boolean("grease"),
         grease_signatures: section.boolean("grease_signatures"),
@@ -75,6 +76,46 @@ fn read_tls(section: &mut Section<'_, '_>) -> Tls {
     };
     section.finish();
     tls
+}
+
+fn read_inner(section: &mut Section<'_, '_>) -> Inner {
+    let (from, until) = versions(section);
+    let inner = Inner {
+        from,
+        until,
+        encodings: texts(section, "encodings"),
+        client_hints: section.boolean("client_hints"),
+        fetch_metadata: section.boolean("fetch_metadata").unwrap_or_default(),
+        own_fetches: section.boolean("own_fetches").unwrap_or_default(),
+        own_hosts: texts(section, "own_hosts"),
+        settings: each(section, "settings", "a setting is its number and its value: \"4:65535\"", |text| {
+            let (number, value) = text.split_once(':')?;
+            Some((number.parse().ok()?, value.parse().ok()?))
+        }),
+        window_update: section.integer("window_update", 1..=0x7fff_ffff).and_then(|number| number.try_into().ok()),
+        pseudo_fields: each(section, "pseudo_fields", "a pseudo-header field is such as \":path\"", PseudoField::parse),
+    };
+    section.finish();
+    inner
+}
+
+/// The first and the last version that a table is about: all where it does not say.
+fn versions(section: &mut Section<'_, '_>) -> (u16, u16) {
+    const MAJORS: std::ops::RangeInclusive<u64> = 0..=65_535;
+    let mut major = |key| section.integer(key, MAJORS).and_then(|number| u16::try_from(number).ok());
+    (major("from").unwrap_or_default(), major("until").unwrap_or(u16::MAX))
+}
+
+/// A list of what is written as text.
+fn each<T>(section: &mut Section<'_, '_>, key: &'static str, form: &str, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let mut values = Vec::new();
+    for text in section.strings(key).unwrap_or_default() {
+        match read(&text.value) {
+            Some(value) => values.push(value),
+            None => section.problem(&text.place, format!("`{key}` cannot hold \"{}\"", text.value), form),
+        }
+    }
+    values
 }
 
 fn texts(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Box<str>> {

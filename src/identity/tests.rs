@@ -10,6 +10,8 @@ use crate::parse::{HeadLimits, HelloLimits, HelloRead, RequestHead, read_hello, 
 
 use super::*;
 
+mod inner;
+
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
@@ -53,11 +55,18 @@ fn authority(head: &RequestHead) -> (Host, u16) {
 /// What is found of a CONNECT and a hello in it, by what is claimed.
 fn of_tunnel(claim: &Claim, connect: &RequestHead, hello: &Hello) -> Grounds {
     let (host, port) = authority(connect);
-    claim.check(&Seen { head: connect, connect: Some((&host, port)), hello: Some(hello), faces: &[], learnt: None })
+    claim.check(&Seen {
+        head: connect,
+        connect: Some((&host, port)),
+        inner: None,
+        hello: Some(hello),
+        faces: &[],
+        learnt: None,
+    })
 }
 
 fn of_plain(claim: &Claim, head: &RequestHead) -> Grounds {
-    claim.check(&Seen { head, connect: None, hello: None, faces: &[], learnt: None })
+    claim.check(&Seen { head, connect: None, inner: None, hello: None, faces: &[], learnt: None })
 }
 
 fn names(grounds: Grounds) -> Vec<&'static str> {
@@ -191,7 +200,14 @@ fn a_face_that_the_operator_names_is_the_browsers() {
     let hello = &hellos(&samples["go"])[0];
     let (host, port) = authority(&connect);
     let faces = [hello.stable_key.clone()];
-    let seen = |faces| Seen { head: &connect, connect: Some((&host, port)), hello: Some(hello), faces, learnt: None };
+    let seen = |faces| Seen {
+        head: &connect,
+        connect: Some((&host, port)),
+        inner: None,
+        hello: Some(hello),
+        faces,
+        learnt: None,
+    };
     assert!(!chrome.check(&seen(&[])).is_empty());
     assert!(chrome.check(&seen(&faces)).is_empty());
 }

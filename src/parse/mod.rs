@@ -1,5 +1,5 @@
 //! Bytes to facts, sans-I/O: the strict HTTP/1 head and framing codec, request targets, the TLS
-//! ClientHello, and sniffing of a tunnel's first bytes.
+//! ClientHello, the opening of an HTTP/2 connection, and sniffing of a tunnel's first bytes.
 //!
 //! In: bytes as they arrived, and limits. Out: a value that cannot be wrong, or the name of the
 //! fault. Never reads a socket or a clock, never guesses, never repairs.
@@ -15,6 +15,7 @@ mod sniff;
 mod ja4;
 mod tls;
 mod first;
+mod http2;
 mod via;
 mod document;
 #[doc(hidden)]
@@ -27,6 +28,7 @@ pub use fields::{Fields, HopByHop, hop_by_hop, is_token_byte};
 pub use first::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 pub use framing::{Body, check_ahead, expects_continue, keep_alive, request_body, response_body};
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
+pub use http2::{Http2Opening, Http2Read, Http2Tap, OPENING_BYTES_MAX, PseudoField, read_http2_opening};
 pub use request::{Form, Request, examine, max_forwards, understand, understand_inner};
 pub use sniff::{Sniffed, is_connect, sniff};
 pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};

@@ -6,11 +6,13 @@
 mod first;
 mod head;
 mod hello;
+mod http2;
 mod target;
 
 pub use first::first_bytes;
 pub use head::{chunked, head, response};
 pub use hello::client_hello;
+pub use http2::http2_opening;
 pub use target::target;
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ impl Who {
         };
         let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
         let learnt = gate.versions.of(&claim);
-        let grounds = claim.check(&Seen { head, connect, hello: hello.known(), faces, learnt: learnt.as_deref() });
+        let grounds =
+            claim.check(&Seen { head, connect, inner: None, hello: hello.known(), faces, learnt: learnt.as_deref() });
         let face = match (target.scheme, hello) {
             (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),

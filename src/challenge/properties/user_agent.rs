@@ -27,7 +27,7 @@ pub fn user_agent(bytes: &[u8]) {
     let connect = target.as_ref().map(|target| (&target.host, target.port));
     for connect in [connect, None] {
         for hello in [hello.as_ref(), None] {
-            let grounds = || claim.check(&Seen { head: &head, connect, hello, faces: &[], learnt: None });
+            let grounds = || claim.check(&Seen { head: &head, connect, inner: None, hello, faces: &[], learnt: None });
             assert_eq!(grounds(), grounds());
             assert!(claim.browser().is_some() || grounds().iter().next().is_none(), "{:?}", grounds());
         }

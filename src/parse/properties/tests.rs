@@ -25,6 +25,7 @@ fn the_properties_hold_for_every_seed() {
     seeds("chunked", chunked);
     seeds("first_bytes", first_bytes);
     seeds("client_hello", client_hello);
+    seeds("http2_opening", http2_opening);
     seeds("target", target);
 }
 
@@ -43,6 +44,11 @@ fn hello() -> Vec<u8> {
     let digits = include_str!("../../../tests/data/hellos/chromium.hex").trim().as_bytes();
     let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+fn openings() -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/http2_opening");
+    fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
 }
 
 proptest! {
@@ -89,6 +95,11 @@ proptest! {
     #[test]
     fn hellos_with_bytes_damaged(bytes in damaged(vec![hello()])) {
         client_hello(&bytes);
+    }
+
+    #[test]
+    fn openings_with_bytes_damaged(bytes in damaged(openings())) {
+        http2_opening(&bytes);
     }
 
     #[test]
