@@ -1,8 +1,16 @@
-//! TLS: whom the gate trusts at the other end of a connection of its own.
+//! TLS: whom the gate trusts at the other end of a connection of its own, and what it shows to clients where it
+//! looks inside.
 //!
-//! In: which roots. Out: a rustls configuration that verifies by them, and by nothing else: there is no way
-//! to have it look away.
+//! In: which roots; the files of an authority; hosts. Out: rustls configurations. Servers are verified by the
+//! roots and by nothing else: there is no way to have it look away. The key of an authority never leaves.
 
+mod authority;
 mod client;
+mod der;
+mod keep;
+mod signer;
 
+pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
+pub use keep::{Authorities, AuthorityFiles, pem_of};
+pub use signer::{CannotSign, Signer};
