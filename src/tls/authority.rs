@@ -44,6 +44,8 @@ pub enum AuthorityError {
     CannotSign(#[from] CannotSign),
     #[error("a certificate cannot be made: {0}")]
     Making(rcgen::Error),
+    #[error("the system gives no random bytes")]
+    NoRandomness,
     /// `init` or `rotate` found one that it would have had to overwrite.
     #[error("there is one already in {}; nothing was written", .0.display())]
     Exists(PathBuf),
@@ -91,7 +93,7 @@ pub struct Authority {
 }
 
 /// A common name has so many characters at most (RFC 5280 §A.1, `ub-common-name`).
-const COMMON_NAME_MAX: usize = 64;
+pub(super) const COMMON_NAME_MAX: usize = 64;
 /// Certificates hold from so long before they are made, for clients whose clocks are behind.
 pub(super) const BACKDATED: Duration = Duration::from_secs(86_400);
 

@@ -8,9 +8,13 @@ mod authority;
 mod client;
 mod der;
 mod keep;
+mod mint;
+mod server;
 mod signer;
 
 pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
 pub use keep::{Authorities, AuthorityFiles, pem_of};
+pub use mint::Minter;
+pub use server::Offered;
 pub use signer::{CannotSign, Signer};
