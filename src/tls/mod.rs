@@ -7,14 +7,18 @@
 mod authority;
 mod client;
 mod der;
+mod fault;
 mod keep;
 mod mint;
+mod origin;
 mod server;
 mod signer;
 
 pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
+pub use fault::{CertificateFault, OriginFault};
 pub use keep::{Authorities, AuthorityFiles, pem_of};
 pub use mint::Minter;
+pub use origin::{Handshake, OriginTls, Trust, origin_config};
 pub use server::Offered;
 pub use signer::{CannotSign, Signer};
