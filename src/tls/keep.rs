@@ -246,3 +246,6 @@ fn is_there(path: &Path) -> Result<bool, AuthorityError> {
 fn io_error(path: &Path) -> impl Fn(io::Error) -> AuthorityError + '_ {
     |source| AuthorityError::Io { path: path.into(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,3 +104,6 @@ impl fmt::Debug for BoundTickets {
         f.write_str("BoundTickets")
     }
 }
+
+#[cfg(test)]
+mod tests;
