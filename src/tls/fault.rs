@@ -144,3 +144,25 @@ impl OriginFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_snake_case_and_distinct_and_sentences_differ() {
+        let names: std::collections::HashSet<_> = CertificateFault::ALL.map(CertificateFault::as_str).into();
+        assert_eq!(names.len(), CertificateFault::ALL.len());
+        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        let sentences: std::collections::HashSet<_> = CertificateFault::ALL.map(|fault| fault.to_string()).into();
+        assert_eq!(sentences.len(), CertificateFault::ALL.len());
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_origin_is_no_fault_of_its_certificate() {
+        assert_eq!(CertificateFault::of(&Error::DecryptError), None);
+        assert_eq!(CertificateFault::of(&Error::AlertReceived(AlertDescription::InternalError)), None);
+        let alert = Error::AlertReceived(AlertDescription::CertificateRequired);
+        assert_eq!(CertificateFault::of(&alert), Some(CertificateFault::ClientCertificateRequired));
+    }
+}

@@ -1,6 +1,7 @@
 //! The gate as a whole, on real sockets and a real journal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_origins;
 mod gate;
 mod list_server;
 mod name_server;
