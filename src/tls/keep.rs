@@ -1,6 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
@@ -139,16 +139,30 @@ impl AuthorityFiles {
         Ok(false)
     }
 
+    /// Made by root for a gate that runs as another user, it is that user's, as the data directory is.
+    fn give_to_gate(&self, made: &Path) -> Result<(), AuthorityError> {
+        let data_dir = self.0.parent().unwrap_or(&self.0);
+        let owner = fs::metadata(data_dir).map_err(io_error(data_dir))?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            chown(made, Some(owner.uid()), Some(owner.gid())).map_err(io_error(made))?;
+        }
+        Ok(())
+    }
+
     fn write(&self, name: &str, terms: &Terms, now: Timestamp) -> Result<Authority, AuthorityError> {
         let (authority, key) = Authority::make(terms, now)?;
         let (new, place) = (self.0.join(NEW), self.0.join(name));
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.0).map_err(io_error(&self.0))?;
+        // The data directory too, as the journal makes it, where no gate has run yet.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(io_error(&self.0))?;
         remove(&new)?;
         fs::DirBuilder::new().mode(0o755).create(&new).map_err(io_error(&new))?;
         let pem = pem_of(authority.certificate());
         write(&new.join(CERTIFICATE), pem.as_bytes(), 0o644)?;
         write(&new.join(KEY), key.to_pem().as_bytes(), 0o600)?;
         sync(&new)?;
+        for made in [&self.0, &new, &new.join(CERTIFICATE), &new.join(KEY)] {
+            self.give_to_gate(made)?;
+        }
         // A directory that holds something is not replaced by a rename (rename(2), ENOTEMPTY).
         rename(&new, &place)?;
         sync(&self.0)?;
