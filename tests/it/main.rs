@@ -10,6 +10,7 @@ mod parent;
 mod peer;
 
 mod browsers;
+mod ca;
 mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
