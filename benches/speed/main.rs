@@ -13,6 +13,7 @@ mod journal;
 mod review;
 mod end_to_end;
 mod names;
+mod tls;
 
 fn main() {
     harness::main(&[
@@ -23,6 +24,7 @@ fn main() {
         review::SCENARIOS,
         end_to_end::SCENARIOS,
         names::SCENARIOS,
+        tls::SCENARIOS,
     ]);
 }
 
