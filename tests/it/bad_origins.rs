@@ -492,3 +492,75 @@ fn an_origin_that_closes_or_speaks_no_tls_is_not_said_to_have_a_bad_certificate(
     let plain = ask(&tls, &origin, NAME);
     assert!(matches!(plain, Err(OriginFault::Tls(_))), "{plain:?}");
 }
+
+/// An origin that is so near that a whole handshake goes by in one turn.
+struct AtOnce(ServerConnection);
+
+impl tokio::io::AsyncRead for AtOnce {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        into: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let mut bytes = Vec::new();
+        while self.0.wants_write() && bytes.is_empty() {
+            self.0.write_tls(&mut bytes)?;
+        }
+        assert!(!bytes.is_empty() && bytes.len() <= into.remaining(), "one message at a time has room");
+        into.put_slice(&bytes);
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for AtOnce {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.0.read_tls(&mut rest)?;
+            self.0.process_new_packets().unwrap();
+        }
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+#[test]
+fn a_handshake_that_ends_in_the_turn_in_which_a_certificate_was_asked_for_leaves_no_session() {
+    let origins = BadOrigins::new();
+    let tls = origin_config(&origins.trust()).unwrap();
+    let mut clients = RootCertStore::empty();
+    clients.add(origins.root.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider);
+    let verifier = verifier.allow_unauthenticated().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for version in [&TLS12, &TLS13] {
+        let (chain, key) = origins.chain(Wrong::Nothing);
+        let config = builder(&[version]).with_client_cert_verifier(verifier.clone());
+        let asking = Arc::new(config.with_single_cert(chain, key).unwrap());
+        for _ in 0..2 {
+            let origin = AtOnce(ServerConnection::new(asking.clone()).unwrap());
+            let host = Host::parse(NAME.as_bytes()).unwrap();
+            let found = runtime.block_on(tls.handshake(&host, Offered::Http1, origin)).map(drop);
+            let asked = CertificateFault::ClientCertificateRequired;
+            assert!(matches!(found, Err(OriginFault::Certificate(fault)) if fault == asked), "{version:?}: {found:?}");
+        }
+    }
+}
