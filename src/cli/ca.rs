@@ -252,11 +252,7 @@ fn show(files: &AuthorityFiles, now: Timestamp) -> Result<Shown, CliError> {
     })
 }
 
-fn warnings(
-    current: &AuthorityCertificate,
-    next: Option<&AuthorityCertificate>,
-    now: Timestamp,
-) -> Vec<String> {
+fn warnings(current: &AuthorityCertificate, next: Option<&AuthorityCertificate>, now: Timestamp) -> Vec<String> {
     let left = days_left(current, now);
     let what_to_do = match next {
         Some(_) => "take the next one into use (sekisho ca rotate --finish)",
@@ -370,7 +366,9 @@ fn host_name(text: &str) -> Result<Host, String> {
 pub(super) fn hint(error: &AuthorityError) -> Option<&'static str> {
     Some(match error {
         AuthorityError::Missing(_) => "make one with `sekisho ca init`, or name the gate's data directory",
-        AuthorityError::Io { .. } => "run it as the gate's user or as root; a missing file comes back from a backup alone",
+        AuthorityError::Io { .. } => {
+            "run it as the gate's user or as root; a missing file comes back from a backup alone"
+        }
         AuthorityError::Exposed { .. } => {
             "if nobody has read it, take the rights away with `chmod 600`; else make another authority, and have clients \
              let this one go"

@@ -25,7 +25,9 @@ pub enum CertificateFault {
     NotYetValid,
     #[error("the certificate of the site is for another name")]
     WrongHost,
-    #[error("nobody who is trusted here vouches for the certificate of the site, or the site leaves out who stands between")]
+    #[error(
+        "nobody who is trusted here vouches for the certificate of the site, or the site leaves out who stands between"
+    )]
     UnknownIssuer,
     #[error("the site vouches for itself: nobody else does")]
     SelfSigned,
@@ -103,9 +105,9 @@ impl CertificateFault {
             Error::PeerIncompatible(why) => Some(Self::of_incompatible(why)),
             Error::AlertReceived(AlertDescription::ProtocolVersion) => Some(Self::OldVersion),
             Error::AlertReceived(AlertDescription::CertificateRequired) => Some(Self::ClientCertificateRequired),
-            Error::AlertReceived(
-                AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
-            ) => Some(Self::NothingInCommon),
+            Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
+                Some(Self::NothingInCommon)
+            }
             _ => None,
         }
     }

@@ -16,7 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, IpAddr, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
@@ -114,7 +115,12 @@ impl OriginTls {
     /// See [`OriginFault`]. An origin that asks for a client certificate ends it with
     /// [`CertificateFault::ClientCertificateRequired`]: no octet of the application has passed, and no session is
     /// kept by which a later connection would not be asked.
-    pub fn handshake<S: AsyncRead + AsyncWrite + Unpin>(&self, host: &Host, offered: Offered, stream: S) -> Handshake<S> {
+    pub fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &Host,
+        offered: Offered,
+        stream: S,
+    ) -> Handshake<S> {
         let connector = TlsConnector::from(self.configs[offered as usize].clone());
         let connect = match host {
             Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),

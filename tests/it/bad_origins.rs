@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -130,8 +130,7 @@ impl BadOrigins {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
-        let between =
-            CertifiedIssuer::signed_by(authority("between"), KeyPair::generate().unwrap(), &root).unwrap();
+        let between = CertifiedIssuer::signed_by(authority("between"), KeyPair::generate().unwrap(), &root).unwrap();
         let mut params = authority("revoked between");
         params.serial_number = Some(SerialNumber::from(REVOKED_BETWEEN));
         let revoked_between = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &root).unwrap();
@@ -447,7 +446,8 @@ fn a_list_in_der_is_heeded_and_a_file_that_is_none_is_refused() {
     let origins = BadOrigins::new();
     let place = origins.directory.path();
     let pem = list(&origins.between, REVOKED, 2030);
-    let der = data_encoding::BASE64.decode(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>().as_bytes());
+    let der =
+        data_encoding::BASE64.decode(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>().as_bytes());
     std::fs::write(place.join("list.der"), der.unwrap()).unwrap();
     let with = |file: &str| origin_config(&Trust { revocation_lists: vec![place.join(file)], ..origins.trust() });
     let found = ask(&with("list.der").unwrap(), &origins.start(Wrong::Revoked), NAME);

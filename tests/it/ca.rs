@@ -75,7 +75,10 @@ fn another_library_takes_what_is_minted_for_its_host_alone_and_only_where_the_au
     fs::write(data.join("leaf.der"), &minted.cert[0]).unwrap();
     assert!(openssl("x509 -inform der -in leaf.der -out leaf.pem", data).status.success());
     let verify = |name: &str| {
-        let output = openssl(&format!("verify -x509_strict -purpose sslserver -verify_hostname {name} -CAfile ca.pem leaf.pem"), data);
+        let output = openssl(
+            &format!("verify -x509_strict -purpose sslserver -verify_hostname {name} -CAfile ca.pem leaf.pem"),
+            data,
+        );
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let (taken, why) = verify("a.corp.example");
@@ -94,7 +97,10 @@ fn no_command_shows_the_key() {
         told.push_str(&done(data, command));
     }
     let secret: Vec<&str> = key.lines().filter(|line| !line.starts_with('-')).collect();
-    assert!(!secret.is_empty() && !told.contains("PRIVATE") && secret.iter().all(|line| !told.contains(line)), "{told}");
+    assert!(
+        !secret.is_empty() && !told.contains("PRIVATE") && secret.iter().all(|line| !told.contains(line)),
+        "{told}"
+    );
     // And in DER, of which no part of the key is a part.
     let der = ca(data, "export --encoding der").stdout;
     let key = data_encoding::BASE64.decode(secret.concat().as_bytes()).unwrap();
@@ -163,7 +169,10 @@ fn what_stands_in_the_way_is_named_with_its_fix() {
     let data = directory.path();
     let (code, why) = refused(data, "show");
     assert_eq!(code, 1);
-    assert!(why.contains("no certificate authority in ") && why.contains("hint: make one with `sekisho ca init`"), "{why}");
+    assert!(
+        why.contains("no certificate authority in ") && why.contains("hint: make one with `sekisho ca init`"),
+        "{why}"
+    );
     done(data, "init");
     let (code, why) = refused(data, "init");
     assert_eq!(code, 1);

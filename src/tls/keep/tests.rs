@@ -172,11 +172,7 @@ fn an_authority_over_its_time_is_read_and_vouches_for_nothing() {
 #[test]
 fn name_constraints_confine_it_at_label_borders_and_are_read_back() {
     let (_directory, files) = kept();
-    let confined = Terms {
-        permit: vec![host("corp.example")],
-        exclude: vec![host("bank.corp.example")],
-        ..terms(730)
-    };
+    let confined = Terms { permit: vec![host("corp.example")], exclude: vec![host("bank.corp.example")], ..terms(730) };
     files.init(&confined, NOW).unwrap();
     let authority = files.load().unwrap().current;
     assert_eq!(authority.certificate().permitted(), ["corp.example"]);
@@ -184,7 +180,8 @@ fn name_constraints_confine_it_at_label_borders_and_are_read_back() {
     for named in ["corp.example", "a.corp.example", "a.b.corp.example", "mybank.corp.example"] {
         assert!(authority.check(&host(named), NOW).is_ok(), "{named}");
     }
-    for not in ["example", "xcorp.example", "corp.example.net", "bank.corp.example", "a.bank.corp.example", "192.0.2.1"] {
+    for not in ["example", "xcorp.example", "corp.example.net", "bank.corp.example", "a.bank.corp.example", "192.0.2.1"]
+    {
         assert!(matches!(authority.check(&host(not), NOW), Err(AuthorityError::NotPermitted(_))), "{not}");
     }
     assert!(matches!(authority.check(&host("[2001:db8::1]"), NOW), Err(AuthorityError::NotPermitted(_))));

@@ -125,12 +125,9 @@ fn a_session_is_resumed_under_its_own_name() {
 #[test]
 fn a_ticket_of_one_host_is_worth_nothing_at_another() {
     for version in VERSIONS {
-        for (first, second) in [
-            ("a.test", "b.test"),
-            ("192.0.2.1", "192.0.2.2"),
-            ("192.0.2.1", "a.test"),
-            ("a.test", "192.0.2.1"),
-        ] {
+        for (first, second) in
+            [("a.test", "b.test"), ("192.0.2.1", "192.0.2.2"), ("192.0.2.1", "a.test"), ("a.test", "192.0.2.1")]
+        {
             let minter = Minter::new(authority()).unwrap();
             let client = Arc::new(client(&[&minter.authority()], version));
             let of = |name: &str| minter.server_config(&host(name), Offered::Http2, now()).unwrap();
