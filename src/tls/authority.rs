@@ -8,6 +8,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::evidence::format_time;
 use crate::facts::{Host, Timestamp};
@@ -98,17 +99,19 @@ pub(super) const COMMON_NAME_MAX: usize = 64;
 pub(super) const BACKDATED: Duration = Duration::from_secs(86_400);
 
 impl Authority {
-    /// Makes a new authority, with a key of its own.
+    /// Makes a new authority, with a key of its own: the key is given as PEM too, to be kept.
     ///
     /// # Errors
     /// The system has no randomness, or a name cannot stand in a certificate.
-    pub(super) fn make(terms: &Terms, now: Timestamp) -> Result<(Self, FileKey), AuthorityError> {
+    pub(super) fn make(terms: &Terms, now: Timestamp) -> Result<(Self, Zeroizing<String>), AuthorityError> {
         let key = FileKey::generate()?;
+        let pem = key.to_pem();
         let params = params(terms, key.public_key(), now);
-        let signing = Key(Box::new(FileKey::read(&pkcs8(&key)?).ok_or_else(cannot_read_back)?));
-        let made = params.self_signed(&signing).map_err(AuthorityError::Making)?;
-        let authority = Self::new(made.der().clone(), signing.0).map_err(|_| cannot_read_back())?;
-        Ok((authority, key))
+        let key = Key(Box::new(key));
+        let made = params.self_signed(&key).map_err(AuthorityError::Making)?;
+        let authority = Self::new(made.der().clone(), key.0)
+            .map_err(|_| AuthorityError::Making(rcgen::Error::CouldNotParseCertificate))?;
+        Ok((authority, pem))
     }
 
     /// An authority of a certificate and its key.
@@ -282,15 +285,6 @@ fn common_name(text: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, text);
     name
-}
-
-fn pkcs8(key: &FileKey) -> Result<rustls::pki_types::PrivatePkcs8KeyDer<'static>, AuthorityError> {
-    use rustls::pki_types::pem::PemObject;
-    rustls::pki_types::PrivatePkcs8KeyDer::from_pem_slice(key.to_pem().as_bytes()).map_err(|_| cannot_read_back())
-}
-
-fn cannot_read_back() -> AuthorityError {
-    AuthorityError::Making(rcgen::Error::CouldNotParseCertificate)
 }
 
 fn date(time: Timestamp) -> String {

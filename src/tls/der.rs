@@ -156,3 +156,79 @@ fn time((found, text): (u8, &[u8])) -> Option<u64> {
     let second = read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
     Some(u64::try_from(second).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(until: i32) -> (Vec<u8>, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "関所");
+        params.not_before = date_time_ymd(1975, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        (params.self_signed(&key).unwrap().der().to_vec(), key)
+    }
+
+    #[test]
+    fn an_outline_says_what_the_certificate_was_made_with() {
+        // 2049 is written with two digits of the year, 2050 with four (RFC 5280 §4.1.2.5).
+        for (until, seconds) in [(2049, 2_493_072_000), (2050, 2_524_608_000), (9999, 253_370_764_800)] {
+            let (der, key) = certificate(until);
+            let outline = Outline::read(&der).unwrap();
+            assert_eq!(outline.only_common_name(), Some("関所"));
+            assert_eq!(outline.issuer, outline.subject);
+            assert_eq!((outline.not_before, outline.not_after), (157_766_400, seconds));
+            assert_eq!(outline.key, key.public_key_raw());
+            assert_eq!(outline.rsa_bits(), None);
+            // `id-ce-subjectAltName`, 2.5.29.17, and one that is not there.
+            assert!(outline.extension(&[0x55, 0x1d, 0x11]).is_some());
+            assert!(outline.extension(&[0x55, 0x1d, 0x1e]).is_none());
+        }
+    }
+
+    #[test]
+    fn lengths_are_read_in_all_their_forms_and_no_element_is_longer_than_what_there_is() {
+        for length in [0, 1, 127, 128, 255, 256, 65_535, 65_536] {
+            let octets = &u32::try_from(length).unwrap().to_be_bytes()[..];
+            let octets = &octets[octets.iter().position(|octet| *octet != 0).unwrap_or(3)..];
+            let head =
+                if length < 128 { vec![4, octets[0]] } else { [&[4, 0x80 | octets.len() as u8], octets].concat() };
+            let whole = [head, vec![7; length]].concat();
+            assert_eq!(Elements(&whole).next(), Some((4, &vec![7; length][..])));
+            assert_eq!(Elements(&whole[..whole.len() - 1]).next(), None, "{length}");
+        }
+        // The indefinite form is none of DER.
+        assert_eq!(Elements(&[0x30, 0x80, 0, 0]).next(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(outline) = Outline::read(&bytes) {
+                let _ = (outline.rsa_bits(), outline.only_common_name(), outline.extension(&[0x55, 0x1d, 0x11]));
+            }
+        }
+
+        #[test]
+        fn a_certificate_with_other_octets_in_it_makes_it_panic_neither(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let (mut der, _) = certificate(2050);
+            for (place, octet) in &changes {
+                let place = place.index(der.len());
+                der[place] = *octet;
+            }
+            for bytes in [&der[..], &der[..cut.index(der.len())]] {
+                if let Some(outline) = Outline::read(bytes) {
+                    let _ = (outline.rsa_bits(), outline.only_common_name(), outline.extension(&[0x55, 0x1d, 0x11]));
+                }
+            }
+        }
+    }
+}

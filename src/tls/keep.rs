@@ -158,7 +158,7 @@ impl AuthorityFiles {
         fs::DirBuilder::new().mode(0o755).create(&new).map_err(io_error(&new))?;
         let pem = pem_of(authority.certificate());
         write(&new.join(CERTIFICATE), pem.as_bytes(), 0o644)?;
-        write(&new.join(KEY), key.to_pem().as_bytes(), 0o600)?;
+        write(&new.join(KEY), key.as_bytes(), 0o600)?;
         sync(&new)?;
         for made in [&self.0, &new, &new.join(CERTIFICATE), &new.join(KEY)] {
             self.give_to_gate(made)?;

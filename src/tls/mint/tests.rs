@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{ServerName, UnixTime};
 
 use super::super::authority::Terms;
@@ -42,6 +43,7 @@ fn authority(terms: &Terms) -> Authority {
 
 fn counting(fails: bool) -> (Minter, Arc<AtomicUsize>) {
     let (made, key) = Authority::make(&terms(), NOW).unwrap();
+    let key = FileKey::read(&PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap();
     let signed = Arc::new(AtomicUsize::new(0));
     let signer = Counting { key, signed: signed.clone(), fails };
     let authority = Authority::new(made.certificate().der().clone(), Box::new(signer)).unwrap();
