@@ -1,8 +1,10 @@
 //! TLS: whom the gate trusts at the other end of a connection of its own, and what it shows to clients where it
 //! looks inside.
 //!
-//! In: which roots; the files of an authority; hosts. Out: rustls configurations. Servers are verified by the
-//! roots and by nothing else: there is no way to have it look away. The key of an authority never leaves.
+//! In: which roots and revocation lists; the files of an authority; hosts. Out: for clients a configuration a host,
+//! with a certificate minted for it ([`Minter`]); for origins a handshake, or what is wrong with them
+//! ([`OriginTls`]). Servers are verified by the roots and by nothing else: there is no way to have it look away. The
+//! key of an authority never leaves. It opens no socket, and decides nothing of an exchange.
 
 mod authority;
 mod client;
