@@ -4,7 +4,7 @@ use zeroize::Zeroize;
 
 /// The key of an authority, wherever it is.
 ///
-/// The gate has one kind, [`FileKey`]. A key in hardware (PKCS#11, a TPM) is another kind of this: it shows its
+/// The gate has one kind, a key in a file. A key in hardware (PKCS#11, a TPM) is another kind of this: it shows its
 /// public half and signs, and its private half never comes here. A call of `sign` may wait for the device; it is
 /// made on the thread that mints.
 pub trait Signer: Send + Sync {
