@@ -14,6 +14,7 @@ mod journal;
 mod review;
 mod end_to_end;
 mod names;
+mod tls;
 
 fn main() {
     harness::main(&[
@@ -25,6 +26,7 @@ fn main() {
         review::SCENARIOS,
         end_to_end::SCENARIOS,
         names::SCENARIOS,
+        tls::SCENARIOS,
     ]);
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
+use super::ca::CaCommand;
 use super::output::Format;
 
 /// Exit codes stand at the end of every help page, examples before them.
@@ -18,6 +19,8 @@ macro_rules! notes {
         )
     };
 }
+
+pub(super) use notes;
 
 /// Sekisho (関所): the only way out of a network. Lets out what the policy allows, records every attempt.
 #[derive(Debug, Parser)]
@@ -36,6 +39,7 @@ macro_rules! notes {
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
         "sekisho clearance list            which programs have shown to be browsers",
+        "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
     )
@@ -175,6 +179,20 @@ pub(super) enum Command {
     Clearance {
         #[command(subcommand)]
         command: ClearanceCommand,
+    },
+    /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
+    ///
+    /// Rules that inspect need one, and clients that trust it. What that means, and how to bring the certificate to
+    /// Windows, macOS, Linux, browsers, phones and programs, stands in certs/README.md. A gate takes a new one
+    /// into use at its next start.
+    #[command(after_help = notes!(
+        "sekisho ca init",
+        "sekisho ca export > sekisho-ca.pem",
+        "sekisho ca show --format json | jq .warnings"
+    ))]
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
     },
     /// Let rules marked `essential` pass for a time though the gate can write no record, or end that
     ///

@@ -8,6 +8,7 @@ use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::BadQuestion;
 use crate::store::OpenError;
+use crate::tls::AuthorityError;
 
 /// What went wrong, for whom, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,11 @@ pub enum CliError {
     Executable(io::Error),
     #[error("{path:?} cannot stand in a systemd unit: it is no plain UTF-8 text")]
     NotForUnit { path: PathBuf },
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// `ca export` was asked for one that a rotation makes.
+    #[error("there is no {0} certificate authority")]
+    NoSuchAuthority(&'static str),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
 }
@@ -84,8 +90,17 @@ impl CliError {
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
+            | CliError::NoSuchAuthority(_)
+            | CliError::Authority(
+                AuthorityError::Exposed { .. }
+                | AuthorityError::NoCertificate(_)
+                | AuthorityError::NoKey(_)
+                | AuthorityError::OtherKey(_)
+                | AuthorityError::NotPrepared(_),
+            )
             | CliError::App(AppError::Parent { .. }) => 2,
             CliError::App(_)
+            | CliError::Authority(_)
             | CliError::Ask { .. }
             | CliError::Verify(
                 OpenError::Io { .. }
@@ -147,6 +162,8 @@ impl CliError {
             CliError::NotLaidOut(_) => Some("run it without --check to lay them out"),
             CliError::NotAlone => Some("give `-` or names of files"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
+            CliError::Authority(error) => super::ca::hint(error),
+            CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
     }

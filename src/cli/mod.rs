@@ -6,6 +6,7 @@
 
 mod arguments;
 mod breakglass;
+mod ca;
 mod check;
 mod clearance;
 mod error;
@@ -45,6 +46,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Policy { command } => policy::policy(&command),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
+        Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::evidence::Break;
 use crate::store::OpenError;
+use crate::tls::AuthorityError;
 
 use super::error::CliError;
 
@@ -65,8 +66,13 @@ pub(super) fn report<T: Serialize>(
 
 /// Writes to standard output. A reader that has read enough is no error.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes octets to standard output, as they are.
+pub(super) fn print_bytes(content: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(content).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -121,7 +127,12 @@ fn faults(error: &CliError) -> Vec<Fault> {
         CliError::NotLaidOut(paths) => {
             paths.iter().map(|path| Fault { file: Some(path.display().to_string()), ..other() }).collect()
         }
+        CliError::Authority(AuthorityError::Io { path, .. } | AuthorityError::Exposed { path, .. }) => {
+            vec![Fault { file: Some(path.display().to_string()), ..other() }]
+        }
         CliError::App(_)
+        | CliError::Authority(_)
+        | CliError::NoSuchAuthority(_)
         | CliError::NotAlone
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)

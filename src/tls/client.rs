@@ -26,6 +26,10 @@ pub enum NoRoots {
     None(PathBuf),
     #[error("the cryptography cannot be set up: {0}")]
     Setup(rustls::Error),
+    #[error("cannot use the revocation lists of {}: {why}", .path.display())]
+    List { path: PathBuf, why: String },
+    #[error("the revocation lists cannot be used: {0}")]
+    Lists(String),
 }
 
 fn in_brackets(why: &Option<String>) -> String {
@@ -41,18 +45,20 @@ pub fn client(roots: &Roots) -> Result<Arc<ClientConfig>, NoRoots> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(NoRoots::Setup)?;
-    let mut config = builder.with_root_certificates(store(roots)?).with_no_client_auth();
+    let mut store = RootCertStore::empty();
+    add(&mut store, roots)?;
+    let mut config = builder.with_root_certificates(store).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-fn store(roots: &Roots) -> Result<RootCertStore, NoRoots> {
-    let mut store = RootCertStore::empty();
+/// Adds roots to a store; at least one must come of it.
+pub(super) fn add(store: &mut RootCertStore, roots: &Roots) -> Result<(), NoRoots> {
     match roots {
         Roots::System => {
             let found = rustls_native_certs::load_native_certs();
-            store.add_parsable_certificates(found.certs);
-            if store.is_empty() {
+            let (added, _) = store.add_parsable_certificates(found.certs);
+            if added == 0 {
                 return Err(NoRoots::System(found.errors.first().map(ToString::to_string)));
             }
         }
@@ -61,13 +67,13 @@ fn store(roots: &Roots) -> Result<RootCertStore, NoRoots> {
                 |why: rustls::pki_types::pem::Error| NoRoots::File { path: path.clone(), why: why.to_string() };
             let found = CertificateDer::pem_file_iter(path).map_err(failed)?;
             let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-            store.add_parsable_certificates(found);
-            if store.is_empty() {
+            let (added, _) = store.add_parsable_certificates(found);
+            if added == 0 {
                 return Err(NoRoots::None(path.clone()));
             }
         }
     }
-    Ok(store)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,28 @@
-//! TLS: whom the gate trusts at the other end of a connection of its own.
+//! TLS: whom the gate trusts at the other end of a connection of its own, and what it shows to clients where it
+//! looks inside.
 //!
-//! In: which roots. Out: a rustls configuration that verifies by them, and by nothing else: there is no way
-//! to have it look away.
+//! In: which roots and revocation lists; the files of an authority; hosts. Out: for clients a configuration a host,
+//! with a certificate minted for it ([`Minter`]); for origins a handshake, or what is wrong with them
+//! ([`OriginTls`]). Servers are verified by the roots and by nothing else: there is no way to have it look away. The
+//! key of an authority never leaves. It opens no socket, and decides nothing of an exchange.
 
+mod authority;
 mod client;
+mod der;
+mod fault;
+mod keep;
+mod mint;
+mod origin;
+mod server;
+mod signer;
 mod stream;
 
+pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
+pub use fault::{CertificateFault, OriginFault};
+pub use keep::{Authorities, AuthorityFiles, pem_of};
+pub use mint::Minter;
+pub use origin::{Handshake, OriginTls, Trust, origin_config};
+pub use server::Offered;
+pub use signer::{CannotSign, Signer};
 pub use stream::{ReadHalf, Rewound, Stream, WriteHalf};

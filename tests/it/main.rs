@@ -1,6 +1,7 @@
 //! The gate as a whole, on real sockets and a real journal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_origins;
 mod gate;
 mod list_server;
 mod name_server;
@@ -9,6 +10,7 @@ mod parent;
 mod peer;
 
 mod browsers;
+mod ca;
 mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
