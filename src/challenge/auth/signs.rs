@@ -16,7 +16,7 @@ pub enum Ground {
     UnansweredSeries { client: ClientKey, count: u32 },
     /// A user has logged in from so many clients within [`TOGETHER_SPAN`]. Said whenever there is one more.
     SeveralClients { user: Box<str>, clients: u32 },
-    /// A user has logged in when the policy says that nobody works. Said once in [`KNOWN_SPAN`] of each client.
+    /// A user has logged in when the policy says that nobody works. Said once in half a day of each client.
     OutOfHours { user: Box<str>, client: ClientKey },
 }
 
