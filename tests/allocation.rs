@@ -1,10 +1,12 @@
-//! Judging takes no memory: what every request passes through never waits for an allocator.
+//! Judging takes no memory: what every request passes through never waits for an allocator. What is kept of each of
+//! many takes little.
 
 use std::fmt::Write;
 
-use sekisho::facts::{Client, Facts, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp};
+use sekisho::facts::{Client, Facts, Host, Program, Restraint, Scheme, Stage, Standing, Target, Timestamp};
 use sekisho::parse::{parse_absolute, parse_connect};
 use sekisho::policy::{Outcome, Policy, VerdictKind, decide};
+use sekisho::tls::{AuthorityFiles, Minter, Offered, Terms};
 
 /// A thousand rules that ask for much, and the last of them for everything.
 fn policy() -> Policy {
@@ -76,4 +78,21 @@ fn a_judgement_allocates_nothing_whatever_comes_of_it() {
     }
     let seen = allocation_counter::measure(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(seen.count_total, 1, "what allocates is seen");
+}
+
+#[test]
+fn a_host_whose_certificate_is_kept_takes_at_most_2_kib() -> Result<(), Box<dyn std::error::Error>> {
+    const HOSTS: i64 = 200;
+    let directory = tempfile::tempdir()?;
+    let terms = Terms { name: "gate1".to_owned(), days: 730, permit: Vec::new(), exclude: Vec::new() };
+    let now = sekisho::clock::now();
+    let minter = Minter::new(AuthorityFiles::new(directory.path()).init(&terms, now)?)?;
+    let hosts = (0..HOSTS).map(|n| Host::parse(format!("h{n}.test").as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let mut made = 0;
+    let taken = allocation_counter::measure(|| {
+        made = hosts.iter().filter(|host| minter.server_config(host, Offered::Http2, now).is_ok()).count();
+    });
+    assert_eq!(made, hosts.len());
+    assert!(taken.bytes_current / HOSTS <= 2048, "{taken:?}");
+    Ok(())
 }
