@@ -1,4 +1,5 @@
-//! Judging takes no memory: what every request passes through never waits for an allocator.
+//! Judging takes no memory: what every request passes through never waits for an allocator. What is kept of each of
+//! many takes little.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sekisho::parse::{
     HeadLimits, HelloLimits, HelloRead, Http2Tap, parse_absolute, parse_connect, read_hello, take_request_head,
 };
 use sekisho::policy::{Outcome, Policy, VerdictKind, decide};
+use sekisho::tls::{AuthorityFiles, Minter, Offered, Terms};
 
 /// A thousand rules that ask for much, and the last of them for everything.
 fn policy() -> Policy {
@@ -177,4 +179,21 @@ fn holding_what_a_program_shows_against_its_claim_allocates_nothing() {
             assert_eq!(taken.count_total, 0, "{version} {text}: {taken:?}");
         }
     }
+}
+
+#[test]
+fn a_host_whose_certificate_is_kept_takes_at_most_2_kib() -> Result<(), Box<dyn std::error::Error>> {
+    const HOSTS: i64 = 200;
+    let directory = tempfile::tempdir()?;
+    let terms = Terms { name: "gate1".to_owned(), days: 730, permit: Vec::new(), exclude: Vec::new() };
+    let now = sekisho::clock::now();
+    let minter = Minter::new(AuthorityFiles::new(directory.path()).init(&terms, now)?)?;
+    let hosts = (0..HOSTS).map(|n| Host::parse(format!("h{n}.test").as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let mut made = 0;
+    let taken = allocation_counter::measure(|| {
+        made = hosts.iter().filter(|host| minter.server_config(host, Offered::Http2, now).is_ok()).count();
+    });
+    assert_eq!(made, hosts.len());
+    assert!(taken.bytes_current / HOSTS <= 2048, "{taken:?}");
+    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::facts::{Host, Timestamp};
 use super::authority::{Authority, AuthorityError, BACKDATED, hold};
 use super::server::{Offered, config};
 
-/// So many hosts have their certificate kept, about 3 KiB each. Beyond, those not asked for lately are let go and
+/// So many hosts have their certificate kept, about 2 KiB each. Beyond, those not asked for lately are let go and
 /// minted again when they are.
 const HOSTS_MAX: usize = 10_000;
 /// A certificate holds so long.
