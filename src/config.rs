@@ -12,6 +12,7 @@ use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
 use crate::store::Durability;
+use crate::tls::{Roots, Trust};
 
 /// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub challenge: Challenge,
     /// How users show who they are; `[authentication]`.
     pub authentication: Option<Settings>,
+    /// Who vouches for the servers to which inspected requests go; `[inspection]`.
+    pub inspection: Trust,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -120,6 +123,23 @@ impl Challenge {
     }
 }
 
+fn read_trust(section: &mut Section<'_, '_>) -> Trust {
+    let mut files = |key| section.strings(key).unwrap_or_default().into_iter().map(|file| PathBuf::from(file.value));
+    let added: Vec<_> = files("ca_files").map(Roots::File).collect();
+    let revocation_lists = files("revocation_lists").collect();
+    let system = section.boolean("system_roots").unwrap_or(true);
+    let roots: Vec<_> = system.then_some(Roots::System).into_iter().chain(added).collect();
+    if roots.is_empty() {
+        let place = section.place_of_key("system_roots").unwrap_or_else(|| section.place().clone());
+        section.problem(
+            &place,
+            "nobody vouches for any server",
+            "name `ca_files`, or take `system_roots = false` away",
+        );
+    }
+    Trust { roots, revocation_lists }
+}
+
 const DAY: u64 = 86_400;
 
 impl Default for Config {
@@ -140,6 +160,7 @@ impl Default for Config {
             internal: None,
             challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
             authentication: None,
+            inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -189,6 +210,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("authentication") {
                 config.authentication = Settings::read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("inspection") {
+                config.inspection = read_trust(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -19,12 +19,11 @@ mod worker;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -44,6 +43,7 @@ use crate::session::{
     Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
+use crate::tls::{AuthorityError, AuthorityFiles, Minter, OriginTls, origin_config};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use fetch::Fetching;
@@ -127,7 +127,7 @@ struct Plan {
     drain_timeout: Duration,
     connections_max: u64,
     /// How TLS with origins is spoken, where a certificate authority is trusted.
-    origins: Option<Arc<ClientConfig>>,
+    origins: Option<OriginTls>,
 }
 
 /// Descriptors that are not a client's or an origin's: listeners, journal, DNS.
@@ -257,6 +257,13 @@ impl Ready {
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let addresses = self.addresses();
+        let (minter, origins) = match inspection(&self.config, &self.data_dir) {
+            Ok(inspection) => inspection.unzip(),
+            Err(why) => {
+                eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
+                (None, None)
+            }
+        };
         let plan = Plan {
             own: self.own.clone(),
             dns_servers: self.config.dns_servers.clone(),
@@ -265,8 +272,7 @@ impl Ready {
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
             connections_max: self.connections_max,
-            // Nothing is read inside the TLS of clients yet.
-            origins: None,
+            origins,
         };
         let since = clock::now();
         let in_force = Record::Policy(in_force(&self.read));
@@ -286,7 +292,7 @@ impl Ready {
             in_force_now,
             &self.journal,
             self.query_key,
-            Known { browsers, pages, log_ins },
+            Known { browsers, pages, log_ins, minter },
         ));
         clearances::take_up(&gate, &self.data_dir);
         versions::take_up(&gate, &self.data_dir);
@@ -366,7 +372,7 @@ fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
 }
 
 fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: Known) -> Gate {
-    let Known { browsers, pages, log_ins } = known;
+    let Known { browsers, pages, log_ins, minter } = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
         policy,
@@ -394,6 +400,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         clients: Clients::default(),
         browsers,
         versions: Versions::default(),
+        minter,
         standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
         log_ins,
@@ -407,6 +414,22 @@ struct Known {
     browsers: Browsers,
     pages: Pages,
     log_ins: Option<LogIns>,
+    minter: Option<Minter>,
+}
+
+/// What it takes to look inside TLS, where an authority was made for it (`sekisho ca init`).
+///
+/// # Errors
+/// There is an authority and it cannot be used, or no origin could be verified.
+fn inspection(config: &Config, data_dir: &Path) -> Result<Option<(Minter, OriginTls)>, String> {
+    let authority = match AuthorityFiles::new(data_dir).load() {
+        Ok(authorities) => authorities.current,
+        Err(AuthorityError::Missing(_)) => return Ok(None),
+        Err(why) => return Err(why.to_string()),
+    };
+    let origins = origin_config(&config.inspection).map_err(|why| why.to_string())?;
+    let minter = Minter::new(authority).map_err(|why| why.to_string())?;
+    Ok(Some((minter, origins)))
 }
 
 /// The record of the policy with which the gate starts.

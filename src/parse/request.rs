@@ -108,15 +108,15 @@ pub fn max_forwards(head: &RequestHead) -> Result<Option<u32>, Fault> {
     Ok(Some(digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))))
 }
 
-/// The request read inside a tunnel to port 80: origin-form, its Host equal to the CONNECT's host.
-pub fn understand_inner(head: RequestHead, tunnel: &Target) -> Result<Request, Fault> {
+/// A request read inside a tunnel, of this scheme: origin-form, its Host equal to the CONNECT's host.
+pub fn understand_inner(head: RequestHead, tunnel: &Target, scheme: Scheme) -> Result<Request, Fault> {
     if head.method() == "CONNECT" {
         return Err(Fault::BadTarget);
     }
     let body = request_body(&head)?;
     check_upgrade(&head)?;
     let path = Path::parse(head.target()).ok_or(Fault::BadTarget)?;
-    let target = Target { scheme: Scheme::Http, host: tunnel.host.clone(), port: tunnel.port, path: Some(path) };
+    let target = Target { scheme, host: tunnel.host.clone(), port: tunnel.port, path: Some(path) };
     check_host(&head, &target)?;
     Ok(Request { head, form: Form::Absolute(target), body })
 }

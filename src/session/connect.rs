@@ -1,14 +1,18 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::facts::{Client, Party, Stage, Target};
+use crate::clock;
+use crate::facts::{Client, Hello, Host, Party, Scheme, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
 use crate::policy::{Content, Decision, Need, Outcome, Policy, Reason, Verdict};
+
+use crate::tls::Offered;
 
 use super::account::{Account, Asked, End, Refused};
 use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
+use super::inspect::Inspected;
 use super::io::{Io, Next, write_all};
 use super::log_in::{LoggedIn, ask, ask_first, log_in_for};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
@@ -61,6 +65,9 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
         Outcome::Needs(Need::Hello, reason) => after_hello(worker, io, account, &edition, (asked, None), &reason).await,
         Outcome::Needs(Need::InnerRequest, reason) if target.port == 80 => {
             after_request(worker, io, account, policy, &asked, &reason).await
+        }
+        Outcome::Needs(Need::InnerRequest, reason) if gate.minter.is_some() => {
+            after_hello(worker, io, account, &edition, (asked, None), &reason).await
         }
         Outcome::Needs(need, reason) => {
             let asks = if need == Need::User { ask(worker, client, head).await } else { None };
@@ -205,6 +212,9 @@ async fn after_hello(
             Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
                 return read_request(worker, io, account, policy, &asked, &reason).await;
             }
+            Outcome::Needs(Need::InnerRequest, reason) if gate.minter.is_some() => {
+                return inspect(worker, io, account, (policy, &at_connect), (&seen, hello), &reason).await;
+            }
             Outcome::Needs(_, reason) => {
                 let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
                 return alert(gate, io, &seen).await;
@@ -273,6 +283,46 @@ async fn after_hello(
     Next::Tunnel(tunnelled)
 }
 
+/// Ends the TLS in a tunnel that its client asks for with this hello. What is no TLS is not looked into.
+async fn inspect(
+    worker: &Worker,
+    io: &mut Io,
+    mut account: Account<'_>,
+    (policy, asked): (&Policy, &Asked<'_>),
+    (seen, hello): (&FirstBytes, Stage<&Hello>),
+    reason: &Reason,
+) -> Next {
+    let (gate, host) = (&*worker.gate, &asked.target.host);
+    let unavailable = |detail: String| Why { detail: Some(detail), ..Why::new(403, "inspection_unavailable") };
+    let shown = match (hello, &gate.minter) {
+        (Stage::Known(hello), Some(minter)) => match &hello.sni {
+            Some(sni) if Host::parse(sni.as_bytes()).is_ok_and(|named| named != *host) => {
+                Err(Why { detail: Some(format!("the ClientHello names {sni}")), ..Why::new(403, "sni_mismatch") })
+            }
+            Some(_) | None => match minter.server_config(host, Offered::Http1, clock::now()) {
+                Ok(config) => Ok((config, hello)),
+                Err(error) => Err(unavailable(error.to_string())),
+            },
+        },
+        (_, _) => Err(unavailable("what its client says is no TLS".to_owned())),
+    };
+    let (config, hello) = match shown {
+        Ok(shown) => shown,
+        Err(why) => {
+            let _ = account.refuse(policy, asked, &Refused::for_need(reason, &why)).await;
+            return alert(gate, io, seen).await;
+        }
+    };
+    if account.open_for_request(policy, asked, reason).await.is_err() {
+        let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
+        return alert(gate, io, seen).await;
+    }
+    account.hello(hello, Duration::ZERO);
+    let ending = account.established(0, 0);
+    let (client, target, hello) = (asked.client.clone(), asked.target.clone(), Box::new(hello.clone()));
+    Next::Inspect(Box::new(Inspected { ending, config, client, target, hello }))
+}
+
 async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
     if seen.speaks_tls() {
         let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
@@ -328,7 +378,7 @@ async fn read_request(
         let why = Why::new(403, "nested_connect");
         return refuse_inner(worker, io, account, (policy, asked.client), Some(&head), &why).await;
     }
-    let request = match understand_inner(head.clone(), asked.target) {
+    let request = match understand_inner(head.clone(), asked.target, Scheme::Http) {
         Ok(request) => request,
         Err(fault) => {
             let why = Why::of_fault(fault);
@@ -344,7 +394,7 @@ async fn read_request(
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match forward::serve(worker, io, asked.client, &request, target, Some(outer)).await {
+    match forward::serve(worker, io, asked.client, &request, target, (Some(outer), Stage::Never)).await {
         // A second request would not be a handshake.
         Next::Again => Next::Close,
         next => next,

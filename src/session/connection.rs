@@ -84,6 +84,10 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
                 return None;
             }
             Next::Tunnel(tunnelled) => return Some(tunnelled.carry(worker, io.stream)),
+            Next::Inspect(inspected) => {
+                let (tunnelled, client) = Box::pin(inspected.serve(worker, io)).await?;
+                return Some(tunnelled.carry(worker, client));
+            }
         }
     }
 }
@@ -92,7 +96,7 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
 ///
 /// # Errors
 /// The client has gone.
-async fn until_something_comes(io: &mut Io) -> Result<(), Gone> {
+pub(super) async fn until_something_comes(io: &mut Io) -> Result<(), Gone> {
     io.buffer = BytesMut::new();
     match read_some(io).await {
         Ok(1..) => Ok(()),
@@ -101,7 +105,7 @@ async fn until_something_comes(io: &mut Io) -> Result<(), Gone> {
 }
 
 /// There is nobody to talk to.
-struct Gone;
+pub(super) struct Gone;
 
 /// Waits for bytes and puts them behind those that are there; 0 at the end of the stream. Waiting takes
 /// no memory for what is to come.
@@ -132,7 +136,7 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
     let client = asked_by;
     match &request.form {
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
-        Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, None).await,
+        Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, (None, Stage::Never)).await,
         Form::Origin(_) => {
             let keep = gate.keeps(&request.head) && request.body == Body::None;
             let page = site::welcome(keep, request.head.method() != "HEAD");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
 
-use crate::facts::{Client, ExchangeId, Party, Stage, Target};
+use crate::facts::{Client, ExchangeId, Hello, Party, Stage, Target};
 use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
@@ -46,14 +46,14 @@ pub(super) async fn serve(
     client: &Client,
     request: &Request,
     target: &Target,
-    inside: Option<ExchangeId>,
+    (inside, hello): (Option<ExchangeId>, Stage<&Hello>),
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
-    let asked = Asked::new((gate, policy), client, head, target, Stage::Never);
+    let asked = Asked::new((gate, policy), client, head, target, hello);
     let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await,

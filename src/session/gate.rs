@@ -10,6 +10,7 @@ use crate::identity::Browsers;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
 use crate::store::{Desk, JournalHandle};
+use crate::tls::Minter;
 use crate::upstream::{Dialler, OwnConnections, Passing};
 
 use super::breakglass::Glass;
@@ -34,6 +35,8 @@ pub struct Gate {
     pub clients: Clients,
     pub browsers: Browsers,
     pub versions: Versions,
+    /// What the gate shows to clients whose tunnels it looks into; absent where it has no authority to do so.
+    pub minter: Option<Minter>,
     pub standings: Standings,
     pub pages: Pages,
     /// Who users are; absent where the config says nothing of that.

@@ -10,6 +10,7 @@ use crate::facts::Moment;
 use crate::tls::Stream;
 use crate::upstream::Connected;
 
+use super::inspect::Inspected;
 use super::tunnel::Tunnelled;
 
 /// A client's connection, the bytes read ahead of it, and the origin's connection it may own alone.
@@ -34,6 +35,8 @@ pub(super) enum Next {
     Broken,
     /// It carries a tunnel from here on.
     Tunnel(Tunnelled),
+    /// The TLS in its tunnel is ended here, and what comes in it is answered.
+    Inspect(Box<Inspected>),
 }
 
 impl Next {

@@ -14,6 +14,7 @@ mod forward;
 mod gate;
 mod headroom;
 mod in_force;
+mod inspect;
 mod io;
 mod log_in;
 mod look;

@@ -1,7 +1,7 @@
 //! Which program asks, as far as it has shown by now, and what speaks against it.
 
 use crate::facts::{Client, Hello, ProgramKey, Scheme, Stage, Standing, Target};
-use crate::identity::{Claim, Face, Grounds, ProgramName, Seen, program_key};
+use crate::identity::{Claim, Face, Grounds, InnerSeen, ProgramName, Seen, program_key};
 use crate::parse::RequestHead;
 use crate::policy::Policy;
 
@@ -37,8 +37,9 @@ impl Who {
         };
         let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
         let learnt = gate.versions.of(&claim);
-        let grounds =
-            claim.check(&Seen { head, connect, inner: None, hello: hello.known(), faces, learnt: learnt.as_deref() });
+        let inner = (target.scheme == Scheme::Https).then_some(InnerSeen { host: &target.host, opening: None });
+        let seen = Seen { head, connect, inner, hello: hello.known(), faces, learnt: learnt.as_deref() };
+        let grounds = claim.check(&seen);
         let face = match (target.scheme, hello) {
             (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
             (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::parse::Fault;
 use crate::policy::{Broken, Code, Decision, Reason, VerdictKind};
+use crate::tls::{CertificateFault, OriginFault};
 use crate::upstream::{DialError, ParentFailure, ResolveError};
 
 /// A refusal by its code, with what a person needs to act on it.
@@ -118,7 +119,11 @@ impl Why {
             DialError::Resolve(_) => (502, "dns_failed"),
             DialError::Connect { .. } => (502, "connect_failed"),
             DialError::Timeout(_) => (504, "connect_timeout"),
-            DialError::Tls(_) => (502, "tls_failed"),
+            DialError::Tls(OriginFault::Certificate(CertificateFault::ClientCertificateRequired)) => {
+                (403, "client_cert_required")
+            }
+            DialError::Tls(OriginFault::Certificate(fault)) => (502, fault.as_str()),
+            DialError::Tls(OriginFault::Tls(_) | OriginFault::Io(_)) => (502, "tls_failed"),
             DialError::NoTls => (503, "inspection_unavailable"),
             DialError::Parent { failure, .. } => match failure {
                 ParentFailure::Forbidden(_) => (403, "guard_address"),

@@ -3,10 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::facts::{Host, Scheme};
 use crate::parse::HeadLimits;
@@ -14,7 +11,7 @@ use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
     judge_parent, judge_target,
 };
-use crate::tls::{Rewound, Stream};
+use crate::tls::{Offered, OriginTls, Rewound, Stream};
 
 use super::credentials::Credentials;
 use super::failure::{DialError, DialFailed};
@@ -30,7 +27,7 @@ pub struct Dialler {
     resolvers: Resolvers,
     own: Arc<OwnEndpoints>,
     limits: DialLimits,
-    secured: Option<Arc<ClientConfig>>,
+    secured: Option<OriginTls>,
     pool: Mutex<Pool>,
 }
 
@@ -105,12 +102,7 @@ impl Connected {
 
 impl Dialler {
     /// `secured` is how TLS with origins is spoken; without it what is inside TLS is not asked for.
-    pub fn new(
-        resolvers: Resolvers,
-        own: Arc<OwnEndpoints>,
-        limits: DialLimits,
-        secured: Option<Arc<ClientConfig>>,
-    ) -> Self {
+    pub fn new(resolvers: Resolvers, own: Arc<OwnEndpoints>, limits: DialLimits, secured: Option<OriginTls>) -> Self {
         Self { resolvers, own, limits, secured, pool: Mutex::default() }
     }
 
@@ -261,10 +253,9 @@ impl Dialler {
         if permit.scheme() != Scheme::Https {
             return Ok((Stream::Plain(stream), early));
         }
-        let config = self.secured.clone().ok_or(DialError::NoTls)?;
-        let name = server_name(permit.host());
+        let Some(secured) = &self.secured else { return Err(DialError::NoTls) };
         let limit = self.limits.connect_timeout;
-        let handshake = TlsConnector::from(config).connect(name, Rewound::new(early, stream));
+        let handshake = secured.handshake(permit.host(), Offered::Http1, Rewound::new(early, stream));
         let secured = tokio::time::timeout(limit, handshake).await.map_err(|_| DialError::Timeout(limit))?;
         let secured = secured.map_err(DialError::Tls)?;
         Ok((Stream::Secured(Box::new(secured.into())), BytesMut::new()))
@@ -357,19 +348,6 @@ fn form(permit: &Permit, passing: Passing<'_>) -> RequestForm {
             RequestForm::Absolute { parent: parent.clone(), credentials: passing.credentials.of(parent).cloned() }
         }
         Route::Direct | Route::Parent { .. } => RequestForm::Origin,
-    }
-}
-
-/// The name by which an origin proves itself.
-fn server_name(host: &Host) -> ServerName<'static> {
-    match host {
-        Host::V4(address) => ServerName::IpAddress(IpAddr::V4(*address).into()),
-        Host::V6(address) => ServerName::IpAddress(IpAddr::V6(*address).into()),
-        Host::Name(name) => match ServerName::try_from(name.as_str().to_owned()) {
-            Ok(name) => name,
-            // No certificate is for such a name, nor for this.
-            Err(_) => ServerName::IpAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into()),
-        },
     }
 }
 

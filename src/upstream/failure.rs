@@ -10,6 +10,8 @@ use crate::facts::Party;
 use crate::parse::Fault;
 use crate::policy::{AddressRefused, Parent, ResolvedBy};
 
+use crate::tls::OriginFault;
+
 use super::resolve::ResolveError;
 
 /// A dial that came to nothing, and what was learnt on the way.
@@ -36,8 +38,8 @@ pub enum DialError {
     #[error("the gate has no room for another connection: {0}")]
     Exhausted(Errno),
     /// No TLS with the origin, or none that can be trusted to be with it.
-    #[error("no TLS with the site that can be trusted: {0}")]
-    Tls(io::Error),
+    #[error(transparent)]
+    Tls(OriginFault),
     /// The gate trusts no certificate authority: what is inside TLS cannot be asked for.
     #[error("the gate cannot verify servers: see `sekisho status` and the config")]
     NoTls,

@@ -4,7 +4,7 @@ mod driven;
 mod log_in;
 mod naive;
 mod page;
-mod site;
+pub(crate) mod site;
 mod whole;
 
 use std::net::SocketAddr;

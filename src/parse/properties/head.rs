@@ -145,13 +145,13 @@ fn connection(fields: &Fields) {
 fn understanding(head: RequestHead, again: RequestHead) {
     let tunnel = parse_connect(b"a.example:80").expect("a plain target");
     let judges: [fn(RequestHead) -> Result<Request, Fault>; 2] =
-        [understand, |head| understand_inner(head, &parse_connect(b"a.example:80")?)];
+        [understand, |head| understand_inner(head, &parse_connect(b"a.example:80")?, crate::facts::Scheme::Http)];
     for judge in judges {
         let (one, two) = (judge(head.clone()), judge(again.clone()));
         let shown = |request: &Request| (request.form.clone(), request.body);
         assert_eq!(one.as_ref().map(shown).map_err(|fault| *fault), two.as_ref().map(shown).map_err(|fault| *fault));
     }
-    if let Ok(inner) = understand_inner(head.clone(), &tunnel) {
+    if let Ok(inner) = understand_inner(head.clone(), &tunnel, crate::facts::Scheme::Http) {
         let Form::Absolute(target) = inner.form else { panic!("a request in a tunnel has a target") };
         assert_eq!((target.host, target.port), (tunnel.host, tunnel.port));
     }

@@ -128,7 +128,7 @@ fn serve(
 }
 
 /// The next head, up to its empty line; `None` when the other side has gone, or speaks no text.
-fn read_head(reader: &mut impl BufRead) -> Option<String> {
+pub(crate) fn read_head(reader: &mut impl BufRead) -> Option<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).ok()? == 0 {

@@ -1,0 +1,131 @@
+//! Tunnels whose TLS the gate ends: each request in them is judged and answered as every other.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock;
+use crate::facts::{Client, Hello, Party, Scheme, Stage, Target};
+use crate::parse::{Form, understand_inner};
+use crate::tls::{Rewound, Stream};
+
+use super::account::{Account, Asked, End, Ending, Refused};
+use super::connection::{page, read_head, refuse, send_page, until_something_comes};
+use super::forward;
+use super::gate::{Counted, Worker};
+use super::io::{Io, Next, linger, reset_on_close};
+use super::tunnel::Tunnelled;
+use super::why::Why;
+
+/// A tunnel whose CONNECT is answered, and whose client has said hello.
+pub(super) struct Inspected {
+    pub(super) ending: Ending,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) client: Client,
+    /// What the CONNECT asked for.
+    pub(super) target: Target,
+    pub(super) hello: Box<Hello>,
+}
+
+impl Inspected {
+    /// Shakes hands with the client and answers its requests to its end, or to where it becomes another tunnel.
+    pub(super) async fn serve(self, worker: &Worker, io: Io) -> Option<(Tunnelled, Stream)> {
+        let gate = &*worker.gate;
+        let end = |by, how| self.ending.close(worker, End { by, how, up: 0, down: 0 }, None, None);
+        let Io { stream: Stream::Plain(tcp), buffer, .. } = io else {
+            end(Party::Gate, "nested_connect");
+            return None;
+        };
+        let handshake = TlsAcceptor::from(self.config.clone()).accept(Rewound::new(buffer, tcp));
+        let secured = match timeout(gate.limits.hello_timeout, handshake).await {
+            Ok(Ok(secured)) => secured,
+            // Most often a client that does not trust the authority.
+            Ok(Err(_)) => {
+                end(Party::Client, "tls_refused");
+                return None;
+            }
+            Err(_) => {
+                end(Party::Client, "hello_timeout");
+                return None;
+            }
+        };
+        let stream = Stream::Secured(Box::new(secured.into()));
+        let mut io = Io { stream, buffer: Default::default(), head_at: clock::moment(), pinned: None };
+        loop {
+            if io.buffer.is_empty()
+                && !matches!(timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await, Ok(Ok(())))
+            {
+                end(Party::Client, "closed");
+                return None;
+            }
+            let next = {
+                let _busy = Counted::new(&gate.counters.exchanges);
+                Box::pin(self.exchange(worker, &mut io)).await
+            };
+            match next {
+                Next::Again => {}
+                Next::Close => {
+                    Box::pin(linger(&mut io.stream)).await;
+                    end(Party::Gate, "closed");
+                    return None;
+                }
+                Next::Gone => {
+                    end(Party::Client, "closed");
+                    return None;
+                }
+                Next::Broken => {
+                    reset_on_close(io.stream.tcp());
+                    end(Party::Origin, "reset");
+                    return None;
+                }
+                Next::Tunnel(tunnelled) => {
+                    end(Party::Client, "upgraded");
+                    return Some((tunnelled, io.stream));
+                }
+                // No request inside asks for a tunnel.
+                Next::Inspect(_) => {
+                    end(Party::Gate, "nested_connect");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Answers one request.
+    async fn exchange(&self, worker: &Worker, io: &mut Io) -> Next {
+        let gate = &*worker.gate;
+        let edition = gate.policy.now();
+        let outer = self.ending.id;
+        let mut held = gate.head_room.claim();
+        let head = match read_head(gate, io, &mut held).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Next::Gone,
+            Err(why) => {
+                let account = Account::new(worker, Some(outer));
+                let id = account.id;
+                let recorded = account.refuse_bytes(&edition.policy, &self.client, None, &why).await;
+                let why = if recorded.is_ok() { why } else { Why::evidence() };
+                let page = page(gate, id, &why, &self.target.host.readable(), None, false);
+                return send_page(gate, io, &page, false).await;
+            }
+        };
+        io.head_at = clock::moment();
+        let request = match understand_inner(head.clone(), &self.target, Scheme::Https) {
+            Ok(request) => request,
+            Err(fault) => {
+                let code =
+                    if head.method() == "CONNECT" { Why::new(403, "nested_connect") } else { Why::of_fault(fault) };
+                let target = Target { scheme: Scheme::Https, ..self.target.clone() };
+                let hello = Stage::Known(&*self.hello);
+                let asked = Asked::new((gate, &edition.policy), &self.client, &head, &target, hello);
+                let account = Account::new(worker, Some(outer));
+                return refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&code), false).await;
+            }
+        };
+        let Form::Absolute(target) = &request.form else { return Next::Close };
+        let inside = (Some(outer), Stage::Known(&*self.hello));
+        forward::serve(worker, io, &self.client, &request, target, inside).await
+    }
+}

@@ -1,0 +1,193 @@
+//! Tunnels that a rule has looked into: each request in them is judged, recorded and answered as a plain one.
+
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::gate::{Gate, Start};
+use crate::name_server::NameServer;
+use crate::origin::listener_of_its_own;
+
+/// An origin inside TLS at every name below `site.test`, whose authority the gate trusts, and a gate that looks inside.
+struct Lab {
+    gate: Gate,
+    asked: Arc<Mutex<Vec<String>>>,
+    files: TempDir,
+    _names: NameServer,
+}
+
+impl Lab {
+    /// The keys are those of the one rule, which inspects.
+    fn new(keys: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(files.path().join("origins.pem"), authority.pem()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names = vec!["site.test".to_owned(), "*.site.test".to_owned()];
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(leaf)], key)
+            .unwrap();
+        let (config, asked) = (Arc::new(config), Arc::<Mutex<Vec<String>>>::default());
+        let listener = listener_of_its_own(443);
+        let address = listener.local_addr().unwrap();
+        let seen = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, config, seen) = (stream.unwrap(), config.clone(), seen.clone());
+                std::thread::spawn(move || {
+                    answer(&mut StreamOwned::new(ServerConnection::new(config).unwrap(), stream), &seen)
+                });
+            }
+        });
+        let names = NameServer::pointing_to(address.ip());
+        let data_dir = files.path().join("data");
+        let made = sekisho(&["ca", "init", "--name", "test-gate"], &data_dir);
+        assert!(made.status.success(), "{made:?}");
+        let policy = format!(
+            "[[rule]]\nname = \"inside\"\nhosts = [\"site.test\", \"*.site.test\"]\nprivate = [\"127.0.0.0/8\"]\n\
+             verdict = \"allow\"\ninspect = true\n{keys}\n"
+        );
+        let roots = files.path().join("origins.pem");
+        let config = format!("{}[inspection]\nca_files = [\"{}\"]\n", names.config(), roots.display());
+        let start = Start { policy: &policy, config: &config, data_dir: Some(data_dir), ..Start::default() };
+        Self { gate: start.gate(), asked, files, _names: names }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.files.path().join("data")
+    }
+
+    /// What curl gets, with more of a command line.
+    fn curl(&self, arguments: &[&str], url: &str) -> Output {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "20", "--http1.1", "-x", &format!("http://{}", self.gate.address)]);
+        let trusted = self.files.path().join("gate.pem");
+        let exported = sekisho(&["ca", "export", "--out", trusted.to_str().unwrap()], &self.data_dir());
+        assert!(exported.status.success() || trusted.exists(), "{exported:?}");
+        command.arg("--cacert").arg(&trusted).args(arguments).arg(url).env_clear();
+        std::env::var_os("PATH").map(|path| command.env("PATH", path));
+        command.output().unwrap()
+    }
+
+    /// What is on record once the gate has ended.
+    fn records(&mut self) -> Vec<Value> {
+        assert_eq!(self.gate.end("-TERM"), Some(0));
+        crate::gate::records(&self.data_dir())
+    }
+}
+
+fn sekisho(arguments: &[&str], data_dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).arg(data_dir).output().unwrap()
+}
+
+/// Answers each request with its head, and notes it.
+fn answer(stream: &mut (impl Read + Write), asked: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = crate::browsers::site::read_head(&mut reader) {
+        asked.lock().unwrap().push(head.clone());
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
+        let stream = reader.get_mut();
+        if stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn each_request_inside_is_judged_by_its_path_and_as_many_reach_the_origin_as_were_allowed() {
+    let mut lab = Lab::new("paths = [\"/open/**\"]");
+    let answered = lab.curl(&[], "https://site.test/open/a?b=c");
+    let text = String::from_utf8_lossy(&answered.stdout).into_owned();
+    assert!(answered.status.success() && text.starts_with("GET /open/a?b=c HTTP/1.1\r\n"), "{answered:?}");
+    let refused = lab.curl(&["-w", "%{http_code}"], "https://site.test/closed");
+    let text = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(text.ends_with("403") && text.contains("Reason: no_rule"), "{refused:?}");
+    // Three on one connection.
+    let many = lab.curl(&["https://site.test/open/1", "https://site.test/closed"], "https://site.test/open/2");
+    assert!(many.status.success(), "{many:?}");
+    let records = lab.records();
+    let inner = |event: &str| {
+        let is = |record: &&Value| record["event"] == event && record["scheme"] == "https";
+        records.iter().filter(is).cloned().collect::<Vec<_>>()
+    };
+    let (opened, refused) = (inner("open"), inner("refused"));
+    assert_eq!((opened.len(), refused.len()), (3, 2), "{records:#?}");
+    let asked = lab.asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), opened.len(), "one for each decision that lets out: {asked:#?}");
+    let first = &opened[0];
+    assert_eq!(
+        (&first["path"], &first["method"], &first["rule"]),
+        (&"/open/a".into(), &"GET".into(), &"inside".into())
+    );
+    let tunnel =
+        records.iter().find(|record| record["id"] == first["inside"] && record["method"] == "CONNECT").unwrap();
+    assert_eq!(tunnel["host"], "site.test", "{tunnel}");
+    for head in asked {
+        let names: Vec<_> =
+            head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+        assert_eq!(names, ["Host", "User-Agent", "Accept", "Via"], "nothing of ours but Via: {head}");
+    }
+}
+
+#[test]
+fn what_names_another_host_inside_or_asks_for_a_tunnel_there_is_refused() {
+    let mut lab = Lab::new("");
+    for (arguments, reason) in [
+        (&["-H", "Host: other.site.test"][..], "host_mismatch"),
+        (&["--request-target", "https://other.site.test/"], "bad_target"),
+        (&["-X", "CONNECT", "--request-target", "other.site.test:443"], "nested_connect"),
+    ] {
+        let refused = lab.curl(arguments, "https://site.test/");
+        let text = String::from_utf8_lossy(&refused.stdout).into_owned();
+        assert!(text.contains(&format!("Reason: {reason}")), "{reason}: {text} {refused:?}");
+    }
+    assert!(lab.asked.lock().unwrap().is_empty());
+    assert!(lab.records().iter().all(|record| record["event"] != "open" || record["scheme"] == "tunnel"));
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_authority_gets_nothing_and_that_is_on_record() {
+    let mut lab = Lab::new("");
+    let refused = lab.curl(&["--cacert", "/etc/ssl/certs/ca-certificates.crt"], "https://site.test/");
+    assert_eq!(refused.status.code(), Some(60), "{refused:?}");
+    assert!(lab.asked.lock().unwrap().is_empty());
+    let records = lab.records();
+    let closed = records.iter().find(|record| record["event"] == "close").unwrap();
+    assert_eq!((&closed["closed_how"], &closed["closed_by"]), (&"tls_refused".into(), &"client".into()), "{closed}");
+}
+
+#[test]
+fn an_origin_for_another_name_is_refused_with_a_page_that_says_so() {
+    let mut lab = Lab::new("");
+    // The origin's certificate is for one label below site.test.
+    let refused = lab.curl(&[], "https://a.b.site.test/");
+    let text = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(text.contains("Reason: cert_wrong_host") && text.contains("is for another name"), "{text}");
+    assert!(lab.asked.lock().unwrap().is_empty());
+    let records = lab.records();
+    assert!(records.iter().any(|record| record["closed_how"] == "cert_wrong_host"), "{records:#?}");
+}
+
+#[test]
+fn no_private_key_is_in_evidence_or_pages() {
+    let mut lab = Lab::new("");
+    let key = std::fs::read_to_string(lab.data_dir().join("ca/current/ca.key")).unwrap();
+    let line = key.lines().nth(1).unwrap().to_owned();
+    let page = lab.curl(&["-H", "Host: other.test"], "https://site.test/");
+    let text = format!("{}{:?}", String::from_utf8_lossy(&page.stdout), lab.records());
+    assert!(!text.contains(&line) && !text.contains("PRIVATE KEY"));
+}
