@@ -20,10 +20,13 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
             *named = directory.join(&**named).to_string_lossy().into();
         }
     }
-    for feed in &mut config.lists {
-        if let Roots::File(path) = &mut feed.roots {
-            *path = directory.join(&path);
-        }
+    let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
+    let files = roots.filter_map(|roots| match roots {
+        Roots::System => None,
+        Roots::File(path) => Some(path),
+    });
+    for path in files.chain(&mut config.inspection.revocation_lists) {
+        *path = directory.join(&path);
     }
     Ok(config)
 }

@@ -179,9 +179,11 @@ fn of_one(rule: &Rule) -> Vec<Found> {
     };
     let https = rule.ports.as_ref().is_none_or(|ports| ports.contains(&443));
     if let Some(key) = asks.filter(|_| https && rule.terms.inspect != Some(true)) {
-        let what =
-            format!("has `{key}`, which is not seen within https: a CONNECT to its hosts that comes to it is refused");
-        let fix = "write ports = [80] if plain http is meant, or let a rule without it stand before";
+        let what = format!(
+            "has `{key}`, which is seen within https only where the gate looks inside, with a certificate authority \
+                     of its own: without one a CONNECT to its hosts that comes to it is refused"
+        );
+        let fix = "write `inspect = true` if that is meant, ports = [80] if plain http is, or let a rule without it stand before";
         found.push((LintCode::NeedsInspection, what, fix));
     }
     found

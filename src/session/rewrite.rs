@@ -74,7 +74,11 @@ pub(super) fn absolute(
 
 /// Host, and the port where it is not http's own.
 fn authority(target: &Target) -> String {
-    if target.port == 80 { target.host.to_string() } else { format!("{}:{}", target.host, target.port) }
+    if target.port == target.scheme.default_port() {
+        target.host.to_string()
+    } else {
+        format!("{}:{}", target.host, target.port)
+    }
 }
 
 /// What the head of a response says of the client's connection behind it.

@@ -1,6 +1,7 @@
 //! A challenged site whose page needs ten others.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Start};
 use crate::name_server::NameServer;
 use crate::origin::listener_of_its_own;
 
@@ -222,9 +223,25 @@ pub(super) struct Site {
     told: Receiver<String>,
     pub(super) asked: Arc<Mutex<Vec<String>>>,
     _names: NameServer,
+    /// The gate's authority, which browsers trust where it looks inside, and its data directory.
+    inside: Option<(NamedTempFile, TempDir)>,
 }
 
 impl Site {
+    /// One over https whose tunnels the gate looks into.
+    pub(super) fn inspected(page: &'static str, keys: &str) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let exported = NamedTempFile::new().unwrap();
+        for arguments in [&["ca", "init"][..], &["ca", "export"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+            let output = command.args(arguments).arg(data_dir.path()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            std::fs::write(exported.path(), output.stdout).unwrap();
+        }
+        let keys = format!("inspect = true\n{keys}");
+        Self::started("https", page, &keys, "", Some((exported, data_dir)))
+    }
+
     /// One that a policy challenges, over this scheme.
     pub(super) fn new(scheme: &'static str) -> Self {
         Self::with(scheme, PAGE, "")
@@ -237,6 +254,16 @@ impl Site {
 
     /// The same with more of a config.
     pub(super) fn configured(scheme: &'static str, page: &'static str, keys: &str, more: &str) -> Self {
+        Self::started(scheme, page, keys, more, None)
+    }
+
+    fn started(
+        scheme: &'static str,
+        page: &'static str,
+        keys: &str,
+        more: &str,
+        inside: Option<(NamedTempFile, TempDir)>,
+    ) -> Self {
         let (tell, told) = channel();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (port, secured) = match scheme {
@@ -261,13 +288,22 @@ impl Site {
         let names = NameServer::pointing_to(address.ip());
         let rule = "[[rule]]\nname = \"site\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\n";
         let policy = format!("{rule}verdict = \"challenge\"\n{keys}\n");
-        Self {
-            scheme,
-            gate: Gate::configured(&policy, &format!("{}{more}", names.config())),
-            told,
-            asked,
-            secured,
-            _names: names,
+        let trusts = secured.as_ref().filter(|_| inside.is_some()).map(|secured| secured.authority.path().display());
+        let trusts = trusts.map(|path| format!("[inspection]\nca_files = [\"{path}\"]\n")).unwrap_or_default();
+        let config = format!("{}{more}{trusts}", names.config());
+        let data_dir = inside.as_ref().map(|(_, data_dir)| data_dir.path().to_path_buf());
+        let gate = Start { policy: &policy, config: &config, data_dir, ..Start::default() }.gate();
+        Self { scheme, gate, told, asked, secured, _names: names, inside }
+    }
+
+    /// What is on record once the gate has ended.
+    pub(super) fn records(&mut self) -> Vec<Value> {
+        match &self.inside {
+            Some((_, data_dir)) => {
+                assert_eq!(self.gate.end("-TERM"), Some(0));
+                crate::gate::records(data_dir.path())
+            }
+            None => self.gate.records(),
         }
     }
 
@@ -291,7 +327,9 @@ impl Site {
 
     /// A browser at this site's gate that does as it is told.
     pub(super) fn drive(&self, drive: Drive, settings: Settings) -> Driven {
-        drive(self.gate.address, self.secured.as_ref().map(|secured| secured.authority.path()), settings)
+        let gates = self.inside.as_ref().map(|(authority, _)| authority.path());
+        let trusted = gates.or_else(|| self.secured.as_ref().map(|secured| secured.authority.path()));
+        drive(self.gate.address, trusted, settings)
     }
 }
 

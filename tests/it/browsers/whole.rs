@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Settings;
 use super::driven::{Drive, Driven};
-use super::site::{Site, field};
+use super::site::{PAGE, Site, field};
 
 /// Visits the site twice, of which nothing may be missing, and gives what is on record of it.
 fn records_of_two_whole_visits(site: &mut Site, drive: Drive) -> Vec<Value> {
@@ -27,7 +27,7 @@ fn records_of_two_whole_visits(site: &mut Site, drive: Drive) -> Vec<Value> {
     }
     // Its tunnels end with it.
     drop(browser);
-    let records = site.gate.records();
+    let records = site.records();
     let to_ours = |record: &&Value| record["host"].as_str().is_some_and(|host| host.ends_with(".test"));
     let contradicted: Vec<_> = records.iter().filter(to_ours).filter(|record| record["grounds"].is_array()).collect();
     assert!(contradicted.is_empty(), "{contradicted:#?}");
@@ -113,4 +113,27 @@ fn nothing_speaks_against_any_of_five_hundred_tunnels_of_chromium() {
 #[test]
 fn nothing_speaks_against_any_of_five_hundred_tunnels_of_firefox() {
     nothing_speaks_against(Driven::firefox);
+}
+
+fn loads_whole_inside(drive: Drive) {
+    let mut site = Site::inspected(PAGE, "");
+    let records = records_of_two_whole_visits(&mut site, drive);
+    let inner: Vec<_> = records.iter().filter(|record| record["scheme"] == "https").collect();
+    assert!(inner.iter().all(|record| record["event"] != "refused"), "{inner:#?}");
+    let paths: Vec<_> = inner.iter().filter_map(|record| record["path"].as_str()).collect();
+    for path in ["/", "/s.css", "/s.js", "/f", "/post", "/d.bin", "/w", "/worker.js"] {
+        assert!(paths.contains(&path), "{path} was seen inside: {paths:?}");
+    }
+    let resets = records.iter().filter(|record| record["reason"] == "tunnel_reset").count();
+    assert_eq!(resets, 1, "{records:#?}");
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_chromium_where_the_gate_looks_inside() {
+    loads_whole_inside(Driven::chromium);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_firefox_where_the_gate_looks_inside() {
+    loads_whole_inside(Driven::firefox);
 }
