@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::facts::{Client, Hello, Host, Party, Scheme, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
-use crate::policy::{Content, Decision, Need, Outcome, Policy, Reason, Verdict};
+use crate::policy::{Content, Decision, Handling, Need, Outcome, Policy, Reason, Verdict};
 
 use crate::tls::Offered;
 
@@ -50,6 +50,10 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
             Verdict::Challenge if target.port == 80 => {
                 after_request(worker, io, account, policy, &asked, &decision.reason).await
             }
+            // Inside it is shown a page.
+            Verdict::Challenge if gate.minter.is_some() && asks_inside(&decision) => {
+                after_hello(worker, io, account, &edition, (asked, None), &decision.reason).await
+            }
             Verdict::Challenge => {
                 let logged_in = match log_in_for(worker, &asked, &decision).await {
                     Ok(logged_in) => logged_in,
@@ -77,6 +81,11 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
             refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep).await
         }
     }
+}
+
+/// Whether a person is to be asked who can be shown a page, since the tunnel is looked into.
+fn asks_inside(decision: &Decision) -> bool {
+    decision.handling == Handling::Inspect && decision.reason.needs_person()
 }
 
 /// The verdict is known at CONNECT: dial, then 200, then look at the first bytes.
@@ -222,6 +231,9 @@ async fn after_hello(
         };
         if !matches!(decision.verdict, Verdict::Challenge) {
             break decision;
+        }
+        if gate.minter.is_some() && asks_inside(&decision) {
+            return inspect(worker, io, account, (policy, &at_connect), (&seen, hello), &decision.reason).await;
         }
         if asked.must_log_in(policy) {
             // It could have been asked for that before its CONNECT was answered, had its rule not waited for a hello.

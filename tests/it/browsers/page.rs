@@ -84,8 +84,7 @@ fn firefox_without_cookies_and_storage_is_challenged_once_and_the_page_loads_who
     needs_no_cookies(Driven::firefox);
 }
 
-fn asks_a_person(drive: Drive) {
-    let mut site = Site::with("http", SCRIPTLESS, "confirm = true");
+fn asks_a_person(drive: Drive, mut site: Site) {
     let mut browser = site.drive(drive, Settings::AS_INSTALLED);
     browser.go(&site.url());
     browser.until("document.getElementById('go') && !document.getElementById('go').hidden");
@@ -95,19 +94,30 @@ fn asks_a_person(drive: Drive) {
     // It holds for this site for a while, and not for another.
     browser.go(&site.url());
     assert_eq!(site.told(), true);
-    browser.go("http://frame.test/");
+    browser.go(&site.url().replace("site.test", "frame.test"));
     browser.until("document.getElementById('go') && !document.getElementById('go').hidden");
-    assert_eq!(outcomes(&site.gate.records()), [("page", "solved")]);
+    drop(browser);
+    assert_eq!(outcomes(&site.records()), [("page", "solved")]);
 }
 
 #[test]
 fn a_person_at_chromium_says_that_a_site_is_meant() {
-    asks_a_person(Driven::chromium);
+    asks_a_person(Driven::chromium, Site::with("http", SCRIPTLESS, "confirm = true"));
 }
 
 #[test]
 fn a_person_at_firefox_says_that_a_site_is_meant() {
-    asks_a_person(Driven::firefox);
+    asks_a_person(Driven::firefox, Site::with("http", SCRIPTLESS, "confirm = true"));
+}
+
+#[test]
+fn a_person_at_chromium_says_that_a_site_is_meant_where_the_gate_looks_inside() {
+    asks_a_person(Driven::chromium, Site::inspected(SCRIPTLESS, "confirm = true"));
+}
+
+#[test]
+fn a_person_at_firefox_says_that_a_site_is_meant_where_the_gate_looks_inside() {
+    asks_a_person(Driven::firefox, Site::inspected(SCRIPTLESS, "confirm = true"));
 }
 
 /// A page that sets up a service worker, and tells whether it was fetched by one.
@@ -131,6 +141,31 @@ fn a_navigation_that_a_service_worker_of_firefox_asks_for_again_is_shown_the_pag
     browser.go(&site.url());
     assert_eq!(site.told(), true);
     assert_eq!(outcomes(&site.gate.records()), [("page", "solved"), ("page", "solved")]);
+}
+
+fn is_challenged_inside_behind_a_service_worker(drive: Drive) {
+    let mut site = Site::inspected(WORKED, "");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    assert_eq!(site.told(), false);
+    let mut revoke = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let revoked = revoke.args(["clearance", "revoke", "--all"]).arg(site.data_dir()).output().unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    // On the connection that stands no tunnel is challenged: the page is.
+    browser.go(&site.url());
+    assert_eq!(site.told(), true);
+    drop(browser);
+    assert_eq!(outcomes(&site.records()), [("reset", "returned"), ("page", "solved")]);
+}
+
+#[test]
+fn a_navigation_that_a_service_worker_of_chromium_asks_for_again_is_shown_the_page_inside() {
+    is_challenged_inside_behind_a_service_worker(Driven::chromium);
+}
+
+#[test]
+fn a_navigation_that_a_service_worker_of_firefox_asks_for_again_is_shown_the_page_inside() {
+    is_challenged_inside_behind_a_service_worker(Driven::firefox);
 }
 
 /// A page that tells that it came, by a script.

@@ -296,6 +296,14 @@ impl Site {
         Self { scheme, gate, told, asked, secured, _names: names, inside }
     }
 
+    /// Where the gate keeps what it keeps.
+    pub(super) fn data_dir(&self) -> std::path::PathBuf {
+        match &self.inside {
+            Some((_, data_dir)) => data_dir.path().to_path_buf(),
+            None => self.gate.data_dir(),
+        }
+    }
+
     /// What is on record once the gate has ended.
     pub(super) fn records(&mut self) -> Vec<Value> {
         match &self.inside {
