@@ -11,6 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::bad_origins::{BadOrigins, NAME, Wrong};
 use crate::gate::{Gate, Start};
 use crate::name_server::NameServer;
 use crate::origin::listener_of_its_own;
@@ -54,17 +55,25 @@ impl Lab {
             }
         });
         let names = NameServer::pointing_to(address.ip());
-        let data_dir = files.path().join("data");
-        let made = sekisho(&["ca", "init", "--name", "test-gate"], &data_dir);
-        assert!(made.status.success(), "{made:?}");
-        let policy = format!(
-            "[[rule]]\nname = \"inside\"\nhosts = [\"site.test\", \"*.site.test\"]\nprivate = [\"127.0.0.0/8\"]\n\
-             verdict = \"allow\"\ninspect = true\n{keys}\n"
-        );
         let roots = files.path().join("origins.pem");
-        let config = format!("{}[inspection]\nca_files = [\"{}\"]\n", names.config(), roots.display());
+        let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
+        let keys = format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}");
+        Self { asked, ..Self::of(files, names, &keys, &inspection, true) }
+    }
+
+    /// A gate with one rule of these keys, which inspects; with an authority of its own, or without.
+    fn of(files: TempDir, names: NameServer, keys: &str, inspection: &str, with_authority: bool) -> Self {
+        let data_dir = files.path().join("data");
+        if with_authority {
+            let made = sekisho(&["ca", "init", "--name", "test-gate"], &data_dir);
+            assert!(made.status.success(), "{made:?}");
+        }
+        let policy = format!(
+            "[[rule]]\nname = \"inside\"\nprivate = [\"127.0.0.0/8\"]\nverdict = \"allow\"\ninspect = true\n{keys}\n"
+        );
+        let config = format!("{}[inspection]\n{inspection}", names.config());
         let start = Start { policy: &policy, config: &config, data_dir: Some(data_dir), ..Start::default() };
-        Self { gate: start.gate(), asked, files, _names: names }
+        Self { gate: start.gate(), asked: Arc::default(), files, _names: names }
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -190,4 +199,58 @@ fn no_private_key_is_in_evidence_or_pages() {
     let page = lab.curl(&["-H", "Host: other.test"], "https://site.test/");
     let text = format!("{}{:?}", String::from_utf8_lossy(&page.stdout), lab.records());
     assert!(!text.contains(&line) && !text.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn each_thing_that_can_be_wrong_with_an_origin_is_a_page_that_names_it_and_nothing_reaches_the_origin() {
+    let origins = BadOrigins::new();
+    let started: Vec<_> = Wrong::ALL.into_iter().map(|wrong| (wrong, origins.start(wrong))).collect();
+    let ports: Vec<_> = started.iter().map(|(_, origin)| origin.address.port().to_string()).collect();
+    let keys = format!("hosts = [\"{NAME}\"]\nports = [{}]", ports.join(", "));
+    let inspection = format!(
+        "system_roots = false\nca_files = [\"{}\"]\nrevocation_lists = [\"{}\"]\n",
+        origins.root_file().display(),
+        origins.list_file().display()
+    );
+    let names = NameServer::pointing_to(started[0].1.address.ip());
+    let mut lab = Lab::of(tempfile::tempdir().unwrap(), names, &keys, &inspection, true);
+    for (wrong, origin) in &started {
+        let url = format!("https://{NAME}:{}/", origin.address.port());
+        let text = String::from_utf8_lossy(&lab.curl(&[], &url).stdout).into_owned();
+        match wrong.fault() {
+            Some(fault) => assert!(text.contains(&format!("Reason: {}: {fault}", fault.as_str())), "{wrong:?}: {text}"),
+            None => assert!(!text.contains("Reason: cert"), "{text}"),
+        }
+    }
+    let records = lab.records();
+    for fault in Wrong::ALL.into_iter().filter_map(Wrong::fault) {
+        let is = |record: &Value| record["closed_how"] == fault.as_str() || record["reason"] == fault.as_str();
+        assert!(records.iter().any(is), "{fault:?} is on record: {records:#?}");
+    }
+}
+
+#[test]
+fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_and_the_rest_works() {
+    let listener = listener_of_its_own(443);
+    let address = listener.local_addr().unwrap();
+    let keys = "hosts = [\"site.test\"]\n[[rule]]\nname = \"as it is\"\nhosts = [\"other.test\"]\n\
+                private = [\"127.0.0.0/8\"]\nverdict = \"allow\"";
+    let answers = |gate: &Gate, host: &str| {
+        let mut client = gate.client();
+        client.send(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n"));
+        let answer = client.head().unwrap();
+        answer.status()
+    };
+    let files = tempfile::tempdir().unwrap();
+    let mut lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
+    assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
+    assert!(lab.records().iter().any(|record| record["reason"] == "inspection_unavailable"));
+    // A key that others may read is not used.
+    let files = tempfile::tempdir().unwrap();
+    let made = sekisho(&["ca", "init"], &files.path().join("data"));
+    assert!(made.status.success(), "{made:?}");
+    let key = files.path().join("data/ca/current/ca.key");
+    std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
+    assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
 }
