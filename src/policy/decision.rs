@@ -9,6 +9,7 @@ use crate::facts::{Breakglass, Host, Scheme, Target, Timestamp};
 
 use super::content::ContentTerms;
 use super::parents::Route;
+use super::set_fields::SetField;
 
 /// What `decide` says of an exchange.
 #[derive(Debug)]
@@ -295,6 +296,17 @@ impl Permit {
         self.terms.each().fold(TunnelLimits::default(), |limits, terms| limits.and(terms.limits))
     }
 
+    /// The fields that are set in the request: a base's first, which a site's rule of the same name does not change.
+    pub fn set_fields(&self) -> Vec<SetField> {
+        let mut all: Vec<SetField> = Vec::new();
+        for field in self.terms.each().flat_map(|terms| terms.set_fields.iter()) {
+            if !all.iter().any(|other| other.name.eq_ignore_ascii_case(&field.name)) {
+                all.push(field.clone());
+            }
+        }
+        all
+    }
+
     /// The counts that it must be within; where there are two, within both.
     pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
         self.terms.each().filter_map(|terms| terms.rate.as_ref())
@@ -342,6 +354,7 @@ pub(super) struct PermitTerms {
     /// The page lets a browser wait that runs no scripts.
     pub(super) no_script: bool,
     pub(super) rate: Option<Arc<Rate>>,
+    pub(super) set_fields: Arc<[SetField]>,
     pub(super) essential: bool,
 }
 

@@ -28,6 +28,7 @@ mod pattern;
 mod question;
 mod rule;
 mod schema;
+mod set_fields;
 mod sources;
 #[doc(hidden)]
 pub mod properties;
@@ -53,4 +54,5 @@ pub use names::{
 pub use parents::{Parent, ResolvedBy, Route};
 pub use question::{Asker, BadQuestion, Question};
 pub use schema::json_schema;
+pub use set_fields::SetField;
 pub use sources::{Alone, FETCHED_LIST, Listed, Source, Sources};

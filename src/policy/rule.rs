@@ -15,6 +15,7 @@ use super::internal::Internal;
 use super::parents::{ResolvedBy, Route};
 use super::paths::Paths;
 use super::pattern::HostSet;
+use super::set_fields::read_set_fields;
 
 /// One rule; everything that is `None` matches all.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
         limits: read_limits(section),
         rate: read_rate(section, name.as_ref().map_or(place.line, |name| name.place.line)),
         route: read_route(section, groups, verdict),
+        set_fields: read_set_fields(section),
         essential,
     };
     let notes = read_notes(section, hours_written, until.as_ref(), &terms);
@@ -143,7 +145,15 @@ fn refuse_contradictions(section: &Section<'_, '_>, rule: &Rule) {
             contradicts(key, what, &format!("take `{key}` away, or write verdict = \"challenge\""));
         }
     }
-    for (key, is_set) in [("rate", terms.rate.is_some()), ("inspect", terms.inspect == Some(true))] {
+    let sets = !terms.set_fields.is_empty();
+    let only_plain = rule.ports.as_ref().is_some_and(|ports| *ports == [80]);
+    if sets && !denies && terms.inspect != Some(true) && !only_plain {
+        let fix = "add inspect = true, or ports = [80] where plain http alone is meant";
+        contradicts("set_headers", "sets fields, and lets tunnels out in which it sets none".to_owned(), fix);
+    }
+    for (key, is_set) in
+        [("rate", terms.rate.is_some()), ("inspect", terms.inspect == Some(true)), ("set_headers", sets)]
+    {
         if is_set && denies {
             contradicts(
                 key,

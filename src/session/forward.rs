@@ -54,7 +54,7 @@ pub(super) async fn serve(
     let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
     let asked = Asked::new((gate, policy), client, head, target, hello);
-    let (outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
+    let (mut outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await,
     };
@@ -95,6 +95,10 @@ pub(super) async fn serve(
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let limits = permit.limits();
+    let set = permit.set_fields();
+    if !set.is_empty() {
+        outgoing = rewrite::with_fields(&outgoing, &set);
+    }
     let mut connected = match connect(worker, io, permit, gate.passing(head, &edition), request).await {
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 
 use crate::facts::Target;
 use crate::parse::{Body, Fault, Fields, RequestHead, ResponseHead, Version, hop_by_hop, via_line};
+use crate::policy::SetField;
 use crate::upstream::Credentials;
 
 /// The request as it goes to the origin; Host is the judged target's. `forwards` is the Max-Forwards it
@@ -49,6 +50,25 @@ pub(super) fn request(
     put_via(&mut out, via, head.version);
     put(&mut out, &[if upgrade { b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" } else { b"\r\n".as_slice() }]);
     Ok(out)
+}
+
+/// The same with these fields set, in place of what the client has sent under their names. They stand last.
+pub(super) fn with_fields(request: &[u8], set: &[SetField]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(request.len() + 256);
+    // Its lines are our own, each with its end.
+    for (number, line) in request.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is_set = |field: &SetField| name.eq_ignore_ascii_case(field.name.as_bytes());
+        if line == b"\r\n" {
+            for field in set {
+                put(&mut out, &[field.name.as_bytes(), b": ", field.value.as_bytes(), b"\r\n"]);
+            }
+        }
+        if number == 0 || !set.iter().any(is_set) {
+            out.extend_from_slice(line);
+        }
+    }
+    out
 }
 
 /// The same request for a parent that finds the origin itself: with the whole URL in its line (RFC 9112

@@ -254,3 +254,18 @@ fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_
     let lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
     assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
 }
+
+#[test]
+fn fields_that_a_rule_sets_take_the_place_of_the_clients() {
+    let mut lab = Lab::new("set_headers = [\"Restrict-Access-To-Tenants: contoso.example\", \"X-Other: 1\"]");
+    let evades = ["-H", "restrict-access-to-tenants: evil.example", "-H", "X-Kept: 2"];
+    let answered = lab.curl(&evades, "https://site.test/");
+    assert!(answered.status.success(), "{answered:?}");
+    let asked = lab.asked.lock().unwrap().concat();
+    assert!(asked.contains("\r\nX-Kept: 2\r\n") && !asked.contains("evil"), "{asked}");
+    assert!(asked.ends_with("\r\nRestrict-Access-To-Tenants: contoso.example\r\nX-Other: 1\r\n\r\n"), "{asked}");
+    assert_eq!(
+        lab.records().iter().filter(|record| record["scheme"] == "https" && record["event"] == "open").count(),
+        1
+    );
+}

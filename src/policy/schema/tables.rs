@@ -168,6 +168,7 @@ static RULE: Table = table(
         key("fresh", Kind::Boolean, "Whether the challenge must be met anew."),
         key("confirm", Kind::Boolean, "Whether a person must confirm."),
         key("no_script", Kind::Boolean, "Whether a browser without scripts may wait some seconds instead."),
+        key("set_headers", Kind::SomeTexts, "Fields set in each request: \"Name: value\"; https needs inspect."),
         key("essential", Kind::Boolean, "Whether it passes under a breakglass when no record can be written."),
         key("parent", Kind::Text, "The parent by which it leaves; absent: directly."),
         key("resolve", Kind::Words(&["gate", "parent"]), "Who looks the name up behind a parent; absent: the gate."),
