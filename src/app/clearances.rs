@@ -15,7 +15,7 @@ use crate::facts::{ClientKey, ProgramKey, Timestamp};
 use crate::identity::ProgramName;
 use crate::session::Gate;
 
-use super::{NotDone, kept, versions};
+use super::{NotDone, kept, reach, versions};
 
 /// How often they are written down, and what is over is forgotten.
 const KEEP: Duration = Duration::from_secs(60);
@@ -146,8 +146,8 @@ pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     gate.standings.restore(lines.into_iter().filter_map(Line::read).collect());
 }
 
-/// Forgets what is over each minute for as long as it is polled, and writes down what holds where that has changed, and
-/// what was learnt of browsers.
+/// Forgets what is over each minute for as long as it is polled, and writes down what holds where that has changed, what was
+/// learnt of browsers, and which clients trust the authority.
 pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
     let mut ticks = interval(KEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,6 +162,7 @@ pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
         let kept = tokio::task::spawn_blocking(move || {
             gate.standings.sweep();
             versions::write(&gate, &data_dir);
+            reach::write(&gate, &data_dir);
             // Asked before they are listed: what changes meanwhile is written the next time.
             let changes = gate.standings.changes();
             let is_asked = is_due || changes != written;

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::clearances::{self, Clearances, Which};
+use super::reach::{self, ReachStatus};
 use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
 use super::{AppError, NotDone, breakglass};
@@ -43,6 +44,8 @@ pub enum Question {
         client: Option<String>,
         user: Option<String>,
     },
+    /// Which clients trust the authority: asked by [`ask_reach`].
+    Reach,
     /// Take clearances back: asked by [`ask_revoke`].
     Revoke(Which),
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
@@ -58,6 +61,7 @@ enum Answer {
     Status(Box<Status>),
     Reloaded(Box<Reloaded>),
     Clearances(Clearances),
+    Reach(ReachStatus),
     Revoked(usize),
     Refused(NotDone),
 }
@@ -132,6 +136,7 @@ fn limit_of(question: &Question) -> Duration {
         | Question::Breakglass { .. }
         | Question::MendGlass
         | Question::Clearances { .. }
+        | Question::Reach
         | Question::Revoke(_) => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
@@ -156,6 +161,7 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
                 Err(why) => Answer::Refused(why),
             };
         }
+        Question::Reach => return Answer::Reach(reach::report(&reporter.gate)),
         Question::Revoke(which) => {
             return match clearances::revoke(&reporter.gate, &reporter.data_dir, which, asker).await {
                 Ok(count) => Answer::Revoked(count),
@@ -204,7 +210,7 @@ pub enum AskError {
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
     match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -217,7 +223,7 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
         Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -229,7 +235,19 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
 pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
     match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
         Answer::Clearances(clearances) => Ok(clearances),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+/// Which clients have taken certificates of the authority of the gate that runs on this data directory.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
+    match put(data_dir, &Question::Reach, PATIENCE)? {
+        Answer::Reach(reach) => Ok(reach),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -241,7 +259,7 @@ pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<Stri
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
     match put(data_dir, &Question::Revoke(which), PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }

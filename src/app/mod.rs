@@ -9,6 +9,7 @@ mod control;
 mod fetch;
 mod kept;
 mod notices;
+mod reach;
 mod reload;
 mod reloaded;
 mod status;
@@ -39,7 +40,7 @@ use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Standings,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Reaches, Standings,
     Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
@@ -52,8 +53,9 @@ use status::Reporter;
 
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
-pub use control::{AskError, Question, ask, ask_clearances, ask_reload, ask_revoke, socket_path};
+pub use control::{AskError, Question, ask, ask_clearances, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
+pub use reach::{ClientReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
     BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus,
@@ -296,6 +298,7 @@ impl Ready {
         ));
         clearances::take_up(&gate, &self.data_dir);
         versions::take_up(&gate, &self.data_dir);
+        reach::take_up(&gate, &self.data_dir);
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -339,6 +342,7 @@ impl Ready {
         let result = serve(&plan, &gate, shares, &self.runtime, end);
         clearances::write(&gate, &self.data_dir);
         versions::write(&gate, &self.data_dir);
+        reach::write(&gate, &self.data_dir);
         reloading.end();
         if let Some(fetching) = fetching {
             fetching.end();
@@ -401,6 +405,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         browsers,
         versions: Versions::default(),
         minter,
+        reach: Reaches::default(),
         standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
         log_ins,

@@ -20,6 +20,7 @@ use super::in_force::{Edition, InForce};
 use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
+use super::reaches::Reaches;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::versions::Versions;
 use super::why::Why;
@@ -37,6 +38,8 @@ pub struct Gate {
     pub versions: Versions,
     /// What the gate shows to clients whose tunnels it looks into; absent where it has no authority to do so.
     pub minter: Option<Minter>,
+    /// Which clients trust it.
+    pub reach: Reaches,
     pub standings: Standings,
     pub pages: Pages,
     /// Who users are; absent where the config says nothing of that.

@@ -1,13 +1,14 @@
 //! Tunnels whose TLS the gate ends: each request in them is judged and answered as every other.
 
+use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{AlertDescription, ServerConfig};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
-use crate::facts::{Client, Hello, Party, Scheme, Stage, Target};
+use crate::facts::{Client, ClientKey, Hello, Party, Scheme, Stage, Target};
 use crate::parse::{Form, understand_inner};
 use crate::tls::{Rewound, Stream};
 
@@ -34,6 +35,7 @@ impl Inspected {
     pub(super) async fn serve(self, worker: &Worker, io: Io) -> Option<(Tunnelled, Stream)> {
         let gate = &*worker.gate;
         let end = |by, how| self.ending.close(worker, End { by, how, up: 0, down: 0 }, None, None);
+        let client = ClientKey::of(self.client.address.ip());
         let Io { stream: Stream::Plain(tcp), buffer, .. } = io else {
             end(Party::Gate, "nested_connect");
             return None;
@@ -41,9 +43,12 @@ impl Inspected {
         let handshake = TlsAcceptor::from(self.config.clone()).accept(Rewound::new(buffer, tcp));
         let secured = match timeout(gate.limits.hello_timeout, handshake).await {
             Ok(Ok(secured)) => secured,
-            // Most often a client that does not trust the authority.
-            Ok(Err(_)) => {
-                end(Party::Client, "tls_refused");
+            Ok(Err(error)) => {
+                let is_refused = is_refusal(&error);
+                if is_refused {
+                    gate.reach.shook(client, &self.target.host, false);
+                }
+                end(Party::Client, if is_refused { "tls_refused" } else { "tls_failed" });
                 return None;
             }
             Err(_) => {
@@ -51,6 +56,7 @@ impl Inspected {
                 return None;
             }
         };
+        gate.reach.shook(client, &self.target.host, true);
         let stream = Stream::Secured(Box::new(secured.into()));
         let mut io = Io { stream, buffer: Default::default(), head_at: clock::moment(), pinned: None };
         loop {
@@ -128,4 +134,22 @@ impl Inspected {
         let inside = (Some(outer), Stage::Known(&*self.hello));
         forward::serve(worker, io, &self.client, &request, target, inside).await
     }
+}
+
+/// Whether the client says that it does not take the certificate (RFC 8446 §6.2), and not only that it leaves.
+fn is_refusal(error: &io::Error) -> bool {
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        alert,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError
+        ))
+    )
 }

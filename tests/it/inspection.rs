@@ -269,3 +269,32 @@ fn fields_that_a_rule_sets_take_the_place_of_the_clients() {
         1
     );
 }
+
+#[test]
+fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
+    let mut lab = Lab::new("");
+    let distrusts = ["--cacert", "/etc/ssl/certs/ca-certificates.crt"];
+    let from = |address: &'static str| ["--interface", address];
+    // The one takes the certificate of one host and refuses another's; the other refuses all.
+    assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
+    assert!(!lab.curl(&[from("127.0.4.1"), distrusts].concat(), "https://pinned.site.test/").status.success());
+    assert!(!lab.curl(&[from("127.0.4.2"), distrusts].concat(), "https://site.test/").status.success());
+    let reach = |lab: &Lab| {
+        let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    let told = reach(&lab);
+    assert_eq!((&told["trusting"], &told["lacking"]), (&1.into(), &1.into()), "{told:#}");
+    let clients: Vec<_> =
+        told["clients"].as_array().unwrap().iter().map(|of| (&of["client"], &of["authority"])).collect();
+    assert_eq!(clients, [(&"127.0.4.1".into(), &"trusts".into()), (&"127.0.4.2".into(), &"lacks".into())]);
+    let pinned = told["pinned"].as_array().unwrap();
+    assert_eq!((pinned.len(), &pinned[0]["host"]), (1, &"pinned.site.test".into()), "{told:#}");
+    // That is kept over a restart.
+    assert_eq!(lab.gate.end("-TERM"), Some(0));
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    let start = Start { policy: &policy, config: "", data_dir: Some(lab.data_dir()), ..Start::default() };
+    let again = start.gate();
+    drop(std::mem::replace(&mut lab.gate, again));
+    assert_eq!(reach(&lab)["pinned"], told["pinned"]);
+}
