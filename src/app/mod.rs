@@ -310,6 +310,7 @@ impl Ready {
             source: self.source,
             own: self.own,
             watched: self.watched,
+            data_dir: self.data_dir.clone(),
             users: self.config.authentication.clone(),
             lists,
             since,

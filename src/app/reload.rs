@@ -2,6 +2,7 @@
 //! stand still for that.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use crate::facts::Timestamp;
 use crate::lists::{ReadList, ReadPolicy, Source, Watched, read_users};
 use crate::policy::OwnEndpoints;
 use crate::session::Gate;
+use crate::tls::AuthorityFiles;
 
 use super::own_parent;
 use super::reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
@@ -70,6 +72,8 @@ pub(super) struct Means {
     pub(super) own: Arc<OwnEndpoints>,
     /// What the policy in force rests on, as it stood when it was read.
     pub(super) watched: Watched,
+    /// Where the certificate authority is, which is read again with the policy.
+    pub(super) data_dir: PathBuf,
     /// Where users are, who are read again with the policy.
     pub(super) users: Option<Settings>,
     /// The host lists that it names.
@@ -192,6 +196,7 @@ impl Reloader {
             None => Ok(read),
         });
         self.read_users(&mut watched);
+        self.read_authority();
         // Whatever came of it rests on these files, and comes out the same until one of them changes.
         self.means.watched = watched;
         let before = self.means.gate.policy.now();
@@ -251,6 +256,22 @@ impl Reloader {
                     "sekisho: warning: the users are not read again, and those known before still are; problems:"
                 );
                 problems.iter().take(10).for_each(|problem| eprintln!("{problem}"));
+            }
+        }
+    }
+
+    /// Has that authority vouch which is in use on disk by now, as after `sekisho ca rotate --finish`. Where it cannot be
+    /// read the one before goes on.
+    fn read_authority(&self) {
+        let Some(minter) = &self.means.gate.minter else { return };
+        match AuthorityFiles::new(&self.means.data_dir).load() {
+            Ok(found) if found.current.certificate().sha256() != minter.authority().certificate().sha256() => {
+                minter.exchange(found.current);
+                eprintln!("sekisho: another certificate authority vouches from now on");
+            }
+            Ok(_) => {}
+            Err(why) => {
+                eprintln!("sekisho: warning: the certificate authority before goes on vouching; the files: {why}");
             }
         }
     }

@@ -184,6 +184,7 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
                 let mut rows = vec![("made", "a certificate authority; nothing trusts it yet".to_owned())];
                 rows.extend(rows_of(told));
                 rows.push(("next", "export it, and bring it to the clients as certs/README.md tells".to_owned()));
+                rows.push(("then", "restart the gate: rules that inspect are looked into from then on".to_owned()));
                 rows
             })
         }
@@ -226,7 +227,8 @@ fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
     if finish {
         let result = files.finish(now).map_err(CliError::from).and_then(|_| show(&files, now));
         return report(shown.format, result, |told| {
-            let mut rows = vec![("in use", "the next authority, from the gate's next start on".to_owned())];
+            let mut rows =
+                vec![("in use", "the next authority, from the gate's next reload on (sekisho reload)".to_owned())];
             rows.extend(rows_of(told));
             rows
         });

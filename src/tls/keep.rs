@@ -49,7 +49,7 @@ impl AuthorityFiles {
         self.0.join(CURRENT).join(CERTIFICATE)
     }
 
-    /// Makes the first authority. It is in use from the next start or reload of the gate on.
+    /// Makes the first authority. It is in use from the next start of the gate on.
     ///
     /// # Errors
     /// There is one already, or it cannot be made or written.

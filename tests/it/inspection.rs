@@ -298,3 +298,23 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     drop(std::mem::replace(&mut lab.gate, again));
     assert_eq!(reach(&lab)["pinned"], told["pinned"]);
 }
+
+#[test]
+fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
+    let mut lab = Lab::new("");
+    let made = |arguments: &[&str]| {
+        let output = sekisho(arguments, &lab.data_dir());
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let (next, before) = (lab.files.path().join("next.pem"), lab.files.path().join("before.pem"));
+    std::fs::write(&before, made(&["ca", "export"])).unwrap();
+    made(&["ca", "rotate"]);
+    std::fs::write(&next, made(&["ca", "export", "--which", "next"])).unwrap();
+    let trusting = |file: &Path| lab.curl(&["--cacert", file.to_str().unwrap()], "https://site.test/").status.success();
+    assert_eq!((trusting(&before), trusting(&next)), (true, false), "while it is prepared");
+    made(&["ca", "rotate", "--finish"]);
+    made(&["reload"]);
+    assert_eq!((trusting(&before), trusting(&next)), (false, true));
+    assert!(lab.records().iter().any(|record| record["closed_how"] == "tls_refused"));
+}
