@@ -30,14 +30,35 @@ pub(super) struct Inspected {
     pub(super) hello: Box<Hello>,
 }
 
+/// The record of the tunnel, which closes however its task ends.
+struct OnRecord<'w> {
+    worker: &'w Worker,
+    ending: Ending,
+    closed: bool,
+}
+
+impl OnRecord<'_> {
+    fn close(&mut self, by: Party, how: &'static str) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.ending.close(self.worker, End { by, how, up: 0, down: 0 }, None, None);
+        }
+    }
+}
+
+impl Drop for OnRecord<'_> {
+    fn drop(&mut self) {
+        self.close(Party::Gate, "gate_stopped");
+    }
+}
+
 impl Inspected {
     /// Shakes hands with the client and answers its requests to its end, or to where it becomes another tunnel.
     pub(super) async fn serve(self, worker: &Worker, io: Io) -> Option<(Tunnelled, Stream)> {
         let gate = &*worker.gate;
-        let end = |by, how| self.ending.close(worker, End { by, how, up: 0, down: 0 }, None, None);
+        let mut record = OnRecord { worker, ending: self.ending, closed: false };
         let client = ClientKey::of(self.client.address.ip());
         let Io { stream: Stream::Plain(tcp), buffer, .. } = io else {
-            end(Party::Gate, "nested_connect");
+            record.close(Party::Gate, "nested_connect");
             return None;
         };
         let handshake = TlsAcceptor::from(self.config.clone()).accept(Rewound::new(buffer, tcp));
@@ -48,11 +69,11 @@ impl Inspected {
                 if is_refused {
                     gate.reach.shook(client, &self.target.host, false);
                 }
-                end(Party::Client, if is_refused { "tls_refused" } else { "tls_failed" });
+                record.close(Party::Client, if is_refused { "tls_refused" } else { "tls_failed" });
                 return None;
             }
             Err(_) => {
-                end(Party::Client, "hello_timeout");
+                record.close(Party::Client, "hello_timeout");
                 return None;
             }
         };
@@ -63,7 +84,7 @@ impl Inspected {
             if io.buffer.is_empty()
                 && !matches!(timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await, Ok(Ok(())))
             {
-                end(Party::Client, "closed");
+                record.close(Party::Client, "closed");
                 return None;
             }
             let next = {
@@ -74,25 +95,25 @@ impl Inspected {
                 Next::Again => {}
                 Next::Close => {
                     Box::pin(linger(&mut io.stream)).await;
-                    end(Party::Gate, "closed");
+                    record.close(Party::Gate, "closed");
                     return None;
                 }
                 Next::Gone => {
-                    end(Party::Client, "closed");
+                    record.close(Party::Client, "closed");
                     return None;
                 }
                 Next::Broken => {
                     reset_on_close(io.stream.tcp());
-                    end(Party::Origin, "reset");
+                    record.close(Party::Origin, "reset");
                     return None;
                 }
                 Next::Tunnel(tunnelled) => {
-                    end(Party::Client, "upgraded");
+                    record.close(Party::Client, "upgraded");
                     return Some((tunnelled, io.stream));
                 }
                 // No request inside asks for a tunnel.
                 Next::Inspect(_) => {
-                    end(Party::Gate, "nested_connect");
+                    record.close(Party::Gate, "nested_connect");
                     return None;
                 }
             }

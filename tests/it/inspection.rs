@@ -1,13 +1,14 @@
 //! Tunnels that a rule has looked into: each request in them is judged, recorded and answered as a plain one.
 
 use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -317,4 +318,32 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     made(&["reload"]);
     assert_eq!((trusting(&before), trusting(&next)), (false, true));
     assert!(lab.records().iter().any(|record| record["closed_how"] == "tls_refused"));
+}
+
+#[test]
+fn an_inspected_tunnel_that_lies_idle_when_the_gate_ends_is_closed_on_record() {
+    let mut lab = Lab::new("");
+    let authority = sekisho(&["ca", "export", "--encoding", "der"], &lab.data_dir()).stdout;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority)).unwrap();
+    let config = ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = TcpStream::connect(lab.gate.address).unwrap();
+    tcp.write_all(b"CONNECT site.test:443 HTTP/1.1\r\nHost: site.test:443\r\n\r\n").unwrap();
+    let mut established = [0; 39];
+    tcp.read_exact(&mut established).unwrap();
+    assert_eq!(&established, b"HTTP/1.1 200 Connection established\r\n\r\n");
+    let connection = ClientConnection::new(Arc::new(config), "site.test".try_into().unwrap()).unwrap();
+    let mut client = StreamOwned::new(connection, tcp);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").unwrap();
+    let mut answer = [0; 17];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK\r\n");
+    let records = lab.records();
+    let open = records.iter().find(|record| record["event"] == "open" && record["method"] == "CONNECT").unwrap();
+    let close = records.iter().find(|record| record["event"] == "close" && record["id"] == open["id"]).unwrap();
+    assert_eq!((&close["closed_how"], &close["closed_by"]), (&"gate_stopped".into(), &"gate".into()), "{close}");
 }
