@@ -58,8 +58,8 @@ pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use reach::{ClientReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
-    BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus, PolicyStatus,
-    ReserveStatus, Status,
+    AuthorityStatus, BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus,
+    PolicyStatus, ReserveStatus, Status,
 };
 
 /// Why the gate cannot start or go on.
@@ -259,13 +259,14 @@ impl Ready {
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let addresses = self.addresses();
-        let (minter, origins) = match inspection(&self.config, &self.data_dir) {
-            Ok(inspection) => inspection.unzip(),
+        let (inspection, inspection_fault) = match inspection(&self.config, &self.data_dir) {
+            Ok(inspection) => (inspection, None),
             Err(why) => {
                 eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
-                (None, None)
+                (None, Some(why))
             }
         };
+        let (minter, origins) = inspection.unzip();
         let plan = Plan {
             own: self.own.clone(),
             dns_servers: self.config.dns_servers.clone(),
@@ -319,6 +320,7 @@ impl Ready {
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
+            inspection_fault,
             name: self.config.name.clone(),
             since,
             addresses,

@@ -36,6 +36,12 @@ pub struct Status {
     /// `chromium 170`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_browsers: Vec<String>,
+    /// The authority by which the gate looks inside, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityStatus>,
+    /// Why rules that inspect deny, though an authority was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspection_fault: Option<String>,
     pub connections: Connections,
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
@@ -63,6 +69,15 @@ pub struct PolicyStatus {
     /// What came of reading it again last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<ReloadStatus>,
+}
+
+/// A certificate authority.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuthorityStatus {
+    pub subject: String,
+    /// Until when it vouches, UTC.
+    pub not_after: String,
+    pub days_left: u64,
 }
 
 /// The modes of a base.
@@ -180,6 +195,7 @@ pub struct BreakglassStatus {
 pub(super) struct Reporter {
     pub(super) gate: Arc<Gate>,
     pub(super) data_dir: PathBuf,
+    pub(super) inspection_fault: Option<String>,
     pub(super) name: String,
     pub(super) since: Timestamp,
     pub(super) addresses: Vec<SocketAddr>,
@@ -245,6 +261,16 @@ impl Reporter {
             },
             lists: self.fetches.as_ref().map(Fetches::status).unwrap_or_default(),
             silent_browsers: self.gate.standings.silent(),
+            authority: self.gate.minter.as_ref().map(|minter| {
+                let authority = minter.authority();
+                let (certificate, now) = (authority.certificate(), clock::now());
+                AuthorityStatus {
+                    subject: certificate.subject().to_owned(),
+                    not_after: format_time(certificate.not_after()),
+                    days_left: certificate.not_after().0.saturating_sub(now.0) / 86_400_000_000,
+                }
+            }),
+            inspection_fault: self.inspection_fault.clone(),
             connections: Connections {
                 open: read(&counters.connections),
                 most: self.connections_max,

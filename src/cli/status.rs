@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    BreakglassStatus, Connections, DiskStatus, Exchanges, FeedStatus, GroupMode, JournalStatus, Outcome, PolicyStatus,
-    Question, Status, ask,
+    AuthorityStatus, BreakglassStatus, Connections, DiskStatus, Exchanges, FeedStatus, GroupMode, JournalStatus,
+    Outcome, PolicyStatus, Question, Status, ask,
 };
 
-use super::error::CliError;
+use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, report};
 
@@ -45,6 +45,26 @@ fn rows(status: &Status) -> Rows {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
         rows.push(("WARNING", format!("{passes} while no record can be written: {error}")));
     }
+    rows.extend(status.authority.iter().map(|AuthorityStatus { subject, not_after, days_left }| {
+        (
+            "authority",
+            format!(
+                "{subject}, until {not_after} ({})",
+                count(usize::try_from(*days_left).unwrap_or(usize::MAX), "day")
+            ),
+        )
+    }));
+    rows.extend(status.authority.iter().filter(|authority| authority.days_left < 90).map(|_| {
+        let what =
+            "the authority ends within 90 days: make the next one (sekisho ca rotate), and bring it to the clients";
+        ("WARNING", what.to_owned())
+    }));
+    rows.extend(
+        status
+            .inspection_fault
+            .iter()
+            .map(|why| ("WARNING", format!("rules that inspect deny (inspection_unavailable): {why}"))),
+    );
     rows.extend(status.silent_browsers.iter().map(|version| {
         let what = "does not come back when a tunnel is ended; see `fallback` in [challenge] of the config";
         ("WARNING", format!("{version} {what}"))

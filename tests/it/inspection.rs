@@ -254,6 +254,9 @@ fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_
     std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
     assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
+    let status = sekisho(&["status"], &lab.data_dir());
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(text.contains("rules that inspect deny") && text.contains("ca.key"), "{text}");
 }
 
 #[test]
@@ -284,6 +287,8 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
         let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
         serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
     };
+    let status = sekisho(&["status"], &lab.data_dir());
+    assert!(String::from_utf8_lossy(&status.stdout).contains("(729 days)"), "{status:?}");
     let told = reach(&lab);
     assert_eq!((&told["trusting"], &told["lacking"]), (&1.into(), &1.into()), "{told:#}");
     let clients: Vec<_> =
