@@ -49,13 +49,7 @@ impl ContentTerms {
     /// Judges the first bytes of the tunnel.
     pub fn judge(&self, seen: &FirstBytes) -> Content {
         let (code, detail) = match seen {
-            FirstBytes::Tls(hello) if self.ech_denied && hello.ech => {
-                ("ech_denied", Some("the ClientHello has the extension encrypted_client_hello".to_owned()))
-            }
-            FirstBytes::Tls(hello) if self.any_sni || sni_agrees(hello, &self.host) => return Content::Passes,
-            FirstBytes::Tls(hello) => {
-                ("sni_mismatch", hello.sni.as_deref().map(|sni| format!("the ClientHello names {sni}")))
-            }
+            FirstBytes::Tls(hello) => return self.judge_hello(hello),
             FirstBytes::NestedConnect => ("nested_connect", None),
             FirstBytes::Silent | FirstBytes::BadTls(_) | FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other
                 if self.any_protocol =>
@@ -69,6 +63,22 @@ impl ContentTerms {
                 ("not_tls", Some(format!("the first bytes are {}", seen.carries())))
             }
         };
+        self.broken(code, detail)
+    }
+
+    /// The same of a hello, also where its tunnel is looked into and this is about a request in it.
+    pub fn judge_hello(&self, hello: &Hello) -> Content {
+        if self.ech_denied && hello.ech {
+            let detail = "the ClientHello has the extension encrypted_client_hello".to_owned();
+            return self.broken("ech_denied", Some(detail));
+        }
+        if self.any_sni || sni_agrees(hello, &self.host) {
+            return Content::Passes;
+        }
+        self.broken("sni_mismatch", hello.sni.as_deref().map(|sni| format!("the ClientHello names {sni}")))
+    }
+
+    fn broken(&self, code: &'static str, detail: Option<String>) -> Content {
         let broken = Broken { code, detail };
         if self.observed { Content::WouldEnd(broken) } else { Content::Ends(broken) }
     }

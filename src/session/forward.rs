@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
 
-use crate::facts::{Client, ExchangeId, Hello, Party, Stage, Target};
+use crate::facts::{Client, ExchangeId, Hello, Party, Scheme, Stage, Target};
 use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
 };
-use crate::policy::{Need, Outcome, Permit, TunnelLimits, Verdict};
+use crate::policy::{Content, Need, Outcome, Permit, TunnelLimits, Verdict};
 use crate::site;
 use crate::tls::{ReadHalf, WriteHalf};
 use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, RequestForm};
@@ -89,6 +89,12 @@ pub(super) async fn serve(
         }
         let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
         return send_page(gate, io, &answer, keep_refused).await;
+    }
+    if let (Scheme::Https, Verdict::Allow(permit), Stage::Known(hello)) = (target.scheme, &decision.verdict, hello)
+        && let Content::Ends(broken) = permit.content().judge_hello(hello)
+    {
+        let why = Why::of_broken(broken);
+        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), keep_refused).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;

@@ -191,3 +191,17 @@ fn all_tabs_that_chromium_opens_at_once_come_to_their_pages() {
 fn all_tabs_that_firefox_opens_at_once_come_to_their_pages() {
     opens_all_tabs(Driven::firefox, 12);
 }
+
+/// Chromium's hello has the extension encrypted_client_hello, whether there is a name in it or not.
+#[test]
+fn a_hello_that_the_rule_does_not_take_is_told_on_a_page_where_the_gate_looks_inside() {
+    let mut site = Site::inspected(SCRIPTLESS, "ech = \"deny\"");
+    let mut browser = site.drive(Driven::chromium, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    browser.until_shown("ech_denied");
+    is_untouched(&site);
+    drop(browser);
+    let records = site.records();
+    let refused = records.iter().find(|record| record["reason"] == "ech_denied").unwrap();
+    assert_eq!((&refused["scheme"], &refused["path"]), (&"https".into(), &"/".into()), "{refused}");
+}
