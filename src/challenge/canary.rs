@@ -2,12 +2,28 @@
 //! everybody.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::facts::{ClientKey, Timestamp};
 
 /// A browser and its major version, as a User-Agent claims them.
-pub type Version = (Box<str>, u16);
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version {
+    pub browser: Box<str>,
+    pub major: u16,
+    /// Its hello is one that the browser is known by. Others are heard apart: what three clients show that only call
+    /// themselves so says nothing of the browser.
+    pub known: bool,
+}
+
+/// Such as `chromium 156`.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.browser, self.major)?;
+        if self.known { Ok(()) } else { f.write_str(", with hellos that it is not known by,") }
+    }
+}
 
 /// What has changed for a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +129,7 @@ mod tests {
     }
 
     fn version(major: u16) -> Version {
-        ("chromium".into(), major)
+        Version { browser: "chromium".into(), major, known: true }
     }
 
     fn at(hours: u64) -> Timestamp {

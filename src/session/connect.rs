@@ -1,10 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::clock;
 use crate::facts::{Client, Hello, Host, Party, Scheme, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
 use crate::policy::{Content, Decision, Handling, Need, Outcome, Policy, Reason, Verdict};
-
 use crate::tls::Offered;
 
 use super::account::{Account, Asked, End, Refused};
@@ -14,7 +13,7 @@ use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::inspect::Inspected;
 use super::io::{Io, Next, write_all};
-use super::log_in::{LoggedIn, ask, ask_first, log_in_for};
+use super::log_in::{LoggedIn, ask, ask_first, cannot_ask, log_in_for};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
 use super::relay::Ended;
 use super::reset::{After, challenge, reset};
@@ -222,7 +221,7 @@ async fn after_hello(
                 return read_request(worker, io, account, policy, &asked, &reason).await;
             }
             Outcome::Needs(Need::InnerRequest, reason) if gate.minter.is_some() => {
-                return inspect(worker, io, account, (policy, &at_connect), (&seen, hello), &reason).await;
+                return inspect(worker, io, account, (policy, &at_connect), (&seen, hello, begun), &reason).await;
             }
             Outcome::Needs(_, reason) => {
                 let _ = account.refuse(policy, &asked, &Refused::for_need(&reason, &Why::of_need(&reason))).await;
@@ -233,13 +232,11 @@ async fn after_hello(
             break decision;
         }
         if gate.minter.is_some() && asks_inside(&decision) {
-            return inspect(worker, io, account, (policy, &at_connect), (&seen, hello), &decision.reason).await;
+            return inspect(worker, io, account, (policy, &at_connect), (&seen, hello, begun), &decision.reason).await;
         }
         if asked.must_log_in(policy) {
-            // It could have been asked for that before its CONNECT was answered, had its rule not waited for a hello.
-            let detail =
-                "several people share this address, and a tunnel that waits for its hello cannot ask who it is";
-            let why = Why { detail: Some(detail.to_owned()), ..Why::new(403, "challenge_not_possible") };
+            // It could have been asked before its CONNECT was answered, had its rule not waited for a hello.
+            let why = cannot_ask();
             let _ = account.refuse(policy, &asked, &Refused::by(&decision, &why)).await;
             return alert(gate, io, &seen).await;
         }
@@ -295,13 +292,14 @@ async fn after_hello(
     Next::Tunnel(tunnelled)
 }
 
-/// Ends the TLS in a tunnel that its client asks for with this hello. What is no TLS is not looked into.
+/// Ends the TLS in a tunnel that its client asks for with this hello, which was waited for since `begun`. What is no TLS
+/// is not looked into.
 async fn inspect(
     worker: &Worker,
     io: &mut Io,
     mut account: Account<'_>,
     (policy, asked): (&Policy, &Asked<'_>),
-    (seen, hello): (&FirstBytes, Stage<&Hello>),
+    (seen, hello, begun): (&FirstBytes, Stage<&Hello>, Instant),
     reason: &Reason,
 ) -> Next {
     let (gate, host) = (&*worker.gate, &asked.target.host);
@@ -329,7 +327,7 @@ async fn inspect(
         let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
         return alert(gate, io, seen).await;
     }
-    account.hello(hello, Duration::ZERO);
+    account.hello(hello, begun.elapsed());
     let ending = account.established(0, 0);
     let (client, target, hello) = (asked.client.clone(), asked.target.clone(), Box::new(hello.clone()));
     Next::Inspect(Box::new(Inspected { ending, config, client, target, hello }))

@@ -25,7 +25,7 @@ use super::connection::{page, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
-use super::log_in::{ask, ask_first};
+use super::log_in::{ask, ask_first, cannot_ask};
 use super::page::{challenge, take_answer};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
@@ -67,13 +67,14 @@ pub(super) async fn serve(
     let decision = match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need, reason) => {
-            let asks = if need == Need::User { ask(worker, client, head).await } else { None };
+            // Within a tunnel a 407 would be the origin's word, and no browser answers it.
+            let asks = if need == Need::User && inside.is_none() { ask(worker, client, head).await } else { None };
             let why = asks.unwrap_or_else(|| Why::of_need(&reason)).with_rule(&reason);
             return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
     if matches!(decision.verdict, Verdict::Challenge) && asked.must_log_in(policy) {
-        let why = ask_first(worker, client, head).await;
+        let why = if inside.is_none() { ask_first(worker, client, head).await } else { cannot_ask() };
         return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
     }
     if matches!(decision.verdict, Verdict::Challenge) {

@@ -108,6 +108,12 @@ pub(super) async fn ask_first(worker: &Worker, client: &Client, head: &RequestHe
     })
 }
 
+/// The same where it is too late to ask: within a tunnel.
+pub(super) fn cannot_ask() -> Why {
+    let detail = "several people share this address, and within a tunnel nobody can be asked who they are";
+    Why { detail: Some(detail.to_owned()), ..Why::new(403, "challenge_not_possible") }
+}
+
 /// Has the user of a challenged tunnel log in anew, where its challenge is met by a person alone: such a tunnel can
 /// show no page. Nothing is asked where users cannot log in.
 ///

@@ -56,7 +56,7 @@ impl Standings {
     /// Versions of browsers that do not come back any more.
     pub fn silent(&self) -> Vec<String> {
         let silent = self.canary().silent(clock::now());
-        silent.into_iter().map(|(name, major)| format!("{name} {major}")).collect()
+        silent.iter().map(ToString::to_string).collect()
     }
 
     /// What this program has shown, for this target.

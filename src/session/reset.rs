@@ -65,10 +65,10 @@ pub(super) async fn challenge(
             return After::Again;
         }
     }
-    let version = consistent_version(asked);
+    // Whoever only calls itself so is reset all the same: three clients that lie could else speak for all.
+    let version = consistent_version(asked).filter(|version| version.known);
     match version.as_ref().and_then(|version| standings.instead_of_reset(version)) {
-        // Whoever only calls itself so is reset all the same: three clients that lie could else speak for all.
-        Some(Fallback::Identity) if asked.who.has_known_face => {
+        Some(Fallback::Identity) => {
             if !standings.clear(key, &name, Means::Identity) {
                 return busy();
             }
@@ -76,7 +76,7 @@ pub(super) async fn challenge(
             return After::Again;
         }
         Some(Fallback::Deny) => return After::Refuse(Why::new(403, "challenge_not_possible")),
-        Some(Fallback::Identity) | None => {}
+        None => {}
     }
     match standings.tunnel(key, &name, place, io.head_at) {
         Step::Reset(ticket) => After::Reset(ticket),
@@ -123,7 +123,7 @@ pub(super) async fn reset(
 fn consistent_version(asked: &Asked<'_>) -> Option<Version> {
     match &asked.who.claim {
         Claim::Browser { browser, major } if asked.who.grounds.is_at_most_unlike() => {
-            Some((browser.name.clone(), *major))
+            Some(Version { browser: browser.name.clone(), major: *major, known: asked.who.has_known_face })
         }
         Claim::Browser { .. } | Claim::None => None,
     }
@@ -134,17 +134,18 @@ fn hear(worker: &Worker, asked: &Asked<'_>, returned: bool) {
     let Some(version) = consistent_version(asked) else { return };
     let client = ClientKey::of(asked.client.address.ip());
     let Some(change) = worker.gate.standings.heard(&version, client, returned) else { return };
-    let (name, major) = &version;
     let (level, detail) = match change {
-        Change::Silent { silent, returned } => (
-            "silent",
-            format!(
-                "{name} {major} does not come back when a tunnel is ended, on {silent} clients of {}: it is not challenged \
-                 so for a day (`fallback` in the config says what happens instead)",
-                silent + returned
-            ),
-        ),
-        Change::Heard => ("heard", format!("{name} {major} comes back again when a tunnel is ended")),
+        Change::Silent { silent, returned } => {
+            let comes_of_it = if version.known {
+                "it is not challenged so for a day (`fallback` in the config says what happens instead)"
+            } else {
+                "it is challenged as before"
+            };
+            let of = silent + returned;
+            let what = "does not come back when a tunnel is ended, on";
+            ("silent", format!("{version} {what} {silent} clients of {of}: {comes_of_it}"))
+        }
+        Change::Heard => ("heard", format!("{version} comes back again when a tunnel is ended")),
     };
     tell(worker, level, &detail);
 }

@@ -13,7 +13,11 @@ const RECENT: Duration = Duration::from_secs(30 * 86_400);
 /// Which clients have taken certificates of the gate's authority, and which have not: by the handshakes of tunnels that
 /// were looked into.
 #[derive(Debug, Default)]
-pub struct Reach(HashMap<ClientKey, Seen>);
+pub struct Reach {
+    clients: HashMap<ClientKey, Seen>,
+    /// When it was looked for what is over, at the bound.
+    swept: Option<Timestamp>,
+}
 
 /// What one client made of certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,13 +53,17 @@ impl Reached {
 impl Reach {
     /// A client has taken the certificate for this host, or refused it by an alert. Whether that is news worth keeping.
     pub fn shook(&mut self, client: ClientKey, host: &Host, accepted: bool, now: Timestamp) -> bool {
-        if self.0.len() >= CLIENTS_MAX && !self.0.contains_key(&client) {
-            self.0.retain(|_, seen| seen.reached(now) != Reached::Unknown);
-            if self.0.len() >= CLIENTS_MAX {
+        if self.clients.len() >= CLIENTS_MAX && !self.clients.contains_key(&client) {
+            // A walk over all of them once a second at most: handshakes wait for its end.
+            if self.swept.is_none_or(|swept| now.0.abs_diff(swept.0) >= 1_000_000) {
+                self.swept = Some(now);
+                self.clients.retain(|_, seen| seen.reached(now) != Reached::Unknown);
+            }
+            if self.clients.len() >= CLIENTS_MAX {
                 return false;
             }
         }
-        let seen = self.0.entry(client).or_default();
+        let seen = self.clients.entry(client).or_default();
         let before = seen.refused.len();
         seen.refused.retain(|(other, at)| other != host && is_recent(*at, now));
         if accepted {
@@ -72,14 +80,14 @@ impl Reach {
 
     /// Every client, by its address.
     pub fn clients(&self) -> BTreeMap<ClientKey, &Seen> {
-        self.0.iter().map(|(client, seen)| (*client, seen)).collect()
+        self.clients.iter().map(|(client, seen)| (*client, seen)).collect()
     }
 
     /// Hosts for which a rule without inspection may be wanted, with how many clients refuse them that take the
     /// certificates of others: their programs pin certificates there. Nothing is exempted by this.
     pub fn pinned(&self, now: Timestamp) -> BTreeMap<String, usize> {
         let mut pinned = BTreeMap::new();
-        for seen in self.0.values().filter(|seen| seen.reached(now) == Reached::Trusts) {
+        for seen in self.clients.values().filter(|seen| seen.reached(now) == Reached::Trusts) {
             for (host, _) in seen.refused.iter().filter(|(_, at)| is_recent(*at, now)) {
                 *pinned.entry(host.to_string()).or_default() += 1;
             }
@@ -90,8 +98,8 @@ impl Reach {
     /// Takes up what was kept of a client.
     pub fn take_up(&mut self, client: ClientKey, mut seen: Seen) {
         seen.refused.truncate(HOSTS_MAX);
-        if self.0.len() < CLIENTS_MAX {
-            self.0.insert(client, seen);
+        if self.clients.len() < CLIENTS_MAX {
+            self.clients.insert(client, seen);
         }
     }
 }

@@ -94,9 +94,9 @@ impl WriteHalf<'_> {
     }
 }
 
-/// The same call on whichever it is.
-macro_rules! on_either {
-    ($this:expr, $half:ident => $call:expr) => {
+/// Calls whichever it is.
+macro_rules! either {
+    ($half:ident, $this:ident => $call:expr) => {
         match $this.get_mut() {
             Self::Plain($half) => $call,
             Self::Secured($half) => $call,
@@ -104,45 +104,38 @@ macro_rules! on_either {
     };
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_read(context, into))
-    }
+macro_rules! read_either {
+    ($of:ty) => {
+        impl AsyncRead for $of {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                either!(half, self => Pin::new(half).poll_read(cx, into))
+            }
+        }
+    };
 }
 
-impl AsyncRead for ReadHalf<'_> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_read(context, into))
-    }
+macro_rules! write_either {
+    ($of:ty) => {
+        impl AsyncWrite for $of {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                either!(half, self => Pin::new(half).poll_write(cx, bytes))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                either!(half, self => Pin::new(half).poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                either!(half, self => Pin::new(half).poll_shutdown(cx))
+            }
+        }
+    };
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on_either!(self, half => Pin::new(half).poll_write(context, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_shutdown(context))
-    }
-}
-
-impl AsyncWrite for WriteHalf<'_> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on_either!(self, half => Pin::new(half).poll_write(context, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(self, half => Pin::new(half).poll_shutdown(context))
-    }
-}
+read_either!(Stream);
+read_either!(ReadHalf<'_>);
+write_either!(Stream);
+write_either!(WriteHalf<'_>);
 
 impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -60,7 +60,8 @@ fn three_clients_that_only_say_so_speak_for_no_version() {
     for last in 1..=3 {
         is_reset(&mut lab.ask_from(from(last), "a.test", SAFARI), &hello("curl"));
     }
-    notices.until("safari 61 does not come back");
+    let said = notices.until("does not come back");
+    assert!(said.contains("safari 61") && said.contains("it is challenged as before"), "{said}");
     // It is told, and nobody is believed for it: nothing is known of what Safari shows.
     is_reset(&mut lab.ask_from(from(4), "a.test", SAFARI), &hello("curl"));
     let records = lab.gate.records();

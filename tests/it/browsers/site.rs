@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
@@ -16,7 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::gate::{Gate, Start};
 use crate::name_server::NameServer;
-use crate::origin::listener_of_its_own;
+use crate::origin::{listener_of_its_own, tls_of};
 
 use super::Settings;
 use super::driven::{Drive, Driven};
@@ -182,12 +180,6 @@ struct Secured {
 
 impl Secured {
     fn new() -> Self {
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let file = NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), authority.pem()).unwrap();
-        let key = KeyPair::generate().unwrap();
         let hosts = [
             "site",
             "script",
@@ -204,15 +196,10 @@ impl Secured {
             "*.many",
         ];
         let names: Vec<_> = hosts.iter().map(|host| format!("{host}.test")).collect();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(leaf)], key)
-            .unwrap();
-        Self { config: Arc::new(config), authority: file }
+        let (config, authority) = tls_of(names);
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), authority).unwrap();
+        Self { config, authority: file }
     }
 }
 
