@@ -53,6 +53,7 @@ pub mod evidence;
 pub mod clock;
 pub mod limit;
 pub mod tls;
+pub mod http2;
 pub mod upstream;
 pub mod store;
 pub mod lists;

@@ -45,7 +45,8 @@ async fn serve(
 ) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
     let resolvers = super::resolvers(&plan.dns_servers, plan.internal.as_ref(), plan.dns_timeout, &own)?;
-    let limits = DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head };
+    let limits =
+        DialLimits { connect_timeout: plan.connect_timeout, head: gate.limits.head, stall: gate.limits.body_timeout };
     let dialler = Dialler::new(resolvers, plan.own.clone(), limits, plan.origins.clone());
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();

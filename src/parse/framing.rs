@@ -77,7 +77,7 @@ pub fn keep_alive(version: Version, fields: &Fields) -> bool {
         asked |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     match version {
-        Version::Http11 => true,
+        Version::Http11 | Version::Http2 => true,
         Version::Http10 => asked,
     }
 }

@@ -24,11 +24,13 @@ impl Default for HeadLimits {
     }
 }
 
-/// The two versions that are spoken in clear text.
+/// The version that a message came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     Http10,
     Http11,
+    /// Never read of a head itself: it came on a stream, and was put into the words of HTTP/1.1.
+    Http2,
 }
 
 impl Version {
@@ -37,6 +39,7 @@ impl Version {
         match self {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
+            Version::Http2 => "2",
         }
     }
 }

@@ -67,7 +67,7 @@ fn require_host(head: &RequestHead) -> Result<Option<&[u8]>, Fault> {
     if hosts.next().is_some() {
         return Err(Fault::SeveralHosts);
     }
-    if first.is_none() && head.version == Version::Http11 {
+    if first.is_none() && head.version != Version::Http10 {
         return Err(Fault::MissingHost);
     }
     Ok(first)

@@ -15,7 +15,7 @@ use crate::upstream::{Connected, DialFailed};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::standing::Ruling;
-use super::who::Who;
+use super::who::{Shown, Who};
 use super::why::Why;
 
 /// The account of one exchange: judged, opened in the journal, and closed there. One that was opened
@@ -48,9 +48,10 @@ impl<'a> Asked<'a> {
         client: &'a Client,
         head: &'a RequestHead,
         target: &'a Target,
-        hello: Stage<&'a Hello>,
+        shown: impl Into<Shown<'a>>,
     ) -> Self {
-        Self { client, head, target, hello, who: Who::of((gate, policy), client, head, target, hello) }
+        let shown = shown.into();
+        Self { client, head, target, hello: shown.hello, who: Who::of((gate, policy), client, head, target, shown) }
     }
 
     /// Whether it holds no clearance before its user is known.

@@ -11,7 +11,7 @@ use super::connection::{page, read_head, refuse, send_page};
 use super::forward;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
-use super::inspect::Inspected;
+use super::inspect::{Inside, Inspected};
 use super::io::{Io, Next, write_all};
 use super::log_in::{LoggedIn, ask, ask_first, cannot_ask, log_in_for};
 use super::look::{ALERT_UNRECOGNIZED_NAME, Patience, first_bytes};
@@ -309,7 +309,7 @@ async fn inspect(
             Some(sni) if Host::parse(sni.as_bytes()).is_ok_and(|named| named != *host) => {
                 Err(Why { detail: Some(format!("the ClientHello names {sni}")), ..Why::new(403, "sni_mismatch") })
             }
-            Some(_) | None => match minter.server_config(host, Offered::Http1, clock::now()) {
+            Some(_) | None => match minter.server_config(host, Offered::Http2, clock::now()) {
                 Ok(config) => Ok((config, hello)),
                 Err(error) => Err(unavailable(error.to_string())),
             },
@@ -330,7 +330,7 @@ async fn inspect(
     account.hello(hello, begun.elapsed());
     let ending = account.established(0, 0);
     let (client, target, hello) = (asked.client.clone(), asked.target.clone(), Box::new(hello.clone()));
-    Next::Inspect(Box::new(Inspected { ending, config, client, target, hello }))
+    Next::Inspect(Box::new(Inspected { ending, config, inside: Inside { outer: ending.id, client, target, hello } }))
 }
 
 async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
@@ -404,7 +404,7 @@ async fn read_request(
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match forward::serve(worker, io, asked.client, &request, target, (Some(outer), Stage::Never)).await {
+    match forward::serve(worker, io, asked.client, &request, target, (Some(outer), Stage::Never.into())).await {
         // A second request would not be a handshake.
         Next::Again => Next::Close,
         next => next,

@@ -3,25 +3,30 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use bytes::BytesMut;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
-use crate::facts::{Client, ExchangeId, Scheme, Stage};
-use crate::parse::{Body, Form, Request, RequestHead, examine, take_request_head};
+use crate::facts::{Client, ExchangeId, Hello, Scheme, Stage};
+use crate::parse::{Body, FirstBytes, Form, Request, RequestHead, Version, examine, take_request_head};
 use crate::policy::{Policy, draft_rule};
 use crate::site::{self, Refusal};
-use crate::tls::Stream;
+use crate::tls::{Rewound, Stream};
 
 use super::account::{Account, Asked, Refused};
 use super::gate::{Admitted, Counted, Gate, Worker};
 use super::headroom::{Exhausted, Held};
-use super::io::{Io, Next, linger, reset_on_close, write_all};
+use super::io::{Io, Next, linger, write_all};
 use super::log_in::client_of;
+use super::look::{Patience, first_bytes};
+use super::streams::{self, Asker};
 use super::why::Why;
 use super::{connect, forward};
 
@@ -33,14 +38,61 @@ const READ_BYTES: usize = 4096;
 /// A standing tunnel holds this small future alone; all that comes before it lives in a box that is
 /// given back.
 pub async fn serve(admitted: Admitted, stream: TcpStream) {
-    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, stream, admitted.address)).await else { return };
+    let io = Io::new(Stream::Plain(stream), None);
+    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, io, admitted.address)).await else { return };
     carrying.await;
 }
 
-/// Serves requests until the connection ends, or carries a tunnel.
-async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<impl Future<Output = ()>> {
+/// Serves one connection of a client that speaks TLS to the gate itself, in HTTP/1.1 or HTTP/2.
+pub async fn serve_secured(admitted: Admitted, stream: TcpStream, config: Arc<ServerConfig>) {
+    let worker = &admitted.worker;
+    let Some(secured) = Box::pin(shake(worker, stream, admitted.address, config)).await else { return };
+    let (stream, hello, is_http2) = secured;
+    if is_http2 {
+        let asker = Asker::Proxy { address: admitted.address, hello };
+        streams::serve(worker, stream, asker).await;
+        return;
+    }
+    let io = Io::new(stream, Some(hello));
+    let Some(carrying) = Box::pin(until_tunnel(worker, io, admitted.address)).await else { return };
+    carrying.await;
+}
+
+/// Reads the hello of a client and shakes hands with it: its connection, the hello, and whether it speaks HTTP/2.
+async fn shake(
+    worker: &Worker,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    config: Arc<ServerConfig>,
+) -> Option<(Stream, Arc<Hello>, bool)> {
     let gate = &*worker.gate;
-    let mut io = Io { stream: Stream::Plain(stream), buffer: BytesMut::new(), head_at: clock::moment(), pinned: None };
+    let mut buffer = BytesMut::new();
+    let seen = first_bytes(gate, &mut stream, &mut buffer, Patience::Any).await;
+    let hello = match seen {
+        Ok(FirstBytes::Tls(hello)) => Arc::from(hello),
+        Ok(FirstBytes::Silent | FirstBytes::Unfinished) => {
+            gate.count_silent(address);
+            return None;
+        }
+        Ok(_) => {
+            // Who takes this for the plain proxy is told so.
+            let mut io = Io::new(Stream::Plain(stream), None);
+            let client = Client { address, user: None };
+            let _ = refuse_bytes(worker, &mut io, &client, None, Why::new(400, "tls_expected")).await;
+            linger(&mut io.stream).await;
+            return None;
+        }
+        Err(_) => return None,
+    };
+    let handshake = TlsAcceptor::from(config).accept(Rewound::new(buffer, Stream::Plain(stream)));
+    let secured = timeout(gate.limits.hello_timeout, handshake).await.ok()?.ok()?;
+    let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+    Some((Stream::Secured(Box::new(secured.into())), hello, is_http2))
+}
+
+/// Serves requests until the connection ends, or carries a tunnel.
+async fn until_tunnel(worker: &Arc<Worker>, mut io: Io, address: SocketAddr) -> Option<impl Future<Output = ()>> {
+    let gate = &*worker.gate;
     let mut first = true;
     loop {
         if io.buffer.is_empty() {
@@ -55,24 +107,7 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
             }
         }
         first = false;
-        let next = {
-            let _busy = Counted::new(&gate.counters.exchanges);
-            // A head that comes slowly or never holds its bytes and little else: the box of an exchange is
-            // made when there is something to judge.
-            let mut held = gate.head_room.claim();
-            match read_head(gate, &mut io, &mut held).await {
-                Ok(Some(head)) => {
-                    io.head_at = clock::moment();
-                    Box::pin(exchange(worker, &mut io, address, head)).await
-                }
-                Ok(None) => Next::Gone,
-                Err(why) => {
-                    let client = Client { address, user: None };
-                    Box::pin(refuse_bytes(worker, &mut io, &client, None, why)).await
-                }
-            }
-        };
-        match next {
+        match answer_next(worker, &mut io, address).await {
             Next::Again => {}
             Next::Close => {
                 Box::pin(linger(&mut io.stream)).await;
@@ -80,7 +115,7 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
             }
             Next::Gone => return None,
             Next::Broken => {
-                reset_on_close(io.stream.tcp());
+                io.reset_on_close();
                 return None;
             }
             Next::Tunnel(tunnelled) => return Some(tunnelled.carry(worker, io.stream)),
@@ -88,6 +123,26 @@ async fn until_tunnel(worker: &Worker, stream: TcpStream, address: SocketAddr) -
                 let (tunnelled, client) = Box::pin(inspected.serve(worker, io)).await?;
                 return Some(tunnelled.carry(worker, client));
             }
+        }
+    }
+}
+
+/// Reads the next request and answers it.
+pub(super) async fn answer_next(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
+    let gate = &*worker.gate;
+    let _busy = Counted::new(&gate.counters.exchanges);
+    // A head that comes slowly or never holds its bytes and little else: the box of an exchange is
+    // made when there is something to judge.
+    let mut held = gate.head_room.claim();
+    match read_head(gate, io, &mut held).await {
+        Ok(Some(head)) => {
+            io.head_at = clock::moment();
+            Box::pin(exchange(worker, io, address, head)).await
+        }
+        Ok(None) => Next::Gone,
+        Err(why) => {
+            let client = Client { address, user: None };
+            Box::pin(refuse_bytes(worker, io, &client, None, why)).await
         }
     }
 }
@@ -136,7 +191,11 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
     let client = asked_by;
     match &request.form {
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
-        Form::Absolute(target) => forward::serve(worker, io, &client, &request, target, (None, Stage::Never)).await,
+        Form::Absolute(target) => {
+            let hello = io.hello.clone();
+            let shown = hello.as_deref().map_or(Stage::Never, Stage::Known).into();
+            forward::serve(worker, io, &client, &request, target, (None, shown)).await
+        }
         Form::Origin(_) => {
             let keep = gate.keeps(&request.head) && request.body == Body::None;
             let page = site::welcome(keep, request.head.method() != "HEAD");
@@ -154,7 +213,12 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> 
     let reading = async {
         loop {
             match take_request_head(&mut io.buffer, &gate.limits.head, &mut scanned) {
-                Ok(Some(head)) => return Ok(Some(head)),
+                Ok(Some(mut head)) => {
+                    if io.is_stream {
+                        head.version = Version::Http2;
+                    }
+                    return Ok(Some(head));
+                }
                 Ok(None) => {}
                 Err(fault) => return Err(Why::of_fault(fault)),
             }

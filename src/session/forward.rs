@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::AsyncReadExt;
 
-use crate::facts::{Client, ExchangeId, Hello, Party, Scheme, Stage, Target};
+use crate::facts::{Client, ExchangeId, Party, Scheme, Stage, Target};
 use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
@@ -30,6 +30,7 @@ use super::page::{challenge, take_answer};
 use super::rewrite::{self, After, is_websocket};
 use super::standing::First;
 use super::tunnel::Tunnelled;
+use super::who::Shown;
 use super::why::Why;
 
 /// A request that cannot be sent twice goes only over connections that were used this recently:
@@ -46,14 +47,14 @@ pub(super) async fn serve(
     client: &Client,
     request: &Request,
     target: &Target,
-    (inside, hello): (Option<ExchangeId>, Stage<&Hello>),
+    (inside, shown): (Option<ExchangeId>, Shown<'_>),
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
-    let asked = Asked::new((gate, policy), client, head, target, hello);
+    let asked = Asked::new((gate, policy), client, head, target, shown);
     let (mut outgoing, forwards) = match prepare(gate, request, target, &io.buffer) {
         Ok(outgoing) => outgoing,
         Err(why) => return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await,
@@ -91,7 +92,8 @@ pub(super) async fn serve(
         let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
         return send_page(gate, io, &answer, keep_refused).await;
     }
-    if let (Scheme::Https, Verdict::Allow(permit), Stage::Known(hello)) = (target.scheme, &decision.verdict, hello)
+    if let (Scheme::Https, Verdict::Allow(permit), Stage::Known(hello)) =
+        (target.scheme, &decision.verdict, shown.hello)
         && let Content::Ends(broken) = permit.content().judge_hello(hello)
     {
         let why = Why::of_broken(broken);
@@ -106,7 +108,8 @@ pub(super) async fn serve(
     if !set.is_empty() {
         outgoing = rewrite::with_fields(&outgoing, &set);
     }
-    let mut connected = match connect(worker, io, permit, gate.passing(head, &edition), request).await {
+    let passing = Passing { may_share: may_share(request), ..gate.passing(head, &edition) };
+    let mut connected = match connect(worker, io, permit, passing, request).await {
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
@@ -116,7 +119,7 @@ pub(super) async fn serve(
     let origin_lost = |failure: &Failure| failure.lost && failure.by == Party::Origin;
     if end.as_ref().is_err_and(origin_lost) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
-        connected = match again(worker, &account, &edition, &asked).await {
+        connected = match again(worker, &account, &edition, &asked, may_share(request)).await {
             Some(Ok(connected)) => connected,
             Some(Err(error)) => return fail_dial(gate, io, account, &error, &asked, false).await,
             None => return Next::Gone,
@@ -177,10 +180,17 @@ async fn again(
     account: &Account<'_>,
     edition: &Edition,
     asked: &Asked<'_>,
+    may_share: bool,
 ) -> Option<Result<Connected, DialFailed>> {
     let Outcome::Decided(decision) = account.judge_uncounted(&edition.policy, asked) else { return None };
     let Verdict::Allow(permit) = decision.verdict else { return None };
-    Some(worker.dialler.dial(permit, worker.gate.passing(asked.head, edition)).await)
+    let passing = Passing { may_share, ..worker.gate.passing(asked.head, edition) };
+    Some(worker.dialler.dial(permit, passing).await)
+}
+
+/// Whether it can go over a connection that others use at the same time.
+fn may_share(request: &Request) -> bool {
+    !is_websocket(&request.head, request.body) && !claims_connection(&request.head.fields)
 }
 
 /// Answers and records an exchange that was let out and did not get there.
@@ -244,7 +254,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn may_repeat(&self, connected: &Connected) -> bool {
-        connected.reused && !self.heard && is_repeatable(self.request)
+        (connected.reused || connected.is_stream()) && !self.heard && is_repeatable(self.request)
     }
 
     async fn run(
@@ -336,7 +346,7 @@ impl<'a> Exchange<'a> {
             if interims > INTERIMS_MAX {
                 return Err(Peer::Origin.failed("too_many_interims"));
             }
-            if head.version == Version::Http11 {
+            if head.version != Version::Http10 {
                 let interim = rebuild(&response, false, After::Interim)?;
                 self.send(client, &interim, pace).await?;
             }
@@ -349,7 +359,7 @@ impl<'a> Exchange<'a> {
             self.send(client, &out, pace).await?;
             return Ok(Ended::Upgraded { early: buffer });
         }
-        let chunked = matches!(body, Body::Chunked | Body::UntilClose) && head.version == Version::Http11;
+        let chunked = matches!(body, Body::Chunked | Body::UntilClose) && head.version != Version::Http10;
         self.pinned |= offers_connection(&response.fields);
         self.keep_origin = keep_alive(response.version, &response.fields) && body != Body::UntilClose;
         self.keep_client &= chunked || matches!(body, Body::None | Body::Length(_));
@@ -473,15 +483,12 @@ fn nobody_waits() -> Failure {
 /// does curl; and like Squid (`half_closed_clients off`), nginx and Envoy the gate takes it that nobody
 /// waits for the answer, and lets go of the origin. Whoever still reads gets a page that says so.
 fn has_left(client: &WriteHalf<'_>, sent_body: &AtomicBool) -> impl Future<Output = ()> {
-    // Of priority data the kernel is not asked to tell: what is left of this interest is the end.
-    // Inside TLS its end is seen by reading alone, and nothing is read before the answer.
-    let closed = client.plain().map(|client| client.ready(Interest::PRIORITY));
+    let ended = client.ended();
     async move {
-        let Some(closed) = closed else { return pending().await };
-        let mut closed = pin!(closed);
+        let mut ended = pin!(ended);
         poll_fn(|context| {
             // Until then its end is the upload's to tell; that is done in this task, which polls again.
-            if sent_body.load(Ordering::Relaxed) { closed.as_mut().poll(context).map(drop) } else { Poll::Pending }
+            if sent_body.load(Ordering::Relaxed) { ended.as_mut().poll(context) } else { Poll::Pending }
         })
         .await;
     }

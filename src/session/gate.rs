@@ -153,7 +153,7 @@ impl Gate {
 
     /// What a parent is told of this request, and shown: `edition` is what the request was judged by.
     pub(super) fn passing<'a>(&'a self, head: &'a RequestHead, edition: &'a Edition) -> Passing<'a> {
-        Passing { head, pseudonym: self.wording.via.as_deref(), credentials: &edition.credentials }
+        Passing { head, may_share: false, pseudonym: self.wording.via.as_deref(), credentials: &edition.credentials }
     }
 
     /// Whether the connection of this request can take another behind it.

@@ -8,22 +8,31 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
-use crate::facts::{Client, ClientKey, Hello, Party, Scheme, Stage, Target};
-use crate::parse::{Form, understand_inner};
+use crate::facts::{Client, ClientKey, ExchangeId, Hello, Party, Scheme, Stage, Target};
+use crate::parse::{Form, Http2Opening, understand_inner};
 use crate::tls::{Rewound, Stream};
 
 use super::account::{Account, Asked, End, Ending, Refused};
 use super::connection::{page, read_head, refuse, send_page, until_something_comes};
 use super::forward;
 use super::gate::{Counted, Worker};
-use super::io::{Io, Next, linger, reset_on_close};
+use super::io::{Io, Next, linger};
+use super::streams::{self, Asker};
 use super::tunnel::Tunnelled;
+use super::who::Shown;
 use super::why::Why;
 
 /// A tunnel whose CONNECT is answered, and whose client has said hello.
 pub(super) struct Inspected {
     pub(super) ending: Ending,
     pub(super) config: Arc<ServerConfig>,
+    pub(super) inside: Inside,
+}
+
+/// What all requests in a tunnel have in common.
+pub(super) struct Inside {
+    /// The tunnel's exchange.
+    pub(super) outer: ExchangeId,
     pub(super) client: Client,
     /// What the CONNECT asked for.
     pub(super) target: Target,
@@ -53,21 +62,18 @@ impl Drop for OnRecord<'_> {
 
 impl Inspected {
     /// Shakes hands with the client and answers its requests to its end, or to where it becomes another tunnel.
-    pub(super) async fn serve(self, worker: &Worker, io: Io) -> Option<(Tunnelled, Stream)> {
+    pub(super) async fn serve(self, worker: &Arc<Worker>, io: Io) -> Option<(Tunnelled, Stream)> {
         let gate = &*worker.gate;
-        let mut record = OnRecord { worker, ending: self.ending, closed: false };
-        let client = ClientKey::of(self.client.address.ip());
-        let Io { stream: Stream::Plain(tcp), buffer, .. } = io else {
-            record.close(Party::Gate, "nested_connect");
-            return None;
-        };
-        let handshake = TlsAcceptor::from(self.config.clone()).accept(Rewound::new(buffer, tcp));
+        let Self { ending, config, inside } = self;
+        let mut record = OnRecord { worker, ending, closed: false };
+        let client = ClientKey::of(inside.client.address.ip());
+        let handshake = TlsAcceptor::from(config).accept(Rewound::new(io.buffer, io.stream));
         let secured = match timeout(gate.limits.hello_timeout, handshake).await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
                 let is_refused = is_refusal(&error);
                 if is_refused {
-                    gate.reach.shook(client, &self.target.host, false);
+                    gate.reach.shook(client, &inside.target.host, false);
                 }
                 record.close(Party::Client, if is_refused { "tls_refused" } else { "tls_failed" });
                 return None;
@@ -77,9 +83,15 @@ impl Inspected {
                 return None;
             }
         };
-        gate.reach.shook(client, &self.target.host, true);
+        gate.reach.shook(client, &inside.target.host, true);
+        let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Secured(Box::new(secured.into()));
-        let mut io = Io { stream, buffer: Default::default(), head_at: clock::moment(), pinned: None };
+        if is_http2 {
+            let ended = streams::serve(worker, stream, Asker::Inside(inside)).await;
+            record.close(ended.by, ended.how);
+            return None;
+        }
+        let mut io = Io::new(stream, None);
         loop {
             if io.buffer.is_empty()
                 && !matches!(timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await, Ok(Ok(())))
@@ -87,11 +99,7 @@ impl Inspected {
                 record.close(Party::Client, "closed");
                 return None;
             }
-            let next = {
-                let _busy = Counted::new(&gate.counters.exchanges);
-                Box::pin(self.exchange(worker, &mut io)).await
-            };
-            match next {
+            match inside.answer_next(worker, &mut io, None).await {
                 Next::Again => {}
                 Next::Close => {
                     Box::pin(linger(&mut io.stream)).await;
@@ -103,7 +111,7 @@ impl Inspected {
                     return None;
                 }
                 Next::Broken => {
-                    reset_on_close(io.stream.tcp());
+                    io.reset_on_close();
                     record.close(Party::Origin, "reset");
                     return None;
                 }
@@ -119,18 +127,24 @@ impl Inspected {
             }
         }
     }
+}
 
-    /// Answers one request.
-    async fn exchange(&self, worker: &Worker, io: &mut Io) -> Next {
+impl Inside {
+    /// Reads the next request and answers it. `opening` is how the HTTP/2 connection began on which it comes.
+    pub(super) async fn answer_next(&self, worker: &Worker, io: &mut Io, opening: Option<&Http2Opening>) -> Next {
+        let _busy = Counted::new(&worker.gate.counters.exchanges);
+        Box::pin(self.exchange(worker, io, opening)).await
+    }
+
+    async fn exchange(&self, worker: &Worker, io: &mut Io, opening: Option<&Http2Opening>) -> Next {
         let gate = &*worker.gate;
         let edition = gate.policy.now();
-        let outer = self.ending.id;
         let mut held = gate.head_room.claim();
         let head = match read_head(gate, io, &mut held).await {
             Ok(Some(head)) => head,
             Ok(None) => return Next::Gone,
             Err(why) => {
-                let account = Account::new(worker, Some(outer));
+                let account = Account::new(worker, Some(self.outer));
                 let id = account.id;
                 let recorded = account.refuse_bytes(&edition.policy, &self.client, None, &why).await;
                 let why = if recorded.is_ok() { why } else { Why::evidence() };
@@ -139,21 +153,20 @@ impl Inspected {
             }
         };
         io.head_at = clock::moment();
+        let shown = Shown { hello: Stage::Known(&self.hello), opening };
         let request = match understand_inner(head.clone(), &self.target, Scheme::Https) {
             Ok(request) => request,
             Err(fault) => {
                 let code =
                     if head.method() == "CONNECT" { Why::new(403, "nested_connect") } else { Why::of_fault(fault) };
                 let target = Target { scheme: Scheme::Https, ..self.target.clone() };
-                let hello = Stage::Known(&*self.hello);
-                let asked = Asked::new((gate, &edition.policy), &self.client, &head, &target, hello);
-                let account = Account::new(worker, Some(outer));
+                let asked = Asked::new((gate, &edition.policy), &self.client, &head, &target, shown);
+                let account = Account::new(worker, Some(self.outer));
                 return refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&code), false).await;
             }
         };
         let Form::Absolute(target) = &request.form else { return Next::Close };
-        let inside = (Some(outer), Stage::Known(&*self.hello));
-        forward::serve(worker, io, &self.client, &request, target, inside).await
+        forward::serve(worker, io, &self.client, &request, target, (Some(self.outer), shown)).await
     }
 }
 

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::facts::Moment;
+use crate::clock;
+use crate::facts::{Hello, Moment};
 use crate::tls::Stream;
 use crate::upstream::Connected;
 
@@ -19,8 +21,25 @@ pub(super) struct Io {
     pub(super) buffer: BytesMut,
     /// When the last byte of the head at hand was read.
     pub(super) head_at: Moment,
+    /// What the client said when it began TLS with the gate itself; absent where it speaks to it in clear.
+    pub(super) hello: Option<Arc<Hello>>,
+    /// It is one of the streams of an HTTP/2 connection.
+    pub(super) is_stream: bool,
     /// A connection that authenticated this client (NTLM, Negotiate): no other client may use it.
     pub(super) pinned: Option<Box<Connected>>,
+}
+
+impl Io {
+    pub(super) fn new(stream: Stream, hello: Option<Arc<Hello>>) -> Self {
+        Self { stream, buffer: BytesMut::new(), head_at: clock::moment(), hello, is_stream: false, pinned: None }
+    }
+
+    /// See [`reset_on_close`].
+    pub(super) fn reset_on_close(&self) {
+        if let Some(tcp) = self.stream.tcp() {
+            reset_on_close(tcp);
+        }
+    }
 }
 
 /// What becomes of the client's connection.

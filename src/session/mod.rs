@@ -27,6 +27,7 @@ mod reset;
 mod rewrite;
 mod secured;
 mod standing;
+mod streams;
 mod tunnel;
 mod tunnels;
 mod versions;
@@ -35,7 +36,7 @@ mod why;
 
 pub use breakglass::Glass;
 pub use clients::Clients;
-pub use connection::serve;
+pub use connection::{serve, serve_secured};
 pub use gate::{Admitted, Counters, Gate, Limits, Wording, Worker};
 pub use headroom::HeadRoom;
 pub use in_force::{Edition, InForce};

@@ -2,11 +2,25 @@
 
 use crate::facts::{Client, Hello, ProgramKey, Scheme, Stage, Standing, Target};
 use crate::identity::{Claim, Face, Grounds, InnerSeen, ProgramName, Seen, program_key};
-use crate::parse::RequestHead;
+use crate::parse::{Http2Opening, RequestHead};
 use crate::policy::Policy;
 
 use super::gate::Gate;
 use super::programs::Standings;
+
+/// What a client has shown of itself below its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) hello: Stage<&'a Hello>,
+    /// How the HTTP/2 connection opened on which its request came.
+    pub(super) opening: Option<&'a Http2Opening>,
+}
+
+impl<'a> From<Stage<&'a Hello>> for Shown<'a> {
+    fn from(hello: Stage<&'a Hello>) -> Self {
+        Self { hello, opening: None }
+    }
+}
 
 /// The program of an exchange.
 #[derive(Debug, Clone)]
@@ -27,7 +41,7 @@ impl Who {
         client: &Client,
         head: &RequestHead,
         target: &Target,
-        hello: Stage<&Hello>,
+        Shown { hello, opening }: Shown<'_>,
     ) -> Self {
         let user_agent = head.fields.get("user-agent");
         let claim = gate.browsers.claim(user_agent);
@@ -37,12 +51,14 @@ impl Who {
         };
         let faces = claim.browser().map(|browser| policy.faces(&browser.name)).unwrap_or_default();
         let learnt = gate.versions.of(&claim);
-        let inner = (target.scheme == Scheme::Https).then_some(InnerSeen { host: &target.host, opening: None });
+        let inner = (target.scheme == Scheme::Https).then_some(InnerSeen { host: &target.host, opening });
         let seen = Seen { head, connect, inner, hello: hello.known(), faces, learnt: learnt.as_deref() };
         let grounds = claim.check(&seen);
         let face = match (target.scheme, hello) {
             (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
-            (Scheme::Http, _) => claim.browser().map(|_| Face::of_head(&claim, head)),
+            // That of its connection with the gate, which is the same as with origins.
+            (Scheme::Http, Stage::Known(hello)) => Some(Face::of_hello(hello)),
+            (Scheme::Http, Stage::NotYet | Stage::Never) => claim.browser().map(|_| Face::of_head(&claim, head)),
         };
         let knows = |hello: &Hello| claim.knows_face(&hello.stable_key, faces, learnt.as_deref());
         let has_known_face = hello.known().is_some_and(knows);

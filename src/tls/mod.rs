@@ -27,4 +27,4 @@ pub use origin::{Handshake, OriginTls, Trust, origin_config};
 pub use reach::{Reach, Reached, Seen};
 pub use server::Offered;
 pub use signer::{CannotSign, Signer};
-pub use stream::{ReadHalf, Rewound, Stream, WriteHalf};
+pub use stream::{FarEnd, Piped, ReadHalf, Rewound, Stream, WriteHalf};

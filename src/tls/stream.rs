@@ -1,31 +1,55 @@
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, split};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf, duplex, split};
 use tokio::net::{TcpStream, tcp};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
-/// A connection, as it is or inside TLS.
+/// A connection, as it is, inside TLS, or one of many streams within another.
 #[derive(Debug)]
 pub enum Stream {
     Plain(TcpStream),
     Secured(Box<TlsStream<Rewound>>),
+    Piped(Box<Piped>),
 }
 
 /// A connection of which something was read that belongs to its beginning.
 #[derive(Debug)]
 pub struct Rewound {
     ahead: BytesMut,
-    tcp: TcpStream,
+    stream: Stream,
 }
+
+/// The near end of a pipe in memory, at whose far end something else is spoken.
+#[derive(Debug)]
+pub struct Piped {
+    pipe: DuplexStream,
+    /// Closed once the far end is given up.
+    far: mpsc::Sender<Infallible>,
+}
+
+/// The far end of a pipe. What its owner does not carry on is as if the other side had gone.
+#[derive(Debug)]
+pub struct FarEnd {
+    pub pipe: DuplexStream,
+    /// Held and never read: that it is gone says that the far end is.
+    _here: mpsc::Receiver<Infallible>,
+}
+
+/// A pipe holds as many bytes each way.
+const PIPE_BYTES: usize = 16 * 1024;
 
 /// What is read of a connection, while something else is written.
 #[derive(Debug)]
 pub enum ReadHalf<'s> {
     Plain(tcp::ReadHalf<'s>),
     Secured(tokio::io::ReadHalf<&'s mut TlsStream<Rewound>>),
+    Piped(tokio::io::ReadHalf<&'s mut DuplexStream>),
 }
 
 /// What is written to a connection, while something else is read.
@@ -33,16 +57,24 @@ pub enum ReadHalf<'s> {
 pub enum WriteHalf<'s> {
     Plain(tcp::WriteHalf<'s>),
     Secured(tokio::io::WriteHalf<&'s mut TlsStream<Rewound>>),
+    Piped(tokio::io::WriteHalf<&'s mut DuplexStream>, &'s mpsc::Sender<Infallible>),
 }
 
 impl Rewound {
     /// `ahead` is read first.
-    pub fn new(ahead: BytesMut, tcp: TcpStream) -> Self {
-        Self { ahead, tcp }
+    pub fn new(ahead: BytesMut, stream: Stream) -> Self {
+        Self { ahead, stream }
     }
 }
 
 impl Stream {
+    /// A pipe of 16 KiB each way.
+    pub fn pipe() -> (Self, FarEnd) {
+        let (near, pipe) = duplex(PIPE_BYTES);
+        let (far, _here) = mpsc::channel(1);
+        (Self::Piped(Box::new(Piped { pipe: near, far })), FarEnd { pipe, _here })
+    }
+
     /// Both ways at once.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         match self {
@@ -54,14 +86,20 @@ impl Stream {
                 let (read, write) = split(&mut **secured);
                 (ReadHalf::Secured(read), WriteHalf::Secured(write))
             }
+            Self::Piped(piped) => {
+                let Piped { pipe, far } = &mut **piped;
+                let (read, write) = split(pipe);
+                (ReadHalf::Piped(read), WriteHalf::Piped(write, far))
+            }
         }
     }
 
-    /// The socket, whatever is spoken over it.
-    pub fn tcp(&self) -> &TcpStream {
+    /// The socket that it has to itself, whatever is spoken over it.
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Secured(secured) => &secured.get_ref().0.tcp,
+            Self::Plain(tcp) => Some(tcp),
+            Self::Secured(secured) => secured.get_ref().0.stream.tcp(),
+            Self::Piped(_) => None,
         }
     }
 
@@ -69,7 +107,7 @@ impl Stream {
     pub fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(tcp) => Some(tcp),
-            Self::Secured(_) => None,
+            Self::Secured(_) | Self::Piped(_) => None,
         }
     }
 }
@@ -79,7 +117,7 @@ impl ReadHalf<'_> {
     pub fn plain(&self) -> Option<&tcp::ReadHalf<'_>> {
         match self {
             Self::Plain(half) => Some(half),
-            Self::Secured(_) => None,
+            Self::Secured(_) | Self::Piped(_) => None,
         }
     }
 }
@@ -89,7 +127,19 @@ impl WriteHalf<'_> {
     pub fn plain(&self) -> Option<&tcp::WriteHalf<'_>> {
         match self {
             Self::Plain(half) => Some(half),
-            Self::Secured(_) => None,
+            Self::Secured(_) | Self::Piped(..) => None,
+        }
+    }
+
+    /// Waits until the other side has ended its way here, where that shows without reading: inside TLS it does not.
+    pub async fn ended(&self) {
+        match self {
+            // Of priority data the kernel is not asked to tell: what is left of this interest is the end.
+            Self::Plain(half) => {
+                let _ = half.ready(Interest::PRIORITY).await;
+            }
+            Self::Secured(_) => pending().await,
+            Self::Piped(_, far) => far.closed().await,
         }
     }
 }
@@ -100,6 +150,7 @@ macro_rules! either {
         match $this.get_mut() {
             Self::Plain($half) => $call,
             Self::Secured($half) => $call,
+            Self::Piped($half, ..) => $call,
         }
     };
 }
@@ -137,11 +188,31 @@ read_either!(ReadHalf<'_>);
 write_either!(Stream);
 write_either!(WriteHalf<'_>);
 
+impl AsyncRead for Piped {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Piped {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().pipe).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_shutdown(context)
+    }
+}
+
 impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ahead.is_empty() {
-            return Pin::new(&mut this.tcp).poll_read(context, into);
+            return Pin::new(&mut this.stream).poll_read(context, into);
         }
         let count = this.ahead.len().min(into.remaining());
         into.put_slice(&this.ahead[..count]);
@@ -156,15 +227,15 @@ impl AsyncRead for Rewound {
 
 impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write(context, bytes)
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(context)
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 
@@ -180,7 +251,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
-        let mut rewound = Rewound::new(BytesMut::from("abc"), tcp);
+        let mut rewound = Rewound::new(BytesMut::from("abc"), Stream::Plain(tcp));
         client.write_all(b"def").await.unwrap();
         client.shutdown().await.unwrap();
         let mut two = [0; 2];

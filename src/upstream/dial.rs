@@ -1,3 +1,4 @@
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,17 +7,18 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use crate::facts::{Host, Scheme};
+use crate::http2::{Bounds, Client};
 use crate::parse::HeadLimits;
 use crate::policy::{
     AddressRefused, CheckedAddress, OwnEndpoints, Parent, Permit, ResolvedBy, Route, judge_left_to_parent,
     judge_parent, judge_target,
 };
-use crate::tls::{Offered, OriginTls, Rewound, Stream};
+use crate::tls::{Offered, OriginFault, OriginTls, Rewound, Stream};
 
 use super::credentials::Credentials;
 use super::failure::{DialError, DialFailed};
 use super::parent::{Passing, Uplink};
-use super::pool::{Idle, Pool, Way, is_quiet};
+use super::pool::{Idle, Pool, Shared, Way, is_quiet};
 use super::race::race;
 use super::resolve::ResolveError;
 use super::resolvers::Resolvers;
@@ -36,8 +38,10 @@ pub struct Dialler {
 pub struct DialLimits {
     /// For all attempts together, those of a parent included; DNS is not counted.
     pub connect_timeout: Duration,
-    /// On what a parent answers, which is held to 8 KiB too.
+    /// On what a parent answers, which is held to 8 KiB too, and an origin in HTTP/2.
     pub head: HeadLimits,
+    /// Without a step of an origin in HTTP/2 that is waited for.
+    pub stall: Duration,
 }
 
 /// A connection to an origin, and how it came about.
@@ -85,6 +89,12 @@ pub struct Timings {
     pub connect: Duration,
 }
 
+/// What a new connection speaks.
+enum Spoken {
+    Http1 { stream: Stream, early: BytesMut },
+    Http2(Client),
+}
+
 /// Where a dial has got to.
 struct Reached {
     stream: TcpStream,
@@ -97,6 +107,11 @@ impl Connected {
     /// By which route it leads.
     pub fn route(&self) -> &Route {
         self.way.route()
+    }
+
+    /// Whether it is one of the streams of a connection, which may end before its origin has seen the request.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.stream, Stream::Piped(_))
     }
 }
 
@@ -114,6 +129,24 @@ impl Dialler {
     /// The permit comes back when there is no such connection.
     pub fn reuse(&self, permit: Permit, passing: Passing<'_>, idle_max: Duration) -> Result<Connected, Permit> {
         let way = Way::of(&permit, passing.credentials);
+        if passing.may_share
+            && let Some(stream) = self.share(&permit, &way)
+        {
+            let (stream, dialled, born) = stream;
+            return Ok(Connected {
+                stream,
+                way,
+                dialled,
+                form: form(&permit, passing),
+                early: BytesMut::new(),
+                answers: Arc::default(),
+                refused: Vec::new(),
+                timings: Timings::default(),
+                reused: true,
+                vouched: false,
+                born,
+            });
+        }
         loop {
             let Some(idle) = self.pool().take(&way) else { return Err(permit) };
             if idle.since.elapsed() >= idle_max {
@@ -121,7 +154,7 @@ impl Dialler {
                 self.pool().put(way, idle);
                 return Err(permit);
             }
-            if self.still_good(&permit, idle.stream.tcp(), idle.dialled) {
+            if self.still_good(&permit, &idle.stream, idle.dialled) {
                 return Ok(Connected {
                     stream: idle.stream,
                     way,
@@ -139,13 +172,23 @@ impl Dialler {
         }
     }
 
+    /// A stream of a connection of HTTP/2 by this way whose address this permit still allows.
+    fn share(&self, permit: &Permit, way: &Way) -> Option<(Stream, SocketAddr, Instant)> {
+        let mut pool = self.pool();
+        let shared = pool.shared(way)?;
+        self.still_leads(permit, shared.dialled).ok()?;
+        shared.used = Instant::now();
+        let (dialled, born) = (shared.dialled, shared.born);
+        Some((open(&shared.client), dialled, born))
+    }
+
     /// Spends a permit on the connection at hand, which must lead to its host and port by its route.
     ///
     /// # Errors
     /// The permit comes back, and the connection is closed, when it does not fit or is not alive.
     pub fn go_on(&self, permit: Permit, passing: Passing<'_>, connected: Connected) -> Result<Connected, Permit> {
         if connected.way == Way::of(&permit, passing.credentials)
-            && self.still_good(&permit, connected.stream.tcp(), connected.dialled)
+            && self.still_good(&permit, &connected.stream, connected.dialled)
         {
             let (answers, refused) = (Arc::default(), Vec::new());
             return Ok(Connected { reused: true, answers, refused, timings: Timings::default(), ..connected });
@@ -153,8 +196,8 @@ impl Dialler {
         Err(permit)
     }
 
-    fn still_good(&self, permit: &Permit, stream: &TcpStream, dialled: SocketAddr) -> bool {
-        self.still_leads(permit, dialled).is_ok() && is_quiet(stream)
+    fn still_good(&self, permit: &Permit, stream: &Stream, dialled: SocketAddr) -> bool {
+        self.still_leads(permit, dialled).is_ok() && stream.tcp().is_some_and(is_quiet)
     }
 
     /// Judges where a connection leads that was made by this permit's route: `dialled` is its
@@ -178,10 +221,11 @@ impl Dialler {
     /// Leaves a connection whose exchange has ended cleanly for a later one to the same host and port by
     /// the same route. One that vouches for a client is closed instead.
     pub fn keep(&self, connected: Connected) {
-        if connected.vouched {
+        let Connected { stream, way, dialled, born, vouched, .. } = connected;
+        // A stream has ended with its exchange; its connection is kept already.
+        if vouched || matches!(stream, Stream::Piped(_)) {
             return;
         }
-        let Connected { stream, way, dialled, born, .. } = connected;
         self.pool().put(way, Idle { stream, dialled, born, since: Instant::now() });
     }
 
@@ -214,13 +258,20 @@ impl Dialler {
         match reached {
             Ok(Reached { stream, dialled, early, refused }) => {
                 let _ = stream.set_nodelay(true);
-                let (stream, early) = match self.spoken(&permit, stream, early).await {
-                    Ok(spoken) => spoken,
+                let way = Way::of(&permit, passing.credentials);
+                let (stream, early) = match self.spoken(&permit, (&way, passing.may_share), stream, early).await {
+                    Ok(Spoken::Http1 { stream, early }) => (stream, early),
+                    Ok(Spoken::Http2(client)) => {
+                        let stream = open(&client);
+                        let (born, used) = (Instant::now(), Instant::now());
+                        self.pool().share(way.clone(), Shared { client, dialled, born, used });
+                        (stream, BytesMut::new())
+                    }
                     Err(error) => return Err(DialFailed { error, answers, dns }),
                 };
                 Ok(Connected {
                     stream,
-                    way: Way::of(&permit, passing.credentials),
+                    way,
                     dialled,
                     form: form(&permit, passing),
                     early,
@@ -247,18 +298,31 @@ impl Dialler {
     async fn spoken(
         &self,
         permit: &Permit,
+        (way, may_share): (&Way, bool),
         stream: TcpStream,
         early: BytesMut,
-    ) -> Result<(Stream, BytesMut), DialError> {
+    ) -> Result<Spoken, DialError> {
+        let stream = Stream::Plain(stream);
         if permit.scheme() != Scheme::Https {
-            return Ok((Stream::Plain(stream), early));
+            return Ok(Spoken::Http1 { stream, early });
         }
         let Some(secured) = &self.secured else { return Err(DialError::NoTls) };
         let limit = self.limits.connect_timeout;
-        let handshake = secured.handshake(permit.host(), Offered::Http1, Rewound::new(early, stream));
+        let offered = if may_share && !self.pool().wants_http1(way) { Offered::Http2 } else { Offered::Http1 };
+        let handshake = secured.handshake(permit.host(), offered, Rewound::new(early, stream));
         let secured = tokio::time::timeout(limit, handshake).await.map_err(|_| DialError::Timeout(limit))?;
         let secured = secured.map_err(DialError::Tls)?;
-        Ok((Stream::Secured(Box::new(secured.into())), BytesMut::new()))
+        let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Stream::Secured(Box::new(secured.into()));
+        if !is_http2 {
+            return Ok(Spoken::Http1 { stream, early: BytesMut::new() });
+        }
+        let bounds = Bounds { head: self.limits.head, limit: self.limits.stall };
+        let opened = tokio::time::timeout(limit, Client::handshake(stream, bounds)).await;
+        let broken = |error: h2::Error| DialError::Tls(OriginFault::Io(io::Error::other(error)));
+        let (client, carrying) = opened.map_err(|_| DialError::Timeout(limit))?.map_err(broken)?;
+        tokio::spawn(carrying);
+        Ok(Spoken::Http2(client))
     }
 
     /// The addresses of the permit's host; none where they are the parent's to learn.
@@ -339,6 +403,13 @@ impl Dialler {
         let target = (address, permit.port());
         judge_target(permit.host(), target, &permit.opened(), &self.own, self.resolvers.internal())
     }
+}
+
+/// A new stream of a connection, carried by a task of its own to its end.
+fn open(client: &Client) -> Stream {
+    let (stream, carrying) = client.open();
+    tokio::spawn(carrying);
+    stream
 }
 
 /// How a plain request is written on a connection for this permit.

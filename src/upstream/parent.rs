@@ -27,6 +27,9 @@ const INTERIMS_MAX: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub struct Passing<'a> {
     pub head: &'a RequestHead,
+    /// It may go over a connection with others at the same time. What is to switch protocols, or vouches for its
+    /// connection, may not.
+    pub may_share: bool,
     /// What the gate adds to `Via`; absent means nothing.
     pub pseudonym: Option<&'a str>,
     /// What the parents of the policy that judged it are shown.

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,12 +7,13 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::facts::{Host, Scheme};
+use crate::http2::Client;
 use crate::policy::{Permit, Route};
 use crate::tls::Stream;
 
 use super::credentials::{Credentials, KeyRing};
 
-/// Idle connections to origins, by what they were dialled for.
+/// Idle connections to origins, and those of HTTP/2 that many exchanges share, by what they were dialled for.
 ///
 /// Bounded in all and for each origin: at the bound the connection that would be added is closed
 /// instead. What was left unused for a while is closed by [`Pool::sweep`].
@@ -20,6 +21,10 @@ use super::credentials::{Credentials, KeyRing};
 pub(super) struct Pool {
     idle: HashMap<Way, Vec<Idle>>,
     count: usize,
+    shared: HashMap<Way, Shared>,
+    /// Where the origin has said that it wants HTTP/1.1, though it agreed to HTTP/2. At the bound all are forgotten:
+    /// they say so again.
+    http1: HashSet<Way>,
 }
 
 /// Where a connection leads and by which route, and what a parent was shown on it. One that was made by another
@@ -58,6 +63,18 @@ pub(super) struct Idle {
     pub(super) since: Instant,
 }
 
+/// A connection of HTTP/2.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) dialled: SocketAddr,
+    pub(super) born: Instant,
+    /// When a stream was opened on it last.
+    pub(super) used: Instant,
+}
+
+const SHARED_MAX: usize = 1024;
+const HTTP1_MAX: usize = 1024;
 const IDLE_MAX: usize = 1024;
 const IDLE_PER_ORIGIN_MAX: usize = 256;
 /// Shorter than what common servers wait, so that it is mostly we who close.
@@ -84,9 +101,44 @@ impl Pool {
         }
     }
 
-    /// Closes all of them.
+    /// The connection by this way that has room for another stream.
+    pub(super) fn shared(&mut self, way: &Way) -> Option<&mut Shared> {
+        let shared = self.shared.get(way)?;
+        if shared.client.wants_http1() && self.http1.len() >= HTTP1_MAX {
+            self.http1.clear();
+        }
+        if shared.client.wants_http1() {
+            self.http1.insert(way.clone());
+        }
+        let is_good = |shared: &mut Shared| {
+            !shared.client.wants_http1() && shared.born.elapsed() < AGE_MAX && shared.client.has_room()
+        };
+        if self.shared.get_mut(way).is_some_and(is_good) {
+            return self.shared.get_mut(way);
+        }
+        // Its streams come to their end without it.
+        self.shared.remove(way);
+        None
+    }
+
+    /// Shares a connection from now on, in place of one by the same way.
+    pub(super) fn share(&mut self, way: Way, shared: Shared) {
+        if self.shared.len() < SHARED_MAX || self.shared.contains_key(&way) {
+            self.shared.insert(way, shared);
+        }
+    }
+
+    /// Whether the origin wants HTTP/1.1.
+    pub(super) fn wants_http1(&mut self, way: &Way) -> bool {
+        // What a connection has learnt meanwhile is learnt here.
+        let _ = self.shared(way);
+        self.http1.contains(way)
+    }
+
+    /// Closes all that lie idle.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        (self.idle, self.count) = (HashMap::new(), 0);
+        self.shared.retain(|_, shared| shared.client.is_busy());
     }
 
     /// Closes what was idle too long.
@@ -98,6 +150,8 @@ impl Pool {
             !same.is_empty()
         });
         self.count = count;
+        self.shared
+            .retain(|_, shared| shared.client.is_busy() || now.saturating_duration_since(shared.used) < IDLE_TIME);
     }
 }
 
