@@ -17,8 +17,8 @@ use crate::name_server::NameServer;
 use crate::origin::{listener_of_its_own, tls_of};
 
 /// An origin inside TLS at every name below `site.test`, whose authority the gate trusts, and a gate that looks inside.
-struct Lab {
-    gate: Gate,
+pub(crate) struct Lab {
+    pub(crate) gate: Gate,
     asked: Arc<Mutex<Vec<String>>>,
     files: TempDir,
     _names: NameServer,
@@ -50,7 +50,7 @@ impl Lab {
     }
 
     /// A gate with one rule of these keys, which inspects; with an authority of its own, or without.
-    fn of(files: TempDir, names: NameServer, keys: &str, inspection: &str, with_authority: bool) -> Self {
+    pub(crate) fn of(files: TempDir, names: NameServer, keys: &str, inspection: &str, with_authority: bool) -> Self {
         let data_dir = files.path().join("data");
         if with_authority {
             let made = sekisho(&["ca", "init", "--name", "test-gate"], &data_dir);
@@ -64,12 +64,12 @@ impl Lab {
         Self { gate: start.gate(), asked: Arc::default(), files, _names: names }
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.files.path().join("data")
     }
 
     /// What curl gets, with more of a command line.
-    fn curl(&self, arguments: &[&str], url: &str) -> Output {
+    pub(crate) fn curl(&self, arguments: &[&str], url: &str) -> Output {
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "20", "--http1.1", "-x", &format!("http://{}", self.gate.address)]);
         let trusted = self.files.path().join("gate.pem");
@@ -81,7 +81,7 @@ impl Lab {
     }
 
     /// What is on record once the gate has ended.
-    fn records(&mut self) -> Vec<Value> {
+    pub(crate) fn records(&mut self) -> Vec<Value> {
         assert_eq!(self.gate.end("-TERM"), Some(0));
         crate::gate::records(&self.data_dir())
     }

@@ -32,6 +32,7 @@ mod forward_pool;
 mod forward_upgrade;
 mod guard;
 mod host_lists;
+mod http2;
 mod inspection;
 mod internal;
 mod lab;

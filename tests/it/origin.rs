@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::peer::{Message, Peer};
@@ -177,17 +178,32 @@ pub(crate) fn listener_of_its_own(port: u16) -> TcpListener {
 
 /// TLS for an origin of these names, and the certificate of who vouches for it, as PEM.
 pub(crate) fn tls_of(names: Vec<String>) -> (Arc<ServerConfig>, String) {
+    let Pair { key, certificate, authority } = pair_of(names);
+    let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    (Arc::new(config), authority)
+}
+
+/// In PEM: a key, its certificate, and the authority that vouches for it.
+pub(crate) struct Pair {
+    pub(crate) key: String,
+    pub(crate) certificate: String,
+    pub(crate) authority: String,
+}
+
+/// A certificate for these names.
+pub(crate) fn pair_of(names: Vec<String>) -> Pair {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(leaf)], key)
-        .unwrap();
-    (Arc::new(config), authority.pem())
+    Pair { key: key.serialize_pem(), certificate: leaf.pem(), authority: authority.pem() }
 }

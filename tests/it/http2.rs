@@ -1,0 +1,136 @@
+//! HTTP/2 inside TLS, with clients and with origins.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::inspection::Lab;
+use crate::name_server::NameServer;
+use crate::origin::{listener_of_its_own, pair_of};
+
+/// A web server of the distribution that speaks HTTP/2, until it is dropped.
+struct Nginx {
+    child: Child,
+    authority: String,
+    files: TempDir,
+    address: std::net::SocketAddr,
+}
+
+impl Nginx {
+    /// `server` stands in its server block.
+    fn new(server: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let pair = pair_of(vec!["site.test".to_owned(), "*.site.test".to_owned()]);
+        let path = |name: &str| files.path().join(name).display().to_string();
+        std::fs::write(path("key.pem"), &pair.key).unwrap();
+        std::fs::write(path("cert.pem"), &pair.certificate).unwrap();
+        std::fs::create_dir(path("www")).unwrap();
+        std::fs::write(path("www/page"), "the page").unwrap();
+        std::fs::write(path("www/big"), vec![b'x'; 3 << 20]).unwrap();
+        let listener = listener_of_its_own(443);
+        let address = listener.local_addr().unwrap();
+        let config = format!(
+            "daemon off; master_process off; pid {pid}; error_log stderr notice;\nevents {{}}\n\
+             http {{ client_body_temp_path {body}; proxy_temp_path {body}; \
+             fastcgi_temp_path {body}; uwsgi_temp_path {body}; scgi_temp_path {body};\n\
+             log_format told '$server_protocol $request_method $uri $status $http_via $http_cookie';\n\
+             access_log {access} told;\n\
+             server {{ listen {address} ssl http2; server_name site.test; ssl_certificate {cert}; \
+             ssl_certificate_key {key}; root {www}; client_max_body_size 64m; {server} }} }}\n",
+            pid = path("pid"),
+            access = path("access.log"),
+            body = path("body"),
+            cert = path("cert.pem"),
+            key = path("key.pem"),
+            www = path("www"),
+        );
+        std::fs::write(path("nginx.conf"), config).unwrap();
+        drop(listener);
+        let mut child = Command::new("nginx")
+            .args(["-c", &path("nginx.conf"), "-e", "stderr"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says its version once it listens.
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first: Vec<_> = told.by_ref().map(Result::unwrap).take_while(|line| !line.contains(": nginx/")).collect();
+        assert!(child.try_wait().unwrap().is_none(), "{first:#?}");
+        std::thread::spawn(move || told.for_each(drop));
+        Self { child, authority: pair.authority, files, address }
+    }
+
+    fn log(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.files.path().join("access.log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn lab(&self, keys: &str) -> Lab {
+        let files = tempfile::tempdir().unwrap();
+        let roots = files.path().join("origins.pem");
+        std::fs::write(&roots, &self.authority).unwrap();
+        let keys = format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}");
+        let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
+        Lab::of(files, NameServer::pointing_to(self.address.ip()), &keys, &inspection, true)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_request_over_http2_is_judged_and_reaches_an_origin_over_http2_and_http11_alike() {
+    let nginx = Nginx::new("location /closed { return 200; }");
+    let mut lab = nginx.lab("paths = [\"/page\", \"/big\"]");
+    for (asks, answered) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let page = lab.curl(&[asks, "-w", " %{http_version} %{http_code}"], "https://site.test/page");
+        assert_eq!(text(&page), format!("the page {answered} 200"), "{page:?}");
+        let closed = lab.curl(&[asks, "-w", "%{http_version} %{http_code}"], "https://site.test/closed");
+        assert!(text(&closed).contains("Reason: no_rule") && text(&closed).ends_with(&format!("{answered} 403")));
+        let big = lab.curl(&[asks], "https://site.test/big");
+        assert_eq!(big.stdout.len(), 3 << 20, "{}", text(&big).len());
+    }
+    let log = nginx.log();
+    assert_eq!(log.len(), 4, "{log:#?}");
+    assert!(log.iter().all(|line| line.starts_with("HTTP/2.0 GET ")), "{log:#?}");
+    assert!(log[0].ends_with("/page 200 2 sekisho -") && log[2].ends_with("/page 200 1.1 sekisho -"), "{log:#?}");
+    let records = lab.records();
+    let inner = |event: &str| records.iter().filter(|it| it["event"] == event && it["scheme"] == "https").count();
+    assert_eq!((inner("open"), inner("refused")), (4, 2), "{records:#?}");
+    let complete = |it: &&Value| it["closed_how"] == "complete";
+    assert_eq!(records.iter().filter(complete).count(), 4, "{records:#?}");
+}
+
+#[test]
+fn a_body_goes_up_over_http2_whole_and_cookies_are_put_together() {
+    let nginx = Nginx::new(
+        "location /up { client_body_in_single_buffer on; proxy_pass https://$server_addr/page; \
+                            proxy_ssl_verify off; proxy_method GET; }",
+    );
+    let lab = nginx.lab("");
+    let body = lab.data_dir().join("../body");
+    std::fs::File::create(&body).unwrap().write_all(&vec![b'y'; 5 << 20]).unwrap();
+    let data = format!("@{}", body.display());
+    for length in [&["-H", "Transfer-Encoding: chunked"][..], &[]] {
+        for asks in ["--http2", "--http1.1"] {
+            let up =
+                lab.curl(&[&[asks, "--data-binary", &data, "-b", "a=1; b=2"], length].concat(), "https://site.test/up");
+            assert_eq!(text(&up), "the page", "{up:?} {:?}", nginx.log());
+        }
+    }
+    assert!(
+        nginx.log().iter().any(|line| line.starts_with("HTTP/2.0 POST /up 200 2 sekisho a=1; b=2")),
+        "{:#?}",
+        nginx.log()
+    );
+}
