@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
+use crate::facts::Host;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -46,6 +47,8 @@ pub struct Config {
     pub authentication: Option<Settings>,
     /// Who vouches for the servers to which inspected requests go; `[inspection]`.
     pub inspection: Trust,
+    /// The proxy within TLS; `[secure_proxy]`.
+    pub secure_proxy: Option<SecureProxySettings>,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -95,6 +98,52 @@ pub struct InternalNames {
     pub places: Arc<Internal>,
     /// The name servers asked for them and for nothing else, at least one.
     pub resolvers: Vec<SocketAddr>,
+}
+
+/// A proxy that clients reach by TLS, `HTTPS host:port` in a PAC file.
+#[derive(Debug, Clone)]
+pub struct SecureProxySettings {
+    /// Where clients connect, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// What clients call it: where there are no files, the gate's authority vouches for these.
+    pub names: Vec<Host>,
+    /// The files of its certificate and key.
+    pub files: Option<(PathBuf, PathBuf)>,
+}
+
+impl SecureProxySettings {
+    /// All that is needed: where, and either names or files.
+    fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let listen = addresses(section, "listen");
+        section.need_some("listen", "[\"127.0.0.1:3129\"]");
+        let place = section.place().clone();
+        let mut names = Vec::new();
+        for name in section.strings("names").unwrap_or_default() {
+            match Host::parse(name.value.as_bytes()) {
+                Ok(host) => names.push(host),
+                Err(_) => section.problem(
+                    &name.place,
+                    format!("`{}` is no host name or address", name.value),
+                    "write what PAC files call the proxy, such as \"proxy.corp.example\"",
+                ),
+            }
+        }
+        let mut file = |key| section.string(key).map(|file| PathBuf::from(file.value));
+        let files = match (file("certificate"), file("key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                section.problem(&place, "`certificate` and `key` belong together", "write both, or neither");
+                None
+            }
+        };
+        if names.is_empty() && files.is_none() {
+            let fix = "write `names` for a certificate of the gate's own authority (`sekisho ca init`), or `certificate` \
+                       and `key` for one of yours";
+            section.problem(&place, "what the proxy shows to its clients is not said", fix);
+        }
+        Some(Self { listen: listen?, names, files })
+    }
 }
 
 /// How browsers are challenged.
@@ -161,6 +210,7 @@ impl Default for Config {
             challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
             authentication: None,
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
+            secure_proxy: None,
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -214,6 +264,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("inspection") {
                 config.inspection = read_trust(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("secure_proxy") {
+                config.secure_proxy = SecureProxySettings::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -12,6 +12,7 @@ mod notices;
 mod reach;
 mod reload;
 mod reloaded;
+mod secure_proxy;
 mod status;
 mod system;
 mod versions;
@@ -40,11 +41,11 @@ use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Reaches, Standings,
-    Versions, Wording,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Reaches,
+    SecureProxy, Standings, Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::tls::{AuthorityError, AuthorityFiles, Minter, OriginTls, origin_config};
+use crate::tls::{AuthorityError, AuthorityFiles, Minter, OriginTls, PairError, origin_config};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use fetch::Fetching;
@@ -86,6 +87,13 @@ pub enum AppError {
     Browsers(Vec<Problem>),
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
+    #[error(transparent)]
+    ProxyCertificate(#[from] PairError),
+    #[error(
+        "[secure_proxy] names no certificate and the gate has no authority that could vouch for one that it mints: make one \
+         (`sekisho ca init`), or write `certificate` and `key`"
+    )]
+    NoProxyCertificate,
     #[error("a worker thread died")]
     WorkerDied,
 }
@@ -94,6 +102,11 @@ pub enum AppError {
 /// none comes too early.
 pub struct Ready {
     bound: Vec<Bound>,
+    /// Where clients speak TLS to the proxy itself.
+    secured: Vec<Bound>,
+    inspection: Option<(Minter, OriginTls)>,
+    inspection_fault: Option<String>,
+    secure_proxy: Option<SecureProxy>,
     control: UnixListener,
     journal: Journal,
     source: Source,
@@ -169,12 +182,24 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let bound = config.listen.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()?;
-    let listeners = bound.iter().map(|bound: &Bound| bound.address).collect();
+    let bind = |addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()
+    };
+    let bound = bind(&config.listen)?;
+    let secured = bind(config.secure_proxy.as_ref().map_or(&[], |proxy| &proxy.listen))?;
+    let listeners = bound.iter().chain(&secured).map(|bound: &Bound| bound.address).collect();
     let own = Arc::new(OwnEndpoints { listeners, interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
+    let (inspection, inspection_fault) = match inspection(&config, &data_dir) {
+        Ok(inspection) => (inspection, None),
+        Err(why) => {
+            eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
+            (None, Some(why))
+        }
+    };
+    let secure_proxy = secure_proxy::secure_proxy(config.secure_proxy.as_ref(), inspection.is_some())?;
     let journal = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,
@@ -198,6 +223,10 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     drop(entered);
     Ok(Ready {
         bound,
+        secured,
+        inspection,
+        inspection_fault,
+        secure_proxy,
         control,
         journal,
         source,
@@ -238,6 +267,11 @@ impl Ready {
         self.bound.iter().map(|bound| bound.address).collect()
     }
 
+    /// Where it listens for clients that speak TLS to it.
+    pub fn secured_addresses(&self) -> Vec<SocketAddr> {
+        self.secured.iter().map(|bound| bound.address).collect()
+    }
+
     /// How many clients may be connected: what the config says, or less where the system allows
     /// fewer open files.
     pub fn connections_max(&self) -> u64 {
@@ -258,15 +292,8 @@ impl Ready {
     /// # Errors
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
-        let addresses = self.addresses();
-        let (inspection, inspection_fault) = match inspection(&self.config, &self.data_dir) {
-            Ok(inspection) => (inspection, None),
-            Err(why) => {
-                eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
-                (None, Some(why))
-            }
-        };
-        let (minter, origins) = inspection.unzip();
+        let (addresses, secured_addresses) = (self.addresses(), self.secured_addresses());
+        let (minter, origins) = self.inspection.unzip();
         let plan = Plan {
             own: self.own.clone(),
             dns_servers: self.config.dns_servers.clone(),
@@ -295,7 +322,7 @@ impl Ready {
             in_force_now,
             &self.journal,
             self.query_key,
-            Known { browsers, pages, log_ins, minter },
+            Known { browsers, pages, log_ins, minter, secure_proxy: self.secure_proxy },
         ));
         clearances::take_up(&gate, &self.data_dir);
         versions::take_up(&gate, &self.data_dir);
@@ -313,6 +340,7 @@ impl Ready {
             watched: self.watched,
             data_dir: self.data_dir.clone(),
             users: self.config.authentication.clone(),
+            secure_proxy: self.config.secure_proxy.clone(),
             lists,
             since,
         };
@@ -320,10 +348,11 @@ impl Ready {
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
-            inspection_fault,
+            inspection_fault: self.inspection_fault,
             name: self.config.name.clone(),
             since,
             addresses,
+            secured_addresses,
             workers: self.workers,
             policy_file,
             reloads: reloading.reloads(),
@@ -331,7 +360,7 @@ impl Ready {
             connections_max: self.connections_max,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
-        let shares = shares(self.bound, self.workers);
+        let shares = shares(self.bound, self.secured, self.workers);
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
             tokio::select! {
@@ -367,19 +396,28 @@ fn resolvers(
     Resolvers::new(servers, internal, timeout, own)
 }
 
+/// What clients speak to a listener.
+#[derive(Debug, Clone, Copy)]
+enum Speaks {
+    Clear,
+    Tls,
+}
+
 /// The listeners of each worker: one of every address.
-fn shares(bound: Vec<Bound>, workers: usize) -> Vec<Vec<TcpListener>> {
-    let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for bound in bound {
+fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(TcpListener, Speaks)>> {
+    let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let each = |speaks| move |bound: Bound| (bound, speaks);
+    for (bound, speaks) in bound.into_iter().map(each(Speaks::Clear)).chain(secured.into_iter().map(each(Speaks::Tls)))
+    {
         for (share, listener) in shares.iter_mut().zip(bound.listeners) {
-            share.push(listener);
+            share.push((listener, speaks));
         }
     }
     shares
 }
 
 fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: Known) -> Gate {
-    let Known { browsers, pages, log_ins, minter } = known;
+    let Known { browsers, pages, log_ins, minter, secure_proxy } = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
         policy,
@@ -408,6 +446,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
         browsers,
         versions: Versions::default(),
         minter,
+        secure_proxy,
         reach: Reaches::default(),
         standings: Standings::new(config.challenge.spans, config.challenge.fallback),
         pages,
@@ -423,6 +462,7 @@ struct Known {
     pages: Pages,
     log_ins: Option<LogIns>,
     minter: Option<Minter>,
+    secure_proxy: Option<SecureProxy>,
 }
 
 /// What it takes to look inside TLS, where an authority was made for it (`sekisho ca init`).
@@ -474,7 +514,7 @@ async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gat
 fn serve(
     plan: &Plan,
     gate: &Arc<Gate>,
-    shares: Vec<Vec<TcpListener>>,
+    shares: Vec<Vec<(TcpListener, Speaks)>>,
     runtime: &Runtime,
     end: impl Future<Output = ()>,
 ) -> Result<(), AppError> {

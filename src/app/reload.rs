@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::challenge::auth::Settings;
 use crate::clock;
+use crate::config::SecureProxySettings;
 use crate::evidence::Record;
 use crate::facts::Timestamp;
 use crate::lists::{ReadList, ReadPolicy, Source, Watched, read_users};
@@ -23,6 +24,7 @@ use crate::tls::AuthorityFiles;
 
 use super::own_parent;
 use super::reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
+use super::secure_proxy;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,6 +78,8 @@ pub(super) struct Means {
     pub(super) data_dir: PathBuf,
     /// Where users are, who are read again with the policy.
     pub(super) users: Option<Settings>,
+    /// Where the certificate of the proxy within TLS is, which is read again with the policy.
+    pub(super) secure_proxy: Option<SecureProxySettings>,
     /// The host lists that it names.
     pub(super) lists: Vec<ReadList>,
     /// Since when that is.
@@ -197,6 +201,7 @@ impl Reloader {
         });
         self.read_users(&mut watched);
         self.read_authority();
+        self.read_proxy_certificate();
         // Whatever came of it rests on these files, and comes out the same until one of them changes.
         self.means.watched = watched;
         let before = self.means.gate.policy.now();
@@ -258,6 +263,12 @@ impl Reloader {
                 problems.iter().take(10).for_each(|problem| eprintln!("{problem}"));
             }
         }
+    }
+
+    /// Has the proxy within TLS show what its files hold by now.
+    fn read_proxy_certificate(&self) {
+        let Means { secure_proxy: settings, gate, .. } = &self.means;
+        secure_proxy::read_again(settings.as_ref(), gate.secure_proxy.as_ref());
     }
 
     /// Has that authority vouch which is in use on disk by now, as after `sekisho ca rotate --finish`. Where it cannot be

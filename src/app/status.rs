@@ -27,6 +27,8 @@ pub struct Status {
     pub since: String,
     pub up_seconds: u64,
     pub listening: Vec<String>,
+    /// Where it listens for clients that speak TLS to it, as `host:port`.
+    pub listening_tls: Vec<String>,
     pub workers: usize,
     pub policy: PolicyStatus,
     /// Host lists that are fetched.
@@ -199,6 +201,7 @@ pub(super) struct Reporter {
     pub(super) name: String,
     pub(super) since: Timestamp,
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) secured_addresses: Vec<SocketAddr>,
     pub(super) workers: usize,
     pub(super) policy_file: String,
     pub(super) reloads: Reloads,
@@ -245,6 +248,7 @@ impl Reporter {
             since: format_time(self.since),
             up_seconds: clock::now().0.saturating_sub(self.since.0) / 1_000_000,
             listening: self.addresses.iter().map(ToString::to_string).collect(),
+            listening_tls: self.secured_addresses.iter().map(ToString::to_string).collect(),
             workers: self.workers,
             policy: PolicyStatus {
                 file: self.policy_file.clone(),

@@ -11,7 +11,7 @@ use crate::listen;
 use crate::session::{self, Gate, Worker};
 use crate::upstream::{DialLimits, Dialler, OwnConnections};
 
-use super::{AppError, Plan};
+use super::{AppError, Plan, Speaks};
 
 /// How often what falls due with time is looked at; limits of tunnels are this exact.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(2);
 pub(super) fn run(
     plan: &Plan,
     gate: Arc<Gate>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Speaks)>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
@@ -40,7 +40,7 @@ pub(super) fn run(
 async fn serve(
     plan: &Plan,
     gate: Arc<Gate>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Speaks)>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<Worker>, AppError> {
     let own = OwnConnections::default();
@@ -50,9 +50,9 @@ async fn serve(
     let dialler = Dialler::new(resolvers, plan.own.clone(), limits, plan.origins.clone());
     let worker = Arc::new(Worker::new(gate, dialler, own));
     let mut tasks = JoinSet::new();
-    for listener in listeners {
+    for (listener, speaks) in listeners {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Runtime)?;
-        tasks.spawn(accept(worker.clone(), listener, stop.clone(), plan.connections_max));
+        tasks.spawn(accept(worker.clone(), (listener, speaks), stop.clone(), plan.connections_max));
     }
     let sweeping = tokio::spawn(sweep(worker.clone()));
     let carrier = worker.clone();
@@ -69,7 +69,7 @@ async fn serve(
 
 async fn accept(
     worker: Arc<Worker>,
-    listener: tokio::net::TcpListener,
+    (listener, speaks): (tokio::net::TcpListener, Speaks),
     mut stop: watch::Receiver<bool>,
     connections_max: u64,
 ) {
@@ -78,7 +78,10 @@ async fn accept(
     };
     listen::accept(listener, stopped, &worker.gate.counters.accept_failures, |stream, address| {
         if let Some(admitted) = worker.admit(address, connections_max) {
-            tokio::spawn(session::serve(admitted, stream));
+            match speaks {
+                Speaks::Clear => drop(tokio::spawn(session::serve(admitted, stream))),
+                Speaks::Tls => drop(tokio::spawn(session::serve_secured(admitted, stream))),
+            }
         }
     })
     .await;

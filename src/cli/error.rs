@@ -217,7 +217,11 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Interfaces(_) => {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
         }
-        AppError::File { .. }
+        AppError::ProxyCertificate(_) => {
+            Some("see [secure_proxy] in the config: `certificate` and `key` are files in PEM that this user may read")
+        }
+        AppError::NoProxyCertificate
+        | AppError::File { .. }
         | AppError::Runtime(_)
         | AppError::Browsers(_)
         | AppError::Random(_)

@@ -20,6 +20,11 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
             *named = directory.join(&**named).to_string_lossy().into();
         }
     }
+    if let Some((certificate, key)) = config.secure_proxy.as_mut().and_then(|proxy| proxy.files.as_mut()) {
+        for named in [certificate, key] {
+            *named = directory.join(&named);
+        }
+    }
     let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
     let files = roots.filter_map(|roots| match roots {
         Roots::System => None,

@@ -45,6 +45,9 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     let wanted = config.connections_max;
     let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds, users })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
+    let tls = ready.secured_addresses();
+    let at = ready.addresses().len();
+    rows.splice(at..at, tls.iter().map(|address| ("TLS proxy", describe_secured(*address))));
     let most = ready.connections_max();
     if most < wanted {
         let text = format!(
@@ -93,6 +96,10 @@ fn welcome(rows: &Rows) {
 /// Scripts read the address: it is the second word of the line.
 fn describe_address(address: SocketAddr) -> String {
     format!("{address}   set this as the proxy for HTTP and for HTTPS")
+}
+
+fn describe_secured(address: SocketAddr) -> String {
+    format!("{address}   in a PAC file: HTTPS name:{}", address.port())
 }
 
 fn count_of_rules(policy: &Policy) -> String {

@@ -29,6 +29,9 @@ fn rows(status: &Status) -> Rows {
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("in force", describe_policy(policy)),
     ];
+    if !status.listening_tls.is_empty() {
+        rows.insert(3, ("TLS proxy", status.listening_tls.join("\n")));
+    }
     rows.extend(status.lists.iter().map(|list| ("list", describe_list(list))));
     rows.extend([("enforced", describe_enforced(policy, exchanges))]);
     rows.extend(policy.base.iter().map(|base| ("base", format!("enforced {}", for_whom(&base.mode, &base.groups)))));

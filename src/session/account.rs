@@ -38,6 +38,8 @@ pub(super) struct Asked<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) target: &'a Target,
     pub(super) hello: Stage<&'a Hello>,
+    /// What its client said when it began TLS with the gate itself.
+    to_gate: Option<&'a Hello>,
     /// Which program it is, as far as that has shown.
     pub(super) who: Who,
 }
@@ -51,7 +53,8 @@ impl<'a> Asked<'a> {
         shown: impl Into<Shown<'a>>,
     ) -> Self {
         let shown = shown.into();
-        Self { client, head, target, hello: shown.hello, who: Who::of((gate, policy), client, head, target, shown) }
+        let who = Who::of((gate, policy), client, head, target, shown);
+        Self { client, head, target, hello: shown.hello, to_gate: shown.to_gate, who }
     }
 
     /// Whether it holds no clearance before its user is known.
@@ -61,7 +64,8 @@ impl<'a> Asked<'a> {
 
     /// The same, once the hello was seen or will never be.
     pub(super) fn with_hello(&self, gate: &Gate, policy: &Policy, hello: Stage<&'a Hello>) -> Self {
-        Self::new((gate, policy), self.client, self.head, self.target, hello)
+        let shown = Shown { to_gate: self.to_gate, ..hello.into() };
+        Self::new((gate, policy), self.client, self.head, self.target, shown)
     }
 }
 
@@ -131,7 +135,12 @@ impl<'g> Account<'g> {
         record.target = Some(self.describe_target(asked.target));
         record.referer_host = fields.get("referer").and_then(referer_host).map(|host| host.to_string().as_str().into());
         record.policy = Some(policy.hash().into());
-        if let Stage::Known(hello) = asked.hello {
+        if let Some(hello) = asked.to_gate {
+            describe_program(&mut record, hello);
+        }
+        if let Stage::Known(hello) = asked.hello
+            && asked.target.scheme != Scheme::Http
+        {
             describe_hello(&mut record, hello);
         }
         record.program = asked.who.key.map(|key| key.to_string());
@@ -547,9 +556,14 @@ fn describe_route(record: &mut Exchange, route: &Route) {
 pub(super) fn describe_hello(record: &mut Exchange, hello: &Hello) {
     record.sni = hello.sni.as_deref().map(Text::from);
     record.alpn = hello.alpn.iter().take(8).map(|name| Text::new(name)).collect();
+    record.ech = Some(hello.ech);
+    describe_program(record, hello);
+}
+
+/// The program by its hello, to whomever it was said.
+fn describe_program(record: &mut Exchange, hello: &Hello) {
     record.ja4 = Some(hello.ja4.as_ref().into());
     record.tls_key = Some(hello.stable_key.as_ref().into());
-    record.ech = Some(hello.ech);
 }
 
 pub(super) fn describe_would(record: &mut Exchange, why: &Why) {

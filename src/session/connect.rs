@@ -20,6 +20,7 @@ use super::reset::{After, challenge, reset};
 use super::rewrite::is_websocket;
 use super::standing::First;
 use super::tunnel::Tunnelled;
+use super::who::Shown;
 use super::why::Why;
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -30,7 +31,9 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let account = Account::new(worker, None);
-    let asked = Asked::new((gate, policy), client, head, target, Stage::NotYet);
+    let to_gate = io.hello.clone();
+    let shown = Shown { to_gate: to_gate.as_deref(), ..Stage::NotYet.into() };
+    let asked = Asked::new((gate, policy), client, head, target, shown);
     if !io.buffer.is_empty() {
         let why = Why::of_fault(Fault::BytesBehindConnect);
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use bytes::BytesMut;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,10 +22,12 @@ use crate::tls::{Rewound, Stream};
 use super::account::{Account, Asked, Refused};
 use super::gate::{Admitted, Counted, Gate, Worker};
 use super::headroom::{Exhausted, Held};
+use super::inspect::is_refusal;
 use super::io::{Io, Next, linger, write_all};
 use super::log_in::client_of;
 use super::look::{Patience, first_bytes};
 use super::streams::{self, Asker};
+use super::who::Shown;
 use super::why::Why;
 use super::{connect, forward};
 
@@ -44,9 +45,9 @@ pub async fn serve(admitted: Admitted, stream: TcpStream) {
 }
 
 /// Serves one connection of a client that speaks TLS to the gate itself, in HTTP/1.1 or HTTP/2.
-pub async fn serve_secured(admitted: Admitted, stream: TcpStream, config: Arc<ServerConfig>) {
+pub async fn serve_secured(admitted: Admitted, stream: TcpStream) {
     let worker = &admitted.worker;
-    let Some(secured) = Box::pin(shake(worker, stream, admitted.address, config)).await else { return };
+    let Some(secured) = Box::pin(shake(worker, stream, admitted.address)).await else { return };
     let (stream, hello, is_http2) = secured;
     if is_http2 {
         let asker = Asker::Proxy { address: admitted.address, hello };
@@ -59,16 +60,12 @@ pub async fn serve_secured(admitted: Admitted, stream: TcpStream, config: Arc<Se
 }
 
 /// Reads the hello of a client and shakes hands with it: its connection, the hello, and whether it speaks HTTP/2.
-async fn shake(
-    worker: &Worker,
-    mut stream: TcpStream,
-    address: SocketAddr,
-    config: Arc<ServerConfig>,
-) -> Option<(Stream, Arc<Hello>, bool)> {
+async fn shake(worker: &Worker, mut stream: TcpStream, address: SocketAddr) -> Option<(Stream, Arc<Hello>, bool)> {
     let gate = &*worker.gate;
     let mut buffer = BytesMut::new();
     let seen = first_bytes(gate, &mut stream, &mut buffer, Patience::Any).await;
-    let hello = match seen {
+    let client = Client { address, user: None };
+    let hello: Arc<Hello> = match seen {
         Ok(FirstBytes::Tls(hello)) => Arc::from(hello),
         Ok(FirstBytes::Silent | FirstBytes::Unfinished) => {
             gate.count_silent(address);
@@ -77,17 +74,26 @@ async fn shake(
         Ok(_) => {
             // Who takes this for the plain proxy is told so.
             let mut io = Io::new(Stream::Plain(stream), None);
-            let client = Client { address, user: None };
             let _ = refuse_bytes(worker, &mut io, &client, None, Why::new(400, "tls_expected")).await;
             linger(&mut io.stream).await;
             return None;
         }
         Err(_) => return None,
     };
+    let config = gate.secure_proxy.as_ref()?.shown(gate.minter.as_ref(), hello.sni.as_deref())?;
     let handshake = TlsAcceptor::from(config).accept(Rewound::new(buffer, Stream::Plain(stream)));
-    let secured = timeout(gate.limits.hello_timeout, handshake).await.ok()?.ok()?;
-    let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
-    Some((Stream::Secured(Box::new(secured.into())), hello, is_http2))
+    let why = match timeout(gate.limits.hello_timeout, handshake).await {
+        Ok(Ok(secured)) => {
+            let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Some((Stream::Secured(Box::new(secured.into())), hello, is_http2));
+        }
+        Ok(Err(error)) if is_refusal(&error) => "tls_refused",
+        Ok(Err(_)) => "tls_failed",
+        Err(_) => "hello_timeout",
+    };
+    let policy = &gate.policy.now().policy;
+    let _ = Account::new(worker, None).refuse_bytes(policy, &client, None, &Why::new(400, why)).await;
+    None
 }
 
 /// Serves requests until the connection ends, or carries a tunnel.
@@ -193,7 +199,8 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
         Form::Absolute(target) => {
             let hello = io.hello.clone();
-            let shown = hello.as_deref().map_or(Stage::Never, Stage::Known).into();
+            let to_gate = hello.as_deref();
+            let shown = Shown { to_gate, ..to_gate.map_or(Stage::Never, Stage::Known).into() };
             forward::serve(worker, io, &client, &request, target, (None, shown)).await
         }
         Form::Origin(_) => {
@@ -251,7 +258,9 @@ async fn refuse_user(worker: &Worker, io: &mut Io, client: &Client, request: &Re
     match &request.form {
         Form::Connect(target) | Form::Absolute(target) => {
             let hello = if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never };
-            let asked = Asked::new((gate, &edition.policy), client, &request.head, target, hello);
+            let to_gate = io.hello.clone();
+            let shown = Shown { to_gate: to_gate.as_deref(), ..hello.into() };
+            let asked = Asked::new((gate, &edition.policy), client, &request.head, target, shown);
             let keep = keep && io.buffer.is_empty();
             refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&why), keep).await
         }

@@ -21,6 +21,7 @@ use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
 use super::reaches::Reaches;
+use super::secure_proxy::SecureProxy;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::versions::Versions;
 use super::why::Why;
@@ -38,6 +39,8 @@ pub struct Gate {
     pub versions: Versions,
     /// What the gate shows to clients whose tunnels it looks into; absent where it has no authority to do so.
     pub minter: Option<Minter>,
+    /// What it shows to clients that speak TLS to the proxy itself; absent where none can.
+    pub secure_proxy: Option<SecureProxy>,
     /// Which clients trust it.
     pub reach: Reaches,
     pub standings: Standings,

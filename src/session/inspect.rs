@@ -153,7 +153,7 @@ impl Inside {
             }
         };
         io.head_at = clock::moment();
-        let shown = Shown { hello: Stage::Known(&self.hello), opening };
+        let shown = Shown { opening, ..Stage::Known(&*self.hello).into() };
         let request = match understand_inner(head.clone(), &self.target, Scheme::Https) {
             Ok(request) => request,
             Err(fault) => {
@@ -171,7 +171,7 @@ impl Inside {
 }
 
 /// Whether the client says that it does not take the certificate (RFC 8446 §6.2), and not only that it leaves.
-fn is_refusal(error: &io::Error) -> bool {
+pub(super) fn is_refusal(error: &io::Error) -> bool {
     let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(
         alert,

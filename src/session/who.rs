@@ -14,11 +14,13 @@ pub(super) struct Shown<'a> {
     pub(super) hello: Stage<&'a Hello>,
     /// How the HTTP/2 connection opened on which its request came.
     pub(super) opening: Option<&'a Http2Opening>,
+    /// What it said when it began TLS with the gate itself.
+    pub(super) to_gate: Option<&'a Hello>,
 }
 
 impl<'a> From<Stage<&'a Hello>> for Shown<'a> {
     fn from(hello: Stage<&'a Hello>) -> Self {
-        Self { hello, opening: None }
+        Self { hello, opening: None, to_gate: None }
     }
 }
 
@@ -41,7 +43,7 @@ impl Who {
         client: &Client,
         head: &RequestHead,
         target: &Target,
-        Shown { hello, opening }: Shown<'_>,
+        Shown { hello, opening, .. }: Shown<'_>,
     ) -> Self {
         let user_agent = head.fields.get("user-agent");
         let claim = gate.browsers.claim(user_agent);

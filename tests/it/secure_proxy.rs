@@ -1,0 +1,171 @@
+//! The proxy that clients reach by TLS.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::gate::{Gate, Start};
+use crate::http2_client::{Http2, connect, read, run, secure, trusting};
+use crate::name_server::NameServer;
+use crate::origin::{Origin, pair_of};
+
+struct Lab {
+    gate: Gate,
+    files: tempfile::TempDir,
+    _names: NameServer,
+}
+
+impl Lab {
+    fn new(policy: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let pair = pair_of(vec!["proxy.test".to_owned()]);
+        for (name, text) in [("proxy.pem", &pair.certificate), ("proxy.key", &pair.key), ("ca.pem", &pair.authority)] {
+            std::fs::write(files.path().join(name), text).unwrap();
+        }
+        let key = files.path().join("proxy.key");
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let names = NameServer::pointing_to([127, 0, 0, 1].into());
+        let config = format!(
+            "{}[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            names.config(),
+            files.path().join("proxy.pem").display(),
+            key.display()
+        );
+        let gate = Start { policy, config: &config, ..Start::default() }.gate();
+        Self { gate, files, _names: names }
+    }
+
+    fn port(&self) -> String {
+        let status = self.gate.status();
+        status["listening_tls"][0].as_str().unwrap().rsplit(':').next().unwrap().to_owned()
+    }
+
+    /// What curl gets through the proxy within TLS.
+    fn curl(&self, arguments: &[&str], url: &str) -> Output {
+        let port = self.port();
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "20", "--resolve", &format!("proxy.test:{port}:127.0.0.1")]);
+        command.args(["-x", &format!("https://proxy.test:{port}"), "--proxy-cacert"]);
+        command.arg(self.files.path().join("ca.pem")).args(arguments).arg(url).env_clear();
+        std::env::var_os("PATH").map(|path| command.env("PATH", path));
+        command.output().unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a client with HTTP/2 does on one connection with the proxy within TLS.
+fn over_http2<T>(lab: &Lab, doing: impl AsyncFnOnce(Http2) -> T) -> T {
+    let config = trusting(&std::fs::read_to_string(lab.files.path().join("ca.pem")).unwrap(), &["h2"]);
+    let address = format!("127.0.0.1:{}", lab.port()).parse().unwrap();
+    run(async {
+        let secured = secure(&config, "proxy.test", connect(address).await).await.unwrap();
+        assert_eq!(secured.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        doing(Http2::over(secured).await).await
+    })
+}
+
+fn policy(port: u16, more: &str) -> String {
+    format!(
+        "[[rule]]\nname = \"all\"\nhosts = [\"*.site.test\", \"site.test\"]\nports = [{port}]\n\
+         private = [\"127.0.0.0/8\"]\nprotocol = \"any\"\nverdict = \"allow\"\n{more}"
+    )
+}
+
+#[test]
+fn every_request_within_tls_carries_the_identity_of_its_program_plain_ones_too() {
+    let origin = Origin::start();
+    let port = origin.address.port();
+    let mut lab = Lab::new(&policy(port, ""));
+    let plain = lab.curl(&[], &format!("http://site.test:{port}/a"));
+    assert!(text(&plain).starts_with("GET /a HTTP/1.1"), "{plain:?}");
+    let tunnelled = lab.curl(&["--proxytunnel"], &format!("http://site.test:{port}/b"));
+    assert!(text(&tunnelled).starts_with("GET /b HTTP/1.1"), "{tunnelled:?}");
+    let refused = lab.curl(&["-w", "%{http_code}"], &format!("http://other.test:{port}/"));
+    assert!(text(&refused).ends_with("403"), "{refused:?}");
+    let streams = over_http2(&lab, async |http2| {
+        let plain = http2.get(&format!("http://site.test:{port}/c")).await.unwrap();
+        let refused = http2.get(&format!("http://other.test:{port}/")).await.unwrap();
+        let (established, mut up) = http2.connect(&format!("site.test:{port}")).await.unwrap();
+        assert_eq!(established.status(), 200);
+        up.send_data("GET /d HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n".into(), false).unwrap();
+        let through = read(established).await.unwrap();
+        let no_way = http2.connect(&format!("other.test:{port}")).await.unwrap().0;
+        (plain, refused, through, read(no_way).await.unwrap())
+    });
+    let (plain, refused, through, no_way) = streams;
+    assert_eq!((plain.status, refused.status, no_way.status), (200, 403, 403), "{refused:?} {no_way:?}");
+    assert!(plain.text().starts_with("GET /c HTTP/1.1") && plain.text().contains("Via: 2 sekisho"), "{plain:?}");
+    assert!(through.text().contains("GET /d HTTP/1.1"), "{through:?}");
+    assert!(no_way.fields["proxy-status"].to_str().unwrap().contains("port_not_opened"), "{no_way:?}");
+    let records = lab.gate.records();
+    let asked: Vec<_> =
+        records.iter().filter(|it| ["open", "refused"].iter().any(|event| it["event"] == *event)).collect();
+    assert_eq!(asked.len(), 7, "{asked:#?}");
+    for record in asked {
+        assert!(record["ja4"].as_str().is_some_and(|ja4| ja4.starts_with("t13d")), "{record:#}");
+    }
+}
+
+#[test]
+fn who_speaks_no_tls_or_trusts_not_the_certificate_is_told_and_on_record() {
+    let mut lab = Lab::new("");
+    let plain = Command::new("curl")
+        .args(["-sS", "--max-time", "20", "-x", &format!("http://127.0.0.1:{}", lab.port()), "http://site.test/"])
+        .output()
+        .unwrap();
+    assert!(text(&plain).contains("tls_expected"), "{plain:?}");
+    let distrusts = lab.curl(&["--proxy-cacert", "/etc/ssl/certs/ca-certificates.crt"], "http://site.test/");
+    assert_eq!(distrusts.status.code(), Some(60), "{distrusts:?}");
+    let reasons: Vec<_> = lab.gate.events("refused").iter().map(|record| record["reason"].clone()).collect();
+    assert_eq!(reasons, ["tls_expected", "tls_refused"]);
+}
+
+#[test]
+fn a_certificate_that_was_put_in_place_of_another_is_shown_after_a_reload() {
+    let origin = Origin::start();
+    let port = origin.address.port();
+    let lab = Lab::new(&policy(port, ""));
+    let url = format!("http://site.test:{port}/");
+    assert!(lab.curl(&[], &url).status.success());
+    let pair = pair_of(vec!["proxy.test".to_owned()]);
+    let put = |name: &str, text: &str| std::fs::write(lab.files.path().join(name), text).unwrap();
+    // Half of it is no pair: what was shown goes on.
+    put("proxy.pem", &pair.certificate);
+    assert!(lab.gate.reload().status.success());
+    assert!(lab.curl(&[], &url).status.success());
+    put("proxy.key", &pair.key);
+    assert!(lab.gate.reload().status.success());
+    assert!(!lab.curl(&[], &url).status.success(), "its authority is another");
+    put("ca.pem", &pair.authority);
+    assert!(lab.curl(&[], &url).status.success());
+}
+
+#[test]
+fn without_a_certificate_or_with_a_key_for_all_to_read_the_gate_does_not_start_and_says_why() {
+    let config = |more: &str| format!("[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\n{more}\n");
+    let says = |config: &str, words: &[&str]| {
+        let output = Start { policy: "", config, ..Start::default() }.output();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && words.iter().all(|word| told.contains(word)), "{told}");
+    };
+    says(&config(""), &["what the proxy shows to its clients is not said", "`names`", "`certificate`"]);
+    says(&config("names = [\"proxy.test\"]"), &["[secure_proxy]", "sekisho ca init"]);
+    says(&config("names = [\"a b\"]"), &["`a b` is no host name"]);
+    let files = tempfile::tempdir().unwrap();
+    let pair = pair_of(vec!["proxy.test".to_owned()]);
+    let path = |name: &str| files.path().join(name).display().to_string();
+    std::fs::write(path("proxy.pem"), &pair.certificate).unwrap();
+    let named = config(&format!("certificate = \"{}\"\nkey = \"{}\"", path("proxy.pem"), path("proxy.key")));
+    says(&named, &["proxy.key", "No such file"]);
+    std::fs::write(path("proxy.key"), &pair.key).unwrap();
+    std::fs::set_permissions(path("proxy.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    says(&named, &["everybody may read the key", "chmod o="]);
+    std::fs::set_permissions(path("proxy.key"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    std::fs::write(path("proxy.key"), pair_of(vec!["proxy.test".to_owned()]).key).unwrap();
+    says(&named, &["do not belong together"]);
+    std::fs::write(path("proxy.key"), "nothing").unwrap();
+    says(&named, &["holds no private key"]);
+}
