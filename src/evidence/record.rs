@@ -117,6 +117,9 @@ pub struct Exchange {
     /// It passed while no record could be written, because a person had broken the glass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<bool>,
+    /// The version of HTTP that the request came in: `1.0`, `1.1` or `2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<Text>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

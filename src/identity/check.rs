@@ -77,7 +77,15 @@ fn is_face(faces: &[Box<str>], hello: &Hello) -> bool {
     faces.contains(&hello.stable_key)
 }
 
+/// What browsers send with a CONNECT over HTTP/2, its authority in the words of HTTP/1.1.
+const STREAM_FIELDS: [&str; 3] = ["host", "user-agent", "proxy-authorization"];
+
 fn check_connect(expected: &Connect, head: &RequestHead, (host, port): (&Host, u16), grounds: &mut Grounds) {
+    if head.version == Version::Http2 {
+        let is_expected = |name: &str| STREAM_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        grounds.add_if(Ground::ConnectFields, !head.fields.iter().all(|(name, _)| is_expected(name)));
+        return;
+    }
     grounds.add_if(Ground::ConnectVersion, head.version != Version::Http11);
     let mut names = head.fields.iter().map(|(name, _)| name);
     let begins = expected.fields.iter().all(|field| names.next() == Some(field));
@@ -97,6 +105,10 @@ fn is_authority(field: &[u8], _: &Host, port: u16) -> bool {
 
 fn check_plain(expected: &Plain, head: &RequestHead, grounds: &mut Grounds) {
     let fields = &head.fields;
+    // In which order and case they come over HTTP/2 was not measured.
+    if head.version == Version::Http2 {
+        return check_plain_values(expected, fields, grounds);
+    }
     if fields.get("sec-websocket-key").is_some() {
         let begins = begins_with(fields, &expected.websocket);
         grounds.add_if(Ground::PlainBegin, !begins);
@@ -107,6 +119,10 @@ fn check_plain(expected: &Plain, head: &RequestHead, grounds: &mut Grounds) {
     let is_without = |found: &str| expected.without.iter().any(|name| name.eq_ignore_ascii_case(found));
     let extra = fields.iter().any(|(found, _)| is_without(found));
     grounds.add_if(Ground::PlainExtra, extra);
+    check_plain_values(expected, fields, grounds);
+}
+
+fn check_plain_values(expected: &Plain, fields: &Fields, grounds: &mut Grounds) {
     if let Some(encoding) = &expected.encoding {
         // A range of a file is asked for as it is.
         let is_range = fields.get("range").is_some();

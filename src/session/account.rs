@@ -57,6 +57,11 @@ impl<'a> Asked<'a> {
         Self { client, head, target, hello: shown.hello, to_gate: shown.to_gate, who }
     }
 
+    /// What a plain request of the same connection has shown.
+    pub(super) fn shown_in_clear(&self) -> Shown<'a> {
+        Shown::of_plain(self.to_gate)
+    }
+
     /// Whether it holds no clearance before its user is known.
     pub(super) fn must_log_in(&self, policy: &Policy) -> bool {
         self.client.user.is_none() && policy.is_shared(self.client)
@@ -133,6 +138,7 @@ impl<'g> Account<'g> {
         record.user_agent = fields.get("user-agent").map(Text::new);
         record.method = Some(asked.head.method().into());
         record.target = Some(self.describe_target(asked.target));
+        record.http = Some(asked.head.version.as_str());
         record.referer_host = fields.get("referer").and_then(referer_host).map(|host| host.to_string().as_str().into());
         record.policy = Some(policy.hash().into());
         if let Some(hello) = asked.to_gate {

@@ -402,12 +402,12 @@ async fn read_request(
     account.close(End { by: Party::Gate, how: "inner_request", up: 0, down: 0 });
     let Form::Absolute(target) = &request.form else { return Next::Close };
     if !is_websocket(&request.head, request.body) {
-        let asked = Asked::new((gate, policy), asked.client, &request.head, target, Stage::Never);
+        let asked = Asked::new((gate, policy), asked.client, &request.head, target, asked.shown_in_clear());
         let why = gate.looped(asked.head).unwrap_or_else(|| Why::new(403, "not_websocket"));
         let inner = Account::new(worker, Some(outer));
         return refuse(gate, io, inner, (policy, &asked), &Refused::by_gate(&why), false).await;
     }
-    match forward::serve(worker, io, asked.client, &request, target, (Some(outer), Stage::Never.into())).await {
+    match forward::serve(worker, io, asked.client, &request, target, (Some(outer), asked.shown_in_clear())).await {
         // A second request would not be a handshake.
         Next::Again => Next::Close,
         next => next,

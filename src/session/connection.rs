@@ -199,8 +199,7 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
         Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
         Form::Absolute(target) => {
             let hello = io.hello.clone();
-            let to_gate = hello.as_deref();
-            let shown = Shown { to_gate, ..to_gate.map_or(Stage::Never, Stage::Known).into() };
+            let shown = Shown::of_plain(hello.as_deref());
             forward::serve(worker, io, &client, &request, target, (None, shown)).await
         }
         Form::Origin(_) => {
@@ -221,7 +220,8 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> 
         loop {
             match take_request_head(&mut io.buffer, &gate.limits.head, &mut scanned) {
                 Ok(Some(mut head)) => {
-                    if io.is_stream {
+                    // What comes behind it is of a tunnel, in whatever is spoken there.
+                    if std::mem::take(&mut io.is_stream) {
                         head.version = Version::Http2;
                     }
                     return Ok(Some(head));
@@ -257,9 +257,10 @@ async fn refuse_user(worker: &Worker, io: &mut Io, client: &Client, request: &Re
     let keep = gate.keeps(&request.head) && matches!(request.body, Body::None | Body::Length(0));
     match &request.form {
         Form::Connect(target) | Form::Absolute(target) => {
-            let hello = if target.scheme == Scheme::Tunnel { Stage::NotYet } else { Stage::Never };
             let to_gate = io.hello.clone();
-            let shown = Shown { to_gate: to_gate.as_deref(), ..hello.into() };
+            let shown = Shown::of_plain(to_gate.as_deref());
+            let hello = if target.scheme == Scheme::Tunnel { Stage::NotYet } else { shown.hello };
+            let shown = Shown { hello, ..shown };
             let asked = Asked::new((gate, &edition.policy), client, &request.head, target, shown);
             let keep = keep && io.buffer.is_empty();
             refuse(gate, io, account, (&edition.policy, &asked), &Refused::by_gate(&why), keep).await

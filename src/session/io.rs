@@ -23,7 +23,7 @@ pub(super) struct Io {
     pub(super) head_at: Moment,
     /// What the client said when it began TLS with the gate itself; absent where it speaks to it in clear.
     pub(super) hello: Option<Arc<Hello>>,
-    /// It is one of the streams of an HTTP/2 connection.
+    /// The head that comes next is the one of a stream of HTTP/2.
     pub(super) is_stream: bool,
     /// A connection that authenticated this client (NTLM, Negotiate): no other client may use it.
     pub(super) pinned: Option<Box<Connected>>,

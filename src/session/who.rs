@@ -24,6 +24,13 @@ impl<'a> From<Stage<&'a Hello>> for Shown<'a> {
     }
 }
 
+impl<'a> Shown<'a> {
+    /// A plain request, on a connection that began with this.
+    pub(super) fn of_plain(to_gate: Option<&'a Hello>) -> Self {
+        Self { to_gate, ..to_gate.map_or(Stage::Never, Stage::Known).into() }
+    }
+}
+
 /// The program of an exchange.
 #[derive(Debug, Clone)]
 pub(super) struct Who {

@@ -25,10 +25,12 @@ struct Browser {
 struct Settings {
     scripts: bool,
     cookies: bool,
+    /// At which port of this machine a PAC file is that says which proxy to take; absent where the gate is set itself.
+    pac: Option<u16>,
 }
 
 impl Settings {
-    const AS_INSTALLED: Self = Self { scripts: true, cookies: true };
+    const AS_INSTALLED: Self = Self { scripts: true, cookies: true, pac: None };
 }
 
 impl Browser {
@@ -48,7 +50,10 @@ impl Browser {
         command.args(["--disable-breakpad", "--lang=en"]);
         // As a browser of a person calls itself.
         command.arg(format!("--user-agent={CHROMIUM}"));
-        command.arg(format!("--proxy-server=http://{gate}"));
+        command.arg(match settings.pac {
+            Some(port) => format!("--proxy-pac-url=http://127.0.0.1:{port}/proxy.pac"),
+            None => format!("--proxy-server=http://{gate}"),
+        });
         command.arg(format!("--user-data-dir={}", profile.display()));
         (command, home)
     }
@@ -60,7 +65,8 @@ impl Browser {
         trusted.inspect(|trusted| trust(&profile, trusted));
         let (address, port) = (gate.ip(), gate.port());
         let preferences = [
-            "\"network.proxy.type\", 1".to_owned(),
+            format!("\"network.proxy.type\", {}", if settings.pac.is_some() { 2 } else { 1 }),
+            format!("\"network.proxy.autoconfig_url\", \"http://127.0.0.1:{}/proxy.pac\"", settings.pac.unwrap_or(0)),
             format!("\"network.proxy.http\", \"{address}\""),
             format!("\"network.proxy.http_port\", {port}"),
             format!("\"network.proxy.ssl\", \"{address}\""),
@@ -99,7 +105,7 @@ impl Drop for Browser {
     }
 }
 
-/// Puts an authority into a new database of those that a browser trusts.
+/// Puts the authorities of a file into a new database of those that a browser trusts.
 fn trust(database: &Path, authority: &Path) {
     std::fs::create_dir_all(database).unwrap();
     let database = format!("sql:{}", database.display());
@@ -108,7 +114,12 @@ fn trust(database: &Path, authority: &Path) {
         assert!(output.status.success(), "{output:?}");
     };
     certutil(&["-N", "--empty-password"]);
-    certutil(&["-A", "-n", "test", "-t", "C,,", "-i", authority.to_str().unwrap()]);
+    let text = std::fs::read_to_string(authority).unwrap();
+    for (number, certificate) in text.split_inclusive("-----END CERTIFICATE-----\n").enumerate() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), certificate).unwrap();
+        certutil(&["-A", "-n", &format!("test {number}"), "-t", "C,,", "-i", file.path().to_str().unwrap()]);
+    }
 }
 
 const CHROMIUM: &str =

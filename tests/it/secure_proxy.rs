@@ -2,8 +2,6 @@
 
 use std::process::{Command, Output};
 
-use serde_json::Value;
-
 use crate::gate::{Gate, Start};
 use crate::http2_client::{Http2, connect, read, run, secure, trusting};
 use crate::name_server::NameServer;

@@ -212,21 +212,29 @@ pub(super) struct Site {
     _names: NameServer,
     /// The gate's authority, which browsers trust where it looks inside, and its data directory.
     inside: Option<(NamedTempFile, TempDir)>,
+    /// Where the PAC file is that leads to the proxy within TLS.
+    pac: Option<u16>,
+}
+
+/// How browsers reach a gate with an authority of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Clear,
+    /// By a PAC file that names the proxy within TLS.
+    Tls,
 }
 
 impl Site {
     /// One over https whose tunnels the gate looks into.
     pub(super) fn inspected(page: &'static str, keys: &str) -> Self {
-        let data_dir = tempfile::tempdir().unwrap();
-        let exported = NamedTempFile::new().unwrap();
-        for arguments in [&["ca", "init"][..], &["ca", "export"]] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-            let output = command.args(arguments).arg(data_dir.path()).output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            std::fs::write(exported.path(), output.stdout).unwrap();
-        }
         let keys = format!("inspect = true\n{keys}");
-        Self::started("https", page, &keys, "", Some((exported, data_dir)))
+        Self::started("https", page, &keys, "", Some((authority(), Reached::Clear)))
+    }
+
+    /// One over this scheme whose gate is reached by TLS.
+    pub(super) fn within_tls(scheme: &'static str, keys: &str) -> Self {
+        let more = "[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\nnames = [\"127.0.0.1\"]\n";
+        Self::started(scheme, PAGE, keys, more, Some((authority(), Reached::Tls)))
     }
 
     /// One that a policy challenges, over this scheme.
@@ -249,8 +257,9 @@ impl Site {
         page: &'static str,
         keys: &str,
         more: &str,
-        inside: Option<(NamedTempFile, TempDir)>,
+        inside: Option<((NamedTempFile, TempDir), Reached)>,
     ) -> Self {
+        let (inside, reached) = inside.unzip();
         let (tell, told) = channel();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (port, secured) = match scheme {
@@ -280,7 +289,16 @@ impl Site {
         let config = format!("{}{more}{trusts}", names.config());
         let data_dir = inside.as_ref().map(|(_, data_dir)| data_dir.path().to_path_buf());
         let gate = Start { policy: &policy, config: &config, data_dir, ..Start::default() }.gate();
-        Self { scheme, gate, told, asked, secured, _names: names, inside }
+        let mut trusted = String::new();
+        for file in inside.iter().map(|(file, _)| file).chain(secured.iter().map(|secured| &secured.authority)) {
+            trusted.push_str(&std::fs::read_to_string(file.path()).unwrap());
+        }
+        let pac = (reached == Some(Reached::Tls)).then(|| {
+            // Browsers reach sites that are not looked into by their own certificates.
+            std::fs::write(inside.as_ref().unwrap().0.path(), &trusted).unwrap();
+            serve_pac(&inside.as_ref().unwrap().1)
+        });
+        Self { scheme, gate, told, asked, secured, _names: names, inside, pac }
     }
 
     /// Where the gate keeps what it keeps.
@@ -324,8 +342,45 @@ impl Site {
     pub(super) fn drive(&self, drive: Drive, settings: Settings) -> Driven {
         let gates = self.inside.as_ref().map(|(authority, _)| authority.path());
         let trusted = gates.or_else(|| self.secured.as_ref().map(|secured| secured.authority.path()));
-        drive(self.gate.address, trusted, settings)
+        drive(self.gate.address, trusted, Settings { pac: self.pac, ..settings })
     }
+}
+
+/// The authority of a new gate, and that gate's data directory.
+fn authority() -> (NamedTempFile, TempDir) {
+    let data_dir = tempfile::tempdir().unwrap();
+    let exported = NamedTempFile::new().unwrap();
+    for arguments in [&["ca", "init"][..], &["ca", "export"]] {
+        std::fs::write(exported.path(), ask(arguments, &data_dir)).unwrap();
+    }
+    (exported, data_dir)
+}
+
+/// What a command says of the gate with this data directory.
+fn ask(arguments: &[&str], data_dir: &TempDir) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output = command.args(arguments).arg(data_dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+/// Serves a PAC file that leads all to the gate's proxy within TLS, and says at which port.
+fn serve_pac(data_dir: &TempDir) -> u16 {
+    let status: Value = serde_json::from_slice(&ask(&["status", "--format", "json"], data_dir)).unwrap();
+    let proxy = status["listening_tls"][0].as_str().unwrap().to_owned();
+    let script = format!("function FindProxyForURL(url, host) {{ return 'HTTPS {proxy}'; }}\n");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let Some(_) = read_head(&mut reader) else { continue };
+            let fields = "Content-Type: application/x-ns-proxy-autoconfig\r\nConnection: close";
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {}\r\n\r\n{script}", script.len());
+            let _ = reader.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    port
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -137,3 +137,70 @@ fn a_page_of_ten_hosts_loads_whole_in_chromium_where_the_gate_looks_inside() {
 fn a_page_of_ten_hosts_loads_whole_in_firefox_where_the_gate_looks_inside() {
     loads_whole_inside(Driven::firefox);
 }
+
+/// Every request of a visit through the proxy within TLS, over HTTP/2 and with its program's identity.
+fn loads_whole_within_tls(drive: Drive, scheme: &'static str, keys: &str) -> Vec<Value> {
+    let mut site = Site::within_tls(scheme, keys);
+    let records = records_of_two_whole_visits(&mut site, drive);
+    let asked: Vec<_> = records.iter().filter(|record| record["method"].is_string()).collect();
+    assert!(asked.len() > 10, "{records:#?}");
+    for record in &asked {
+        assert!(record["ja4"].is_string(), "{record:#}");
+    }
+    let of_http2 = asked.iter().filter(|record| record["http"] == "2").count();
+    // A WebSocket begins with HTTP/1.1.
+    assert!(of_http2 * 10 > asked.len() * 8, "{of_http2} of {}: {asked:#?}", asked.len());
+    records
+}
+
+fn with_reason<'r>(records: &'r [Value], reason: &str) -> Vec<&'r Value> {
+    records.iter().filter(|record| record["reason"] == reason).collect()
+}
+
+fn loads_whole_within_tls_over_http(drive: Drive) {
+    let records = loads_whole_within_tls(drive, "http", "");
+    assert_eq!(with_reason(&records, "challenge_page").len(), 1, "{records:#?}");
+}
+
+fn loads_whole_within_tls_over_https(drive: Drive) {
+    let records = loads_whole_within_tls(drive, "https", "");
+    assert_eq!(with_reason(&records, "tunnel_reset").len(), 1, "{records:#?}");
+}
+
+fn loads_whole_within_tls_inside(drive: Drive) {
+    let records = loads_whole_within_tls(drive, "https", "inspect = true");
+    let paths: Vec<_> = records.iter().filter_map(|record| record["path"].as_str()).collect();
+    for path in ["/", "/s.css", "/s.js", "/f", "/post", "/d.bin", "/w", "/worker.js"] {
+        assert!(paths.contains(&path), "{path} was seen inside: {paths:?}");
+    }
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_chromium_over_http_through_the_proxy_within_tls() {
+    loads_whole_within_tls_over_http(Driven::chromium);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_firefox_over_http_through_the_proxy_within_tls() {
+    loads_whole_within_tls_over_http(Driven::firefox);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_chromium_over_https_through_the_proxy_within_tls() {
+    loads_whole_within_tls_over_https(Driven::chromium);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_firefox_over_https_through_the_proxy_within_tls() {
+    loads_whole_within_tls_over_https(Driven::firefox);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_chromium_looked_into_through_the_proxy_within_tls() {
+    loads_whole_within_tls_inside(Driven::chromium);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_firefox_looked_into_through_the_proxy_within_tls() {
+    loads_whole_within_tls_inside(Driven::firefox);
+}
