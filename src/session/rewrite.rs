@@ -26,6 +26,8 @@ pub(super) fn request(
     if head.fields.get("host").is_none() {
         put(&mut out, &[b"Host: ", host.as_bytes(), b"\r\n"]);
     }
+    // Over HTTP/2 it says nothing else, and remote procedure calls are refused without it. Trailers pass here.
+    let takes_trailers = head.version == Version::Http2 && head.fields.get("te").is_some();
     for (name, value) in head.fields.iter() {
         if name.eq_ignore_ascii_case("host") {
             put(&mut out, &[name.as_bytes(), b": ", host.as_bytes(), b"\r\n"]);
@@ -41,6 +43,8 @@ pub(super) fn request(
         } else if let Some(forwards) = forwards.filter(|_| name.eq_ignore_ascii_case("max-forwards")) {
             let left = forwards.saturating_sub(1).to_string();
             put(&mut out, &[name.as_bytes(), b": ", left.as_bytes(), b"\r\n"]);
+        } else if takes_trailers && name.eq_ignore_ascii_case("te") {
+            put(&mut out, &[name.as_bytes(), b": trailers\r\n"]);
         } else if hops.drops(name) || (name.eq_ignore_ascii_case("expect") && head.version == Version::Http10) {
             // What an HTTP/1.0 client expects is ignored (RFC 9110 §10.1.1).
         } else {
@@ -48,7 +52,15 @@ pub(super) fn request(
         }
     }
     put_via(&mut out, via, head.version);
-    put(&mut out, &[if upgrade { b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" } else { b"\r\n".as_slice() }]);
+    put(
+        &mut out,
+        &[match (upgrade, takes_trailers) {
+            (true, _) => b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            // It is of this connection (RFC 9110 section 10.1.4).
+            (false, true) => b"Connection: TE\r\n\r\n",
+            (false, false) => b"\r\n".as_slice(),
+        }],
+    );
     Ok(out)
 }
 

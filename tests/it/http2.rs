@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::http2_client::{Http2, connect, read, run, secure, trusting, tunnel};
 use crate::inspection::Lab;
 use crate::name_server::NameServer;
-use crate::origin::{listener_of_its_own, pair_of};
+use crate::origin::{listener_of_its_own, pair_of, tls_of};
 
 /// A web server of the distribution that speaks HTTP/2, until it is dropped.
 struct Nginx {
@@ -133,4 +134,127 @@ fn a_body_goes_up_over_http2_whole_and_cookies_are_put_together() {
         "{:#?}",
         nginx.log()
     );
+}
+
+/// An origin over HTTP/2 whose answers are these bytes and trailers, as gRPC has them.
+fn with_trailers() -> (std::net::SocketAddr, String) {
+    let (config, authority) = tls_of(vec!["site.test".to_owned()]);
+    let mut config = std::sync::Arc::unwrap_or_clone(config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = listener_of_its_own(443);
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        run(async move {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((tcp, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let secured = acceptor.accept(tcp).await.unwrap();
+                    let mut connection = h2::server::handshake(secured).await.unwrap();
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        tokio::spawn(async move {
+                            let te = request.headers().get("te").cloned();
+                            let mut body = request.into_body();
+                            let mut asked = Vec::new();
+                            while let Some(Ok(data)) = body.data().await {
+                                let _ = body.flow_control().release_capacity(data.len());
+                                asked.extend_from_slice(&data);
+                            }
+                            let trailers = body.trailers().await.unwrap();
+                            let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
+                            let sum = trailers.and_then(|trailers| trailers.get("sum").cloned());
+                            let told = format!("{te:?} {sum:?} {}", String::from_utf8_lossy(&asked));
+                            stream.send_data(told.into(), false).unwrap();
+                            let mut trailers = http::HeaderMap::new();
+                            trailers.insert("grpc-status", "0".parse().unwrap());
+                            stream.send_trailers(trailers).unwrap();
+                        });
+                    }
+                });
+            }
+        });
+    });
+    (address, authority)
+}
+
+fn lab_of(address: std::net::SocketAddr, authority: &str) -> Lab {
+    let files = tempfile::tempdir().unwrap();
+    let roots = files.path().join("origins.pem");
+    std::fs::write(&roots, authority).unwrap();
+    let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
+    Lab::of(files, NameServer::pointing_to(address.ip()), "hosts = [\"*.test\"]", &inspection, true)
+}
+
+/// A connection of HTTP/2 within an inspected tunnel to `site.test`.
+async fn inside(lab: &Lab) -> Http2 {
+    let config = trusting(&lab.authority(), &["h2"]);
+    let tunnelled = tunnel(connect(lab.gate.address).await, "site.test:443").await;
+    Http2::over(secure(&config, "site.test", tunnelled).await.unwrap()).await
+}
+
+#[test]
+fn trailers_pass_both_ways_as_remote_procedure_calls_need_them() {
+    let (address, authority) = with_trailers();
+    let lab = lab_of(address, &authority);
+    run(async {
+        let http2 = inside(&lab).await;
+        let request = http::Request::post("https://site.test/call").header("te", "trailers").body(()).unwrap();
+        let mut send = http2.send.clone().ready().await.unwrap();
+        let (response, mut up) = send.send_request(request, false).unwrap();
+        up.send_data("a message".into(), false).unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("sum", "42".parse().unwrap());
+        up.send_trailers(trailers).unwrap();
+        let answer = read(response.await.unwrap()).await.unwrap();
+        assert_eq!(answer.text(), "Some(\"trailers\") Some(\"42\") a message");
+        assert_eq!(answer.trailers.unwrap()["grpc-status"], "0");
+    });
+}
+
+#[test]
+fn many_requests_share_a_connection_with_the_origin_and_one_that_waits_holds_up_no_other() {
+    let (address, authority) = with_trailers();
+    let mut lab = lab_of(address, &authority);
+    run(async {
+        let http2 = inside(&lab).await;
+        // It is never ended: its answer does not come.
+        let mut send = http2.send.clone().ready().await.unwrap();
+        let waits = http::Request::post("https://site.test/waits").body(()).unwrap();
+        let _waits = send.send_request(waits, false).unwrap();
+        for number in 0..300 {
+            let answer = http2.get(&format!("https://site.test/{number}")).await.unwrap();
+            assert_eq!((answer.status, answer.text()), (200, "None None ".to_owned()));
+        }
+        let both = tokio::join!(http2.get("https://site.test/a"), http2.get("https://site.test/b"));
+        assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+    });
+    let records = lab.records();
+    let reused = records.iter().filter(|record| record["reused"] == true).count();
+    assert!(reused >= 300, "{reused}");
+}
+
+#[test]
+fn a_client_that_leaves_while_the_origin_is_silent_is_on_record_at_once() {
+    let (address, authority) = with_trailers();
+    let mut lab = lab_of(address, &authority);
+    run(async {
+        let http2 = inside(&lab).await;
+        let answer = http2.get("https://site.test/first").await.unwrap();
+        assert_eq!(answer.status, 200);
+        let mut send = http2.send.clone().ready().await.unwrap();
+        let waits = http::Request::post("https://site.test/waits").body(()).unwrap();
+        let (response, mut up) = send.send_request(waits, false).unwrap();
+        up.send_data("half".into(), false).unwrap();
+        // The gate has it once a later request on the connection is answered.
+        http2.get("https://site.test/second").await.unwrap();
+        up.send_reset(h2::Reason::CANCEL);
+        drop(response);
+        http2.get("https://site.test/third").await.unwrap();
+    });
+    let records = lab.records();
+    let waits = records.iter().find(|record| record["path"] == "/waits").unwrap();
+    let closed = records.iter().find(|record| record["event"] == "close" && record["id"] == waits["id"]).unwrap();
+    assert_eq!(closed["closed_by"], "client", "{closed:#}");
 }

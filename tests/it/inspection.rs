@@ -26,7 +26,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// The keys are those of the one rule, which inspects.
-    fn new(keys: &str) -> Self {
+    pub(crate) fn new(keys: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (config, authority) = tls_of(vec!["site.test".to_owned(), "*.site.test".to_owned()]);
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();
@@ -66,6 +66,16 @@ impl Lab {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.files.path().join("data")
+    }
+
+    /// The gate's authority, in PEM.
+    pub(crate) fn authority(&self) -> String {
+        String::from_utf8(sekisho(&["ca", "export"], &self.data_dir()).stdout).unwrap()
+    }
+
+    /// The heads that the origin was sent.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// What curl gets, with more of a command line.

@@ -34,6 +34,7 @@ mod guard;
 mod host_lists;
 mod http2;
 mod http2_client;
+mod http2_floods;
 mod inspection;
 mod internal;
 mod lab;
