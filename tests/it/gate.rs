@@ -206,10 +206,7 @@ impl Gate {
 
     /// What `sekisho status` tells of the running gate, as JSON.
     pub(crate) fn status(&self) -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-        let output = command.args(["status", "--format", "json"]).arg(self.data_dir()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        status_of(&self.data_dir())
     }
 
     /// Where its policy is.
@@ -252,6 +249,14 @@ pub(crate) fn put_over(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(&new, path).unwrap();
+}
+
+/// What `sekisho status` tells of the gate with this data directory.
+pub(crate) fn status_of(data_dir: &Path) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output = command.args(["status", "--format", "json"]).arg(data_dir).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The segments of a data directory's journal, oldest first.

@@ -27,6 +27,11 @@ pub(crate) struct Lab {
 impl Lab {
     /// The keys are those of the one rule, which inspects.
     pub(crate) fn new(keys: &str) -> Self {
+        Self::configured(keys, "")
+    }
+
+    /// The same with more of a config.
+    pub(crate) fn configured(keys: &str, more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (config, authority) = tls_of(vec!["site.test".to_owned(), "*.site.test".to_owned()]);
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();
@@ -44,7 +49,7 @@ impl Lab {
         });
         let names = NameServer::pointing_to(address.ip());
         let roots = files.path().join("origins.pem");
-        let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
+        let inspection = format!("ca_files = [\"{}\"]\n{more}", roots.display());
         let keys = format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}");
         Self { asked, ..Self::of(files, names, &keys, &inspection, true) }
     }

@@ -2,8 +2,11 @@
 
 use std::process::{Command, Output};
 
-use crate::gate::{Gate, Start};
-use crate::http2_client::{Http2, connect, read, run, secure, trusting};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::gate::{Gate, Start, status_of};
+use crate::http2_client::{Http2, connect, joined, read, run, secure, trusting, tunnel};
+use crate::inspection;
 use crate::name_server::NameServer;
 use crate::origin::{Origin, pair_of};
 
@@ -167,3 +170,52 @@ fn without_a_certificate_or_with_a_key_for_all_to_read_the_gate_does_not_start_a
     std::fs::write(path("proxy.key"), "nothing").unwrap();
     says(&named, &["holds no private key"]);
 }
+
+/// Both ways to the proxy within TLS, and in each both versions inside a tunnel that is looked into.
+#[test]
+fn a_tunnel_is_looked_into_whichever_way_its_client_came() {
+    let more = "[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\nnames = [\"proxy.test\"]\n";
+    let mut lab = inspection::Lab::configured("paths = [\"/open\"]", more);
+    let port = status_of(&lab.data_dir())["listening_tls"][0].as_str().unwrap().parse().unwrap();
+    let (to_proxy, authority) = (|protocol| trusting(&lab.authority(), &[protocol]), lab.authority());
+    run(async {
+        for outer in ["http/1.1", "h2"] {
+            for inner in ["http/1.1", "h2"] {
+                let secured = secure(&to_proxy(outer), "proxy.test", connect(port).await).await.unwrap();
+                let stream: Box<dyn Both> = match outer {
+                    "h2" => {
+                        let (established, up) = Http2::over(secured).await.connect("site.test:443").await.unwrap();
+                        Box::new(joined(established, up))
+                    }
+                    _ => Box::new(tunnel(secured, "site.test:443").await),
+                };
+                let mut inside = secure(&trusting(&authority, &[inner]), "site.test", stream).await.unwrap();
+                let told = match inner {
+                    "h2" => {
+                        let http2 = Http2::over(inside).await;
+                        let open = http2.get("https://site.test/open").await.unwrap();
+                        open.text() + &http2.get("https://site.test/closed").await.unwrap().text()
+                    }
+                    _ => {
+                        let requests = "GET /open HTTP/1.1\r\nHost: site.test\r\n\r\nGET /closed HTTP/1.1\r\n\
+                                        Host: site.test\r\nConnection: close\r\n\r\n";
+                        inside.write_all(requests.as_bytes()).await.unwrap();
+                        let mut told = String::new();
+                        let _ = inside.read_to_string(&mut told).await;
+                        told
+                    }
+                };
+                assert!(told.contains("GET /open HTTP/1.1"), "{outer} {inner}: {told}");
+                assert!(told.contains("Reason: no_rule"), "{outer} {inner}: {told}");
+            }
+        }
+    });
+    assert_eq!(lab.asked().len(), 4, "{:#?}", lab.asked());
+    let records = lab.records();
+    let inner: Vec<_> = records.iter().filter(|record| record["scheme"] == "https").collect();
+    assert_eq!(inner.len(), 8, "{inner:#?}");
+    assert!(inner.iter().all(|record| record["ja4"].is_string() && record["inside"].is_string()), "{inner:#?}");
+}
+
+trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Both for S {}
