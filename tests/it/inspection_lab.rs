@@ -13,7 +13,7 @@ use crate::gate::{Gate, Start, records};
 use crate::http2_client::trusting;
 use crate::name_server::NameServer;
 use crate::origin::{Log, Origin, each, head_of, listener_of_its_own, tls_of};
-use crate::peer::{Message, Peer};
+use crate::peer::Peer;
 
 /// The gate listens in clear and inspects what is asked for at `site.test` and the names below it.
 pub(crate) struct Lab {
@@ -26,6 +26,7 @@ pub(crate) struct Lab {
 }
 
 /// What a lab is made with.
+#[derive(Default)]
 pub(crate) struct Terms<'a> {
     /// More keys of the rule that inspects.
     pub(crate) keys: &'a str,
@@ -37,21 +38,10 @@ pub(crate) struct Terms<'a> {
     pub(crate) before: &'a str,
 }
 
-impl Default for Terms<'_> {
-    fn default() -> Self {
-        Self { keys: "", policy: "", config: "", before: "" }
-    }
-}
-
 impl Lab {
     /// An origin that answers with the head that it was sent, and a rule with these keys.
     pub(crate) fn new(keys: &str) -> Self {
         Self::serving(each(head_of), keys)
-    }
-
-    /// An origin that answers with what `answer` makes of each request.
-    pub(crate) fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&Message) -> A + Send + Sync + 'static) -> Self {
-        Self::serving(each(answer), "")
     }
 
     /// An origin each of whose connections is served by `serve`.
@@ -123,10 +113,11 @@ pub(crate) fn get(path: &str, host: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
-/// Records of requests inside tunnels that have this event, in order.
+/// Records of requests inside tunnels that have this event, in the order in which the requests came.
 pub(crate) fn inner<'r>(records: &'r [Value], event: &str) -> Vec<&'r Value> {
-    let mut found: Vec<_> =
-        records.iter().filter(|record| record["event"] == event && record.get("inside").is_some()).collect();
+    // The first record of an exchange alone says what it is inside of.
+    let first = |id: &Value| records.iter().any(|record| record["id"] == *id && record.get("inside").is_some());
+    let mut found: Vec<_> = records.iter().filter(|record| record["event"] == event && first(&record["id"])).collect();
     found.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
     found
 }
