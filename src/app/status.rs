@@ -211,6 +211,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    /// That the authority in use does not hold now.
+    fn authority_fault(&self) -> Option<String> {
+        let authority = self.gate.minter.as_ref()?.authority();
+        authority.certificate().check_time(clock::now()).err().map(|why| why.to_string())
+    }
+
     fn disk(&self, health: &JournalHealth) -> DiskStatus {
         let outlook = self.gate.journal.outlook(clock::now()).ok();
         let level = match (health.room, outlook) {
@@ -274,7 +280,7 @@ impl Reporter {
                     days_left: certificate.not_after().0.saturating_sub(now.0) / 86_400_000_000,
                 }
             }),
-            inspection_fault: self.inspection_fault.clone(),
+            inspection_fault: self.inspection_fault.clone().or_else(|| self.authority_fault()),
             connections: Connections {
                 open: read(&counters.connections),
                 most: self.connections_max,

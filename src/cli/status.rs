@@ -57,7 +57,8 @@ fn rows(status: &Status) -> Rows {
             ),
         )
     }));
-    rows.extend(status.authority.iter().filter(|authority| authority.days_left < 90).map(|_| {
+    let ends_soon = |authority: &&AuthorityStatus| authority.days_left < 90 && status.inspection_fault.is_none();
+    rows.extend(status.authority.iter().filter(ends_soon).map(|_| {
         let what =
             "the authority ends within 90 days: make the next one (sekisho ca rotate), and bring it to the clients";
         ("WARNING", what.to_owned())

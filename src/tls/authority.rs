@@ -218,7 +218,11 @@ impl AuthorityCertificate {
             && !self.names.excluded.iter().any(covers)
     }
 
-    pub(super) fn check_time(&self, now: Timestamp) -> Result<(), AuthorityError> {
+    /// Whether it holds now.
+    ///
+    /// # Errors
+    /// Its time is over or has not come.
+    pub fn check_time(&self, now: Timestamp) -> Result<(), AuthorityError> {
         if now > self.not_after {
             return Err(AuthorityError::Expired(self.not_after));
         }

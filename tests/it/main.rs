@@ -36,6 +36,8 @@ mod http2;
 mod http2_client;
 mod http2_floods;
 mod inspection;
+mod inspection_authority;
+mod inspection_bodies;
 mod inspection_hellos;
 mod inspection_lab;
 mod inspection_requests;
