@@ -40,6 +40,7 @@ mod inspection_authority;
 mod inspection_bodies;
 mod inspection_hellos;
 mod inspection_lab;
+mod inspection_load;
 mod inspection_requests;
 mod internal;
 mod lab;
