@@ -18,6 +18,8 @@ mod reach;
 mod server;
 mod signer;
 mod stream;
+#[doc(hidden)]
+pub mod properties;
 
 pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
