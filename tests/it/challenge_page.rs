@@ -14,8 +14,8 @@ struct Site {
 }
 
 /// A challenge as a page carries it.
-struct Page {
-    token: String,
+pub(crate) struct Page {
+    pub(crate) token: String,
     bits: u32,
     path: String,
 }
@@ -53,7 +53,7 @@ impl Site {
 }
 
 impl Page {
-    fn of(page: &Message) -> Self {
+    pub(crate) fn of(page: &Message) -> Self {
         let text = page.text();
         let line = text.lines().find(|line| line.contains("var token = ")).unwrap_or_else(|| panic!("{text}"));
         let quoted: Vec<_> = line.split('"').collect();
@@ -62,7 +62,7 @@ impl Page {
     }
 
     /// What the page's script asks for once it has done its work.
-    fn solved(&self) -> String {
+    pub(crate) fn solved(&self) -> String {
         let solves = |number: &u32| {
             let hash = Sha256::digest(format!("{}.{number}", self.token));
             u32::from_be_bytes(*hash.first_chunk().unwrap()).leading_zeros() >= self.bits
@@ -70,7 +70,7 @@ impl Page {
         self.with((0..).find(solves).unwrap())
     }
 
-    fn with(&self, number: u32) -> String {
+    pub(crate) fn with(&self, number: u32) -> String {
         format!("{}?t={}&n={number}", self.path, self.token)
     }
 }

@@ -42,6 +42,7 @@ mod inspection_hellos;
 mod inspection_lab;
 mod inspection_load;
 mod inspection_requests;
+mod inspection_secrets;
 mod internal;
 mod lab;
 mod layers;
