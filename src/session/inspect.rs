@@ -93,17 +93,26 @@ impl Inspected {
         }
         let mut io = Io::new(stream, None);
         loop {
-            if io.buffer.is_empty()
-                && !matches!(timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await, Ok(Ok(())))
-            {
-                record.close(Party::Client, "closed");
-                return None;
+            if io.buffer.is_empty() {
+                match timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => {
+                        record.close(Party::Client, "closed");
+                        return None;
+                    }
+                    Err(_) => {
+                        // TLS is closed too, or to the client it would look cut.
+                        record.close(Party::Gate, "closed");
+                        Box::pin(linger(&mut io.stream)).await;
+                        return None;
+                    }
+                }
             }
             match inside.answer_next(worker, &mut io, None).await {
                 Next::Again => {}
                 Next::Close => {
-                    Box::pin(linger(&mut io.stream)).await;
                     record.close(Party::Gate, "closed");
+                    Box::pin(linger(&mut io.stream)).await;
                     return None;
                 }
                 Next::Gone => {
@@ -111,8 +120,9 @@ impl Inspected {
                     return None;
                 }
                 Next::Broken => {
+                    // Whose fault it is stands in the record of the exchange inside.
                     io.reset_on_close();
-                    record.close(Party::Origin, "reset");
+                    record.close(Party::Gate, "reset");
                     return None;
                 }
                 Next::Tunnel(tunnelled) => {

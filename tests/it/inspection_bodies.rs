@@ -1,6 +1,10 @@
 //! Bodies in motion inside inspected tunnels: large ones, none where there can be none, and broken ends.
 
-use crate::inspection_lab::{Lab, get, inner};
+use serde_json::Value;
+
+use crate::gate::event_of;
+use crate::inspection_lab::{Lab, Terms, get, inner};
+use crate::origin::{each, head_of, listener_of_its_own};
 use crate::peer::{End, Message, Peer};
 
 const UPLOAD_BYTES: usize = 20 << 20;
@@ -26,8 +30,28 @@ fn closed(lab: &mut Lab) -> (String, String) {
     (text("closed_by"), text("closed_how"))
 }
 
+/// The record by which the only tunnel was closed.
+fn tunnel_closed(records: &[Value]) -> &Value {
+    let is_tunnel = |record: &&Value| record["event"] == "open" && record["method"] == "CONNECT";
+    event_of(records, "close", &records.iter().find(is_tunnel).unwrap()["id"])
+}
+
 fn by(party: &str, how: &str) -> (String, String) {
     (party.to_owned(), how.to_owned())
+}
+
+#[test]
+fn a_connection_inside_that_lies_idle_is_closed_by_the_gate_in_tls_as_well() {
+    let terms = Terms { config: "[limits]\nkeep_alive_seconds = 1\n", ..Terms::default() };
+    let mut lab = Lab::with(listener_of_its_own(443), each(head_of), &terms);
+    let mut client = lab.open("site.test");
+    client.send(get("/", "site.test"));
+    assert_eq!(client.answer().status(), 200);
+    assert_eq!(client.rest(), (Vec::new(), End::Closed));
+    drop(client);
+    let records = lab.records();
+    let close = tunnel_closed(&records);
+    assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"closed".into()), "{close}");
 }
 
 #[test]
@@ -74,8 +98,13 @@ fn a_client_that_stops_halfway_or_is_cut_off_is_named_and_its_request_never_whol
                 client.finish();
                 client.rest();
             }
-            let (party, how) = closed(&mut lab);
-            assert_eq!(party, "client", "{framing} {is_cut}: {how}");
+            let records = lab.records();
+            let close = inner(&records, "close")[0];
+            assert_eq!(close["closed_by"], "client", "{framing} {is_cut}: {close}");
+            let tunnel = tunnel_closed(&records);
+            let told = (tunnel["closed_by"].as_str(), tunnel["closed_how"].as_str());
+            let how = if is_cut { "reset" } else { "closed" };
+            assert_eq!(told, (Some("gate"), Some(how)), "{framing} {is_cut}: {tunnel}");
             assert!(lab.origin.seen().is_empty(), "{framing} {is_cut}");
         }
     }
