@@ -140,7 +140,6 @@ struct Plan {
     dns_timeout: Duration,
     connect_timeout: Duration,
     drain_timeout: Duration,
-    connections_max: u64,
     /// How TLS with origins is spoken, where a certificate authority is trusted.
     origins: Option<OriginTls>,
 }
@@ -301,7 +300,6 @@ impl Ready {
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
-            connections_max: self.connections_max,
             origins,
         };
         let since = clock::now();
@@ -322,6 +320,7 @@ impl Ready {
             in_force_now,
             &self.journal,
             self.query_key,
+            self.connections_max,
             Known { browsers, pages, log_ins, minter, secure_proxy: self.secure_proxy },
         ));
         clearances::take_up(&gate, &self.data_dir);
@@ -416,7 +415,14 @@ fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(Tc
     shares
 }
 
-fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: Known) -> Gate {
+fn gate(
+    config: &Config,
+    policy: InForce,
+    journal: &Journal,
+    query_key: [u8; 32],
+    connections_max: u64,
+    known: Known,
+) -> Gate {
     let Known { browsers, pages, log_ins, minter, secure_proxy } = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
@@ -432,6 +438,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
             hello_timeout: config.hello_timeout,
             tunnel_idle: config.tunnel_idle,
             tunnel_lifetime: config.tunnel_lifetime,
+            connections_max,
             client_connections_max: config.client_connections_max,
         },
         wording: Wording {

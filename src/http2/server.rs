@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use crate::parse::{Body, Fields, Http2Opening, Http2Tap, ResponseHead, response_body, take_response_head};
 use crate::tls::{FarEnd, Stream};
 
+use super::Bounds;
 use super::body::{Cut, pull, push};
 use super::message::{Framing, has_no_body, request_text, response_message};
-use super::{Bounds, STREAMS_MAX};
 
 /// What the requests on a connection are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub enum Door {
     Proxy,
     /// The host of a tunnel that is looked into.
     Inside,
+}
+
+impl Door {
+    /// Streams that a connection carries at a time. Browsers put all their tunnels into one connection with a proxy,
+    /// and none that is not for the host into one with an origin.
+    pub fn streams_max(self) -> u32 {
+        match self {
+            Self::Proxy => 500,
+            Self::Inside => 100,
+        }
+    }
 }
 
 /// A client's connection.
@@ -74,7 +85,7 @@ impl Server {
         let connection = h2::server::Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(door.streams_max())
             .max_header_list_size(head_bytes)
             .max_send_buffer_size(SEND_BYTES)
             .max_pending_accept_reset_streams(RESETS_MAX)
@@ -111,6 +122,11 @@ impl Server {
 }
 
 impl Arrived {
+    /// Refuses it unread: its client may ask again (RFC 9113 §8.7).
+    pub fn refuse(mut self) {
+        self.respond.send_reset(Reason::REFUSED_STREAM);
+    }
+
     /// Carries the body to the far end of a pipe, and the answer that is written at its near end to the client.
     pub async fn carry(self, far: FarEnd) {
         let Self { request, framing, mut body, mut respond, bounds, .. } = self;

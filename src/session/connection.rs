@@ -51,7 +51,7 @@ pub async fn serve_secured(admitted: Admitted, stream: TcpStream) {
     let (stream, hello, is_http2) = secured;
     if is_http2 {
         let asker = Asker::Proxy { address: admitted.address, hello };
-        streams::serve(worker, stream, asker).await;
+        streams::serve(worker, stream, asker, None).await;
         return;
     }
     let io = Io::new(stream, Some(hello));

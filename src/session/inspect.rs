@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::{AlertDescription, ServerConfig};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
@@ -84,15 +84,22 @@ impl Inspected {
             }
         };
         gate.reach.shook(client, &inside.target.host, true);
+        let _inspected = Counted::new(&gate.counters.inspected);
+        let ends = Instant::now() + gate.limits.tunnel_lifetime;
         let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Secured(Box::new(secured.into()));
         if is_http2 {
-            let ended = streams::serve(worker, stream, Asker::Inside(inside)).await;
+            let ended = streams::serve(worker, stream, Asker::Inside(inside), Some(ends)).await;
             record.close(ended.by, ended.how);
             return None;
         }
         let mut io = Io::new(stream, None);
         loop {
+            if Instant::now() >= ends {
+                Box::pin(linger(&mut io.stream)).await;
+                record.close(Party::Gate, "lifetime_limit");
+                return None;
+            }
             if io.buffer.is_empty()
                 && !matches!(timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await, Ok(Ok(())))
             {
