@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
-use crate::app::{ClientReach, PinnedHost, ReachStatus, ask_reach};
 use crate::clock;
 use crate::evidence::format_time;
 use crate::facts::{Host, Timestamp};
@@ -14,6 +13,7 @@ use super::arguments::notes;
 use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, print_bytes, report};
+use super::reach::reach;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CaCommand {
@@ -56,10 +56,12 @@ pub(super) enum CaCommand {
     /// Show which clients take certificates of the authority, by the tunnels that the running gate has looked into
     ///
     /// A client that refuses all lacks the authority. Hosts that are refused by clients which take those of others
-    /// belong to programs that pin certificates: a rule with `inspect = false` may be wanted there, and is proposed
-    /// here. Nothing is exempted by itself. What was seen longer than 30 days ago says nothing.
+    /// belong to programs that pin certificates, and some origins ask for a certificate of the client, which the gate
+    /// does not have: rules with `inspect = false` may be wanted there, and are proposed here. Nothing is exempted by
+    /// itself. What was seen longer than 30 days ago says nothing.
     #[command(after_help = notes!(
         "sekisho ca reach",
+        "sekisho ca reach --format json | jq -r .proposal > proposal.toml",
         "sekisho ca reach --format json | jq -r '.clients[] | select(.authority == \"lacks\").client'"
     ))]
     Reach(ShownArguments),
@@ -191,34 +193,8 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
         CaCommand::Show(shown) => report(shown.format, show(&files(shown.data_dir), now), rows_of),
         CaCommand::Export(arguments) => export(arguments),
         CaCommand::Rotate(arguments) => rotate(arguments, now),
-        CaCommand::Reach(shown) => {
-            let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
-            let asked = ask_reach(&data_dir).map_err(|source| CliError::Ask { data_dir, source });
-            report(shown.format, asked, reach_rows)
-        }
+        CaCommand::Reach(shown) => reach(shown.data_dir.unwrap_or_else(default_data_dir), shown.format),
     }
-}
-
-fn reach_rows(told: &ReachStatus) -> Rows {
-    let mut rows = vec![
-        ("trust it", count(told.trusting, "client")),
-        ("lack it", count(told.lacking, "client")),
-        ("unknown", count(told.unknown, "client")),
-    ];
-    rows.extend(told.clients.iter().map(|ClientReach { client, authority, refused }| {
-        let hosts = if refused.is_empty() { String::new() } else { format!("   refused: {}", refused.join(", ")) };
-        ("client", format!("{client}   {authority}{hosts}"))
-    }));
-    rows.extend(told.pinned.iter().map(|PinnedHost { host, clients }| {
-        let clients = count(*clients, "client");
-        let draft =
-            format!("[[rule]] name = \"{host} as it is\", hosts = [\"{host}\"], inspect = false, verdict = \"allow\"");
-        (
-            "pinned",
-            format!("{host}   refused by {clients} that take others; if it is meant to pass uninspected:\n{draft}"),
-        )
-    }));
-    rows
 }
 
 fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {

@@ -6,6 +6,7 @@
 //! ([`OriginTls`]). Servers are verified by the roots and by nothing else: there is no way to have it look away. The
 //! key of an authority never leaves. It opens no socket, and decides nothing of an exchange.
 
+mod asking;
 mod authority;
 mod client;
 mod der;
@@ -18,13 +19,14 @@ mod server;
 mod signer;
 mod stream;
 
+pub use asking::{Asked, Asking};
 pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
 pub use client::{NoRoots, Roots, client};
 pub use fault::{CertificateFault, OriginFault};
 pub use keep::{Authorities, AuthorityFiles, pem_of};
 pub use mint::Minter;
 pub use origin::{Handshake, OriginTls, Trust, origin_config};
-pub use reach::{Reach, Reached, Seen};
+pub use reach::{Pinned, Reach, Reached, Refusal, Seen};
 pub use server::Offered;
 pub use signer::{CannotSign, Signer};
 pub use stream::{ReadHalf, Rewound, Stream, WriteHalf};

@@ -218,6 +218,54 @@ fn each_thing_that_can_be_wrong_with_an_origin_is_a_page_that_names_it_and_nothi
 }
 
 #[test]
+fn an_origin_that_asks_for_a_client_certificate_is_proposed_and_passes_once_a_rule_names_it() {
+    let origins = BadOrigins::new();
+    let origin = origins.start(Wrong::WouldLikeCertificate);
+    let port = origin.address.port();
+    let keys = format!("hosts = [\"*\"]\nports = [443, {port}]");
+    let inspection = format!("system_roots = false\nca_files = [\"{}\"]\n", origins.root_file().display());
+    let names = NameServer::pointing_to(origin.address.ip());
+    let mut lab = Lab::of(tempfile::tempdir().unwrap(), names, &keys, &inspection, true);
+    let url = format!("https://{NAME}:{port}/");
+    let proposal = |lab: &Lab| {
+        let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    assert!(proposal(&lab)["proposal"].is_null());
+    // Asking again and again changes nothing: a proposal is no rule.
+    for times in 1..=2 {
+        let text = String::from_utf8(lab.curl(&["-w", "%{http_code}"], &url).stdout).unwrap();
+        assert!(text.ends_with("403") && text.contains("Reason: client_cert_required"), "{text}");
+        assert!(text.contains("inspect = false lets it through, not looked into"), "{text}");
+        assert!(text.contains(&format!("ports    = [{port}]\ninspect  = false\nverdict  = \"allow\"\n")), "{text}");
+        let told = proposal(&lab);
+        let asking = &told["asking"][0];
+        assert_eq!((&asking["host"], &asking["port"]), (&NAME.into(), &port.into()), "{told:#}");
+        assert_eq!((&asking["times"], &asking["clients"]), (&times.into(), &1.into()), "{told:#}");
+    }
+    let told = proposal(&lab);
+    let rule =
+        told["proposal"].as_str().unwrap().replace("inspect  = false", "inspect  = false\nprivate = [\"127.0.0.0/8\"]");
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    std::fs::write(lab.gate.policy(), format!("{rule}\n{policy}")).unwrap();
+    let reloaded = sekisho(&["reload"], &lab.data_dir());
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let root = origins.root_file();
+    let passed = lab.curl(&["--cacert", root.to_str().unwrap()], &url);
+    assert_eq!(String::from_utf8_lossy(&passed.stdout), "ok", "{passed:?}");
+    // What no rule names is inspected still.
+    let other = lab.curl(&[], &url.replace(NAME, "other.test"));
+    assert!(String::from_utf8_lossy(&other.stdout).contains("Reason: client_cert_required"), "{other:?}");
+    let records = lab.records();
+    let denied: Vec<_> = records.iter().filter(|record| record["closed_how"] == "client_cert_required").collect();
+    assert_eq!(denied.len(), 3, "{records:#?}");
+    assert!(denied[0]["detail"].as_str().unwrap().contains("with inspect = false"), "{}", denied[0]);
+    let rule = format!("{NAME}:{port} as it is");
+    let tunnels = records.iter().filter(|record| record["rule"] == *rule && record["event"] == "open");
+    assert_eq!(tunnels.count(), 1, "{records:#?}");
+}
+
+#[test]
 fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_and_the_rest_works() {
     let listener = listener_of_its_own(443);
     let address = listener.local_addr().unwrap();
@@ -266,9 +314,10 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     let mut lab = Lab::new("");
     let distrusts = ["--cacert", "/etc/ssl/certs/ca-certificates.crt"];
     let from = |address: &'static str| ["--interface", address];
-    // The one takes the certificate of one host and refuses another's; the other refuses all.
+    // The one takes the certificate of one host, before it refuses another's and after it; the other refuses all.
     assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
     assert!(!lab.curl(&[from("127.0.4.1"), distrusts].concat(), "https://pinned.site.test/").status.success());
+    assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
     assert!(!lab.curl(&[from("127.0.4.2"), distrusts].concat(), "https://site.test/").status.success());
     let reach = |lab: &Lab| {
         let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
@@ -283,6 +332,9 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     assert_eq!(clients, [(&"127.0.4.1".into(), &"trusts".into()), (&"127.0.4.2".into(), &"lacks".into())]);
     let pinned = told["pinned"].as_array().unwrap();
     assert_eq!((pinned.len(), &pinned[0]["host"]), (1, &"pinned.site.test".into()), "{told:#}");
+    assert_eq!((&pinned[0]["clients"], &pinned[0]["such_as"][0]), (&1.into(), &"127.0.4.1".into()));
+    let text = String::from_utf8(sekisho(&["ca", "reach"], &lab.data_dir()).stdout).unwrap();
+    assert!(text.ends_with(told["proposal"].as_str().unwrap()) && text.contains("# A proposal"), "{text}");
     // That is kept over a restart.
     assert_eq!(lab.gate.end("-TERM"), Some(0));
     let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
