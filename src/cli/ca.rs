@@ -1,13 +1,14 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
+use crate::app::{AskError, AuthorityAct, Question, ask};
 use crate::clock;
 use crate::evidence::format_time;
 use crate::facts::{Host, Timestamp};
-use crate::tls::{Authorities, AuthorityCertificate, AuthorityError, AuthorityFiles, Terms, pem_of};
+use crate::tls::{Authorities, AuthorityCertificate, AuthorityError, AuthorityFiles, Terms, fingerprint, pem_of};
 
 use super::arguments::notes;
 use super::error::{CliError, count};
@@ -155,6 +156,9 @@ struct Shown {
     previous: Option<ShownCertificate>,
     /// Where the certificate in use is.
     file: String,
+    /// What became of the record of what was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -179,9 +183,10 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
     let now = clock::now();
     match command {
         CaCommand::Init(MadeArguments { made, shown }) => {
-            let files = files(shown.data_dir);
-            let terms = made.terms();
-            let result = terms.and_then(|terms| Ok(files.init(&terms, now)?)).and_then(|_| show(&files, now));
+            let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
+            let files = AuthorityFiles::new(&data_dir);
+            let made = made.terms().and_then(|terms| Ok(files.init(&terms, now)?));
+            let result = made.and_then(|_| show_done(&files, &data_dir, AuthorityAct::Made, now));
             report(shown.format, result, |told| {
                 let mut rows = vec![("made", "a certificate authority; nothing trusts it yet".to_owned())];
                 rows.extend(rows_of(told));
@@ -199,9 +204,11 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
 
 fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
     let RotateArguments { finish, all_names, made, shown } = arguments;
-    let files = files(shown.data_dir);
+    let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
+    let files = AuthorityFiles::new(&data_dir);
     if finish {
-        let result = files.finish(now).map_err(CliError::from).and_then(|_| show(&files, now));
+        let finished = files.finish(now).map_err(CliError::from);
+        let result = finished.and_then(|_| show_done(&files, &data_dir, AuthorityAct::Finished, now));
         return report(shown.format, result, |told| {
             let mut rows =
                 vec![("in use", "the next authority, from the gate's next reload on (sekisho reload)".to_owned())];
@@ -217,7 +224,7 @@ fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
             terms.exclude = hosts(current.certificate().excluded());
         }
         files.prepare(&terms, now)?;
-        show(&files, now)
+        show_done(&files, &data_dir, AuthorityAct::Prepared, now)
     };
     report(shown.format, prepare(), |told| {
         let mut rows = vec![("made", "the next authority; the one in use goes on vouching".to_owned())];
@@ -264,8 +271,19 @@ fn show(files: &AuthorityFiles, now: Timestamp) -> Result<Shown, CliError> {
         next: next.map(|next| ShownCertificate::of(next.certificate(), now)),
         previous: previous.map(|previous| ShownCertificate::of(&previous, now)),
         file: files.certificate_path().display().to_string(),
+        record: None,
         warnings,
     })
+}
+
+/// The same after something was done, which the running gate puts on record.
+fn show_done(files: &AuthorityFiles, data_dir: &Path, act: AuthorityAct, now: Timestamp) -> Result<Shown, CliError> {
+    let record = match ask(data_dir, &Question::Authority(act)) {
+        Ok(_) => "written by the running gate".to_owned(),
+        Err(AskError::NoGate(_)) => "no gate answers here; its next start writes which authority it finds".to_owned(),
+        Err(why) => format!("{why}; the next start of the gate writes which authority it finds"),
+    };
+    Ok(Shown { record: Some(record), ..show(files, now)? })
 }
 
 fn warnings(current: &AuthorityCertificate, next: Option<&AuthorityCertificate>, now: Timestamp) -> Vec<String> {
@@ -296,6 +314,7 @@ fn rows_of(told: &Shown) -> Rows {
     if let Some(previous) = &told.previous {
         rows.extend(previous.rows("one before"));
     }
+    rows.extend(told.record.iter().map(|record| ("record", record.clone())));
     rows.extend(told.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows
 }
@@ -346,12 +365,6 @@ impl Made {
 
 fn files(data_dir: Option<PathBuf>) -> AuthorityFiles {
     AuthorityFiles::new(&data_dir.unwrap_or_else(default_data_dir))
-}
-
-/// As browsers show it.
-fn fingerprint(digest: &[u8]) -> String {
-    let pairs: Vec<String> = digest.iter().map(|octet| format!("{octet:02X}")).collect();
-    pairs.join(":")
 }
 
 fn days_left(certificate: &AuthorityCertificate, now: Timestamp) -> u64 {

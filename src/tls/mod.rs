@@ -20,7 +20,7 @@ mod signer;
 mod stream;
 
 pub use asking::{Asked, Asking};
-pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
+pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms, fingerprint};
 pub use client::{NoRoots, Roots, client};
 pub use fault::{CertificateFault, OriginFault};
 pub use keep::{Authorities, AuthorityFiles, pem_of};

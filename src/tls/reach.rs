@@ -150,9 +150,11 @@ impl Seen {
         } else {
             self.refused.clear();
         }
-        let is_news = self.refused.len() != before || !self.accepted.is_some_and(|at| is_same_day(at, now));
+        // The first one that it takes after a refusal makes that a pin.
+        let makes_pin = self.refused.iter().any(|refusal| self.accepted.is_none_or(|at| at < refusal.first));
+        let is_new_day = !self.accepted.is_some_and(|at| is_same_day(at, now));
         self.accepted = Some(now);
-        is_news
+        is_new_day || makes_pin || self.refused.len() != before
     }
 
     fn refuse(&mut self, host: &Host, now: Timestamp) -> bool {
@@ -289,9 +291,10 @@ mod tests {
     #[test]
     fn only_what_changes_the_picture_is_news() {
         let (mut reach, shop, bank) = (Reach::default(), host("shop.test"), host("bank.test"));
-        assert!(reach.shook(client(1), &shop, true, NOW) && reach.shook(client(1), &bank, false, NOW));
-        assert!(!reach.shook(client(1), &shop, true, NOW), "nothing new");
-        assert!(reach.shook(client(1), &bank, true, NOW) && reach.shook(client(1), &bank, true, days(1)));
+        assert!(reach.shook(client(1), &shop, true, NOW) && reach.shook(client(1), &bank, false, seconds(1)));
+        assert!(reach.shook(client(1), &shop, true, seconds(2)), "now the other is pinned");
+        assert!(!reach.shook(client(1), &shop, true, seconds(3)), "nothing new");
+        assert!(reach.shook(client(1), &bank, true, seconds(4)) && reach.shook(client(1), &bank, true, days(1)));
     }
 
     #[test]

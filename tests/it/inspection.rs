@@ -358,10 +358,69 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     std::fs::write(&next, made(&["ca", "export", "--which", "next"])).unwrap();
     let trusting = |file: &Path| lab.curl(&["--cacert", file.to_str().unwrap()], "https://site.test/").status.success();
     assert_eq!((trusting(&before), trusting(&next)), (true, false), "while it is prepared");
+    // It takes what the one before vouches for, and does not come again.
+    assert!(lab.curl(&["--interface", "127.0.4.9"], "https://site.test/").status.success());
     made(&["ca", "rotate", "--finish"]);
     made(&["reload"]);
     assert_eq!((trusting(&before), trusting(&next)), (false, true));
-    assert!(lab.records().iter().any(|record| record["closed_how"] == "tls_refused"));
+    let told = String::from_utf8(made(&["ca", "reach"])).unwrap();
+    assert!(told.contains("127.0.0.1   trusts") && told.contains("127.0.4.9   unknown"), "{told}");
+    let key = std::fs::read_to_string(lab.data_dir().join("ca/current/ca.key")).unwrap();
+    let records = lab.records();
+    assert!(records.iter().any(|record| record["closed_how"] == "tls_refused"));
+    let told = of_authority(&records);
+    let acts: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(acts, ["authority_in_force", "authority_prepared", "authority_finished", "authority_in_force"]);
+    let by = format!(", by user {}", rustix::process::getuid().as_raw());
+    assert!(told[1].1.ends_with(&by) && told[2].1.ends_with(&by), "{told:?}");
+    let print = |detail: &str| detail.split("SHA-256 ").nth(1).unwrap()[..95].to_owned();
+    let (first, second) = (print(&told[0].1), print(&told[1].1));
+    assert!(print(&told[2].1) == second && told[3].1.contains(&format!("SHA-256 {second}; before it")), "{told:?}");
+    assert!(told[3].1.ends_with(&first) && first != second, "{told:?}");
+    let secret = key.lines().nth(1).unwrap();
+    assert!(records.iter().all(|record| !record.to_string().contains(secret)));
+}
+
+/// What is on record of authorities: what was done, and of which.
+fn of_authority(records: &[Value]) -> Vec<(String, String)> {
+    let text = |record: &Value, member: &str| record[member].as_str().unwrap_or_default().to_owned();
+    let told = records.iter().map(|record| (text(record, "action"), text(record, "detail")));
+    told.filter(|(action, _)| action.starts_with("authority_")).collect()
+}
+
+#[test]
+fn what_was_done_to_the_authority_while_no_gate_ran_is_on_record_from_its_next_start_on_and_once() {
+    let data = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    // What a run of the gate puts on record.
+    let mut run = || {
+        let mut gate = Start { data_dir: Some(data.path().to_owned()), ..Start::default() }.gate();
+        assert_eq!(gate.end("-TERM"), Some(0));
+        let told = of_authority(&crate::gate::records(data.path()));
+        let new: Vec<_> = told[seen..].iter().map(|(action, _)| action.clone()).collect();
+        seen = told.len();
+        new
+    };
+    let done = |arguments: &[&str]| {
+        let output = sekisho(arguments, data.path());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("no gate answers here"), "{output:?}");
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(run(), none);
+    done(&["ca", "init"]);
+    assert_eq!(run(), ["authority_in_force"]);
+    assert_eq!(run(), none);
+    done(&["ca", "rotate"]);
+    assert_eq!(run(), ["authority_prepared"]);
+    done(&["ca", "rotate", "--finish"]);
+    assert_eq!((run(), run()), (vec!["authority_in_force".to_owned()], Vec::new()));
+    let key = data.path().join("ca/current/ca.key");
+    let mode = |mode| std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    assert_eq!((run(), run()), (vec!["authority_out_of_force".to_owned()], Vec::new()));
+    mode(0o600);
+    assert_eq!((run(), run()), (vec!["authority_in_force".to_owned()], Vec::new()));
 }
 
 #[test]
