@@ -265,6 +265,17 @@ fn an_origin_that_asks_for_a_client_certificate_is_proposed_and_passes_once_a_ru
     assert_eq!(tunnels.count(), 1, "{records:#?}");
 }
 
+/// Whether `explain` says that the gate looks into tunnels, and that it denies this one for want of an authority.
+fn explained(lab: &Lab, host: &str) -> (bool, bool) {
+    let (policy, url) = (lab.gate.policy(), format!("https://{host}/"));
+    let policy = policy.to_str().unwrap();
+    let asked = ["explain", "--format", "json", "--client", "127.0.0.1", "--policy", policy, "GET", &url, "--data-dir"];
+    let output = sekisho(&asked, &lab.data_dir());
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let is_denied = told["note"].as_str().is_some_and(|note| note.contains("has no authority in use"));
+    (told["inspects"].as_bool().unwrap(), is_denied)
+}
+
 #[test]
 fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_and_the_rest_works() {
     let listener = listener_of_its_own(443);
@@ -280,6 +291,8 @@ fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_
     let files = tempfile::tempdir().unwrap();
     let mut lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
     assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
+    assert_eq!(explained(&lab, "site.test"), (false, true));
+    assert_eq!(explained(&lab, "other.test"), (false, false), "nothing is to be looked into there");
     assert!(lab.records().iter().any(|record| record["reason"] == "inspection_unavailable"));
     // A key that others may read is not used.
     let files = tempfile::tempdir().unwrap();
@@ -319,6 +332,7 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     assert!(!lab.curl(&[from("127.0.4.1"), distrusts].concat(), "https://pinned.site.test/").status.success());
     assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
     assert!(!lab.curl(&[from("127.0.4.2"), distrusts].concat(), "https://site.test/").status.success());
+    assert_eq!(explained(&lab, "site.test"), (true, false));
     let reach = |lab: &Lab| {
         let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
         serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
@@ -354,12 +368,12 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     };
     let (next, before) = (lab.files.path().join("next.pem"), lab.files.path().join("before.pem"));
     std::fs::write(&before, made(&["ca", "export"])).unwrap();
+    // It takes what the one before vouches for, and does not come again. The gate has begun its work by then.
+    assert!(lab.curl(&["--interface", "127.0.4.9"], "https://site.test/").status.success());
     made(&["ca", "rotate"]);
     std::fs::write(&next, made(&["ca", "export", "--which", "next"])).unwrap();
     let trusting = |file: &Path| lab.curl(&["--cacert", file.to_str().unwrap()], "https://site.test/").status.success();
     assert_eq!((trusting(&before), trusting(&next)), (true, false), "while it is prepared");
-    // It takes what the one before vouches for, and does not come again.
-    assert!(lab.curl(&["--interface", "127.0.4.9"], "https://site.test/").status.success());
     made(&["ca", "rotate", "--finish"]);
     made(&["reload"]);
     assert_eq!((trusting(&before), trusting(&next)), (false, true));
