@@ -27,8 +27,14 @@ struct Lab {
 impl Lab {
     /// The keys are those of the one rule, which inspects.
     fn new(keys: &str) -> Self {
+        let names = ["site.test", "*.site.test"];
+        Self::with_origin(&names, &format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}"))
+    }
+
+    /// The same with an origin of these names.
+    fn with_origin(names: &[&str], keys: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let (config, authority) = tls_of(vec!["site.test".to_owned(), "*.site.test".to_owned()]);
+        let (config, authority) = tls_of(names.iter().map(|name| (*name).to_owned()).collect());
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let listener = listener_of_its_own(443);
@@ -42,11 +48,10 @@ impl Lab {
                 });
             }
         });
-        let names = NameServer::pointing_to(address.ip());
+        let names = NameServer::answering(move |_| vec![address.ip()]);
         let roots = files.path().join("origins.pem");
         let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
-        let keys = format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}");
-        Self { asked, ..Self::of(files, names, &keys, &inspection, true) }
+        Self { asked, ..Self::of(files, names, keys, &inspection, true) }
     }
 
     /// A gate with one rule of these keys, which inspects; with an authority of its own, or without.
@@ -215,6 +220,33 @@ fn each_thing_that_can_be_wrong_with_an_origin_is_a_page_that_names_it_and_nothi
         let is = |record: &Value| record["closed_how"] == fault.as_str() || record["reason"] == fault.as_str();
         assert!(records.iter().any(is), "{fault:?} is on record: {records:#?}");
     }
+}
+
+#[test]
+fn a_rule_with_the_shipped_list_tunnels_and_everything_else_is_inspected() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/lists/pinned-systems.txt");
+    let (pinned, other) = ("fe2.update.microsoft.com", "update.example");
+    let mut lab = Lab::with_origin(&[pinned, other], "hosts = [\"*\"]");
+    let own = "private = [\"127.0.0.0/8\"]\ninspect = false\nverdict = \"allow\"";
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    let exempt = format!(
+        "[hosts.pinned]\nfiles = [\"{}\"]\n[[rule]]\nname = \"pinned\"\nhosts = [\"pinned\"]\n{own}\n{policy}",
+        list.display()
+    );
+    // Whether the gate has had the request in its hands, as its Via tells the origin.
+    let is_inspected = |lab: &Lab, host: &str| {
+        assert!(lab.curl(&["--insecure"], &format!("https://{host}/")).status.success());
+        lab.asked.lock().unwrap().pop().unwrap().contains("\r\nVia: ")
+    };
+    assert!(is_inspected(&lab, pinned), "the list alone does nothing");
+    std::fs::write(lab.gate.policy(), exempt).unwrap();
+    let reloaded = sekisho(&["reload"], &lab.data_dir());
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    assert_eq!((is_inspected(&lab, pinned), is_inspected(&lab, other)), (false, true));
+    let records = lab.records();
+    let inside = records.iter().filter(|record| record["scheme"] == "https" && record["event"] == "open");
+    let hosts: Vec<_> = inside.map(|record| record["host"].as_str().unwrap()).collect();
+    assert_eq!(hosts, [pinned, other], "the first before the rule");
 }
 
 #[test]
