@@ -269,6 +269,7 @@ fn an_origin_that_asks_for_a_client_certificate_is_proposed_and_passes_once_a_ru
         let text = String::from_utf8(lab.curl(&["-w", "%{http_code}"], &url).stdout).unwrap();
         assert!(text.ends_with("403") && text.contains("Reason: client_cert_required"), "{text}");
         assert!(text.contains("inspect = false lets it through, not looked into"), "{text}");
+        assert!(text.contains("this rule, above the one that inspects") && !text.contains("malformed"), "{text}");
         assert!(text.contains(&format!("ports    = [{port}]\ninspect  = false\nverdict  = \"allow\"\n")), "{text}");
         let told = proposal(&lab);
         let asking = &told["asking"][0];
