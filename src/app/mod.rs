@@ -3,6 +3,7 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod authority;
 mod breakglass;
 mod clearances;
 mod control;
@@ -52,11 +53,12 @@ use fetch::Fetching;
 use reload::Reloads;
 use status::Reporter;
 
+pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
-pub use reach::{ClientReach, PinnedHost, ReachStatus};
+pub use reach::{AskingHost, ClientReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus,
@@ -330,6 +332,7 @@ impl Ready {
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
+        authority::note(&gate, &self.runtime, &self.data_dir, self.inspection_fault.as_deref());
         let fetching = self.feeds.map(|feeds| fetch::start(feeds, self.source.clone(), gate.journal.clone()));
         let fetching: Option<Fetching> = fetching.transpose().map_err(AppError::Runtime)?;
         let means = reload::Means {

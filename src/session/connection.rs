@@ -306,7 +306,7 @@ pub(super) fn page(
 }
 
 /// The same with the rule that would let it through.
-fn page_with(
+pub(super) fn page_with(
     gate: &Gate,
     id: ExchangeId,
     why: &Why,

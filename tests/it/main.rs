@@ -36,6 +36,7 @@ mod http2;
 mod http2_client;
 mod http2_floods;
 mod inspection;
+mod inspection_faults;
 mod internal;
 mod lab;
 mod layers;
