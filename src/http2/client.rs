@@ -151,7 +151,7 @@ impl From<Cut> for Failed {
 
 /// Carries one request to the origin, and its answer back. What goes wrong ends the pipe, as a connection would end.
 async fn exchange(send: SendRequest<Bytes>, far: FarEnd, bounds: &Bounds) -> Result<(), Failed> {
-    let FarEnd { pipe, .. } = far;
+    let (pipe, _forsaken) = far.split();
     let (mut read, mut write) = split(pipe);
     let (mut buffer, mut scanned) = (BytesMut::new(), 0);
     let head = loop {

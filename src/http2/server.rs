@@ -1,4 +1,4 @@
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -130,14 +130,14 @@ impl Arrived {
     /// Carries the body to the far end of a pipe, and the answer that is written at its near end to the client.
     pub async fn carry(self, far: FarEnd) {
         let Self { request, framing, mut body, mut respond, bounds, .. } = self;
-        let FarEnd { pipe, .. } = far;
+        let (pipe, forsaken) = far.split();
         let (mut read, mut write) = split(pipe);
         let is_tunnel = request.method() == http::Method::CONNECT;
         let (stand, stands) = oneshot::channel();
         let up = async {
             // What is of a tunnel has no reader before it stands.
             if is_tunnel && stands.await.is_err() {
-                return pending().await;
+                return Ok(());
             }
             let framing = if is_tunnel { Framing::Length } else { framing };
             if framing != Framing::None && pull(&mut body, &mut write, framing).await.is_err() {
@@ -170,8 +170,7 @@ impl Arrived {
             }
             if ends { Ok(()) } else { push(&mut read, buffer, body, &mut to, bounds.limit).await }
         };
-        let mut up = pin!(up);
-        let mut down = pin!(down);
+        let (mut up, mut down, mut forsaken) = (pin!(up), pin!(down), pin!(forsaken));
         let mut uploading = true;
         loop {
             tokio::select! {
@@ -180,9 +179,12 @@ impl Arrived {
                     if answered.is_err() || !is_tunnel {
                         return;
                     }
-                    // The other way of a tunnel goes on to its own end.
+                    // The other way of a tunnel goes on to its own end, while there is somebody to take it.
                     if uploading {
-                        let _ = up.await;
+                        tokio::select! {
+                            _ = up => {}
+                            () = &mut forsaken => {}
+                        }
                     }
                     return;
                 }
