@@ -48,22 +48,21 @@ impl ContentTerms {
 
     /// Judges the first bytes of the tunnel.
     pub fn judge(&self, seen: &FirstBytes) -> Content {
-        let (code, detail) = match seen {
-            FirstBytes::Tls(hello) => return self.judge_hello(hello),
-            FirstBytes::NestedConnect => ("nested_connect", None),
+        match seen {
+            FirstBytes::Tls(hello) => self.judge_hello(hello),
             FirstBytes::Silent | FirstBytes::BadTls(_) | FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other
                 if self.any_protocol =>
             {
-                return Content::Passes;
+                Content::Passes
             }
-            FirstBytes::BadTls(fault) => (fault.name(), Some(fault.to_string())),
-            // What would follow the unfinished is not looked at.
-            FirstBytes::Silent | FirstBytes::Unfinished => ("hello_timeout", None),
-            FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other => {
-                ("not_tls", Some(format!("the first bytes are {}", seen.carries())))
-            }
-        };
-        self.broken(code, detail)
+            FirstBytes::NestedConnect
+            | FirstBytes::Silent
+            | FirstBytes::Unfinished
+            | FirstBytes::BadTls(_)
+            | FirstBytes::Http
+            | FirstBytes::Ssh
+            | FirstBytes::Other => Broken::of_first_bytes(seen).map_or(Content::Passes, |broken| self.ends(broken)),
+        }
     }
 
     /// The same of a hello, also where its tunnel is looked into and this is about a request in it.
@@ -79,8 +78,28 @@ impl ContentTerms {
     }
 
     fn broken(&self, code: &'static str, detail: Option<String>) -> Content {
-        let broken = Broken { code, detail };
+        self.ends(Broken { code, detail })
+    }
+
+    fn ends(&self, broken: Broken) -> Content {
         if self.observed { Content::WouldEnd(broken) } else { Content::Ends(broken) }
+    }
+}
+
+impl Broken {
+    /// What is wrong with first bytes where a ClientHello must come; `None` of a hello.
+    pub fn of_first_bytes(seen: &FirstBytes) -> Option<Self> {
+        let (code, detail) = match seen {
+            FirstBytes::Tls(_) => return None,
+            FirstBytes::NestedConnect => ("nested_connect", None),
+            FirstBytes::BadTls(fault) => (fault.name(), Some(fault.to_string())),
+            // What would follow the unfinished is not looked at.
+            FirstBytes::Silent | FirstBytes::Unfinished => ("hello_timeout", None),
+            FirstBytes::Http | FirstBytes::Ssh | FirstBytes::Other => {
+                ("not_tls", Some(format!("the first bytes are {}", seen.carries())))
+            }
+        };
+        Some(Self { code, detail })
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::facts::{Client, Hello, Host, Party, Scheme, Stage, Target};
 use crate::parse::{Fault, FirstBytes, Form, RequestHead, understand_inner};
-use crate::policy::{Content, Decision, Handling, Need, Outcome, Policy, Reason, Verdict};
+use crate::policy::{Broken, Content, Decision, Handling, Need, Outcome, Policy, Reason, Verdict};
 use crate::tls::Offered;
 
 use super::account::{Account, Asked, End, Refused};
@@ -309,7 +309,7 @@ async fn inspect(
     let unavailable = |detail: String| Why { detail: Some(detail), ..Why::new(403, "inspection_unavailable") };
     let shown = match (hello, &gate.minter) {
         (Stage::Known(hello), Some(minter)) => match &hello.sni {
-            Some(sni) if Host::parse(sni.as_bytes()).is_ok_and(|named| named != *host) => {
+            Some(sni) if Host::parse(sni.as_bytes()).ok().as_ref() != Some(host) => {
                 Err(Why { detail: Some(format!("the ClientHello names {sni}")), ..Why::new(403, "sni_mismatch") })
             }
             Some(_) | None => match minter.server_config(host, Offered::Http2, clock::now()) {
@@ -317,12 +317,14 @@ async fn inspect(
                 Err(error) => Err(unavailable(error.to_string())),
             },
         },
-        (_, _) => Err(unavailable("what its client says is no TLS".to_owned())),
+        (_, _) => Err(Broken::of_first_bytes(seen)
+            .map_or_else(|| unavailable("there is no authority to vouch for it".to_owned()), Why::of_broken)),
     };
     let (config, hello) = match shown {
         Ok(shown) => shown,
         Err(why) => {
-            let _ = account.refuse(policy, asked, &Refused::for_need(reason, &why)).await;
+            let asked = asked.with_hello(gate, policy, hello);
+            let _ = account.refuse(policy, &asked, &Refused::for_need(reason, &why)).await;
             return alert(gate, io, seen).await;
         }
     };

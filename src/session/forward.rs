@@ -92,15 +92,20 @@ pub(super) async fn serve(
         let answer = site::final_answer(head, gate.wording.via.as_deref(), keep_refused);
         return send_page(gate, io, &answer, keep_refused).await;
     }
-    if let (Scheme::Https, Verdict::Allow(permit), Stage::Known(hello)) =
-        (target.scheme, &decision.verdict, shown.hello)
-        && let Content::Ends(broken) = permit.content().judge_hello(hello)
-    {
-        let why = Why::of_broken(broken);
-        return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), keep_refused).await;
+    // What its rule says of hellos holds for what is in the tunnel.
+    let of_hello = match (target.scheme, &decision.verdict, shown.hello) {
+        (Scheme::Https, Verdict::Allow(permit), Stage::Known(hello)) => permit.content().judge_hello(hello),
+        (_, _, _) => Content::Passes,
+    };
+    if let Content::Ends(broken) = of_hello {
+        let (why, rule) = (Why::of_broken(broken), &decision.reason);
+        return refuse(gate, io, account, (policy, &asked), &Refused::for_need(rule, &why), keep_refused).await;
     }
     if account.open(policy, &asked, &decision).await.is_err() {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&Why::evidence()), false).await;
+    }
+    if let Content::WouldEnd(broken) = of_hello {
+        account.would_refuse(&Why::of_broken(broken));
     }
     let Verdict::Allow(permit) = decision.verdict else { return Next::Gone };
     let limits = permit.limits();

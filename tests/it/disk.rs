@@ -232,7 +232,7 @@ fn under_a_breakglass_what_is_essential_passes_on_the_reserve_and_all_of_it_come
         assert_eq!(site.get(&site.essential, &format!("/essential-{n}?key=secret")).status(), 200);
         assert_eq!(site.get(&site.other, &format!("/other-{n}")).status(), 503, "other rules wait");
     }
-    let (tunnel, answer) = connect(&site.gate, &site.essential.address.to_string());
+    let (mut tunnel, answer) = connect(&site.gate, &site.essential.address.to_string());
     assert_eq!(answer.status(), 200, "tunnels too");
     tunnel.finish();
     let told = site.status();

@@ -20,16 +20,21 @@ pub(crate) fn run<T>(doing: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(doing)
 }
 
-/// TLS that trusts these authorities alone, in PEM, and offers these protocols.
-pub(crate) fn trusting(authority: &str, protocols: &[&str]) -> Arc<ClientConfig> {
+/// These authorities, in PEM, and no others.
+pub(crate) fn roots(authority: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
     }
+    roots
+}
+
+/// TLS that trusts these authorities alone, in PEM, and offers these protocols.
+pub(crate) fn trusting(authority: &str, protocols: &[&str]) -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(authority))
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Arc::new(config)

@@ -39,9 +39,7 @@ impl Log {
 impl Origin {
     /// An origin that answers every request with the request's own head.
     pub(crate) fn start() -> Self {
-        Self::answering(|request| {
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
-        })
+        Self::answering(head_of)
     }
 
     /// An origin that answers every request with these bytes.
@@ -53,7 +51,7 @@ impl Origin {
     /// An origin that answers with what `answer` makes of each request, keeps the connection as long
     /// as the other side does, and closes where its own answer says `Connection: close`.
     pub(crate) fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&Message) -> A + Send + Sync + 'static) -> Self {
-        Self::serving(move |peer, log| serve(peer, log, &answer))
+        Self::serving(each(answer))
     }
 
     /// An origin each of whose connections is served by `serve`, on a loopback port of the kernel's
@@ -64,16 +62,37 @@ impl Origin {
 
     /// The same on a listener of the caller's.
     pub(crate) fn on(listener: TcpListener, serve: impl Fn(Peer, &Log) + Send + Sync + 'static) -> Self {
+        Self::accepting(listener, Some, serve)
+    }
+
+    /// The same inside TLS.
+    pub(crate) fn within(
+        tls: Arc<ServerConfig>,
+        listener: TcpListener,
+        serve: impl Fn(Peer, &Log) + Send + Sync + 'static,
+    ) -> Self {
+        Self::accepting(listener, move |peer| peer.serve_secured(tls.clone()).ok(), serve)
+    }
+
+    fn accepting(
+        listener: TcpListener,
+        open: impl Fn(Peer) -> Option<Peer> + Send + Sync + 'static,
+        serve: impl Fn(Peer, &Log) + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let log = Log::default();
         let kept = log.clone();
-        let serve = Arc::new(serve);
+        let (open, serve) = (Arc::new(open), Arc::new(serve));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let bytes = Bytes::default();
                 log.connections.lock().unwrap().push(bytes.clone());
-                let (log, serve) = (log.clone(), serve.clone());
-                std::thread::spawn(move || serve(Peer::new(stream, Some(bytes)), &log));
+                let (log, open, serve) = (log.clone(), open.clone(), serve.clone());
+                std::thread::spawn(move || {
+                    if let Some(peer) = open(Peer::new(stream, Some(bytes))) {
+                        serve(peer, &log);
+                    }
+                });
             }
         });
         Self { address, log: kept }
@@ -98,10 +117,7 @@ impl Origin {
 
     /// The origin of [`Origin::start`] on `listener`.
     pub(crate) fn start_on(listener: TcpListener) -> Self {
-        let answer = |request: &Message| {
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
-        };
-        Self::on(listener, move |peer, log| serve(peer, log, &answer))
+        Self::on(listener, each(head_of))
     }
 
     /// Whole requests, in the order in which they were complete: heads and decoded bodies.
@@ -142,6 +158,18 @@ impl Origin {
              verdict = \"allow\"\n{more}\n"
         )
     }
+}
+
+/// Serves a connection by answering each request with what `answer` makes of it.
+pub(crate) fn each<A: Into<Vec<u8>>>(
+    answer: impl Fn(&Message) -> A + Send + Sync + 'static,
+) -> impl Fn(Peer, &Log) + Send + Sync + 'static {
+    move |peer, log| serve(peer, log, &answer)
+}
+
+/// Answers a request with its own head.
+pub(crate) fn head_of(request: &Message) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", request.head.len(), request.head)
 }
 
 fn serve<A: Into<Vec<u8>>>(mut peer: Peer, log: &Log, answer: &impl Fn(&Message) -> A) {

@@ -1,9 +1,12 @@
-//! One end of a TCP connection: every read has a deadline, and a message is read by its framing.
+//! One end of a TCP connection, or of TLS over one: every read has a deadline, and a message is read by its framing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::ops::DerefMut;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, ServerConfig, ServerConnection, SideData, StreamOwned};
 
 /// How long any one read may take before the test has failed.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -11,8 +14,26 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection, and what was read from it and not yet asked for.
 pub(crate) struct Peer {
     stream: TcpStream,
+    /// What is read and written, where that is not what goes over the wire.
+    secured: Option<Box<dyn Secured>>,
     held: Vec<u8>,
     log: Option<Arc<Mutex<Vec<u8>>>>,
+}
+
+/// TLS over a connection.
+trait Secured: Read + Write + Send {
+    /// Says that nothing more will be sent.
+    fn finish(&mut self);
+}
+
+impl<C, S: SideData> Secured for StreamOwned<C, TcpStream>
+where
+    C: DerefMut<Target = ConnectionCommon<S>> + Send,
+{
+    fn finish(&mut self) {
+        self.conn.send_close_notify();
+        let _ = self.flush();
+    }
 }
 
 /// How a stream ended.
@@ -89,7 +110,29 @@ impl Peer {
         stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         stream.set_write_timeout(Some(READ_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, held: Vec::new(), log }
+        Self { stream, secured: None, held: Vec::new(), log }
+    }
+
+    /// Shakes hands as a client that asks for this name.
+    pub(crate) fn secure(self, config: Arc<ClientConfig>, name: &str) -> std::io::Result<Self> {
+        self.secured(ClientConnection::new(config, name.to_owned().try_into().unwrap()).unwrap())
+    }
+
+    /// Shakes hands as a server.
+    pub(crate) fn serve_secured(self, config: Arc<ServerConfig>) -> std::io::Result<Self> {
+        self.secured(ServerConnection::new(config).unwrap())
+    }
+
+    /// Goes on to the end of this handshake; what is sent and read from then on is what TLS carries.
+    pub(crate) fn secured<C, S>(mut self, mut connection: C) -> std::io::Result<Self>
+    where
+        C: DerefMut<Target = ConnectionCommon<S>> + Send + 'static,
+        S: SideData + 'static,
+    {
+        assert!(self.held.is_empty() && self.secured.is_none());
+        connection.complete_io(&mut self.stream)?;
+        self.secured = Some(Box::new(StreamOwned::new(connection, self.stream.try_clone()?)));
+        Ok(self)
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
@@ -101,11 +144,17 @@ impl Peer {
     }
 
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        match &mut self.secured {
+            Some(secured) => secured.write_all(bytes.as_ref()).and_then(|()| secured.flush()),
+            None => self.stream.write_all(bytes.as_ref()),
+        }
     }
 
     /// Says that nothing more will be sent.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&mut self) {
+        if let Some(secured) = &mut self.secured {
+            secured.finish();
+        }
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -114,10 +163,17 @@ impl Peer {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.secured {
+            Some(secured) => secured.read(buffer),
+            None => self.stream.read(buffer),
+        }
+    }
+
     /// Reads once; `None` when bytes came, else how the stream ended.
     fn fill(&mut self) -> Option<End> {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.read(&mut buffer) {
             Ok(0) => Some(End::Closed),
             Ok(count) => {
                 self.held.extend_from_slice(&buffer[..count]);
@@ -183,7 +239,7 @@ impl Peer {
                 let bytes: Vec<u8> = self.held.drain(..at + 4).collect();
                 return Some(Message::new(String::from_utf8_lossy(&bytes).into_owned()));
             }
-            match self.stream.read(&mut buffer) {
+            match self.read(&mut buffer) {
                 Ok(count @ 1..) => self.held.extend_from_slice(&buffer[..count]),
                 Ok(0) | Err(_) => return None,
             }
