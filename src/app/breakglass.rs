@@ -39,6 +39,8 @@ pub enum NotDone {
     NoProgram,
     #[error("a client is named by its address")]
     NoClient,
+    #[error("there is no such certificate authority in its data directory that it could read")]
+    NoAuthority,
     #[error("the gate ends")]
     GateEnds,
     #[error("no breakglass is in force")]

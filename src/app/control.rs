@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::authority::{self, AuthorityAct};
 use super::clearances::{self, Clearances, Which};
 use super::reach::{self, ReachStatus};
 use super::reloaded::Reloaded;
@@ -46,6 +47,8 @@ pub enum Question {
     },
     /// Which clients trust the authority: asked by [`ask_reach`].
     Reach,
+    /// Put on record what was done with the authority.
+    Authority(AuthorityAct),
     /// Take clearances back: asked by [`ask_revoke`].
     Revoke(Which),
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
@@ -67,7 +70,8 @@ enum Answer {
 }
 
 const QUESTION_BYTES_MAX: usize = 4096;
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// A thousand clients with sixteen long names of hosts each are four million bytes.
+const ANSWER_BYTES_MAX: u64 = 8 << 20;
 /// Whoever connects and does not ask is dropped.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 /// An answer may have to wait for a disk that stands still, several times over, and for those who asked
@@ -137,6 +141,7 @@ fn limit_of(question: &Question) -> Duration {
         | Question::MendGlass
         | Question::Clearances { .. }
         | Question::Reach
+        | Question::Authority(_)
         | Question::Revoke(_) => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
@@ -161,6 +166,7 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
                 Err(why) => Answer::Refused(why),
             };
         }
+        Question::Authority(act) => authority::put_on_record(&reporter.gate, &reporter.data_dir, act, asker).await,
         Question::Reach => return Answer::Reach(reach::report(&reporter.gate)),
         Question::Revoke(which) => {
             return match clearances::revoke(&reporter.gate, &reporter.data_dir, which, asker).await {

@@ -3,6 +3,7 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod authority;
 mod breakglass;
 mod clearances;
 mod control;
@@ -52,11 +53,12 @@ use fetch::Fetching;
 use reload::Reloads;
 use status::Reporter;
 
+pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
-pub use reach::{ClientReach, PinnedHost, ReachStatus};
+pub use reach::{AskingHost, ClientReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus,
@@ -140,7 +142,6 @@ struct Plan {
     dns_timeout: Duration,
     connect_timeout: Duration,
     drain_timeout: Duration,
-    connections_max: u64,
     /// How TLS with origins is spoken, where a certificate authority is trusted.
     origins: Option<OriginTls>,
 }
@@ -301,7 +302,6 @@ impl Ready {
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
-            connections_max: self.connections_max,
             origins,
         };
         let since = clock::now();
@@ -322,6 +322,7 @@ impl Ready {
             in_force_now,
             &self.journal,
             self.query_key,
+            self.connections_max,
             Known { browsers, pages, log_ins, minter, secure_proxy: self.secure_proxy },
         ));
         clearances::take_up(&gate, &self.data_dir);
@@ -331,6 +332,7 @@ impl Ready {
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
+        authority::note(&gate, &self.runtime, &self.data_dir, self.inspection_fault.as_deref());
         let fetching = self.feeds.map(|feeds| fetch::start(feeds, self.source.clone(), gate.journal.clone()));
         let fetching: Option<Fetching> = fetching.transpose().map_err(AppError::Runtime)?;
         let means = reload::Means {
@@ -416,7 +418,14 @@ fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(Tc
     shares
 }
 
-fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32], known: Known) -> Gate {
+fn gate(
+    config: &Config,
+    policy: InForce,
+    journal: &Journal,
+    query_key: [u8; 32],
+    connections_max: u64,
+    known: Known,
+) -> Gate {
     let Known { browsers, pages, log_ins, minter, secure_proxy } = known;
     let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
     Gate {
@@ -432,6 +441,7 @@ fn gate(config: &Config, policy: InForce, journal: &Journal, query_key: [u8; 32]
             hello_timeout: config.hello_timeout,
             tunnel_idle: config.tunnel_idle,
             tunnel_lifetime: config.tunnel_lifetime,
+            connections_max,
             client_connections_max: config.client_connections_max,
         },
         wording: Wording {

@@ -1,20 +1,26 @@
-//! Which clients trust the gate's authority outlives the gate, and is told who asks for it.
+//! What clients and origins make of inspection outlives the gate, and is told who asks for it.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::evidence::format_time;
 use crate::facts::{ClientKey, Host, Timestamp};
 use crate::session::Gate;
-use crate::tls::{Reached, Seen};
+use crate::tls::{Asked, Pinned, Reached, Refusal, Seen};
 
 use super::kept;
 
 /// So many clients are kept and no more are known.
 const CLIENTS_MAX: usize = 50_000;
-/// So many are listed of those that lack it; all are counted.
+/// So many origins that ask for certificates are.
+const ASKING_MAX: usize = 1000;
+/// So many clients are listed; all are counted.
 const LISTED_MAX: usize = 1000;
+/// So many hosts are listed of each kind, those of most clients first, and so many clients of each.
+const HOSTS_LISTED_MAX: usize = 200;
+const CLIENTS_OF_HOST_MAX: usize = 5;
 
 /// What `sekisho ca reach` shows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,13 +29,16 @@ pub struct ReachStatus {
     pub trusting: usize,
     /// Clients that have refused all.
     pub lacking: usize,
-    /// Clients of which nothing was seen for so long.
+    /// Clients of which nothing was seen for so long, or since another authority vouches.
     pub unknown: usize,
     /// The clients, by address; the first thousand.
     pub clients: Vec<ClientReach>,
-    /// Hosts that clients refuse which take the certificates of others, and how many do: their programs pin
-    /// certificates, and a rule with `inspect = false` may be wanted. Nothing is exempted by itself.
+    /// Hosts that clients refuse which take the certificates of others: their programs pin certificates, and a rule with
+    /// `inspect = false` may be wanted. The first two hundred, those of most clients first. Nothing is exempted by itself.
     pub pinned: Vec<PinnedHost>,
+    /// Origins that asked for a certificate of the client, and were refused for it; as many, in the same order.
+    #[serde(default)]
+    pub asking: Vec<AskingHost>,
 }
 
 /// One client.
@@ -42,11 +51,33 @@ pub struct ClientReach {
     pub refused: Vec<String>,
 }
 
-/// One host.
+/// A host at which programs pin certificates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PinnedHost {
     pub host: String,
+    /// How many clients refuse it that take others.
     pub clients: usize,
+    /// Some of them.
+    pub such_as: Vec<String>,
+    /// When it was refused first and last, UTC.
+    pub first: String,
+    pub last: String,
+}
+
+/// An origin that asks for a certificate of the client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskingHost {
+    pub host: String,
+    pub port: u16,
+    /// How often.
+    pub times: u64,
+    /// Of how many clients; 16 means so many or more.
+    pub clients: usize,
+    /// Some of them.
+    pub such_as: Vec<String>,
+    /// When it asked first and last, UTC.
+    pub first: String,
+    pub last: String,
 }
 
 /// A client in the file.
@@ -54,26 +85,40 @@ pub struct PinnedHost {
 struct Line {
     client: String,
     accepted: Option<u64>,
-    refused: Vec<(String, u64)>,
+    /// Host, first and last time.
+    refused: Vec<(String, u64, u64)>,
+}
+
+/// An origin in its file.
+#[derive(Serialize, Deserialize)]
+struct AskedLine {
+    host: String,
+    port: u16,
+    clients: Vec<String>,
+    times: u64,
+    first: u64,
+    last: u64,
 }
 
 pub(super) fn report(gate: &Gate) -> ReachStatus {
-    let (now, reach) = (clock::now(), gate.reach.read());
+    let now = clock::now();
+    let asking = gate.reach.asking().hosts(now).into_iter().take(HOSTS_LISTED_MAX).map(AskingHost::of).collect();
+    let reach = gate.reach.read();
     let clients = reach.clients();
     let count = |which| clients.values().filter(|seen| seen.reached(now) == which).count();
     let (trusting, lacking) = (count(Reached::Trusts), count(Reached::Lacks));
     let of = |(client, seen): (&ClientKey, &&Seen)| ClientReach {
         client: client.to_string(),
         authority: seen.reached(now).as_str().to_owned(),
-        refused: seen.refused.iter().map(|(host, _)| host.to_string()).collect(),
+        refused: seen.refused.iter().map(|refusal| refusal.host.to_string()).collect(),
     };
-    let pinned = reach.pinned(now).into_iter().map(|(host, clients)| PinnedHost { host, clients });
     ReachStatus {
         trusting,
         lacking,
         unknown: clients.len() - trusting - lacking,
         clients: clients.iter().take(LISTED_MAX).map(of).collect(),
-        pinned: pinned.take(LISTED_MAX).collect(),
+        pinned: reach.pinned(now).into_iter().take(HOSTS_LISTED_MAX).map(PinnedHost::of).collect(),
+        asking,
     }
 }
 
@@ -81,9 +126,18 @@ pub(super) fn report(gate: &Gate) -> ReachStatus {
 pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     for line in kept::read::<Line>(&path(data_dir), CLIENTS_MAX) {
         let Some(client) = ClientKey::parse(&line.client) else { continue };
-        let host = |(host, at): (String, u64)| Some((Host::parse(host.as_bytes()).ok()?, Timestamp(at)));
-        let refused = line.refused.into_iter().filter_map(host).collect();
+        let refusal = |(host, first, last): (String, u64, u64)| {
+            let host = Host::parse(host.as_bytes()).ok()?;
+            Some(Refusal { host, first: Timestamp(first), last: Timestamp(last) })
+        };
+        let refused = line.refused.into_iter().filter_map(refusal).collect();
         gate.reach.take_up(client, Seen { accepted: line.accepted.map(Timestamp), refused });
+    }
+    for line in kept::read::<AskedLine>(&asking_path(data_dir), ASKING_MAX) {
+        let Ok(host) = Host::parse(line.host.as_bytes()) else { continue };
+        let clients = line.clients.iter().filter_map(|client| ClientKey::parse(client)).collect();
+        let asked = Asked { clients, times: line.times, first: Timestamp(line.first), last: Timestamp(line.last) };
+        gate.reach.take_up_asked(host, line.port, asked);
     }
 }
 
@@ -93,10 +147,12 @@ pub(super) fn write(gate: &Gate, data_dir: &Path) {
         return;
     }
     let lines: Vec<_> = gate.reach.read().clients().into_iter().map(Line::of).collect();
-    if let Err(error) = kept::replace(&path(data_dir), lines) {
+    let asked: Vec<_> = gate.reach.asking().hosts(clock::now()).into_iter().map(AskedLine::of).collect();
+    let written = kept::replace(&path(data_dir), lines).and_then(|()| kept::replace(&asking_path(data_dir), asked));
+    if let Err(error) = written {
         gate.reach.not_kept();
         eprintln!(
-            "sekisho: warning: which clients trust the authority cannot be written to the data directory: {error}"
+            "sekisho: warning: what clients and origins make of inspection cannot be written to the data directory: {error}"
         );
     }
 }
@@ -105,9 +161,56 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("ca-reach.jsonl")
 }
 
+fn asking_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("ca-asking.jsonl")
+}
+
+impl PinnedHost {
+    fn of(pinned: Pinned) -> Self {
+        Self {
+            host: pinned.host.to_string(),
+            clients: pinned.clients.len(),
+            such_as: some_of(&pinned.clients),
+            first: format_time(pinned.first),
+            last: format_time(pinned.last),
+        }
+    }
+}
+
+impl AskingHost {
+    fn of((host, port, asked): (&Host, u16, &Asked)) -> Self {
+        Self {
+            host: host.to_string(),
+            port,
+            times: asked.times,
+            clients: asked.clients.len(),
+            such_as: some_of(&asked.clients),
+            first: format_time(asked.first),
+            last: format_time(asked.last),
+        }
+    }
+}
+
+fn some_of(clients: &[ClientKey]) -> Vec<String> {
+    clients.iter().take(CLIENTS_OF_HOST_MAX).map(ToString::to_string).collect()
+}
+
 impl Line {
     fn of((client, seen): (ClientKey, &Seen)) -> Self {
-        let refused = seen.refused.iter().map(|(host, at)| (host.to_string(), at.0)).collect();
-        Self { client: client.to_string(), accepted: seen.accepted.map(|at| at.0), refused }
+        let refused = seen.refused.iter().map(|refusal| (refusal.host.to_string(), refusal.first.0, refusal.last.0));
+        Self { client: client.to_string(), accepted: seen.accepted.map(|at| at.0), refused: refused.collect() }
+    }
+}
+
+impl AskedLine {
+    fn of((host, port, asked): (&Host, u16, &Asked)) -> Self {
+        Self {
+            host: host.to_string(),
+            port,
+            clients: asked.clients.iter().map(ToString::to_string).collect(),
+            times: asked.times,
+            first: asked.first.0,
+            last: asked.last.0,
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::policy::OwnEndpoints;
 use crate::session::Gate;
 use crate::tls::AuthorityFiles;
 
+use super::authority;
 use super::own_parent;
 use super::reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 use super::secure_proxy;
@@ -278,6 +279,7 @@ impl Reloader {
         match AuthorityFiles::new(&self.means.data_dir).load() {
             Ok(found) if found.current.certificate().sha256() != minter.authority().certificate().sha256() => {
                 minter.exchange(found.current);
+                authority::note(&self.means.gate, &self.runtime, &self.means.data_dir, None);
                 eprintln!("sekisho: another certificate authority vouches from now on");
             }
             Ok(_) => {}

@@ -110,6 +110,8 @@ pub struct Connections {
     pub open: u64,
     pub most: u64,
     pub tunnels: u64,
+    /// Those of clients that are looked into.
+    pub inspected: u64,
     /// Closed unread since the start, because `most` were open.
     pub overflows: u64,
     /// Closed unread since the start, because their client had its share open.
@@ -285,6 +287,7 @@ impl Reporter {
                 open: read(&counters.connections),
                 most: self.connections_max,
                 tunnels: read(&counters.tunnels),
+                inspected: read(&counters.inspected),
                 overflows: read(&counters.overflows),
                 overflows_of_clients: read(&counters.overflows_of_clients),
                 silent: read(&counters.silent),

@@ -52,7 +52,7 @@ async fn serve(
     let mut tasks = JoinSet::new();
     for (listener, speaks) in listeners {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Runtime)?;
-        tasks.spawn(accept(worker.clone(), (listener, speaks), stop.clone(), plan.connections_max));
+        tasks.spawn(accept(worker.clone(), (listener, speaks), stop.clone()));
     }
     let sweeping = tokio::spawn(sweep(worker.clone()));
     let carrier = worker.clone();
@@ -71,13 +71,12 @@ async fn accept(
     worker: Arc<Worker>,
     (listener, speaks): (tokio::net::TcpListener, Speaks),
     mut stop: watch::Receiver<bool>,
-    connections_max: u64,
 ) {
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
     listen::accept(listener, stopped, &worker.gate.counters.accept_failures, |stream, address| {
-        if let Some(admitted) = worker.admit(address, connections_max) {
+        if let Some(admitted) = worker.admit(address) {
             match speaks {
                 Speaks::Clear => drop(tokio::spawn(session::serve(admitted, stream))),
                 Speaks::Tls => drop(tokio::spawn(session::serve_secured(admitted, stream))),

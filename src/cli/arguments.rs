@@ -453,7 +453,8 @@ pub(super) struct ExplainArguments {
     /// The config file, which says what is internal and names the policy
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) config: Option<PathBuf>,
-    /// The data directory of a running gate, which says what programs of the client hold [default: none is asked]
+    /// The data directory of a running gate, which says what programs of the client hold, and whether it looks into
+    /// tunnels [default: none is asked]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
     /// The address of the client that asks

@@ -1,19 +1,20 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
-use crate::app::{ClientReach, PinnedHost, ReachStatus, ask_reach};
+use crate::app::{AskError, AuthorityAct, Question, ask};
 use crate::clock;
 use crate::evidence::format_time;
 use crate::facts::{Host, Timestamp};
-use crate::tls::{Authorities, AuthorityCertificate, AuthorityError, AuthorityFiles, Terms, pem_of};
+use crate::tls::{Authorities, AuthorityCertificate, AuthorityError, AuthorityFiles, Terms, fingerprint, pem_of};
 
 use super::arguments::notes;
 use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, print_bytes, report};
+use super::reach::reach;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CaCommand {
@@ -56,10 +57,12 @@ pub(super) enum CaCommand {
     /// Show which clients take certificates of the authority, by the tunnels that the running gate has looked into
     ///
     /// A client that refuses all lacks the authority. Hosts that are refused by clients which take those of others
-    /// belong to programs that pin certificates: a rule with `inspect = false` may be wanted there, and is proposed
-    /// here. Nothing is exempted by itself. What was seen longer than 30 days ago says nothing.
+    /// belong to programs that pin certificates, and some origins ask for a certificate of the client, which the gate
+    /// does not have: rules with `inspect = false` may be wanted there, and are proposed here. Nothing is exempted by
+    /// itself. What was seen longer than 30 days ago says nothing.
     #[command(after_help = notes!(
         "sekisho ca reach",
+        "sekisho ca reach --format json | jq -r .proposal > proposal.toml",
         "sekisho ca reach --format json | jq -r '.clients[] | select(.authority == \"lacks\").client'"
     ))]
     Reach(ShownArguments),
@@ -153,6 +156,9 @@ struct Shown {
     previous: Option<ShownCertificate>,
     /// Where the certificate in use is.
     file: String,
+    /// What became of the record of what was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -177,9 +183,10 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
     let now = clock::now();
     match command {
         CaCommand::Init(MadeArguments { made, shown }) => {
-            let files = files(shown.data_dir);
-            let terms = made.terms();
-            let result = terms.and_then(|terms| Ok(files.init(&terms, now)?)).and_then(|_| show(&files, now));
+            let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
+            let files = AuthorityFiles::new(&data_dir);
+            let made = made.terms().and_then(|terms| Ok(files.init(&terms, now)?));
+            let result = made.and_then(|_| show_done(&files, &data_dir, AuthorityAct::Made, now));
             report(shown.format, result, |told| {
                 let mut rows = vec![("made", "a certificate authority; nothing trusts it yet".to_owned())];
                 rows.extend(rows_of(told));
@@ -191,41 +198,17 @@ pub(super) fn ca(command: CaCommand) -> Result<(), CliError> {
         CaCommand::Show(shown) => report(shown.format, show(&files(shown.data_dir), now), rows_of),
         CaCommand::Export(arguments) => export(arguments),
         CaCommand::Rotate(arguments) => rotate(arguments, now),
-        CaCommand::Reach(shown) => {
-            let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
-            let asked = ask_reach(&data_dir).map_err(|source| CliError::Ask { data_dir, source });
-            report(shown.format, asked, reach_rows)
-        }
+        CaCommand::Reach(shown) => reach(shown.data_dir.unwrap_or_else(default_data_dir), shown.format),
     }
-}
-
-fn reach_rows(told: &ReachStatus) -> Rows {
-    let mut rows = vec![
-        ("trust it", count(told.trusting, "client")),
-        ("lack it", count(told.lacking, "client")),
-        ("unknown", count(told.unknown, "client")),
-    ];
-    rows.extend(told.clients.iter().map(|ClientReach { client, authority, refused }| {
-        let hosts = if refused.is_empty() { String::new() } else { format!("   refused: {}", refused.join(", ")) };
-        ("client", format!("{client}   {authority}{hosts}"))
-    }));
-    rows.extend(told.pinned.iter().map(|PinnedHost { host, clients }| {
-        let clients = count(*clients, "client");
-        let draft =
-            format!("[[rule]] name = \"{host} as it is\", hosts = [\"{host}\"], inspect = false, verdict = \"allow\"");
-        (
-            "pinned",
-            format!("{host}   refused by {clients} that take others; if it is meant to pass uninspected:\n{draft}"),
-        )
-    }));
-    rows
 }
 
 fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
     let RotateArguments { finish, all_names, made, shown } = arguments;
-    let files = files(shown.data_dir);
+    let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
+    let files = AuthorityFiles::new(&data_dir);
     if finish {
-        let result = files.finish(now).map_err(CliError::from).and_then(|_| show(&files, now));
+        let finished = files.finish(now).map_err(CliError::from);
+        let result = finished.and_then(|_| show_done(&files, &data_dir, AuthorityAct::Finished, now));
         return report(shown.format, result, |told| {
             let mut rows =
                 vec![("in use", "the next authority, from the gate's next reload on (sekisho reload)".to_owned())];
@@ -241,7 +224,7 @@ fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
             terms.exclude = hosts(current.certificate().excluded());
         }
         files.prepare(&terms, now)?;
-        show(&files, now)
+        show_done(&files, &data_dir, AuthorityAct::Prepared, now)
     };
     report(shown.format, prepare(), |told| {
         let mut rows = vec![("made", "the next authority; the one in use goes on vouching".to_owned())];
@@ -288,8 +271,19 @@ fn show(files: &AuthorityFiles, now: Timestamp) -> Result<Shown, CliError> {
         next: next.map(|next| ShownCertificate::of(next.certificate(), now)),
         previous: previous.map(|previous| ShownCertificate::of(&previous, now)),
         file: files.certificate_path().display().to_string(),
+        record: None,
         warnings,
     })
+}
+
+/// The same after something was done, which the running gate puts on record.
+fn show_done(files: &AuthorityFiles, data_dir: &Path, act: AuthorityAct, now: Timestamp) -> Result<Shown, CliError> {
+    let record = match ask(data_dir, &Question::Authority(act)) {
+        Ok(_) => "written by the running gate".to_owned(),
+        Err(AskError::NoGate(_)) => "no gate answers here; its next start writes which authority it finds".to_owned(),
+        Err(why) => format!("{why}; the next start of the gate writes which authority it finds"),
+    };
+    Ok(Shown { record: Some(record), ..show(files, now)? })
 }
 
 fn warnings(current: &AuthorityCertificate, next: Option<&AuthorityCertificate>, now: Timestamp) -> Vec<String> {
@@ -320,6 +314,7 @@ fn rows_of(told: &Shown) -> Rows {
     if let Some(previous) = &told.previous {
         rows.extend(previous.rows("one before"));
     }
+    rows.extend(told.record.iter().map(|record| ("record", record.clone())));
     rows.extend(told.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows
 }
@@ -370,12 +365,6 @@ impl Made {
 
 fn files(data_dir: Option<PathBuf>) -> AuthorityFiles {
     AuthorityFiles::new(&data_dir.unwrap_or_else(default_data_dir))
-}
-
-/// As browsers show it.
-fn fingerprint(digest: &[u8]) -> String {
-    let pairs: Vec<String> = digest.iter().map(|octet| format!("{octet:02X}")).collect();
-    pairs.join(":")
 }
 
 fn days_left(certificate: &AuthorityCertificate, now: Timestamp) -> u64 {

@@ -2,12 +2,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::app::{ClearanceStatus, ask_clearances};
+use crate::app::{self, ClearanceStatus, ask, ask_clearances};
 use crate::clock;
 use crate::facts::Timestamp;
 use crate::policy::{
-    Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Need, Policy, Question, Rate, RuleRef,
-    TunnelLimits, VerdictKind, explain,
+    Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Handling, Need, Policy, Question, Rate,
+    RuleRef, TunnelLimits, VerdictKind, explain,
 };
 
 use super::arguments::ExplainArguments;
@@ -43,6 +43,9 @@ struct Told {
     /// What programs of this client hold, by the gate that runs on `--data-dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     clearances: Option<Vec<ClearanceStatus>>,
+    /// Whether the gate that runs on `--data-dir` can look into tunnels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspects: Option<bool>,
     limits: Vec<String>,
     /// The policy only observes: the request passes all the same.
     observed: bool,
@@ -91,14 +94,36 @@ fn tell(arguments: &ExplainArguments) -> Result<Told, CliError> {
         None => named.policy,
     };
     let request = format!("{} {}", arguments.method, arguments.url);
-    let question = ask(arguments, &policy, &request)?;
+    let question = asked(arguments, &policy, &request)?;
     let now = match arguments.at {
         Some(at) => Timestamp(u64::try_from(at.as_microsecond()).unwrap_or_default()),
         None => clock::now(),
     };
     let explained = explain(&policy, &question, now);
     let clearances = arguments.data_dir.as_deref().map(|data_dir| clearances_of(data_dir, arguments)).transpose()?;
-    Ok(Told { clearances, ..told(named.file, &question, &policy, &explained) })
+    let inspects = arguments.data_dir.as_deref().map(inspects).transpose()?;
+    let told = told(named.file, &question, &policy, &explained);
+    let is_in_vain = inspects == Some(false) && asks_inside(&question, &explained.result);
+    let note = if is_in_vain { Some(NO_AUTHORITY.to_owned()) } else { told.note };
+    Ok(Told { clearances, inspects, note, ..told })
+}
+
+const NO_AUTHORITY: &str =
+    "the gate that runs there has no authority in use, and denies what is to be looked into (inspection_unavailable)";
+
+/// Whether the running gate can look into tunnels.
+fn inspects(data_dir: &Path) -> Result<bool, CliError> {
+    let status = ask(data_dir, &app::Question::Status);
+    Ok(status.map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })?.authority.is_some())
+}
+
+/// Whether it comes to a look into a tunnel with TLS in it.
+fn asks_inside(question: &Question, result: &Explained) -> bool {
+    match result {
+        Explained::Decided { verdict, handling, .. } => *handling == Handling::Inspect && *verdict != VerdictKind::Deny,
+        Explained::Needs(Need::InnerRequest, _) => question.target().port != 80,
+        Explained::Needs(Need::Hello | Need::User, _) | Explained::Guarded { .. } => false,
+    }
 }
 
 /// What the programs of the client hold, or of the user where one is named, by the running gate.
@@ -111,7 +136,7 @@ fn clearances_of(data_dir: &Path, arguments: &ExplainArguments) -> Result<Vec<Cl
     Ok(told.map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })?.clearances)
 }
 
-fn ask(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result<Question, CliError> {
+fn asked(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result<Question, CliError> {
     let question = Question::read(arguments.client, request)
         .map_err(|why| CliError::Question { request: request.to_owned(), why })?;
     let program = match &arguments.program {
@@ -162,6 +187,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
         handling: handling.filter(|_| result.verdict() != Some(VerdictKind::Deny)),
         challenge,
         clearances: None,
+        inspects: None,
         limits,
         observed: matches!(result, Explained::Decided { observed: true, .. }),
         note: note(result),
@@ -227,7 +253,11 @@ fn note(result: &Explained) -> Option<String> {
             Some("say what its TLS shows with --ja4 or --tls-key, or which program it is with --program".to_owned())
         }
         Explained::Needs(Need::InnerRequest, _) => {
-            Some("the inside of a tunnel is not known at the CONNECT".to_owned())
+            Some(
+                "the inside of a tunnel is not known at the CONNECT: a gate with an authority looks there, one that has none \
+                 denies"
+                    .to_owned(),
+            )
         }
         Explained::Needs(Need::User, _) => Some("say who asks with --user and --group".to_owned()),
         Explained::Guarded { refused, .. } => Some(format!("the rule lets it out, and the guard does not: {refused}")),
@@ -289,6 +319,10 @@ fn rows(told: &Told) -> Rows {
 fn describe_challenge(kind: &str) -> &'static str {
     match kind {
         "page" => "a page that a browser passes",
+        "page_inside" => {
+            "a page that a browser passes, inside the tunnel, by a gate with an authority; one that has none denies"
+        }
+        "log_in" => "the user logs in anew, where the config says how; else denied",
         "tunnel_reset" => "a tunnel reset: a browser comes back by itself",
         _ => "none can be shown here: an uncleared program is denied",
     }

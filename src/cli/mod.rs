@@ -18,6 +18,7 @@ mod learn;
 mod output;
 mod policy;
 mod progress;
+mod reach;
 mod replay;
 mod reload;
 mod run;

@@ -37,7 +37,7 @@ fn rows(status: &Status) -> Rows {
     rows.extend(policy.base.iter().map(|base| ("base", format!("enforced {}", for_whom(&base.mode, &base.groups)))));
     rows.extend([
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
-        ("tunnels", connections.tunnels.to_string()),
+        ("tunnels", format!("{} carried, {} looked into", connections.tunnels, connections.inspected)),
         ("silent", format!("{} connections closed on which nothing came", connections.silent)),
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use crate::parse::{request_body, take_request_head};
 use crate::tls::{FarEnd, Stream};
 
+use super::Bounds;
 use super::body::{Cut, pull, push};
 use super::message::{has_no_body, request_message, response_text};
-use super::{Bounds, STREAMS_MAX};
 
 /// A connection to an origin, shared by those who have requests for it. It ends once nobody holds it any more and its
 /// streams are done.
@@ -37,6 +37,8 @@ struct State {
     wants_http1: AtomicBool,
 }
 
+/// A connection is given no more streams at a time, whatever the origin takes.
+const STREAMS_MAX: usize = 100;
 /// Of bodies so much is taken before somebody reads it: of one, and of all together.
 const WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
@@ -74,7 +76,7 @@ impl Client {
     /// Whether another request can be sent on it now.
     pub fn has_room(&mut self) -> bool {
         let open = self.state.open.load(Ordering::Relaxed);
-        let most = self.send.current_max_send_streams().min(STREAMS_MAX as usize);
+        let most = self.send.current_max_send_streams().min(STREAMS_MAX);
         let is_ready = |send: &mut SendRequest<Bytes>| {
             !matches!(send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
         };
@@ -149,7 +151,7 @@ impl From<Cut> for Failed {
 
 /// Carries one request to the origin, and its answer back. What goes wrong ends the pipe, as a connection would end.
 async fn exchange(send: SendRequest<Bytes>, far: FarEnd, bounds: &Bounds) -> Result<(), Failed> {
-    let FarEnd { pipe, .. } = far;
+    let (pipe, _forsaken) = far.split();
     let (mut read, mut write) = split(pipe);
     let (mut buffer, mut scanned) = (BytesMut::new(), 0);
     let head = loop {

@@ -167,3 +167,6 @@ fn put(text: &mut BytesMut, parts: &[&[u8]]) {
         text.extend_from_slice(part);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,3 @@ pub struct Bounds {
     /// For each step of an exchange that waits for the other side.
     pub limit: Duration,
 }
-
-/// Streams that a connection carries at a time.
-pub const STREAMS_MAX: u32 = 100;

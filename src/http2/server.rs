@@ -1,4 +1,4 @@
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use crate::parse::{Body, Fields, Http2Opening, Http2Tap, ResponseHead, response_body, take_response_head};
 use crate::tls::{FarEnd, Stream};
 
+use super::Bounds;
 use super::body::{Cut, pull, push};
 use super::message::{Framing, has_no_body, request_text, response_message};
-use super::{Bounds, STREAMS_MAX};
 
 /// What the requests on a connection are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub enum Door {
     Proxy,
     /// The host of a tunnel that is looked into.
     Inside,
+}
+
+impl Door {
+    /// Streams that a connection carries at a time. Browsers put all their tunnels into one connection with a proxy,
+    /// and none that is not for the host into one with an origin.
+    pub fn streams_max(self) -> u32 {
+        match self {
+            Self::Proxy => 500,
+            Self::Inside => 100,
+        }
+    }
 }
 
 /// A client's connection.
@@ -74,7 +85,7 @@ impl Server {
         let connection = h2::server::Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(door.streams_max())
             .max_header_list_size(head_bytes)
             .max_send_buffer_size(SEND_BYTES)
             .max_pending_accept_reset_streams(RESETS_MAX)
@@ -111,17 +122,22 @@ impl Server {
 }
 
 impl Arrived {
+    /// Refuses it unread: its client may ask again (RFC 9113 §8.7).
+    pub fn refuse(mut self) {
+        self.respond.send_reset(Reason::REFUSED_STREAM);
+    }
+
     /// Carries the body to the far end of a pipe, and the answer that is written at its near end to the client.
     pub async fn carry(self, far: FarEnd) {
         let Self { request, framing, mut body, mut respond, bounds, .. } = self;
-        let FarEnd { pipe, .. } = far;
+        let (pipe, forsaken) = far.split();
         let (mut read, mut write) = split(pipe);
         let is_tunnel = request.method() == http::Method::CONNECT;
         let (stand, stands) = oneshot::channel();
         let up = async {
             // What is of a tunnel has no reader before it stands.
             if is_tunnel && stands.await.is_err() {
-                return pending().await;
+                return Ok(());
             }
             let framing = if is_tunnel { Framing::Length } else { framing };
             if framing != Framing::None && pull(&mut body, &mut write, framing).await.is_err() {
@@ -154,8 +170,7 @@ impl Arrived {
             }
             if ends { Ok(()) } else { push(&mut read, buffer, body, &mut to, bounds.limit).await }
         };
-        let mut up = pin!(up);
-        let mut down = pin!(down);
+        let (mut up, mut down, mut forsaken) = (pin!(up), pin!(down), pin!(forsaken));
         let mut uploading = true;
         loop {
             tokio::select! {
@@ -164,9 +179,12 @@ impl Arrived {
                     if answered.is_err() || !is_tunnel {
                         return;
                     }
-                    // The other way of a tunnel goes on to its own end.
+                    // The other way of a tunnel goes on to its own end, while there is somebody to take it.
                     if uploading {
-                        let _ = up.await;
+                        tokio::select! {
+                            _ = up => {}
+                            () = &mut forsaken => {}
+                        }
                     }
                     return;
                 }

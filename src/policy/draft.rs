@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use crate::facts::Target;
+use crate::facts::{Host, Scheme, Target};
 
 /// Of a program's name no more is taken over.
 const NAME_BYTES_MAX: usize = 40;
@@ -25,6 +25,19 @@ pub fn draft_rule(target: &Target, user_agent: Option<&[u8]>) -> String {
     draft
 }
 
+/// The rule that would let what goes to this host pass without being looked into, as an administrator would write it. It
+/// has to stand above the one that inspects.
+pub fn draft_uninspected(host: &Host, port: u16) -> String {
+    let https = Scheme::Https.default_port();
+    let place = if port == https { host.to_string() } else { format!("{host}:{port}") };
+    let mut draft = format!("[[rule]]\nname     = \"{place} as it is\"\nhosts    = [\"{host}\"]\n");
+    if port != https {
+        let _ = writeln!(draft, "ports    = [{port}]");
+    }
+    draft.push_str("inspect  = false\nverdict  = \"allow\"");
+    draft
+}
+
 /// What stands before the first `/`, where it needs no quotes and no glob could hide in it.
 fn product(user_agent: &[u8]) -> Option<&str> {
     let end = user_agent.iter().position(|byte| *byte == b'/')?;
@@ -36,7 +49,7 @@ fn product(user_agent: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use crate::facts::Timestamp;
-    use crate::policy::{Asker, Policy, Question, VerdictKind, explain};
+    use crate::policy::{Asker, Explained, Handling, Need, Policy, Question, VerdictKind, explain};
 
     use super::*;
 
@@ -67,6 +80,30 @@ mod tests {
         // A name with which a policy could be written is left out: the rule is for all programs then.
         for strange in ["", "a", "*/1", "a\"\n[policy]\nunknown = \"allow\"/1", "ü/1"] {
             assert_eq!(judged("CONNECT a.example:443", strange, "curl/8"), [allow, allow], "{strange}");
+        }
+    }
+
+    #[test]
+    fn the_rule_for_what_passes_uninspected_names_one_host_and_one_port() {
+        for (host, port) in [("bank.example", 443), ("bank.example", 8443), ("[2001:db8::7]", 443), ("192.0.2.7", 443)]
+        {
+            let draft = draft_uninspected(&Host::parse(host.as_bytes()).unwrap(), port);
+            let policy = format!(
+                "{draft}\n[[rule]]\nname = \"inside\"\nports = [443, 8443]\ninspect = true\nverdict = \"allow\""
+            );
+            let policy =
+                Policy::compile("draft.toml", &policy).unwrap_or_else(|problems| panic!("{draft}: {problems:?}"));
+            let handled = |host: &str, port: u16| {
+                let question = Question::read([10, 0, 0, 1].into(), &format!("CONNECT {host}:{port}")).unwrap();
+                match explain(&policy, &question, Timestamp(0)).result {
+                    Explained::Decided { handling, .. } => handling == Handling::Inspect,
+                    Explained::Needs(Need::InnerRequest, _) => true,
+                    Explained::Needs(..) | Explained::Guarded { .. } => false,
+                }
+            };
+            assert!(!handled(host, port), "{draft}");
+            assert!(handled(host, if port == 443 { 8443 } else { 443 }), "another port is inspected: {draft}");
+            assert!(handled("a.bank.example", port), "another host is inspected: {draft}");
         }
     }
 }

@@ -54,6 +54,9 @@ pub enum ChallengeKind {
     TunnelReset,
     /// A page that a browser passes.
     Page,
+    /// The same inside the tunnel, which is looked into: by a gate that has an authority. One that has none denies what
+    /// the rule asks for, whoever logs in.
+    PageInside,
     /// The user logs in anew, where the config says how; else none.
     LogIn,
     /// None: what is asked for shows no page, and an uncleared program is denied.
@@ -97,7 +100,7 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
             match refused {
                 Some(refused) => Explained::Guarded { refused, reason },
                 None => Explained::Decided {
-                    challenge: challenge_of(question, kind, &reason),
+                    challenge: challenge_of(question, kind, decision.handling, &reason),
                     rates,
                     verdict: kind,
                     observed,
@@ -117,11 +120,12 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
 
 /// Which challenge would be used: a page where one can be shown, and in a tunnel the reset, but where a
 /// person must be there.
-fn challenge_of(question: &Question, kind: VerdictKind, reason: &Reason) -> Option<ChallengeKind> {
+fn challenge_of(question: &Question, kind: VerdictKind, handling: Handling, reason: &Reason) -> Option<ChallengeKind> {
     if kind != VerdictKind::Challenge {
         return None;
     }
     Some(match (question.target().scheme, question.method()) {
+        (Scheme::Tunnel, _) if reason.needs_person() && handling == Handling::Inspect => ChallengeKind::PageInside,
         (Scheme::Tunnel, _) if reason.needs_person() => ChallengeKind::LogIn,
         (Scheme::Tunnel, _) => ChallengeKind::TunnelReset,
         (Scheme::Http | Scheme::Https, "GET") => ChallengeKind::Page,
@@ -135,6 +139,7 @@ impl ChallengeKind {
         match self {
             ChallengeKind::TunnelReset => "tunnel_reset",
             ChallengeKind::Page => "page",
+            ChallengeKind::PageInside => "page_inside",
             ChallengeKind::LogIn => "log_in",
             ChallengeKind::NotPossible => "not_possible",
         }
@@ -170,5 +175,33 @@ impl Explained {
     /// The rule that decided, that waits, or that came nearest.
     pub fn rule(&self) -> Option<&Arc<RuleRef>> {
         self.reason().rule.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_asked_by_a_page_where_one_can_be_shown_and_else_to_log_in() {
+        let rule = |name: &str, keys: &str| {
+            format!("[[rule]]\nname = \"{name}\"\nhosts = [\"{name}.example\"]\nverdict = \"challenge\"\n{keys}\n")
+        };
+        let text = [rule("a", "fresh = true"), rule("b", "fresh = true\ninspect = true"), rule("c", "inspect = true")];
+        let policy = Policy::compile("policy.toml", &text.concat()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        for (request, expected) in [
+            ("GET http://a.example/", ChallengeKind::Page),
+            ("POST http://a.example/", ChallengeKind::NotPossible),
+            ("GET https://a.example/", ChallengeKind::LogIn),
+            ("GET https://b.example/", ChallengeKind::PageInside),
+            ("GET http://b.example/", ChallengeKind::Page),
+            ("GET https://c.example/", ChallengeKind::TunnelReset),
+        ] {
+            let question = Question::read([10, 0, 0, 1].into(), request).unwrap();
+            match explain(&policy, &question, Timestamp(0)).result {
+                Explained::Decided { challenge, .. } => assert_eq!(challenge, Some(expected), "{request}"),
+                result => panic!("{request}: {result:?}"),
+            }
+        }
     }
 }

@@ -40,7 +40,7 @@ pub use decision::{
     Beside, Code, Decision, Handling, Need, Notes, Outcome, Permit, Rate, RatePer, Reason, RuleRef, TunnelLimits,
     Verdict, VerdictKind,
 };
-pub use draft::draft_rule;
+pub use draft::{draft_rule, draft_uninspected};
 pub use explain::{ChallengeKind, Explained, Explanation, Line, explain};
 pub use groups::prefixes;
 pub use guard::{AddressRefused, CheckedAddress, OwnEndpoints, is_global, judge_address};

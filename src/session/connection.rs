@@ -51,7 +51,7 @@ pub async fn serve_secured(admitted: Admitted, stream: TcpStream) {
     let (stream, hello, is_http2) = secured;
     if is_http2 {
         let asker = Asker::Proxy { address: admitted.address, hello };
-        streams::serve(worker, stream, asker).await;
+        streams::serve(worker, stream, asker, None).await;
         return;
     }
     let io = Io::new(stream, Some(hello));
@@ -80,7 +80,13 @@ async fn shake(worker: &Worker, mut stream: TcpStream, address: SocketAddr) -> O
         }
         Err(_) => return None,
     };
-    let config = gate.secure_proxy.as_ref()?.shown(gate.minter.as_ref(), hello.sni.as_deref())?;
+    let policy = &gate.policy.now().policy;
+    let Some(config) = gate.secure_proxy.as_ref()?.shown(gate.minter.as_ref(), hello.sni.as_deref()) else {
+        // The authority has ended.
+        let why = Why::new(503, "inspection_unavailable");
+        let _ = Account::new(worker, None).refuse_bytes(policy, &client, None, &why).await;
+        return None;
+    };
     let handshake = TlsAcceptor::from(config).accept(Rewound::new(buffer, Stream::Plain(stream)));
     let why = match timeout(gate.limits.hello_timeout, handshake).await {
         Ok(Ok(secured)) => {
@@ -91,7 +97,6 @@ async fn shake(worker: &Worker, mut stream: TcpStream, address: SocketAddr) -> O
         Ok(Err(_)) => "tls_failed",
         Err(_) => "hello_timeout",
     };
-    let policy = &gate.policy.now().policy;
     let _ = Account::new(worker, None).refuse_bytes(policy, &client, None, &Why::new(400, why)).await;
     None
 }
@@ -306,7 +311,7 @@ pub(super) fn page(
 }
 
 /// The same with the rule that would let it through.
-fn page_with(
+pub(super) fn page_with(
     gate: &Gate,
     id: ExchangeId,
     why: &Why,

@@ -9,19 +9,19 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
-use crate::facts::{Client, ExchangeId, Party, Scheme, Stage, Target};
+use crate::facts::{Client, ClientKey, ExchangeId, Party, Scheme, Stage, Target};
 use crate::parse::{
     Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
     response_body, take_response_head,
 };
-use crate::policy::{Content, Need, Outcome, Permit, TunnelLimits, Verdict};
+use crate::policy::{Content, Need, Outcome, Permit, TunnelLimits, Verdict, draft_uninspected};
 use crate::site;
 use crate::tls::{ReadHalf, WriteHalf};
 use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, RequestForm};
 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
-use super::connection::{page, refuse, send_page};
+use super::connection::{page, page_with, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, write_paced};
@@ -208,9 +208,18 @@ pub(super) async fn fail_dial(
     keep: bool,
 ) -> Next {
     let why = Why::of_dial(&error.error);
-    let page = page(gate, account.id, &why, &asked.target.host.readable(), Some(asked.head), keep);
+    let draft = (why.code == "client_cert_required").then(|| note_asking(gate, asked));
+    let host = asked.target.host.readable();
+    let page = page_with(gate, account.id, &why, (&host, draft.as_deref()), Some(asked.head), keep);
     account.fail(error, &why);
     send_page(gate, io, &page, keep).await
+}
+
+/// Notes that the origin asked for a certificate of the client, and returns the rule that would let it through.
+fn note_asking(gate: &Gate, asked: &Asked<'_>) -> String {
+    let Target { host, port, .. } = asked.target;
+    gate.reach.asked(ClientKey::of(asked.client.address.ip()), host, *port);
+    draft_uninspected(host, *port)
 }
 
 /// How an exchange ended well.

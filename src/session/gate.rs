@@ -82,6 +82,8 @@ pub struct Limits {
     pub hello_timeout: Duration,
     pub tunnel_idle: Duration,
     pub tunnel_lifetime: Duration,
+    /// Client connections at the same time, the streams within them counted as well.
+    pub connections_max: u64,
     /// Connections of one client (see [`Clients`]) at the same time.
     pub client_connections_max: u64,
 }
@@ -100,7 +102,7 @@ impl Limits {
 /// What `status` shows.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Client connections now open.
+    /// Client connections now open, and the streams of HTTP/2 within them.
     pub connections: AtomicU64,
     /// Client connections taken since the start.
     pub accepted: AtomicU64,
@@ -118,6 +120,8 @@ pub struct Counters {
     pub exchanges: AtomicU64,
     /// Tunnels now open.
     pub tunnels: AtomicU64,
+    /// Tunnels now looked into.
+    pub inspected: AtomicU64,
     /// Exchanges let out since the start.
     pub allowed: AtomicU64,
     /// Exchanges refused since the start.
@@ -186,9 +190,16 @@ impl Drop for Admitted {
 
 impl Worker {
     /// Counts a new connection in, unless so many are open already, or its client has its share.
-    pub fn admit(self: &Arc<Self>, address: SocketAddr, connections_max: u64) -> Option<Admitted> {
+    pub fn admit(self: &Arc<Self>, address: SocketAddr) -> Option<Admitted> {
+        let admitted = self.admit_stream(address)?;
+        self.gate.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        Some(admitted)
+    }
+
+    /// The same for a stream within a connection, which may need as much of the gate as a connection does.
+    pub(super) fn admit_stream(self: &Arc<Self>, address: SocketAddr) -> Option<Admitted> {
         let Gate { counters, clients, limits, .. } = &*self.gate;
-        if counters.connections.fetch_add(1, Ordering::Relaxed) >= connections_max {
+        if counters.connections.fetch_add(1, Ordering::Relaxed) >= limits.connections_max {
             counters.connections.fetch_sub(1, Ordering::Relaxed);
             counters.overflows.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -200,7 +211,6 @@ impl Worker {
             clients.overflowed.count(client);
             return None;
         }
-        counters.accepted.fetch_add(1, Ordering::Relaxed);
         Some(Admitted { worker: self.clone(), address })
     }
 

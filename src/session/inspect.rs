@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::{AlertDescription, ServerConfig};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
@@ -52,6 +52,12 @@ impl OnRecord<'_> {
             self.ending.close(self.worker, End { by, how, up: 0, down: 0 }, None, None);
         }
     }
+
+    /// Closes the record, and then the connection: in TLS too, or to the client it would look cut.
+    async fn leave(&mut self, io: &mut Io, how: &'static str) {
+        self.close(Party::Gate, how);
+        Box::pin(linger(&mut io.stream)).await;
+    }
 }
 
 impl Drop for OnRecord<'_> {
@@ -84,15 +90,21 @@ impl Inspected {
             }
         };
         gate.reach.shook(client, &inside.target.host, true);
+        let _inspected = Counted::new(&gate.counters.inspected);
+        let ends = Instant::now() + gate.limits.tunnel_lifetime;
         let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Secured(Box::new(secured.into()));
         if is_http2 {
-            let ended = streams::serve(worker, stream, Asker::Inside(inside)).await;
+            let ended = streams::serve(worker, stream, Asker::Inside(inside), Some(ends)).await;
             record.close(ended.by, ended.how);
             return None;
         }
         let mut io = Io::new(stream, None);
         loop {
+            if Instant::now() >= ends {
+                record.leave(&mut io, "lifetime_limit").await;
+                return None;
+            }
             if io.buffer.is_empty() {
                 match timeout(gate.limits.keep_alive_timeout, until_something_comes(&mut io)).await {
                     Ok(Ok(())) => {}
@@ -101,9 +113,7 @@ impl Inspected {
                         return None;
                     }
                     Err(_) => {
-                        // TLS is closed too, or to the client it would look cut.
-                        record.close(Party::Gate, "closed");
-                        Box::pin(linger(&mut io.stream)).await;
+                        record.leave(&mut io, "closed").await;
                         return None;
                     }
                 }
@@ -111,8 +121,7 @@ impl Inspected {
             match inside.answer_next(worker, &mut io, None).await {
                 Next::Again => {}
                 Next::Close => {
-                    record.close(Party::Gate, "closed");
-                    Box::pin(linger(&mut io.stream)).await;
+                    record.leave(&mut io, "closed").await;
                     return None;
                 }
                 Next::Gone => {

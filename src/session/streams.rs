@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::facts::{Hello, Party};
-use crate::http2::{Arrived, Bounds, Door, STREAMS_MAX, Server};
+use crate::http2::{Arrived, Bounds, Door, Server};
 use crate::parse::Http2Opening;
 use crate::tls::Stream;
 
 use super::connection::answer_next;
-use super::gate::Worker;
+use super::gate::{Admitted, Worker};
 use super::inspect::Inside;
 use super::io::{Io, Next};
 use super::relay::Ended;
@@ -30,20 +30,31 @@ pub(super) enum Asker {
     Inside(Inside),
 }
 
+impl Asker {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Proxy { address, .. } => *address,
+            Self::Inside(inside) => inside.client.address,
+        }
+    }
+}
+
 /// So long after the last stream a connection that nobody needs any more may take to end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Answers what is asked on the streams of a connection, to its end.
+/// Answers what is asked on the streams of a connection, to its end; from `ends` on it takes no more, and what has begun
+/// comes to its end.
 // Boxed and without a type of its own: a stream may carry a tunnel that is looked into, and that has streams.
 pub(super) fn serve<'w>(
     worker: &'w Arc<Worker>,
     stream: Stream,
     asker: Asker,
+    ends: Option<Instant>,
 ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'w>> {
-    Box::pin(answer_all(worker, stream, asker))
+    Box::pin(answer_all(worker, stream, asker, ends))
 }
 
-async fn answer_all(worker: &Arc<Worker>, stream: Stream, asker: Asker) -> Ended {
+async fn answer_all(worker: &Arc<Worker>, stream: Stream, asker: Asker, ends: Option<Instant>) -> Ended {
     let gate = &*worker.gate;
     let limits = &gate.limits;
     let bounds = Bounds { head: limits.head, limit: limits.body_timeout };
@@ -58,7 +69,7 @@ async fn answer_all(worker: &Arc<Worker>, stream: Stream, asker: Asker) -> Ended
     let (asker, opening) = (Arc::new(asker), server.opening());
     let mut streams = JoinSet::new();
     let mut quiet_since = Instant::now();
-    let mut is_closing = false;
+    let (mut is_closing, mut how) = (false, "closed");
     let ended = loop {
         if !is_closing && gate.draining.load(Ordering::Relaxed) {
             is_closing = true;
@@ -67,19 +78,28 @@ async fn answer_all(worker: &Arc<Worker>, stream: Stream, asker: Asker) -> Ended
         let patience = if is_closing { GOODBYE } else { limits.keep_alive_timeout };
         // Those whose streams were reset are counted until their tasks have ended: no client can have more of
         // them than it could have streams.
-        let has_room = streams.len() < STREAMS_MAX as usize;
+        let lifetime = ends.filter(|_| !is_closing);
+        let has_room = streams.len() < door.streams_max() as usize;
         tokio::select! {
             biased;
             Some(_) = streams.join_next(), if !streams.is_empty() => quiet_since = Instant::now(),
             arrived = server.next(has_room) => match arrived {
-                Some(arrived) => {
-                    streams.spawn(answer(worker.clone(), asker.clone(), opening.clone(), arrived));
-                }
-                None => break Ended { by: Party::Client, how: "closed" },
+                Some(arrived) => match worker.admit_stream(asker.address()) {
+                    Some(admitted) => drop(streams.spawn(answer(admitted, asker.clone(), opening.clone(), arrived))),
+                    None => arrived.refuse(),
+                },
+                None if is_closing => break Ended { by: Party::Gate, how },
+                None => break Ended { by: Party::Client, how },
             },
+            () = sleep_until(lifetime.unwrap_or(quiet_since)), if lifetime.is_some() => {
+                is_closing = true;
+                quiet_since = Instant::now();
+                how = "lifetime_limit";
+                server.close();
+            }
             () = sleep_until(quiet_since + patience), if streams.is_empty() => {
                 if is_closing {
-                    break Ended { by: Party::Gate, how: "closed" };
+                    break Ended { by: Party::Gate, how };
                 }
                 is_closing = true;
                 quiet_since = Instant::now();
@@ -94,7 +114,7 @@ async fn answer_all(worker: &Arc<Worker>, stream: Stream, asker: Asker) -> Ended
 }
 
 /// Answers the request of one stream, and carries it both ways meanwhile.
-async fn answer(worker: Arc<Worker>, asker: Arc<Asker>, opening: Arc<OnceLock<Http2Opening>>, mut arrived: Arrived) {
+async fn answer(admitted: Admitted, asker: Arc<Asker>, opening: Arc<OnceLock<Http2Opening>>, mut arrived: Arrived) {
     let (near, far) = Stream::pipe();
     let hello = match &*asker {
         Asker::Proxy { hello, .. } => Some(hello.clone()),
@@ -103,7 +123,7 @@ async fn answer(worker: Arc<Worker>, asker: Arc<Asker>, opening: Arc<OnceLock<Ht
     let mut io = Io::new(near, hello);
     io.is_stream = true;
     io.buffer = std::mem::take(&mut arrived.head);
-    let mut serving = pin!(serve_one(&worker, &asker, opening.get(), io));
+    let mut serving = pin!(serve_one(&admitted.worker, &asker, opening.get(), io));
     let mut carrying = pin!(arrived.carry(far));
     let (mut served, mut carried) = (false, false);
     poll_fn(|context| {

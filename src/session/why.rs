@@ -136,6 +136,11 @@ impl Why {
                 ParentFailure::BadAnswer(_) | ParentFailure::NoAnswer => (502, "parent_bad_answer"),
             },
         };
-        Self { detail: Some(error.to_string()), ..Self::new(status, code) }
+        let mut detail = error.to_string();
+        if code == "client_cert_required" {
+            detail
+                .push_str("; a rule above that names this host with inspect = false lets it through, not looked into");
+        }
+        Self { detail: Some(detail), ..Self::new(status, code) }
     }
 }

@@ -71,7 +71,7 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
     }
     let _ = writeln!(page, "</dl>\n<p>{}</p>", words.ask);
     if let Some(draft) = refusal.draft {
-        let _ = writeln!(page, "<p>{}</p>\n<pre>{}</pre>", words.draft, escape_lines(draft));
+        let _ = writeln!(page, "<p>{}</p>\n<pre>{}</pre>", words.of_draft(refusal.reason), escape_lines(draft));
     }
     if let Some(contact) = refusal.contact {
         let _ = writeln!(page, "<p>{}</p>", escape(contact));
@@ -92,7 +92,7 @@ fn text(refusal: &Refusal<'_>, words: &Words) -> String {
         let _ = writeln!(page, "{}", single_line(contact));
     }
     if let Some(draft) = refusal.draft {
-        let _ = writeln!(page, "\n{}\n{draft}", words.draft);
+        let _ = writeln!(page, "\n{}\n{draft}", words.of_draft(refusal.reason));
     }
     page
 }

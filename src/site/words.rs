@@ -7,7 +7,9 @@ pub(super) struct Words {
     pub(super) id: &'static str,
     pub(super) ask: &'static str,
     /// In front of a rule that would let the request through.
-    pub(super) draft: &'static str,
+    draft: &'static str,
+    /// In front of one that would let it through without a look inside.
+    draft_uninspected: &'static str,
     /// A sentence for each kind of reason.
     kinds: [&'static str; Kind::COUNT],
 }
@@ -66,6 +68,7 @@ impl Kind {
             | "challenge_busy"
             | "hello_unavailable"
             | "inspection_unavailable"
+            | "client_cert_required"
             | "authentication_unavailable"
             | "not_websocket"
             | "nested_connect" => Self::Unexamined,
@@ -86,6 +89,11 @@ impl Words {
     pub(super) fn sentence(&self, status: u16, reason: &str) -> &'static str {
         self.kinds.get(Kind::of(status, reason) as usize).copied().unwrap_or_default()
     }
+
+    /// What the rule would do that is drafted below.
+    pub(super) fn of_draft(&self, reason: &str) -> &'static str {
+        if reason == "client_cert_required" { self.draft_uninspected } else { self.draft }
+    }
 }
 
 pub(super) const ENGLISH: Words = Words {
@@ -96,6 +104,7 @@ pub(super) const ENGLISH: Words = Words {
     id: "Exchange",
     ask: "If you need this site, tell your administrator the exchange above.",
     draft: "For the administrator: this rule would let this program through to this host.",
+    draft_uninspected: "For the administrator: this rule, above the one that inspects, would let through what goes to this host, and nobody would look into it.",
     kinds: [
         "The rules of this network do not let this request out.",
         "This name or address is never a site on the Internet, so nothing is sent to it.",
@@ -120,6 +129,7 @@ pub(super) const JAPANESE: Words = Words {
     id: "交換番号",
     ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
     draft: "管理者の方へ: 次の規則を加えると、このプログラムからこの接続先への通信が許可されます。",
+    draft_uninspected: "管理者の方へ: 次の規則を、通信の中身を検査する規則より前に加えると、この接続先への通信は検査されずに許可されます。",
     kinds: [
         "このネットワークの規則では、この通信は許可されていません。",
         "この名前またはアドレスはインターネット上の接続先ではないため、何も送信されません。",
@@ -181,6 +191,14 @@ mod tests {
             assert_eq!(sentences.len(), Kind::COUNT);
             assert!(!sentences.contains(""));
         }
+    }
+
+    #[test]
+    fn a_rule_without_inspection_is_said_to_be_one_and_who_asked_is_not_blamed_for_its_want() {
+        for words in [&ENGLISH, &JAPANESE] {
+            assert_ne!(words.of_draft("client_cert_required"), words.of_draft("not_a_browser"));
+        }
+        assert_eq!(Kind::of(403, "client_cert_required"), Kind::Unexamined);
     }
 
     #[test]

@@ -85,6 +85,12 @@ struct Names {
     addresses: bool,
 }
 
+/// A digest as browsers show it: pairs of hexadecimal digits, with colons between them.
+pub fn fingerprint(digest: &[u8]) -> String {
+    let pairs: Vec<String> = digest.iter().map(|octet| format!("{octet:02X}")).collect();
+    pairs.join(":")
+}
+
 /// An authority that can vouch: its certificate and its key.
 ///
 /// It has no `Debug` of its key, and gives it to nobody.

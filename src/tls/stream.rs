@@ -36,9 +36,19 @@ pub struct Piped {
 /// The far end of a pipe. What its owner does not carry on is as if the other side had gone.
 #[derive(Debug)]
 pub struct FarEnd {
-    pub pipe: DuplexStream,
-    /// Held and never read: that it is gone says that the far end is.
-    _here: mpsc::Receiver<Infallible>,
+    pipe: DuplexStream,
+    /// Nothing comes on it: that either side is gone says that this end of the pipe is.
+    here: mpsc::Receiver<Infallible>,
+}
+
+impl FarEnd {
+    /// The pipe, and what waits until the near end is given up.
+    pub fn split(self) -> (DuplexStream, impl Future<Output = ()>) {
+        let Self { pipe, mut here } = self;
+        (pipe, async move {
+            let _ = here.recv().await;
+        })
+    }
 }
 
 /// A pipe holds as many bytes each way.
@@ -71,8 +81,8 @@ impl Stream {
     /// A pipe of 16 KiB each way.
     pub fn pipe() -> (Self, FarEnd) {
         let (near, pipe) = duplex(PIPE_BYTES);
-        let (far, _here) = mpsc::channel(1);
-        (Self::Piped(Box::new(Piped { pipe: near, far })), FarEnd { pipe, _here })
+        let (far, here) = mpsc::channel(1);
+        (Self::Piped(Box::new(Piped { pipe: near, far })), FarEnd { pipe, here })
     }
 
     /// Both ways at once.

@@ -25,12 +25,14 @@ struct Browser {
 struct Settings {
     scripts: bool,
     cookies: bool,
+    /// HTTP/2, where a server offers it.
+    http2: bool,
     /// At which port of this machine a PAC file is that says which proxy to take; absent where the gate is set itself.
     pac: Option<u16>,
 }
 
 impl Settings {
-    const AS_INSTALLED: Self = Self { scripts: true, cookies: true, pac: None };
+    const AS_INSTALLED: Self = Self { scripts: true, cookies: true, http2: true, pac: None };
 }
 
 impl Browser {
@@ -54,6 +56,9 @@ impl Browser {
             Some(port) => format!("--proxy-pac-url=http://127.0.0.1:{port}/proxy.pac"),
             None => format!("--proxy-server=http://{gate}"),
         });
+        if !settings.http2 {
+            command.arg("--disable-http2");
+        }
         command.arg(format!("--user-data-dir={}", profile.display()));
         (command, home)
     }
@@ -79,6 +84,7 @@ impl Browser {
             "\"dom.security.https_first\", false".to_owned(),
             "\"marionette.port\", 0".to_owned(),
             "\"dom.serviceWorkers.testing.enabled\", true".to_owned(),
+            format!("\"network.http.http2.enabled\", {}", settings.http2),
             format!("\"javascript.enabled\", {}", settings.scripts),
             format!("\"network.cookie.cookieBehavior\", {}", if settings.cookies { 5 } else { 2 }),
         ];

@@ -148,7 +148,10 @@ fn a_thousand_tabs_at_once_are_cleared_by_the_first_that_answers() {
         (0..50).for_each(|_| assert_eq!(tab.answer().status(), 200));
     }
     drop(tabs);
-    assert_eq!(outcomes(&site.gate.records()), ["solved"]);
+    // Of a thousand answers that try nothing one is right by chance now and then, and is on record as such.
+    let records = site.gate.records();
+    let outcomes = outcomes(&records);
+    assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == "solved"), "{outcomes:?}");
 }
 
 #[test]

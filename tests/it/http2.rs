@@ -180,10 +180,14 @@ fn with_trailers() -> (std::net::SocketAddr, String) {
 }
 
 fn lab_of(address: std::net::SocketAddr, authority: &str) -> Lab {
+    lab_with(address, authority, "")
+}
+
+fn lab_with(address: std::net::SocketAddr, authority: &str, more: &str) -> Lab {
     let files = tempfile::tempdir().unwrap();
     let roots = files.path().join("origins.pem");
     std::fs::write(&roots, authority).unwrap();
-    let inspection = format!("ca_files = [\"{}\"]\n", roots.display());
+    let inspection = format!("ca_files = [\"{}\"]\n{more}", roots.display());
     Lab::of(files, NameServer::pointing_to(address.ip()), "hosts = [\"*.test\"]", &inspection, true)
 }
 
@@ -257,4 +261,44 @@ fn a_client_that_leaves_while_the_origin_is_silent_is_on_record_at_once() {
     let waits = records.iter().find(|record| record["path"] == "/waits").unwrap();
     let closed = records.iter().find(|record| record["event"] == "close" && record["id"] == waits["id"]).unwrap();
     assert_eq!(closed["closed_by"], "client", "{closed:#}");
+}
+
+#[test]
+fn streams_count_towards_what_a_client_may_have_open_and_one_more_may_be_asked_again() {
+    let (address, authority) = with_trailers();
+    let lab = lab_with(address, &authority, "[limits]\nclient_connections_max = 3\n");
+    run(async {
+        let http2 = inside(&lab).await;
+        let mut waiting = Vec::new();
+        for number in 0..3 {
+            let mut send = http2.send.clone().ready().await.unwrap();
+            let request = http::Request::post(format!("https://site.test/{number}")).body(()).unwrap();
+            waiting.push(send.send_request(request, false).unwrap());
+        }
+        // The connection itself is one of the three.
+        let refused = waiting.pop().unwrap().0.await.unwrap_err();
+        assert_eq!(refused.reason(), Some(h2::Reason::REFUSED_STREAM));
+        let (response, mut up) = waiting.pop().unwrap();
+        up.send_data("done".into(), true).unwrap();
+        assert_eq!(read(response.await.unwrap()).await.unwrap().status, 200);
+    });
+}
+
+#[test]
+fn a_tunnel_that_is_looked_into_ends_with_its_lifetime() {
+    let (address, authority) = with_trailers();
+    let mut lab = lab_with(address, &authority, "[limits]\ntunnel_lifetime_seconds = 1\n");
+    run(async {
+        let config = trusting(&lab.authority(), &["h2"]);
+        let tunnelled = tunnel(connect(lab.gate.address).await, "site.test:443").await;
+        let secured = secure(&config, "site.test", tunnelled).await.unwrap();
+        let (send, connection) = h2::client::handshake(secured).await.unwrap();
+        let ended = tokio::spawn(connection);
+        let http2 = Http2 { send };
+        assert_eq!(http2.get("https://site.test/").await.unwrap().status, 200);
+        // The gate says goodbye, and the connection ends.
+        let _ = ended.await.unwrap();
+    });
+    let records = lab.records();
+    assert!(records.iter().any(|record| record["closed_how"] == "lifetime_limit"), "{records:#?}");
 }

@@ -258,14 +258,14 @@ fn nothing_that_http2_could_smuggle_into_http11_reaches_an_origin() {
         let (code, page) = reset_of(&lab, &request(&fields, body));
         assert!(code != 0 || page.contains("stopped at the gate"), "{what}: {page}");
     }
-    // Of a body that is not what its head says the head is gone before that shows; what is behind it is of no request.
-    let asked = lab.asked();
-    assert!(asked.iter().all(|head| head.contains("content-length: 1")), "{asked:#?}");
-    assert!(asked.len() <= 2 && !asked.concat().contains("smuggled"), "{asked:#?}");
     // The neighbour: it is let out.
     assert_eq!(reset_of(&lab, &request(&plain, None)).0, 0);
     assert_eq!(reset_of(&lab, &request(&with(&[("host", "site.test"), ("te", "trailers")]), None)).0, 0);
-    assert_eq!(lab.asked().len(), asked.len() + 2);
+    // Of a body that is not what its head says the head may be gone before that shows; what is behind it is of no request.
+    let asked = lab.asked();
+    let (with_bodies, others): (Vec<_>, Vec<_>) = asked.iter().partition(|head| head.contains("content-length: 1"));
+    assert!(with_bodies.len() <= 2 && !asked.concat().contains("smuggled"), "{asked:#?}");
+    assert_eq!(others.len(), 2, "{asked:#?}");
 }
 
 /// An origin on which HTTP/2 was agreed, whose every connection is served by `serve`; and a gate that looks inside.

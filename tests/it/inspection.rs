@@ -32,8 +32,14 @@ impl Lab {
 
     /// The same with more of a config.
     pub(crate) fn configured(keys: &str, more: &str) -> Self {
+        let names = ["site.test", "*.site.test"];
+        Self::with_origin(&names, &format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}"), more)
+    }
+
+    /// The same with an origin of these names.
+    fn with_origin(names: &[&str], keys: &str, more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let (config, authority) = tls_of(vec!["site.test".to_owned(), "*.site.test".to_owned()]);
+        let (config, authority) = tls_of(names.iter().map(|name| (*name).to_owned()).collect());
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let listener = listener_of_its_own(443);
@@ -47,11 +53,10 @@ impl Lab {
                 });
             }
         });
-        let names = NameServer::pointing_to(address.ip());
+        let names = NameServer::answering(move |_| vec![address.ip()]);
         let roots = files.path().join("origins.pem");
         let inspection = format!("ca_files = [\"{}\"]\n{more}", roots.display());
-        let keys = format!("hosts = [\"site.test\", \"*.site.test\"]\n{keys}");
-        Self { asked, ..Self::of(files, names, &keys, &inspection, true) }
+        Self { asked, ..Self::of(files, names, keys, &inspection, true) }
     }
 
     /// A gate with one rule of these keys, which inspects; with an authority of its own, or without.
@@ -233,6 +238,93 @@ fn each_thing_that_can_be_wrong_with_an_origin_is_a_page_that_names_it_and_nothi
 }
 
 #[test]
+fn a_rule_with_the_shipped_list_tunnels_and_everything_else_is_inspected() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/lists/pinned-systems.txt");
+    let (pinned, other) = ("fe2.update.microsoft.com", "update.example");
+    let mut lab = Lab::with_origin(&[pinned, other], "hosts = [\"*\"]", "");
+    let own = "private = [\"127.0.0.0/8\"]\ninspect = false\nverdict = \"allow\"";
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    let exempt = format!(
+        "[hosts.pinned]\nfiles = [\"{}\"]\n[[rule]]\nname = \"pinned\"\nhosts = [\"pinned\"]\n{own}\n{policy}",
+        list.display()
+    );
+    // Whether the gate has had the request in its hands, as its Via tells the origin.
+    let is_inspected = |lab: &Lab, host: &str| {
+        assert!(lab.curl(&["--insecure"], &format!("https://{host}/")).status.success());
+        lab.asked.lock().unwrap().pop().unwrap().contains("\r\nVia: ")
+    };
+    assert!(is_inspected(&lab, pinned), "the list alone does nothing");
+    std::fs::write(lab.gate.policy(), exempt).unwrap();
+    let reloaded = sekisho(&["reload"], &lab.data_dir());
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    assert_eq!((is_inspected(&lab, pinned), is_inspected(&lab, other)), (false, true));
+    let records = lab.records();
+    let inside = records.iter().filter(|record| record["scheme"] == "https" && record["event"] == "open");
+    let hosts: Vec<_> = inside.map(|record| record["host"].as_str().unwrap()).collect();
+    assert_eq!(hosts, [pinned, other], "the first before the rule");
+}
+
+#[test]
+fn an_origin_that_asks_for_a_client_certificate_is_proposed_and_passes_once_a_rule_names_it() {
+    let origins = BadOrigins::new();
+    let origin = origins.start(Wrong::WouldLikeCertificate);
+    let port = origin.address.port();
+    let keys = format!("hosts = [\"*\"]\nports = [443, {port}]");
+    let inspection = format!("system_roots = false\nca_files = [\"{}\"]\n", origins.root_file().display());
+    let names = NameServer::pointing_to(origin.address.ip());
+    let mut lab = Lab::of(tempfile::tempdir().unwrap(), names, &keys, &inspection, true);
+    let url = format!("https://{NAME}:{port}/");
+    let proposal = |lab: &Lab| {
+        let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    assert!(proposal(&lab)["proposal"].is_null());
+    // Asking again and again changes nothing: a proposal is no rule.
+    for times in 1..=2 {
+        let text = String::from_utf8(lab.curl(&["-w", "%{http_code}"], &url).stdout).unwrap();
+        assert!(text.ends_with("403") && text.contains("Reason: client_cert_required"), "{text}");
+        assert!(text.contains("inspect = false lets it through, not looked into"), "{text}");
+        assert!(text.contains("this rule, above the one that inspects") && !text.contains("malformed"), "{text}");
+        assert!(text.contains(&format!("ports    = [{port}]\ninspect  = false\nverdict  = \"allow\"\n")), "{text}");
+        let told = proposal(&lab);
+        let asking = &told["asking"][0];
+        assert_eq!((&asking["host"], &asking["port"]), (&NAME.into(), &port.into()), "{told:#}");
+        assert_eq!((&asking["times"], &asking["clients"]), (&times.into(), &1.into()), "{told:#}");
+    }
+    let told = proposal(&lab);
+    let rule =
+        told["proposal"].as_str().unwrap().replace("inspect  = false", "inspect  = false\nprivate = [\"127.0.0.0/8\"]");
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    std::fs::write(lab.gate.policy(), format!("{rule}\n{policy}")).unwrap();
+    let reloaded = sekisho(&["reload"], &lab.data_dir());
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let root = origins.root_file();
+    let passed = lab.curl(&["--cacert", root.to_str().unwrap()], &url);
+    assert_eq!(String::from_utf8_lossy(&passed.stdout), "ok", "{passed:?}");
+    // What no rule names is inspected still.
+    let other = lab.curl(&[], &url.replace(NAME, "other.test"));
+    assert!(String::from_utf8_lossy(&other.stdout).contains("Reason: client_cert_required"), "{other:?}");
+    let records = lab.records();
+    let denied: Vec<_> = records.iter().filter(|record| record["closed_how"] == "client_cert_required").collect();
+    assert_eq!(denied.len(), 3, "{records:#?}");
+    assert!(denied[0]["detail"].as_str().unwrap().contains("with inspect = false"), "{}", denied[0]);
+    let rule = format!("{NAME}:{port} as it is");
+    let tunnels = records.iter().filter(|record| record["rule"] == *rule && record["event"] == "open");
+    assert_eq!(tunnels.count(), 1, "{records:#?}");
+}
+
+/// Whether `explain` says that the gate looks into tunnels, and that it denies this one for want of an authority.
+fn explained(lab: &Lab, host: &str) -> (bool, bool) {
+    let (policy, url) = (lab.gate.policy(), format!("https://{host}/"));
+    let policy = policy.to_str().unwrap();
+    let asked = ["explain", "--format", "json", "--client", "127.0.0.1", "--policy", policy, "GET", &url, "--data-dir"];
+    let output = sekisho(&asked, &lab.data_dir());
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let is_denied = told["note"].as_str().is_some_and(|note| note.contains("has no authority in use"));
+    (told["inspects"].as_bool().unwrap(), is_denied)
+}
+
+#[test]
 fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_and_the_rest_works() {
     let listener = listener_of_its_own(443);
     let address = listener.local_addr().unwrap();
@@ -247,6 +339,8 @@ fn without_an_authority_or_with_one_that_cannot_be_used_what_inspects_is_denied_
     let files = tempfile::tempdir().unwrap();
     let mut lab = Lab::of(files, NameServer::pointing_to(address.ip()), keys, "", false);
     assert_eq!((answers(&lab.gate, "site.test"), answers(&lab.gate, "other.test")), (403, 200));
+    assert_eq!(explained(&lab, "site.test"), (false, true));
+    assert_eq!(explained(&lab, "other.test"), (false, false), "nothing is to be looked into there");
     assert!(lab.records().iter().any(|record| record["reason"] == "inspection_unavailable"));
     // A key that others may read is not used.
     let files = tempfile::tempdir().unwrap();
@@ -281,10 +375,12 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     let mut lab = Lab::new("");
     let distrusts = ["--cacert", "/etc/ssl/certs/ca-certificates.crt"];
     let from = |address: &'static str| ["--interface", address];
-    // The one takes the certificate of one host and refuses another's; the other refuses all.
+    // The one takes the certificate of one host, before it refuses another's and after it; the other refuses all.
     assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
     assert!(!lab.curl(&[from("127.0.4.1"), distrusts].concat(), "https://pinned.site.test/").status.success());
+    assert!(lab.curl(&from("127.0.4.1"), "https://site.test/").status.success());
     assert!(!lab.curl(&[from("127.0.4.2"), distrusts].concat(), "https://site.test/").status.success());
+    assert_eq!(explained(&lab, "site.test"), (true, false));
     let reach = |lab: &Lab| {
         let output = sekisho(&["ca", "reach", "--format", "json"], &lab.data_dir());
         serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
@@ -298,6 +394,9 @@ fn the_gate_tells_which_clients_lack_the_authority_and_which_host_is_pinned() {
     assert_eq!(clients, [(&"127.0.4.1".into(), &"trusts".into()), (&"127.0.4.2".into(), &"lacks".into())]);
     let pinned = told["pinned"].as_array().unwrap();
     assert_eq!((pinned.len(), &pinned[0]["host"]), (1, &"pinned.site.test".into()), "{told:#}");
+    assert_eq!((&pinned[0]["clients"], &pinned[0]["such_as"][0]), (&1.into(), &"127.0.4.1".into()));
+    let text = String::from_utf8(sekisho(&["ca", "reach"], &lab.data_dir()).stdout).unwrap();
+    assert!(text.ends_with(told["proposal"].as_str().unwrap()) && text.contains("# A proposal"), "{text}");
     // That is kept over a restart.
     assert_eq!(lab.gate.end("-TERM"), Some(0));
     let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
@@ -317,6 +416,8 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     };
     let (next, before) = (lab.files.path().join("next.pem"), lab.files.path().join("before.pem"));
     std::fs::write(&before, made(&["ca", "export"])).unwrap();
+    // It takes what the one before vouches for, and does not come again. The gate has begun its work by then.
+    assert!(lab.curl(&["--interface", "127.0.4.9"], "https://site.test/").status.success());
     made(&["ca", "rotate"]);
     std::fs::write(&next, made(&["ca", "export", "--which", "next"])).unwrap();
     let trusting = |file: &Path| lab.curl(&["--cacert", file.to_str().unwrap()], "https://site.test/").status.success();
@@ -324,7 +425,64 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     made(&["ca", "rotate", "--finish"]);
     made(&["reload"]);
     assert_eq!((trusting(&before), trusting(&next)), (false, true));
-    assert!(lab.records().iter().any(|record| record["closed_how"] == "tls_refused"));
+    let told = String::from_utf8(made(&["ca", "reach"])).unwrap();
+    assert!(told.contains("127.0.0.1   trusts") && told.contains("127.0.4.9   unknown"), "{told}");
+    let key = std::fs::read_to_string(lab.data_dir().join("ca/current/ca.key")).unwrap();
+    let records = lab.records();
+    assert!(records.iter().any(|record| record["closed_how"] == "tls_refused"));
+    let told = of_authority(&records);
+    let acts: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(acts, ["authority_in_force", "authority_prepared", "authority_finished", "authority_in_force"]);
+    let by = format!(", by user {}", rustix::process::getuid().as_raw());
+    assert!(told[1].1.ends_with(&by) && told[2].1.ends_with(&by), "{told:?}");
+    let print = |detail: &str| detail.split("SHA-256 ").nth(1).unwrap()[..95].to_owned();
+    let (first, second) = (print(&told[0].1), print(&told[1].1));
+    assert!(print(&told[2].1) == second && told[3].1.contains(&format!("SHA-256 {second}; before it")), "{told:?}");
+    assert!(told[3].1.ends_with(&first) && first != second, "{told:?}");
+    let secret = key.lines().nth(1).unwrap();
+    assert!(records.iter().all(|record| !record.to_string().contains(secret)));
+}
+
+/// What is on record of authorities: what was done, and of which.
+fn of_authority(records: &[Value]) -> Vec<(String, String)> {
+    let text = |record: &Value, member: &str| record[member].as_str().unwrap_or_default().to_owned();
+    let told = records.iter().map(|record| (text(record, "action"), text(record, "detail")));
+    told.filter(|(action, _)| action.starts_with("authority_")).collect()
+}
+
+#[test]
+fn what_was_done_to_the_authority_while_no_gate_ran_is_on_record_from_its_next_start_on_and_once() {
+    let data = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    // What a run of the gate puts on record.
+    let mut run = || {
+        let mut gate = Start { data_dir: Some(data.path().to_owned()), ..Start::default() }.gate();
+        assert_eq!(gate.end("-TERM"), Some(0));
+        let told = of_authority(&crate::gate::records(data.path()));
+        let new: Vec<_> = told[seen..].iter().map(|(action, _)| action.clone()).collect();
+        seen = told.len();
+        new
+    };
+    let done = |arguments: &[&str]| {
+        let output = sekisho(arguments, data.path());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("no gate answers here"), "{output:?}");
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(run(), none);
+    done(&["ca", "init"]);
+    assert_eq!(run(), ["authority_in_force"]);
+    assert_eq!(run(), none);
+    done(&["ca", "rotate"]);
+    assert_eq!(run(), ["authority_prepared"]);
+    done(&["ca", "rotate", "--finish"]);
+    assert_eq!((run(), run()), (vec!["authority_in_force".to_owned()], Vec::new()));
+    let key = data.path().join("ca/current/ca.key");
+    let mode = |mode| std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    assert_eq!((run(), run()), (vec!["authority_out_of_force".to_owned()], Vec::new()));
+    mode(0o600);
+    assert_eq!((run(), run()), (vec!["authority_in_force".to_owned()], Vec::new()));
 }
 
 #[test]

@@ -219,3 +219,25 @@ fn a_tunnel_is_looked_into_whichever_way_its_client_came() {
 
 trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Both for S {}
+
+#[test]
+fn a_tunnel_that_was_refused_or_has_ended_takes_no_stream_from_those_that_come_after_it() {
+    let origin = Origin::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let port = origin.address.port();
+    let lab = Lab::new(&policy(port, ""));
+    over_http2(&lab, async |http2| {
+        // More than a connection may have at a time. Of those that are refused the client does not end its way.
+        let mut kept = Vec::new();
+        for _ in 0..600 {
+            let (refused, up) = http2.connect("other.test:443").await.unwrap();
+            assert_eq!(refused.status(), 403);
+            kept.push(up);
+        }
+        for _ in 0..600 {
+            let (established, mut up) = http2.connect(&format!("site.test:{port}")).await.unwrap();
+            up.send_data("GET / HTTP/1.1\r\nHost: site.test\r\n\r\n".into(), false).unwrap();
+            assert!(read(established).await.unwrap().text().starts_with("HTTP/1.1 200 OK"));
+        }
+        assert_eq!(http2.get(&format!("http://site.test:{port}/")).await.unwrap().status, 200);
+    });
+}

@@ -84,7 +84,7 @@ fn policies() -> Vec<PathBuf> {
 #[test]
 fn every_shipped_policy_compiles_and_holds_its_cases() {
     let policies = policies();
-    for name in ["default.toml", "factory.toml", "office.toml", "server.toml", "starter.toml"] {
+    for name in ["default.toml", "factory.toml", "office.toml", "server.toml", "starter.toml", "uninspected.toml"] {
         assert!(policies.contains(&shipped().join(name)), "{name} is shipped");
     }
     let mut wrong = Vec::new();
@@ -176,8 +176,8 @@ fn the_japanese_lists_say_of_every_line_whether_it_may_be_inspected() {
 /// What no rule may inspect is named by lists of its own, and each policy that uses them says so.
 #[test]
 fn a_rule_with_a_sealed_list_says_that_it_does_not_inspect() {
-    let sealed = ["os-update", "microsoft-365", "japan-sealed", "japan-banks"];
-    for policy in ["office.toml", "server.toml"] {
+    let sealed = ["os-update", "microsoft-365", "japan-sealed", "japan-banks", "pinned-systems"];
+    for policy in ["office.toml", "server.toml", "uninspected.toml"] {
         let text = fs::read_to_string(shipped().join(policy)).unwrap();
         let rules = text.split("\n[[rule]]\n").skip(1).map(|rule| rule.split("\n[[").next().unwrap());
         for rule in rules.filter(|rule| rule.contains("verdict = \"allow\"")) {
@@ -186,6 +186,50 @@ fn a_rule_with_a_sealed_list_says_that_it_does_not_inspect() {
                 assert!(rule.lines().any(|line| line.starts_with("inspect = false")), "{policy}: {rule}");
             }
         }
+    }
+}
+
+#[test]
+fn each_exemption_that_is_shipped_names_the_page_that_asks_for_it() {
+    let mut names = 0;
+    for list in lists().iter().filter(|list| list.name.starts_with("pinned-")) {
+        for block in &list.blocks {
+            let Some((line, first)) = block.patterns.first() else { continue };
+            let source = block.comment.split("source: ").nth(1).unwrap_or_default();
+            assert!(source.contains("https://"), "{}:{line}: who says so of {first}?", list.name);
+            names += block.patterns.len();
+        }
+    }
+    assert!(names > 50);
+}
+
+/// The shipped exemptions before a rule that inspects everything else.
+#[test]
+fn what_is_shipped_as_uninspected_is_tunnelled_where_it_is_included_and_what_is_not_is_inspected() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.toml");
+    let inside = "[[rule]]\nname = \"inside\"\nports = [443]\ninspect = true\nverdict = \"allow\"\n";
+    let explained = |host: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        command.args(["explain", "--format", "json", "--client", "10.0.0.1", "--policy"]).arg(&policy);
+        let answer = command.args(["GET", &format!("https://{host}/")]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+        (told["rule"]["name"].as_str().unwrap().to_owned(), told["handling"].as_str().map(str::to_owned))
+    };
+    let hosts = ["fe2.update.microsoft.com", "1-courier.push.apple.com"];
+    // Beside the policy it does nothing: a rule has to name it.
+    fs::write(&policy, inside).unwrap();
+    for host in hosts {
+        assert_eq!(explained(host), ("inside".to_owned(), None), "{host}: the request inside is waited for");
+    }
+    let included = shipped().join("uninspected.toml");
+    fs::write(&policy, format!("include = [\"{}\"]\n{inside}", included.display())).unwrap();
+    for host in hosts {
+        let expected = ("systems that pin certificates".to_owned(), Some("tunnel".to_owned()));
+        assert_eq!(explained(host), expected, "{host}");
+    }
+    for host in ["push.apple.com", "evilupdate.microsoft.com", "www.example.org", "chat.signal.org"] {
+        assert_eq!(explained(host), ("inside".to_owned(), None), "{host}");
     }
 }
 

@@ -46,7 +46,7 @@ fn the_running_gate_tells_its_policy_and_its_counts() {
 
     let (code, out, _) = status(&gate.data_dir(), "text");
     assert_eq!(code, Some(0));
-    assert!(out.contains("\ntunnels     1\n") && out.contains("enforce\n"), "{out}");
+    assert!(out.contains("\ntunnels     1 carried, 0 looked into\n") && out.contains("enforce\n"), "{out}");
     assert!(!out.contains("WARNING"), "{out}");
 }
 

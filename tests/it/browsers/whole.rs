@@ -8,7 +8,11 @@ use super::site::{PAGE, Site, field};
 
 /// Visits the site twice, of which nothing may be missing, and gives what is on record of it.
 fn records_of_two_whole_visits(site: &mut Site, drive: Drive) -> Vec<Value> {
-    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    records_of_two_whole_visits_as(site, drive, Settings::AS_INSTALLED)
+}
+
+fn records_of_two_whole_visits_as(site: &mut Site, drive: Drive, settings: Settings) -> Vec<Value> {
+    let mut browser = site.drive(drive, settings);
     for visit in ["the first", "a later"] {
         browser.go(&site.url());
         let came = site.told();
@@ -115,10 +119,15 @@ fn nothing_speaks_against_any_of_five_hundred_tunnels_of_firefox() {
     nothing_speaks_against(Driven::firefox);
 }
 
-fn loads_whole_inside(drive: Drive) {
+fn loads_whole_inside(drive: Drive, http2: bool) {
     let mut site = Site::inspected(PAGE, "");
-    let records = records_of_two_whole_visits(&mut site, drive);
+    let settings = Settings { http2, ..Settings::AS_INSTALLED };
+    let records = records_of_two_whole_visits_as(&mut site, drive, settings);
     let inner: Vec<_> = records.iter().filter(|record| record["scheme"] == "https").collect();
+    let of_http2 = inner.iter().filter(|record| record["http"] == "2").count();
+    // A WebSocket begins with HTTP/1.1.
+    let is_as_set = if http2 { of_http2 * 10 > inner.len() * 8 } else { of_http2 == 0 };
+    assert!(is_as_set, "{of_http2} of {}: {inner:#?}", inner.len());
     assert!(inner.iter().all(|record| record["event"] != "refused"), "{inner:#?}");
     let paths: Vec<_> = inner.iter().filter_map(|record| record["path"].as_str()).collect();
     for path in ["/", "/s.css", "/s.js", "/f", "/post", "/d.bin", "/w", "/worker.js"] {
@@ -130,12 +139,22 @@ fn loads_whole_inside(drive: Drive) {
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_chromium_where_the_gate_looks_inside() {
-    loads_whole_inside(Driven::chromium);
+    loads_whole_inside(Driven::chromium, true);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_chromium_over_http11_where_the_gate_looks_inside() {
+    loads_whole_inside(Driven::chromium, false);
 }
 
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_firefox_where_the_gate_looks_inside() {
-    loads_whole_inside(Driven::firefox);
+    loads_whole_inside(Driven::firefox, true);
+}
+
+#[test]
+fn a_page_of_ten_hosts_loads_whole_in_firefox_over_http11_where_the_gate_looks_inside() {
+    loads_whole_inside(Driven::firefox, false);
 }
 
 /// Every request of a visit through the proxy within TLS, over HTTP/2 and with its program's identity.
