@@ -275,8 +275,16 @@ impl Reloader {
     /// Has that authority vouch which is in use on disk by now, as after `sekisho ca rotate --finish`. Where it cannot be
     /// read the one before goes on.
     fn read_authority(&self) {
-        let Some(minter) = &self.means.gate.minter else { return };
-        match AuthorityFiles::new(&self.means.data_dir).load() {
+        let found = AuthorityFiles::new(&self.means.data_dir).load();
+        let Some(minter) = &self.means.gate.minter else {
+            if found.is_ok() {
+                eprintln!(
+                    "sekisho: there is a certificate authority now: restart the gate, and rules that inspect use it"
+                );
+            }
+            return;
+        };
+        match found {
             Ok(found) if found.current.certificate().sha256() != minter.authority().certificate().sha256() => {
                 minter.exchange(found.current);
                 authority::note(&self.means.gate, &self.runtime, &self.means.data_dir, None);

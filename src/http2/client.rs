@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use crate::parse::{request_body, take_request_head};
 use crate::tls::{FarEnd, Stream};
 
-use super::Bounds;
 use super::body::{Cut, pull, push};
 use super::message::{has_no_body, request_message, response_text};
+use super::{Bounds, OWN_HEAD};
 
 /// A connection to an origin, shared by those who have requests for it. It ends once nobody holds it any more and its
 /// streams are done.
@@ -155,7 +155,7 @@ async fn exchange(send: SendRequest<Bytes>, far: FarEnd, bounds: &Bounds) -> Res
     let (mut read, mut write) = split(pipe);
     let (mut buffer, mut scanned) = (BytesMut::new(), 0);
     let head = loop {
-        match take_request_head(&mut buffer, &bounds.head, &mut scanned) {
+        match take_request_head(&mut buffer, &OWN_HEAD, &mut scanned) {
             Ok(Some(head)) => break head,
             Ok(None) => {}
             Err(_) => return Err(Failed::Cut),

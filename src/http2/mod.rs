@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use crate::parse::HeadLimits;
 
+/// What the gate itself writes at the near end of a pipe was held to the limits of heads before it was added to.
+const OWN_HEAD: HeadLimits = HeadLimits { bytes_max: usize::MAX, fields_max: usize::MAX };
+
 /// Bounds on what the other side of a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {

@@ -8,15 +8,17 @@ use bytes::{Bytes, BytesMut};
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, split};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, split};
 use tokio::sync::oneshot;
 
-use crate::parse::{Body, Fields, Http2Opening, Http2Tap, ResponseHead, response_body, take_response_head};
-use crate::tls::{FarEnd, Stream};
+use crate::parse::{
+    Body, Http2Opening, Http2Tap, ResponseHead, asks_to_vouch_for_connection, response_body, take_response_head,
+};
+use crate::tls::{FarEnd, Stream, write_through};
 
-use super::Bounds;
 use super::body::{Cut, pull, push};
 use super::message::{Framing, has_no_body, request_text, response_message};
+use super::{Bounds, OWN_HEAD};
 
 /// What the requests on a connection are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,14 +152,15 @@ impl Arrived {
         };
         let down = async {
             let mut buffer = BytesMut::new();
-            let head = answer(&mut read, &mut buffer, &mut respond, &bounds).await?;
+            let head = answer(&mut read, &mut buffer, &mut respond).await?;
             let opens = is_tunnel && (200..300).contains(&head.status);
             let body = match response_body(request.method().as_str(), &head) {
                 _ if opens => Body::UntilClose,
                 Ok(body) => body,
                 Err(_) => return Err(refused(&mut respond, Reason::INTERNAL_ERROR)),
             };
-            if vouches_for_connection(&head.fields) {
+            // Many streams share the connection: the client is to ask again over HTTP/1.1 (RFC 9113 §7).
+            if asks_to_vouch_for_connection(&head.fields) {
                 return Err(refused(&mut respond, Reason::HTTP_1_1_REQUIRED));
             }
             let Ok(message) = response_message(&head) else {
@@ -204,11 +207,10 @@ async fn answer(
     from: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     respond: &mut SendResponse<Bytes>,
-    bounds: &Bounds,
 ) -> Result<ResponseHead, Cut> {
     let mut scanned = 0;
     loop {
-        match take_response_head(buffer, &bounds.head, &mut scanned) {
+        match take_response_head(buffer, &OWN_HEAD, &mut scanned) {
             Ok(Some(head)) if (100..200).contains(&head.status) => {
                 // A switch of protocols was asked for by nobody here.
                 let message = response_message(&head).ok().filter(|_| head.status != 101);
@@ -235,15 +237,6 @@ async fn answer(
 fn refused(respond: &mut SendResponse<Bytes>, reason: Reason) -> Cut {
     respond.send_reset(reason);
     Cut
-}
-
-/// NTLM and Negotiate vouch for a connection (RFC 4559 §6), which many streams share here: the client is to ask again
-/// over HTTP/1.1 (RFC 9113 §7).
-fn vouches_for_connection(fields: &Fields) -> bool {
-    fields.elements("www-authenticate").any(|element| {
-        let scheme = element.split(|byte| *byte == b' ').next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
-    })
 }
 
 /// A connection whose opening is looked at beside.
@@ -273,16 +266,4 @@ impl AsyncRead for Tapped {
     }
 }
 
-impl AsyncWrite for Tapped {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
+write_through!(Tapped, stream);

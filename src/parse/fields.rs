@@ -136,6 +136,15 @@ pub fn hop_by_hop(fields: &Fields) -> Result<HopByHop<'_>, Fault> {
     Ok(HopByHop { named })
 }
 
+/// Whether an answer asks for NTLM or Negotiate, wherever in its list: they vouch for the connection and all that follows
+/// on it (RFC 4559 section 6).
+pub fn asks_to_vouch_for_connection(fields: &Fields) -> bool {
+    fields.elements("www-authenticate").any(|element| {
+        let scheme = element.split(|&byte| byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
+}
+
 fn is_hop_by_hop(name: &[u8]) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
     match name.len() {

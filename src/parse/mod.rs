@@ -24,7 +24,7 @@ pub mod properties;
 pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode_last_chunk};
 pub use document::{Document, Place, Placed, Problem, Section, did_you_mean};
 pub use fault::Fault;
-pub use fields::{Fields, HopByHop, hop_by_hop, is_token_byte};
+pub use fields::{Fields, HopByHop, asks_to_vouch_for_connection, hop_by_hop, is_token_byte};
 pub use first::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 pub use framing::{Body, check_ahead, expects_continue, keep_alive, request_body, response_body};
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};

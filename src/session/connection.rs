@@ -222,6 +222,10 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
 pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> Result<Option<RequestHead>, Why> {
     let mut scanned = 0;
     let reading = async {
+        if io.is_stream {
+            // It has come whole already.
+            held.hold(io.buffer.capacity()).map_err(|Exhausted| Why::head_room())?;
+        }
         loop {
             match take_request_head(&mut io.buffer, &gate.limits.head, &mut scanned) {
                 Ok(Some(mut head)) => {

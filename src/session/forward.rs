@@ -11,8 +11,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::facts::{Client, ClientKey, ExchangeId, Party, Scheme, Stage, Target};
 use crate::parse::{
-    Body, Fields, Request, ResponseHead, Version, check_ahead, expects_continue, keep_alive, max_forwards,
-    response_body, take_response_head,
+    Body, Fields, Request, ResponseHead, Version, asks_to_vouch_for_connection, check_ahead, expects_continue,
+    keep_alive, max_forwards, response_body, take_response_head,
 };
 use crate::policy::{Content, Need, Outcome, Permit, TunnelLimits, Verdict, draft_uninspected};
 use crate::site;
@@ -543,9 +543,5 @@ fn claims_connection(fields: &Fields) -> bool {
 
 /// The origin asks for such a scheme, wherever in its list, or says that it holds.
 fn offers_connection(fields: &Fields) -> bool {
-    fields.count("persistent-auth") > 0
-        || fields.elements("www-authenticate").any(|element| {
-            let scheme = element.split(|b| *b == b' ').next().unwrap_or_default();
-            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
-        })
+    fields.count("persistent-auth") > 0 || asks_to_vouch_for_connection(fields)
 }

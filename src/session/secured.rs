@@ -27,6 +27,7 @@ impl Secured {
     pub(super) async fn carry(&mut self, tunnel: &Tunnel) -> Ended {
         let Self { client, origin, early_up, early_down } = self;
         let (early_up, early_down) = (std::mem::take(early_up), std::mem::take(early_down));
+        let forsaken = client.forsaken();
         let (mut client_read, mut client_write) = client.split();
         let (mut origin_read, mut origin_write) = origin.split();
         let up = pump(&mut client_read, &mut origin_write, early_up, |count| tunnel.moved_up(count));
@@ -35,7 +36,7 @@ impl Secured {
             Some(cut) => Poll::Ready(cut),
             None => Poll::Pending,
         });
-        tokio::pin!(up, down, cut);
+        tokio::pin!(up, down, cut, forsaken);
         let (mut first, mut both) = (None, [false; 2]);
         loop {
             tokio::select! {
@@ -51,6 +52,8 @@ impl Secured {
                     Err(Failed::Read) => return reset(Party::Origin),
                     Err(Failed::Write) => return reset(Party::Client),
                 },
+                // It is no end of one way, which the other would outlive.
+                () = &mut forsaken => return reset(Party::Client),
             }
             if let ([true, true], Some(by)) = (both, first) {
                 return Ended { by, how: "closed" };

@@ -33,4 +33,5 @@ pub use proxy::{PairError, proxy_config};
 pub use reach::{Pinned, Reach, Reached, Refusal, Seen};
 pub use server::Offered;
 pub use signer::{CannotSign, Signer};
+pub(crate) use stream::write_through;
 pub use stream::{FarEnd, Piped, ReadHalf, Rewound, Stream, WriteHalf};

@@ -104,6 +104,20 @@ impl Stream {
         }
     }
 
+    /// Waits until the other side is gone both ways, where that shows without writing: of one stream of many it does.
+    pub fn forsaken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let far = match self {
+            Self::Plain(_) | Self::Secured(_) => None,
+            Self::Piped(piped) => Some(piped.far.clone()),
+        };
+        async move {
+            match far {
+                Some(far) => far.closed().await,
+                None => pending().await,
+            }
+        }
+    }
+
     /// The socket that it has to itself, whatever is spoken over it.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
@@ -153,6 +167,37 @@ impl WriteHalf<'_> {
         }
     }
 }
+
+/// Writes to a connection that only reads are done beside of.
+macro_rules! write_through {
+    ($of:ty, $field:ident) => {
+        impl tokio::io::AsyncWrite for $of {
+            fn poll_write(
+                self: std::pin::Pin<&mut Self>,
+                context: &mut std::task::Context<'_>,
+                bytes: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                std::pin::Pin::new(&mut self.get_mut().$field).poll_write(context, bytes)
+            }
+
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                context: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.get_mut().$field).poll_flush(context)
+            }
+
+            fn poll_shutdown(
+                self: std::pin::Pin<&mut Self>,
+                context: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.get_mut().$field).poll_shutdown(context)
+            }
+        }
+    };
+}
+
+pub(crate) use write_through;
 
 /// Calls whichever it is.
 macro_rules! either {
@@ -204,19 +249,7 @@ impl AsyncRead for Piped {
     }
 }
 
-impl AsyncWrite for Piped {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().pipe).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().pipe).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().pipe).poll_shutdown(context)
-    }
-}
+write_through!(Piped, pipe);
 
 impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -235,19 +268,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
+write_through!(Rewound, stream);
 
 #[cfg(test)]
 mod tests {

@@ -104,6 +104,23 @@ struct Reached {
 }
 
 impl Connected {
+    /// What an earlier exchange has left, or others use at the same time.
+    fn again((stream, dialled, born): (Stream, SocketAddr, Instant), way: Way, form: RequestForm) -> Self {
+        Self {
+            stream,
+            way,
+            dialled,
+            form,
+            early: BytesMut::new(),
+            answers: Arc::default(),
+            refused: Vec::new(),
+            timings: Timings::default(),
+            reused: true,
+            vouched: false,
+            born,
+        }
+    }
+
     /// By which route it leads.
     pub fn route(&self) -> &Route {
         self.way.route()
@@ -130,22 +147,9 @@ impl Dialler {
     pub fn reuse(&self, permit: Permit, passing: Passing<'_>, idle_max: Duration) -> Result<Connected, Permit> {
         let way = Way::of(&permit, passing.credentials);
         if passing.may_share
-            && let Some(stream) = self.share(&permit, &way)
+            && let Some(shared) = self.share(&permit, &way)
         {
-            let (stream, dialled, born) = stream;
-            return Ok(Connected {
-                stream,
-                way,
-                dialled,
-                form: form(&permit, passing),
-                early: BytesMut::new(),
-                answers: Arc::default(),
-                refused: Vec::new(),
-                timings: Timings::default(),
-                reused: true,
-                vouched: false,
-                born,
-            });
+            return Ok(Connected::again(shared, way, form(&permit, passing)));
         }
         loop {
             let Some(idle) = self.pool().take(&way) else { return Err(permit) };
@@ -155,19 +159,8 @@ impl Dialler {
                 return Err(permit);
             }
             if self.still_good(&permit, &idle.stream, idle.dialled) {
-                return Ok(Connected {
-                    stream: idle.stream,
-                    way,
-                    dialled: idle.dialled,
-                    form: form(&permit, passing),
-                    early: BytesMut::new(),
-                    answers: Arc::default(),
-                    refused: Vec::new(),
-                    timings: Timings::default(),
-                    reused: true,
-                    vouched: false,
-                    born: idle.born,
-                });
+                let Idle { stream, dialled, born, .. } = idle;
+                return Ok(Connected::again((stream, dialled, born), way, form(&permit, passing)));
             }
         }
     }

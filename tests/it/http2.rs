@@ -302,3 +302,57 @@ fn a_tunnel_that_is_looked_into_ends_with_its_lifetime() {
     let records = lab.records();
     assert!(records.iter().any(|record| record["closed_how"] == "lifetime_limit"), "{records:#?}");
 }
+
+/// Whether any file below a directory holds these bytes, the authority's own left out.
+fn holds(directory: &std::path::Path, bytes: &str) -> bool {
+    std::fs::read_dir(directory).unwrap().map(Result::unwrap).any(|entry| {
+        let path = entry.path();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => entry.file_name() != "ca" && holds(&path, bytes),
+            kind if kind.is_file() => {
+                let content = std::fs::read(&path).unwrap();
+                content.windows(bytes.len()).any(|window| window == bytes.as_bytes())
+            }
+            _ => false,
+        }
+    })
+}
+
+#[test]
+fn no_secret_of_a_request_over_http2_is_kept_or_shown_whatever_becomes_of_it() {
+    let mut lab = Lab::new("paths = [\"/open\"]");
+    let mut shown = String::new();
+    for (number, path) in ["open", "closed", "open"].into_iter().enumerate() {
+        let url = format!("https://site.test/{path}?token=planted-query");
+        let planted = ["--http2", "-u", "user:planted-password", "-b", "a=planted-cookie", "-A", "marker-agent"];
+        let more = if number == 2 { &["-H", "Host: planted-host.test"][..] } else { &[] };
+        let text = text(&lab.curl(&[&planted[..], more].concat(), &url));
+        // What the origin itself sends back is its own.
+        shown.push_str(if text.contains("stopped at the gate") { &text } else { "" });
+    }
+    assert!(lab.asked().concat().contains("planted-cookie"), "the origin got it");
+    assert_eq!(shown.matches("stopped at the gate").count(), 2, "{shown}");
+    let records = lab.records();
+    assert!(holds(&lab.data_dir(), "marker-agent"), "the search finds what is there");
+    assert_eq!(records.iter().filter(|it| it["http"] == "2" && it["scheme"] == "https").count(), 3, "{records:#?}");
+    for secret in ["planted-password", "planted-cookie", "planted-query", "dXNlcjpwbGFudGVk"] {
+        assert!(!shown.contains(secret) && !holds(&lab.data_dir(), secret), "{secret}: {shown}");
+    }
+}
+
+#[test]
+fn a_head_of_as_many_fields_as_may_be_passes_though_the_gate_adds_to_it() {
+    let (address, authority) = with_trailers();
+    let lab = lab_of(address, &authority);
+    run(async {
+        let http2 = inside(&lab).await;
+        // With its Host 128, which is the limit, and one more.
+        for (fields, status) in [(127, 200), (128, 431)] {
+            let mut request = http::Request::get("https://site.test/");
+            for number in 0..fields {
+                request = request.header(format!("x-{number}"), "1");
+            }
+            assert_eq!(http2.ask(request.body(()).unwrap(), &[]).await.unwrap().status, status, "{fields}");
+        }
+    });
+}

@@ -38,7 +38,6 @@ mod http2_floods;
 mod inspection;
 mod inspection_authority;
 mod inspection_bodies;
-mod inspection_faults;
 mod inspection_hellos;
 mod inspection_lab;
 mod inspection_load;

@@ -241,3 +241,26 @@ fn a_tunnel_that_was_refused_or_has_ended_takes_no_stream_from_those_that_come_a
         assert_eq!(http2.get(&format!("http://site.test:{port}/")).await.unwrap().status, 200);
     });
 }
+
+#[test]
+fn a_tunnel_ends_with_the_connection_of_its_client_though_its_origin_says_nothing() {
+    let (come, came) = std::sync::mpsc::channel();
+    let origin = Origin::serving(move |mut peer, _| {
+        come.send(()).unwrap();
+        // It reads to its end, and never ends its own way.
+        let _ = peer.rest();
+        std::thread::park();
+    });
+    let port = origin.address.port();
+    let mut lab = Lab::new(&policy(port, ""));
+    over_http2(&lab, async |http2| {
+        let (established, mut up) = http2.connect(&format!("site.test:{port}")).await.unwrap();
+        up.send_data("hello".into(), false).unwrap();
+        came.recv().unwrap();
+        drop((established, up));
+    });
+    let is_over = |_: &u32| lab.gate.status()["connections"]["tunnels"] == 0;
+    assert!((0..1000).any(|turn| is_over(&turn)), "it does not wait for its idle limit");
+    let closed = lab.gate.events("close");
+    assert_eq!((&closed[0]["closed_by"], &closed[0]["closed_how"]), (&"client".into(), &"reset".into()), "{closed:#?}");
+}

@@ -227,14 +227,35 @@ enum Reached {
 impl Site {
     /// One over https whose tunnels the gate looks into.
     pub(super) fn inspected(page: &'static str, keys: &str) -> Self {
-        let keys = format!("inspect = true\n{keys}");
-        Self::started("https", page, &keys, "", Some((authority(), Reached::Clear)))
+        let policy = rule("*.test", &format!("inspect = true\n{keys}"));
+        Self::started("https", page, &policy, "", Some((authority(), Reached::Clear)))
+    }
+
+    /// One over https of which the gate looks into the page's own host alone, by a rule that asks for its paths: there a
+    /// page is the first that it can show.
+    pub(super) fn page_first() -> Self {
+        let policy = rule("site.test", "paths = [\"/**\"]") + &rule("*.test", "");
+        let site = Self::started("https", PAGE, &policy, "", Some((authority(), Reached::Clear)));
+        site.trust_origins_too();
+        site
     }
 
     /// One over this scheme whose gate is reached by TLS.
     pub(super) fn within_tls(scheme: &'static str, keys: &str) -> Self {
         let more = "[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\nnames = [\"127.0.0.1\"]\n";
-        Self::started(scheme, PAGE, keys, more, Some((authority(), Reached::Tls)))
+        let site = Self::started(scheme, PAGE, &rule("*.test", keys), more, Some((authority(), Reached::Tls)));
+        site.trust_origins_too();
+        site
+    }
+
+    /// Has browsers reach sites that are not looked into by their own certificates.
+    fn trust_origins_too(&self) {
+        let gates = self.inside.as_ref().map(|(file, _)| file).unwrap();
+        let mut trusted = std::fs::read_to_string(gates.path()).unwrap();
+        if let Some(secured) = &self.secured {
+            trusted.push_str(&std::fs::read_to_string(secured.authority.path()).unwrap());
+        }
+        std::fs::write(gates.path(), trusted).unwrap();
     }
 
     /// One that a policy challenges, over this scheme.
@@ -249,13 +270,13 @@ impl Site {
 
     /// The same with more of a config.
     pub(super) fn configured(scheme: &'static str, page: &'static str, keys: &str, more: &str) -> Self {
-        Self::started(scheme, page, keys, more, None)
+        Self::started(scheme, page, &rule("*.test", keys), more, None)
     }
 
     fn started(
         scheme: &'static str,
         page: &'static str,
-        keys: &str,
+        policy: &str,
         more: &str,
         inside: Option<((NamedTempFile, TempDir), Reached)>,
     ) -> Self {
@@ -282,22 +303,12 @@ impl Site {
             }
         });
         let names = NameServer::pointing_to(address.ip());
-        let rule = "[[rule]]\nname = \"site\"\nhosts = [\"*.test\"]\nprivate = [\"127.0.0.0/8\"]\n";
-        let policy = format!("{rule}verdict = \"challenge\"\n{keys}\n");
         let trusts = secured.as_ref().filter(|_| inside.is_some()).map(|secured| secured.authority.path().display());
         let trusts = trusts.map(|path| format!("[inspection]\nca_files = [\"{path}\"]\n")).unwrap_or_default();
         let config = format!("{}{more}{trusts}", names.config());
         let data_dir = inside.as_ref().map(|(_, data_dir)| data_dir.path().to_path_buf());
-        let gate = Start { policy: &policy, config: &config, data_dir, ..Start::default() }.gate();
-        let mut trusted = String::new();
-        for file in inside.iter().map(|(file, _)| file).chain(secured.iter().map(|secured| &secured.authority)) {
-            trusted.push_str(&std::fs::read_to_string(file.path()).unwrap());
-        }
-        let pac = (reached == Some(Reached::Tls)).then(|| {
-            // Browsers reach sites that are not looked into by their own certificates.
-            std::fs::write(inside.as_ref().unwrap().0.path(), &trusted).unwrap();
-            serve_pac(&inside.as_ref().unwrap().1)
-        });
+        let gate = Start { policy, config: &config, data_dir, ..Start::default() }.gate();
+        let pac = (reached == Some(Reached::Tls)).then(|| serve_pac(&inside.as_ref().unwrap().1));
         Self { scheme, gate, told, asked, secured, _names: names, inside, pac }
     }
 
@@ -344,6 +355,12 @@ impl Site {
         let trusted = gates.or_else(|| self.secured.as_ref().map(|secured| secured.authority.path()));
         drive(self.gate.address, trusted, Settings { pac: self.pac, ..settings })
     }
+}
+
+/// A rule that challenges these hosts, with more keys.
+fn rule(hosts: &str, keys: &str) -> String {
+    let named = format!("[[rule]]\nname = \"{hosts}\"\nhosts = [\"{hosts}\"]\nprivate = [\"127.0.0.0/8\"]\n");
+    format!("{named}verdict = \"challenge\"\n{keys}\n")
 }
 
 /// The authority of a new gate, and that gate's data directory.

@@ -223,3 +223,23 @@ fn a_page_of_ten_hosts_loads_whole_in_chromium_looked_into_through_the_proxy_wit
 fn a_page_of_ten_hosts_loads_whole_in_firefox_looked_into_through_the_proxy_within_tls() {
     loads_whole_within_tls_inside(Driven::firefox);
 }
+
+fn is_cleared_for_tunnels_by_a_page(drive: Drive) {
+    let mut site = Site::page_first();
+    let records = records_of_two_whole_visits(&mut site, drive);
+    assert_eq!(with_reason(&records, "challenge_page").len(), 1, "{records:#?}");
+    assert_eq!(with_reason(&records, "tunnel_reset").len(), 0, "{records:#?}");
+    let tunnels = |record: &&Value| record["event"] == "open" && record["method"] == "CONNECT";
+    let others = records.iter().filter(tunnels).filter(|record| record["host"] != "site.test").count();
+    assert!(others >= 8, "they are challenged, and were not looked into: {records:#?}");
+}
+
+#[test]
+fn chromium_that_was_cleared_by_a_page_inside_is_cleared_for_tunnels() {
+    is_cleared_for_tunnels_by_a_page(Driven::chromium);
+}
+
+#[test]
+fn firefox_that_was_cleared_by_a_page_inside_is_cleared_for_tunnels() {
+    is_cleared_for_tunnels_by_a_page(Driven::firefox);
+}
