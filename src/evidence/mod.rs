@@ -32,6 +32,7 @@
 
 mod capacity;
 mod chain;
+mod observed;
 mod reading;
 mod record;
 mod text;
@@ -40,6 +41,7 @@ pub mod properties;
 
 pub use capacity::{Capacity, Outlook, Usage};
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
+pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
     Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, SCHEMA,

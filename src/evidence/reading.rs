@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use crate::facts::Timestamp;
 
+use super::observed::Burst;
 use super::record::Event;
 use super::text::read_time;
 
@@ -74,8 +75,21 @@ pub struct RecordLine<'a> {
     pub parent: Option<Said<'a>>,
     #[serde(borrow)]
     pub dialled: Option<Said<'a>>,
+    pub status: Option<u16>,
+    #[serde(borrow)]
+    pub content_type: Option<Said<'a>>,
     pub bytes_up: Option<u64>,
     pub bytes_down: Option<u64>,
+    pub total_us: Option<u64>,
+    #[serde(borrow)]
+    pub closed_by: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub closed_how: Option<Said<'a>>,
+    #[serde(default)]
+    pub bursts: Vec<Burst>,
+    /// What came of a challenge.
+    #[serde(borrow)]
+    pub outcome: Option<Said<'a>>,
 }
 
 /// What a line tells of, as far as readers care.
@@ -83,6 +97,8 @@ pub struct RecordLine<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Exchange,
+    Progress,
+    Challenge,
     #[serde(other)]
     Other,
 }
@@ -181,6 +197,7 @@ mod tests {
             record.alpn = vec!["h2".into()];
             record.ech = Some(true);
             record.bytes_up = Some(u64::MAX);
+            record.bursts = vec![Burst { after_cs: 100, up: 7, down: u32::MAX }];
         });
         let read = read_record(&line).unwrap();
         assert_eq!((read.seq, read.time, read.kind), (1, Timestamp(1_795_510_800_123_456), Kind::Exchange));
@@ -191,6 +208,7 @@ mod tests {
             (Some("a.example"), Some(8080), Some("/x"))
         );
         assert_eq!((read.ech, read.bytes_up, read.verdict), (Some(true), Some(u64::MAX), None));
+        assert_eq!(read.bursts, [Burst { after_cs: 100, up: 7, down: u32::MAX }]);
         assert!(matches!(read.host, Some(Said(Cow::Borrowed(_)))), "what needs no escape is not copied");
     }
 

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
 
+use super::observed::Burst;
 use super::text::{SafeFormatter, Text, format_time};
 
 /// The version of the schema in this module's documentation.
@@ -170,6 +171,9 @@ pub struct Exchange {
     pub bytes_up: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_down: Option<u64>,
+    /// What moved in a tunnel since its progress record before, or since it stood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bursts: Vec<Burst>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,6 +221,9 @@ pub struct Progress {
     pub age_s: u64,
     pub bytes_up: u64,
     pub bytes_down: u64,
+    /// What moved since the progress record before, or since the tunnel stood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bursts: Vec<Burst>,
 }
 
 /// Evidence is missing.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{Client, Hello, Program, Stage, Target};
 
 /// Microseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 
 /// Microseconds on a clock that is never set: for spans within a process, and for nothing else.
@@ -43,6 +43,24 @@ impl fmt::Display for ExchangeId {
             fmt::Write::write_char(f, char::from(ALPHABET[index as usize]))?;
         }
         Ok(())
+    }
+}
+
+/// Not eleven digits of an exchange's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of an exchange: eleven characters of 0-9 and A-Z without I, L, O and U")]
+pub struct NoExchangeId;
+
+impl std::str::FromStr for ExchangeId {
+    type Err = NoExchangeId;
+
+    fn from_str(text: &str) -> Result<Self, NoExchangeId> {
+        if text.len() != 11 {
+            return Err(NoExchangeId);
+        }
+        let digit = |byte| ALPHABET.iter().position(|known| *known == byte).map(|index| index as u64);
+        let read = text.bytes().try_fold(0_u64, |read, byte| Some(read << 5 | digit(byte)?));
+        read.map(Self).ok_or(NoExchangeId)
     }
 }
 

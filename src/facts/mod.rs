@@ -12,7 +12,9 @@ mod target;
 
 pub use breakglass::Breakglass;
 pub use client::{Client, ClientKey, Program, ProgramKey, Stage, User};
-pub use exchange::{Contradictions, ExchangeId, Facts, Moment, Party, Response, Restraint, Standing, Timestamp};
+pub use exchange::{
+    Contradictions, ExchangeId, Facts, Moment, NoExchangeId, Party, Response, Restraint, Standing, Timestamp,
+};
 pub use hello::{Hello, HelloTraits, TlsVersion};
 pub use host::{BadHost, Host, Name};
 pub use target::{Path, Scheme, Target};

@@ -323,6 +323,7 @@ impl Tunnel {
             age_s: u64::from(age),
             bytes_up: up,
             bytes_down: down,
+            bursts: Vec::new(),
         }
     }
 }
