@@ -65,7 +65,7 @@ fn tunnel(b: &mut Bencher, hello: &str, connect: &str) {
         let claim = browsers.claim(user_agent);
         let grounds =
             claim.check(&Seen { head: &head, connect, inner: None, hello: Some(&hello), faces: &[], learnt: None });
-        (grounds, program_key(&client, user_agent, &Face::of_hello(&hello)))
+        (grounds, program_key(&client, user_agent, &Face::of_hello(&claim, &hello)))
     });
 }
 

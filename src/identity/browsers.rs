@@ -58,6 +58,8 @@ pub(super) struct Tls {
     pub(super) from: u16,
     pub(super) until: u16,
     pub(super) keys: Vec<Box<str>>,
+    /// Those of hellos with which it comes back only, each for the first of `keys`.
+    pub(super) return_keys: Vec<Box<str>>,
     pub(super) grease: Option<bool>,
     pub(super) grease_signatures: Option<bool>,
     pub(super) ech: Option<bool>,
@@ -85,6 +87,15 @@ impl Claim {
             Claim::None => None,
             Claim::Browser { browser, .. } => Some(browser),
         }
+    }
+
+    /// What is known of the hellos of this version.
+    pub(super) fn hellos(&self) -> impl Iterator<Item = &Tls> {
+        let (tls, version) = match self {
+            Claim::None => (&[][..], 0),
+            Claim::Browser { browser, major } => (&browser.tls[..], *major),
+        };
+        tls.iter().filter(move |tls| (tls.from..=tls.until).contains(&version))
     }
 }
 

@@ -40,7 +40,7 @@ impl Claim {
             }
         }
         if let Some(hello) = seen.hello.filter(|hello| !is_face(seen.faces, hello)) {
-            for expected in browser.tls.iter().filter(|tls| (tls.from..=tls.until).contains(major)) {
+            for expected in self.hellos() {
                 check_tls(expected, hello, &mut grounds);
             }
             let unlike = |learnt: &Learnt| learnt.contradicts(&browser.name, *major, &hello.stable_key);
@@ -56,8 +56,15 @@ impl Claim {
     pub fn knows_face(&self, key: &str, faces: &[Box<str>], learnt: Option<&Learnt>) -> bool {
         let Claim::Browser { browser, major } = self else { return false };
         faces.iter().any(|face| **face == *key)
-            || browser.tls.iter().any(|tls| tls.keys.iter().any(|known| **known == *key))
+            || browser.tls.iter().any(|tls| tls.shows(key))
             || learnt.is_some_and(|learnt| learnt.expects(&browser.name, *major, key))
+    }
+}
+
+impl Tls {
+    /// Whether it was measured with this stable key.
+    fn shows(&self, key: &str) -> bool {
+        self.keys.iter().chain(&self.return_keys).any(|known| **known == *key)
     }
 }
 
@@ -154,7 +161,7 @@ fn in_order(fields: &Fields, names: &[Box<str>]) -> bool {
 }
 
 fn check_tls(expected: &Tls, hello: &Hello, grounds: &mut Grounds) {
-    let known = expected.keys.is_empty() || expected.keys.contains(&hello.stable_key);
+    let known = expected.keys.is_empty() || expected.shows(&hello.stable_key);
     grounds.add_if(Ground::TlsKey, !known);
     let traits = hello.traits;
     for (ground, expected, found) in [

@@ -25,9 +25,12 @@ pub const AGENT_BYTES_MAX: usize = 160;
 pub struct Face(Box<str>);
 
 impl Face {
-    /// The stable key of its TLS.
-    pub fn of_hello(hello: &Hello) -> Self {
-        Self(hello.stable_key.clone())
+    /// The stable key of its TLS. A browser that comes back after a reset with another hello is still the same program:
+    /// then it is the key of the hello that was reset.
+    pub fn of_hello(claim: &Claim, hello: &Hello) -> Self {
+        let key = &hello.stable_key;
+        let came_back = claim.hellos().find(|tls| tls.return_keys.contains(key));
+        Self(came_back.and_then(|tls| tls.keys.first()).unwrap_or(key).clone())
     }
 
     /// By the shape of a plain head: that of the browser it claims to be, so that all requests of one are one

@@ -67,6 +67,7 @@ fn read_tls(section: &mut Section<'_, '_>) -> Tls {
         from,
         until,
         keys: texts(section, "keys"),
+        return_keys: texts(section, "return_keys"),
         grease: section.boolean("grease"),
         grease_signatures: section.boolean("grease_signatures"),
         ech: section.boolean("ech"),

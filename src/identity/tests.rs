@@ -233,12 +233,29 @@ fn what_is_not_known_of_a_version_is_no_ground() {
 }
 
 #[test]
+fn a_browser_that_comes_back_with_another_hello_is_the_same_program_where_that_was_measured() {
+    let browsers = browsers();
+    let curl = &hellos(&samples()["curl"])[0];
+    let with = |key: &str| Hello { stable_key: key.into(), ..curl.clone() };
+    let (first, back) = ("5b57614c22b0_7e7796f18773_aafe944a1ce0", "5b57614c22b0_7e7796f18773_cfc20a651ecd");
+    let face = |agent: &str, key: &str| Face::of_hello(&browsers.claim(Some(agent.as_bytes())), &with(key));
+    let of_version = |version: &str| FIREFOX.replace("153", version);
+    assert_eq!(face(&of_version("140"), back), face(&of_version("140"), first));
+    assert_eq!(face(&of_version("140"), first).as_str(), first);
+    for another in [&of_version("153"), CHROME, "curl/8.0"] {
+        assert_eq!(face(another, back).as_str(), back, "{another}");
+    }
+    let claim = browsers.claim(Some(of_version("140").as_bytes()));
+    assert!(claim.knows_face(first, &[], None) && claim.knows_face(back, &[], None));
+}
+
+#[test]
 fn a_program_is_known_by_all_three_of_its_parts() {
     let client = |address: &str| Client { address: address.parse().unwrap(), user: None };
     let hello = &hellos(&samples()["curl"])[0];
     let (here, there) = (client("10.0.0.1:1000"), client("10.0.0.2:1000"));
     let key = |client: &Client, agent: &str, face: &Face| program_key(client, Some(agent.as_bytes()), face);
-    let face = Face::of_hello(hello);
+    let face = Face::of_hello(&Claim::None, hello);
     let other = Face::of_head(&Claim::None, &head("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"));
     let own = key(&here, CHROME, &face);
     assert_eq!(own, key(&client("10.0.0.1:2000"), CHROME, &face), "another port of one machine");

@@ -147,7 +147,8 @@ impl Known {
         let user_agent = self.user_agent.as_deref();
         let who = match hello {
             Stage::Known(hello) => {
-                &Who::by(self.who.claim.clone(), &self.client, user_agent, Some(Face::of_hello(hello)))
+                let face = Face::of_hello(&self.who.claim, hello);
+                &Who::by(self.who.claim.clone(), &self.client, user_agent, Some(face))
             }
             Stage::NotYet | Stage::Never => &self.who,
         };

@@ -64,9 +64,9 @@ impl Who {
         let seen = Seen { head, connect, inner, hello: hello.known(), faces, learnt: learnt.as_deref() };
         let grounds = claim.check(&seen);
         let face = match (target.scheme, hello) {
-            (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(Face::of_hello),
+            (Scheme::Tunnel | Scheme::Https, hello) => hello.known().map(|hello| Face::of_hello(&claim, hello)),
             // That of its connection with the gate, which is the same as with origins.
-            (Scheme::Http, Stage::Known(hello)) => Some(Face::of_hello(hello)),
+            (Scheme::Http, Stage::Known(hello)) => Some(Face::of_hello(&claim, hello)),
             (Scheme::Http, Stage::NotYet | Stage::Never) => claim.browser().map(|_| Face::of_head(&claim, head)),
         };
         let knows = |hello: &Hello| claim.knows_face(&hello.stable_key, faces, learnt.as_deref());

@@ -51,7 +51,8 @@ impl Browser {
         command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
         command.args(["--disable-breakpad", "--lang=en"]);
         // As a browser of a person calls itself.
-        command.arg(format!("--user-agent={CHROMIUM}"));
+        let own = format!("Chrome/{}", major_version("chromium"));
+        command.arg(format!("--user-agent={}", CHROMIUM.replace("Chrome/156", &own)));
         command.arg(match settings.pac {
             Some(port) => format!("--proxy-pac-url=http://127.0.0.1:{port}/proxy.pac"),
             None => format!("--proxy-server=http://{gate}"),
@@ -88,7 +89,17 @@ impl Browser {
             format!("\"javascript.enabled\", {}", settings.scripts),
             format!("\"network.cookie.cookieBehavior\", {}", if settings.cookies { 5 } else { 2 }),
         ];
-        let lines: Vec<_> = preferences.iter().map(|preference| format!("user_pref({preference});\n")).collect();
+        // Firefox 140 opens no tunnel over HTTP/2 with a proxy while what it fetches for itself has a connection there.
+        let quiet = match settings.pac {
+            Some(_) if major_version("firefox-esr") < 153 => &[
+                "\"services.settings.server\", \"data:,#\"",
+                "\"network.captive-portal-service.enabled\", false",
+                "\"network.connectivity-service.enabled\", false",
+            ][..],
+            Some(_) | None => &[],
+        };
+        let preferences = preferences.into_iter().chain(quiet.iter().map(|quiet| (*quiet).to_owned()));
+        let lines: Vec<_> = preferences.map(|preference| format!("user_pref({preference});\n")).collect();
         std::fs::write(profile.join("user.js"), lines.concat()).unwrap();
         let mut command = Command::new("firefox-esr");
         command.args(["--headless", "--no-remote", "--profile"]).arg(&profile);
@@ -111,6 +122,14 @@ impl Drop for Browser {
     }
 }
 
+/// The major version of a browser that is installed.
+fn major_version(browser: &str) -> u16 {
+    let output = Command::new(browser).arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let major = |word: &str| word.split_once('.').and_then(|(major, _)| major.parse().ok());
+    text.split_whitespace().find_map(major).unwrap_or_else(|| panic!("{text}"))
+}
+
 /// Puts the authorities of a file into a new database of those that a browser trusts.
 fn trust(database: &Path, authority: &Path) {
     std::fs::create_dir_all(database).unwrap();
@@ -128,5 +147,6 @@ fn trust(database: &Path, authority: &Path) {
     }
 }
 
+/// What a person's Chromium calls itself, in the version whose hellos are in `tests/data`.
 const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";

@@ -33,7 +33,7 @@ pub fn user_agent(bytes: &[u8]) {
         }
     }
     let client = Client { address: ([10, 0, 0, 1], 4000).into(), user: None };
-    let faces = [hello.as_ref().map(|hello: &Hello| Face::of_hello(hello)), Some(Face::of_head(&claim, &head))];
+    let faces = [hello.as_ref().map(|hello: &Hello| Face::of_hello(&claim, hello)), Some(Face::of_head(&claim, &head))];
     for face in faces.iter().flatten() {
         let key = program_key(&client, user_agent, face);
         assert_eq!(key, program_key(&client, user_agent, &face.clone()));

@@ -117,6 +117,11 @@ impl Driven {
         .unwrap();
     }
 
+    /// Whether it is Firefox, of an older version than this.
+    pub(super) fn is_firefox_before(&self, version: u16) -> bool {
+        matches!(self.line, Line::Firefox(_)) && super::major_version("firefox-esr") < version
+    }
+
     /// Opens a tab there, without waiting; it is in front then.
     pub(super) fn open_tab(&mut self, url: &str) {
         match self.line {

@@ -212,6 +212,8 @@ pub(super) struct Site {
     _names: NameServer,
     /// The gate's authority, which browsers trust where it looks inside, and its data directory.
     inside: Option<(NamedTempFile, TempDir)>,
+    /// Whether the gate looks into every host.
+    pub(super) is_inspected: bool,
     /// Where the PAC file is that leads to the proxy within TLS.
     pac: Option<u16>,
 }
@@ -281,6 +283,7 @@ impl Site {
         inside: Option<((NamedTempFile, TempDir), Reached)>,
     ) -> Self {
         let (inside, reached) = inside.unzip();
+        let is_inspected = policy.contains("inspect = true");
         let (tell, told) = channel();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (port, secured) = match scheme {
@@ -309,7 +312,7 @@ impl Site {
         let data_dir = inside.as_ref().map(|(_, data_dir)| data_dir.path().to_path_buf());
         let gate = Start { policy, config: &config, data_dir, ..Start::default() }.gate();
         let pac = (reached == Some(Reached::Tls)).then(|| serve_pac(&inside.as_ref().unwrap().1));
-        Self { scheme, gate, told, asked, secured, _names: names, inside, pac }
+        Self { scheme, gate, told, asked, secured, _names: names, inside, is_inspected, pac }
     }
 
     /// Where the gate keeps what it keeps.

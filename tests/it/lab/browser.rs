@@ -58,9 +58,13 @@ impl<'lab> Browser<'lab> {
         let page = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{url}: {}: {errors}", output.status);
-        let error = errors.split_once("Page load failed: net::").and_then(|(_, error)| error.lines().next());
+        let told = errors.split_once("Page load failed: net::").and_then(|(_, error)| error.lines().next());
+        // Others show the error on a page of their own.
+        let shown = page.split_once("\"errorCode\":\"").and_then(|(_, rest)| rest.split('"').next());
+        let error = told.or(shown);
         println!("visited    {url}: {}", error.unwrap_or_else(|| title(&page)));
-        Visit { page, error: error.map(str::to_owned) }
+        let error = error.map(str::to_owned);
+        Visit { page, error }
     }
 }
 
