@@ -1,0 +1,154 @@
+use crate::formats::text::{Scratch, unescaped};
+use crate::formats::{Fault, Told};
+
+use super::column::{Column, Log};
+use super::event;
+use super::row::{Row, Value};
+
+/// What the header of a table has said so far. It may come again at any line, with other columns.
+#[derive(Debug)]
+pub(in crate::formats) struct Table {
+    separator: char,
+    set_separator: String,
+    empty: String,
+    unset: String,
+    path: String,
+    columns: Vec<Option<Column>>,
+    log: Log,
+    /// Why no line below it can be read.
+    fault: Option<Fault>,
+}
+
+const COLUMNS_MAX: usize = 1000;
+const WORD_BYTES_MAX: usize = 64;
+
+impl Default for Table {
+    /// What Zeek writes unless it is told otherwise.
+    fn default() -> Self {
+        Self {
+            separator: '\t',
+            set_separator: ",".to_owned(),
+            empty: "(empty)".to_owned(),
+            unset: "-".to_owned(),
+            path: String::new(),
+            columns: Vec::new(),
+            log: Log::Other,
+            fault: Some(Fault::NoHeader),
+        }
+    }
+}
+
+impl Table {
+    /// Takes a line that begins with `#`.
+    pub(in crate::formats) fn header(&mut self, text: &str) -> Result<(), Fault> {
+        let outcome = match text.strip_prefix("#separator ") {
+            Some(separator) => self.begin(separator),
+            None => self.more(text),
+        };
+        if let Err(fault) = outcome {
+            self.fault = Some(fault);
+        }
+        outcome
+    }
+
+    fn begin(&mut self, separator: &str) -> Result<(), Fault> {
+        *self = Self::default();
+        let mut room = Vec::new();
+        let mut letters = unescaped(separator, &mut Scratch::of(&mut room, separator.len())).chars();
+        match (letters.next(), letters.next()) {
+            (Some(one), None) if one.is_ascii() => {
+                self.separator = one;
+                Ok(())
+            }
+            _ => Err(Fault::Separator),
+        }
+    }
+
+    fn more(&mut self, text: &str) -> Result<(), Fault> {
+        let (word, value) = text.split_once(self.separator).unwrap_or((text, ""));
+        let place = match word {
+            "#set_separator" => &mut self.set_separator,
+            "#empty_field" => &mut self.empty,
+            "#unset_field" => &mut self.unset,
+            "#path" => &mut self.path,
+            "#fields" => return self.fields(value),
+            _ => return Ok(()),
+        };
+        if value.len() > WORD_BYTES_MAX {
+            return Err(Fault::Header);
+        }
+        let mut room = Vec::new();
+        unescaped(value, &mut Scratch::of(&mut room, value.len())).clone_into(place);
+        Ok(())
+    }
+
+    fn fields(&mut self, names: &str) -> Result<(), Fault> {
+        if names.split(self.separator).count() > COLUMNS_MAX {
+            return Err(Fault::Header);
+        }
+        self.columns.clear();
+        self.columns.extend(names.split(self.separator).map(Column::of));
+        let has = |column| self.columns.contains(&Some(column));
+        self.log = Log::of(&self.path, has);
+        self.log.check(has)?;
+        self.fault = None;
+        Ok(())
+    }
+
+    /// Whether a line may be one of this table.
+    pub(in crate::formats) fn fits(&self, text: &str) -> bool {
+        text.contains(self.separator)
+    }
+
+    /// Why no line can be read until the next header.
+    pub(in crate::formats) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// The name of the log, where its lines are passed over.
+    pub(in crate::formats) fn passed_over(&self) -> Option<&str> {
+        (self.fault.is_none() && self.log == Log::Other).then_some(self.path.as_str())
+    }
+
+    pub(in crate::formats) fn read<'a>(
+        &self,
+        text: &'a str,
+        line: u64,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<Told<'a>, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.log == Log::Other {
+            return Ok(Told::Nothing);
+        }
+        let escaped = text.contains('\\');
+        let mut row = Row::default();
+        let mut values = text.split(self.separator);
+        for column in &self.columns {
+            let value = values.next().ok_or(Fault::Columns)?;
+            let Some(column) = column else { continue };
+            if value == self.unset {
+                continue;
+            }
+            row.set(*column, self.value(*column, value, escaped, scratch));
+        }
+        if values.next().is_some() {
+            return Err(Fault::Columns);
+        }
+        event::told(&row, self.log, line, scratch)
+    }
+
+    fn value<'a>(&self, column: Column, value: &'a str, escaped: bool, scratch: &mut Scratch<'a>) -> Value<'a> {
+        if value == self.empty {
+            return Value::Text("");
+        }
+        let one = match column {
+            Column::MediaTypes if !self.set_separator.is_empty() => {
+                value.split_once(&self.set_separator).map_or(value, |(first, _)| first)
+            }
+            _ => value,
+        };
+        Value::Text(if escaped { unescaped(one, scratch) } else { one })
+    }
+}
