@@ -85,3 +85,6 @@ fn words(request: &str) -> Option<(&str, &str)> {
     let (asked, version) = rest.rsplit_once(' ')?;
     (version.starts_with("HTTP/") && !method.is_empty() && !asked.is_empty()).then_some((method, asked))
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,6 @@ fn keep(sample: &mut Vec<BadLine>, line: u64, reason: impl ToString, bytes: &[u8
     let begins: String = String::from_utf8_lossy(bytes).trim_end().chars().take(BEGINS_CHARS_MAX).collect();
     sample.push(BadLine { line, reason: reason.to_string(), begins: shown(&begins).into_owned() });
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,7 @@ use super::{Fault, Told, target};
 
 /// Whether it begins like a line of it: a time with milliseconds, then a space.
 pub(super) fn looks_like(text: &str) -> bool {
-    let end = text.bytes().take(24).position(|byte| !byte.is_ascii_digit() && byte != b'.');
-    end.is_some_and(|end| end > 2 && text.as_bytes().get(end) == Some(&b' ') && text.contains('/'))
+    text.split_once(' ').is_some_and(|(time, _)| time.contains('.') && seconds(time).is_some())
 }
 
 pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> Result<Told<'a>, Fault> {
@@ -159,3 +158,6 @@ pub(super) fn tunnel_failure(tunnel: bool, status: u16) -> Failure {
         _ => Failure::None,
     }
 }
+
+#[cfg(test)]
+mod tests;

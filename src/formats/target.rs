@@ -71,7 +71,7 @@ fn port_of(scheme: &str) -> u16 {
 mod tests {
     use super::*;
 
-    fn with<T>(text: &str, read: impl FnOnce(&str, &mut Scratch<'_>) -> T) -> T {
+    fn with<T>(text: &str, read: impl for<'a> FnOnce(&'a str, &mut Scratch<'a>) -> T) -> T {
         read(text, &mut Scratch::of(&mut Vec::new(), text.len()))
     }
 

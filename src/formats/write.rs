@@ -19,18 +19,18 @@ pub fn write_squid(event: &Observed<'_>, into: &mut Vec<u8>) {
     match event.what {
         Asked::Tunnel => {
             into.extend_from_slice(b"CONNECT ");
-            percent(event.host, into);
+            word(event.host, b"", into);
             put(into, format_args!(":{}", event.port));
         }
         Asked::Request => {
             or_dash(event.method, into);
             let scheme = if event.port == 443 { "https" } else { "http" };
             put(into, format_args!(" {scheme}://"));
-            percent(event.host, into);
+            word(event.host, b"", into);
             if !matches!(event.port, 80 | 443) {
                 put(into, format_args!(":{}", event.port));
             }
-            percent(event.path, into);
+            word(event.path, b"", into);
         }
     }
     into.push(b' ');
@@ -90,13 +90,13 @@ fn put(into: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 /// `-` for nothing.
 fn or_dash(text: &str, into: &mut Vec<u8>) {
-    if text.is_empty() { into.push(b'-') } else { percent(text, into) }
+    if text.is_empty() { into.push(b'-') } else { word(text, b"%\\", into) }
 }
 
-/// What would end a word, a line, or begin an escape, as `%HH`.
-fn percent(text: &str, into: &mut Vec<u8>) {
+/// What would end a word or a line, as `%HH`, and what would begin an escape where there are such.
+fn word(text: &str, escapes: &[u8], into: &mut Vec<u8>) {
     for byte in text.bytes() {
-        if byte > b' ' && byte < 0x7f && byte != b'\\' {
+        if byte > b' ' && byte < 0x7f && !escapes.contains(&byte) {
             into.push(byte);
         } else {
             put(into, format_args!("%{byte:02x}"));
@@ -128,3 +128,6 @@ fn escaped(text: &str, into: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,3 +9,6 @@ mod table;
 
 pub(super) use json::read as read_json;
 pub(super) use table::Table;
+
+#[cfg(test)]
+mod tests;
