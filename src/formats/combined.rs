@@ -5,19 +5,19 @@
 use crate::evidence::{Observed, Verdict};
 
 use super::squid::{Request, client_of, number, status_of};
-use super::text::{Scratch, said, unescaped, user, word};
+use super::text::{Scratch, said, split, split_at_pair, split_last, unescaped, user, word};
 use super::time::ncsa;
 use super::{Fault, Told};
 
 /// Whether a date stands in it where one belongs.
 pub(super) fn looks_like(text: &str) -> bool {
-    let date = text.find(" [").and_then(|at| text.as_bytes().get(at + 2..at + 10));
+    let date = split_at_pair(text, *b" [").and_then(|(_, date)| date.as_bytes().get(..8));
     matches!(date, Some([a, b, b'/', _, _, _, b'/', _]) if a.is_ascii_digit() && b.is_ascii_digit())
 }
 
 pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> Result<Told<'a>, Fault> {
-    let (who, rest) = text.split_once(" [").ok_or(Fault::Short("time"))?;
-    let (date, mut rest) = rest.split_once("] ").ok_or(Fault::Short("time"))?;
+    let (who, rest) = split_at_pair(text, *b" [").ok_or(Fault::Short("time"))?;
+    let (date, mut rest) = split_at_pair(rest, *b"] ").ok_or(Fault::Short("time"))?;
     let mut who = who;
     let client = client_of(word(&mut who).ok_or(Fault::Empty("client"))?)?;
     word(&mut who).ok_or(Fault::Short("user"))?;
@@ -34,7 +34,7 @@ pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> R
         quoted(&mut rest)?;
         agent = if rest.starts_with('"') { said(quoted(&mut rest)?) } else { "" };
     }
-    let (code, way) = word(&mut rest).and_then(|word| word.split_once(':')).unwrap_or_default();
+    let (code, way) = word(&mut rest).and_then(|word| split(word, b':')).unwrap_or_default();
     if asked == "-" {
         return Ok(Told::Nothing);
     }
@@ -69,7 +69,7 @@ fn quoted<'a>(rest: &mut &'a str) -> Result<&'a str, Fault> {
             b'\\' => at += 1,
             b'"' if matches!(bytes.get(at + 1), None | Some(b' ')) => {
                 let (text, after) = inside.split_at_checked(at).ok_or(Fault::Quote)?;
-                *rest = after.get(1..).unwrap_or_default().trim_start_matches(' ');
+                *rest = after.get(1..).unwrap_or_default().trim_ascii_start();
                 return Ok(text);
             }
             _ => {}
@@ -81,8 +81,8 @@ fn quoted<'a>(rest: &mut &'a str) -> Result<&'a str, Fault> {
 
 /// Method and URL of a request line; a URL may have had spaces in it.
 fn words(request: &str) -> Option<(&str, &str)> {
-    let (method, rest) = request.split_once(' ')?;
-    let (asked, version) = rest.rsplit_once(' ')?;
+    let (method, rest) = split(request, b' ')?;
+    let (asked, version) = split_last(rest, b' ')?;
     (version.starts_with("HTTP/") && !method.is_empty() && !asked.is_empty()).then_some((method, asked))
 }
 

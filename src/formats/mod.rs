@@ -1,4 +1,4 @@
-//! Lines of other programs' logs, read into [`Observed`](crate::evidence::Observed) and written from it.
+//! Lines of other programs' logs, read into [`Observed`] and written from it.
 //!
 //! In: one line at a time, as bytes that anybody may have written, to a [`Reader`], which finds out by itself which
 //! format they are in. Out: what the line tells of a client and what it asked for; or that the line is one of our own
@@ -14,8 +14,8 @@
 //! | Zeek `conn.log` | a TCP or UDP connection | `ts` |
 //!
 //! Lines of other Zeek logs are passed over. Zeek names each connection: its `uid`, hashed, is
-//! the [`id`](crate::evidence::Observed::id) of lines of `conn.log` and `ssl.log`, and what lines of `http.log` are
-//! [`inside`](crate::evidence::Observed::inside) of.
+//! the [`id`](Observed::id) of lines of `conn.log` and `ssl.log`, and what lines of `http.log` are
+//! [`inside`](Observed::inside) of.
 //!
 //! Hosts are in lower case without a trailing dot, and IPv6 literals in brackets, as in our own records, so that hosts
 //! of several logs compare. Passwords in URLs, and queries, are left out.
@@ -44,6 +44,7 @@ pub use write::{write_squid, write_zeek_http, write_zeek_http_header};
 use crate::evidence::Observed;
 
 /// What a line told.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for each line")]
 enum Told<'a> {
     /// And the zone that its time was in.
     Of(Observed<'a>, Zone),

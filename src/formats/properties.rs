@@ -72,3 +72,21 @@ fn zeek(event: &Observed<'_>) {
 fn one_line(written: &[u8]) {
     assert_eq!(written.iter().position(|byte| *byte == b'\n'), Some(written.len() - 1));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// So that what a fuzzer once found is tried without one.
+    #[test]
+    fn the_property_holds_for_every_seed() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/formats");
+        let seeds: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(seeds.len() > 5);
+        seeds.iter().for_each(|seed| lines(seed));
+    }
+}

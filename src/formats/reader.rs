@@ -15,7 +15,7 @@ const UNKNOWN_MAX: u64 = 100;
 const BEGINS_CHARS_MAX: usize = 120;
 
 /// Reads one log, line by line, whatever format it is in: a fold over lines. The format is found by the first line
-/// that has one, and anew where a line is evidently of another. Holds at most three times the longest line.
+/// that has one, and anew where a line is evidently of another. Holds at most six times [`LINE_BYTES_MAX`].
 #[derive(Debug, Default)]
 pub struct Reader {
     state: State,
@@ -29,6 +29,7 @@ pub struct Reader {
 
 /// What a line holds.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box would be made for each line")]
 pub enum Line<'a> {
     Observed(Observed<'a>),
     /// A record of our own journal: for [`read_record`](crate::evidence::read_record). Where that refuses it, say so by

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use crate::evidence::{Asked, Failure, Observed, Verdict};
 use crate::facts::Timestamp;
 
-use super::text::{Scratch, said, user, word};
+use super::text::{Scratch, said, split, user, word};
 use super::time::{Zone, seconds};
 use super::{Fault, Told, target};
 
 /// Whether it begins like a line of it: a time with milliseconds, then a space.
 pub(super) fn looks_like(text: &str) -> bool {
-    text.split_once(' ').is_some_and(|(time, _)| time.contains('.') && seconds(time).is_some())
+    split(text, b' ').is_some_and(|(time, _)| time.contains('.') && seconds(time).is_some())
 }
 
 pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> Result<Told<'a>, Fault> {
@@ -20,7 +20,7 @@ pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> R
     let logged = seconds(next("time")?).ok_or(Fault::Time("time"))?;
     let elapsed = next("elapsed time")?;
     let client = next("client")?;
-    let (code, status) = next("result")?.split_once('/').ok_or(Fault::Short("status"))?;
+    let (code, status) = split(next("result")?, b'/').ok_or(Fault::Short("status"))?;
     let bytes = number(next("bytes")?, "bytes")?;
     let method = next("method")?;
     let asked = next("URL")?;
@@ -55,16 +55,16 @@ pub(super) fn read<'a>(text: &'a str, line: u64, scratch: &mut Scratch<'a>) -> R
 /// User, hierarchy code with peer, and content type. A user's name may have spaces in it; behind the content type,
 /// whole heads may follow (`log_mime_hdrs on`).
 fn behind_url(rest: &str) -> Option<(&str, &str, &str)> {
-    let mut at = rest.find(' ')?;
+    let mut at = split(rest, b' ')?.0.len();
     loop {
         let (name, mut after) = (rest.get(..at)?, rest.get(at + 1..)?);
         let way = word(&mut after)?;
         let is_code =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'0'..=b'9'));
-        if way.split_once('/').is_some_and(|(code, _)| !code.is_empty() && is_code(code)) {
+        if split(way, b'/').is_some_and(|(code, _)| !code.is_empty() && is_code(code)) {
             return Some((name, way, word(&mut after).unwrap_or_default()));
         }
-        at += 1 + rest.get(at + 1..)?.find(' ')?;
+        at += 1 + split(rest.get(at + 1..)?, b' ')?.0.len();
     }
 }
 
@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
         } else {
             target::url(self.asked, scratch)?
         };
-        let (way, peer) = self.way.split_once('/').unwrap_or((self.way, ""));
+        let (way, peer) = split(self.way, b'/').unwrap_or((self.way, ""));
         let direct = way.ends_with("DIRECT") || matches!(way, "ORIGINAL_DST" | "PINNED");
         let address = if direct { said(peer) } else { "" };
         let denied = self.code.contains("DENIED") || (self.code.is_empty() && refused_by_proxy(tunnel, self.status));

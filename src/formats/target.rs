@@ -1,5 +1,5 @@
 use super::Fault;
-use super::text::Scratch;
+use super::text::{Scratch, split, split_last};
 
 /// Where a request was to go, as its log has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,17 +14,18 @@ pub(super) struct Place<'a> {
 
 /// Reads an absolute URL. A user and password in it are left out, as are query and fragment.
 pub(super) fn url<'a>(text: &'a str, scratch: &mut Scratch<'a>) -> Result<Place<'a>, Fault> {
-    let (scheme, rest) = text.split_once("://").ok_or(Fault::Target)?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (scheme, rest) = split(text, b':').ok_or(Fault::Target)?;
+    let rest = rest.strip_prefix("//").ok_or(Fault::Target)?;
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end).ok_or(Fault::Target)?;
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = split_last(authority, b'@').map_or(authority, |(_, host)| host);
     let place = host_and_port(authority, port_of(scheme), scratch)?;
     Ok(Place { path: without_query(path), ..place })
 }
 
 /// Reads `host` or `host:port`.
 pub(super) fn host_and_port<'a>(text: &'a str, port: u16, scratch: &mut Scratch<'a>) -> Result<Place<'a>, Fault> {
-    let (name, port) = match text.rsplit_once(':') {
+    let (name, port) = match split_last(text, b':') {
         // Colons alone make an IPv6 address, which has no port then.
         Some((name, _)) if name.contains(':') && !name.ends_with(']') => (text, port),
         Some((name, "")) => (name, port),
@@ -40,7 +41,7 @@ pub(super) fn host<'a>(text: &'a str, scratch: &mut Scratch<'a>) -> Option<&'a s
     if text.is_empty() || text == "-" {
         return None;
     }
-    let bare = text.contains(':') && !text.starts_with('[');
+    let bare = text.bytes().any(|byte| byte == b':') && !text.starts_with('[');
     if !bare && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Some(text);
     }
@@ -50,7 +51,7 @@ pub(super) fn host<'a>(text: &'a str, scratch: &mut Scratch<'a>) -> Option<&'a s
 
 /// The path without its query and fragment; `/` for none.
 pub(super) fn without_query(path: &str) -> &str {
-    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
     match path.get(..end) {
         Some("") | None => "/",
         Some(path) => path,

@@ -100,9 +100,29 @@ pub(super) fn said(text: &str) -> &str {
 
 /// The first word of what is left, and what is left behind the spaces after it. No word is empty.
 pub(super) fn word<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
-    *rest = after.trim_start_matches(' ');
+    let (word, after) = split(rest, b' ').unwrap_or((rest, ""));
+    let spaces = after.bytes().take_while(|byte| *byte == b' ').count();
+    *rest = after.get(spaces..).unwrap_or_default();
     (!word.is_empty()).then_some(word)
+}
+
+/// What is before the first of an ASCII byte, and what is behind it. Fields are so short that a plain loop finds
+/// their end faster than a search that is made for long texts.
+pub(super) fn split(text: &str, at: u8) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|byte| byte == at)?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+/// The same for the last of an ASCII byte.
+pub(super) fn split_last(text: &str, at: u8) -> Option<(&str, &str)> {
+    let end = text.bytes().rposition(|byte| byte == at)?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+/// The same for two ASCII bytes one after the other.
+pub(super) fn split_at_pair(text: &str, pair: [u8; 2]) -> Option<(&str, &str)> {
+    let end = text.as_bytes().windows(2).position(|two| *two == pair)?;
+    Some((text.get(..end)?, text.get(end + 2..)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use jiff::tz::Offset;
 use crate::evidence::read_time;
 use crate::facts::Timestamp;
 
+use super::text::split;
+
 /// A time zone as a line of a log says it: minutes east of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zone(pub i16);
@@ -79,7 +81,7 @@ impl Zones {
 
 /// Seconds since 1970 with any number of decimals, of which six count. In microseconds.
 pub(super) fn seconds(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = split(text, b'.').unwrap_or((text, ""));
     if whole.is_empty() || whole.len() > 12 || fraction.len() > 32 {
         return None;
     }

@@ -1,4 +1,4 @@
-use crate::formats::text::{Scratch, unescaped};
+use crate::formats::text::{Scratch, split, unescaped};
 use crate::formats::{Fault, Told};
 
 use super::column::{Column, Log};
@@ -8,7 +8,7 @@ use super::row::{Row, Value};
 /// What the header of a table has said so far. It may come again at any line, with other columns.
 #[derive(Debug)]
 pub(in crate::formats) struct Table {
-    separator: char,
+    separator: u8,
     set_separator: String,
     empty: String,
     unset: String,
@@ -26,7 +26,7 @@ impl Default for Table {
     /// What Zeek writes unless it is told otherwise.
     fn default() -> Self {
         Self {
-            separator: '\t',
+            separator: b'\t',
             set_separator: ",".to_owned(),
             empty: "(empty)".to_owned(),
             unset: "-".to_owned(),
@@ -54,9 +54,9 @@ impl Table {
     fn begin(&mut self, separator: &str) -> Result<(), Fault> {
         *self = Self::default();
         let mut room = Vec::new();
-        let mut letters = unescaped(separator, &mut Scratch::of(&mut room, separator.len())).chars();
+        let mut letters = unescaped(separator, &mut Scratch::of(&mut room, separator.len())).bytes();
         match (letters.next(), letters.next()) {
-            (Some(one), None) if one.is_ascii() => {
+            (Some(one), None) => {
                 self.separator = one;
                 Ok(())
             }
@@ -65,7 +65,7 @@ impl Table {
     }
 
     fn more(&mut self, text: &str) -> Result<(), Fault> {
-        let (word, value) = text.split_once(self.separator).unwrap_or((text, ""));
+        let (word, value) = split(text, self.separator).unwrap_or((text, ""));
         let place = match word {
             "#set_separator" => &mut self.set_separator,
             "#empty_field" => &mut self.empty,
@@ -83,11 +83,12 @@ impl Table {
     }
 
     fn fields(&mut self, names: &str) -> Result<(), Fault> {
-        if names.split(self.separator).count() > COLUMNS_MAX {
+        let separator = char::from(self.separator);
+        if names.split(separator).count() > COLUMNS_MAX {
             return Err(Fault::Header);
         }
         self.columns.clear();
-        self.columns.extend(names.split(self.separator).map(Column::of));
+        self.columns.extend(names.split(separator).map(Column::of));
         let has = |column| self.columns.contains(&Some(column));
         self.log = Log::of(&self.path, has);
         self.log.check(has)?;
@@ -97,7 +98,7 @@ impl Table {
 
     /// Whether a line may be one of this table.
     pub(in crate::formats) fn fits(&self, text: &str) -> bool {
-        text.contains(self.separator)
+        split(text, self.separator).is_some()
     }
 
     /// Why no line can be read until the next header.
@@ -124,16 +125,20 @@ impl Table {
         }
         let escaped = text.contains('\\');
         let mut row = Row::default();
-        let mut values = text.split(self.separator);
+        let mut rest = Some(text);
         for column in &self.columns {
-            let value = values.next().ok_or(Fault::Columns)?;
+            let (value, after) = match split(rest.ok_or(Fault::Columns)?, self.separator) {
+                Some((value, after)) => (value, Some(after)),
+                None => (rest.unwrap_or_default(), None),
+            };
+            rest = after;
             let Some(column) = column else { continue };
             if value == self.unset {
                 continue;
             }
             row.set(*column, self.value(*column, value, escaped, scratch));
         }
-        if values.next().is_some() {
+        if rest.is_some() {
             return Err(Fault::Columns);
         }
         event::told(&row, self.log, line, scratch)
