@@ -5,9 +5,9 @@ use crate::evidence::Asked;
 
 /// Any bytes as the lines of a log. Panics when one of these does not hold.
 ///
-/// Every line is counted once, and as what it was said to be. What a line told is bounded by the line, its host has the
-/// form of our records, and its client is said. Written as other programs write it, it is read back. What is kept of bad
-/// lines is bounded and safe to look at.
+/// Every line is counted once, and as what it was said to be. What a line told is bounded by the line, its host has
+/// the form of our records, and its client is said. Written as other programs write it, it is read back. What is kept
+/// of bad lines is bounded and safe to look at.
 pub fn lines(bytes: &[u8]) {
     let mut reader = Reader::new();
     let mut count = Tally::default();
