@@ -49,6 +49,7 @@ pub mod identity;
 pub mod policy;
 pub mod challenge;
 pub mod evidence;
+pub mod formats;
 // hands (I/O)
 pub mod clock;
 pub mod limit;

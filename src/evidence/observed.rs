@@ -12,9 +12,9 @@ pub struct Observed<'a> {
     /// When it began; of a part that comes later, when that was.
     pub time: Timestamp,
     pub part: Part,
-    /// Joins the parts of one exchange; 0 where the log has one line for each.
+    /// Joins the parts of one exchange, and what several logs say of one connection; 0 where nothing joins.
     pub id: u64,
-    /// The exchange that this one was read inside of; 0 for none.
+    /// The exchange or connection that this one was read inside of; 0 for none.
     pub inside: u64,
     /// The number of the record, or of the line.
     pub line: u64,
@@ -22,7 +22,7 @@ pub struct Observed<'a> {
     /// The client's address.
     pub client: &'a str,
     pub user: &'a str,
-    /// Host name or address literal, without the port. Empty where nobody knows.
+    /// Host name or address literal, IPv6 in brackets, without the port. Empty where nobody knows.
     pub host: &'a str,
     pub port: u16,
     /// The address it went to, with or without its port.

@@ -1,0 +1,92 @@
+//! What must hold for any bytes at all. Fuzz targets call this and so do tests; the gate does not.
+
+use super::*;
+use crate::evidence::Asked;
+
+/// Any bytes as the lines of a log. Panics when one of these does not hold.
+///
+/// Every line is counted once, and as what it was said to be. What a line told is bounded by the line, its host has
+/// the form of our records, and its client is said. Written as other programs write it, it is read back. What is kept
+/// of bad lines is bounded and safe to look at.
+pub fn lines(bytes: &[u8]) {
+    let mut reader = Reader::new();
+    let mut count = Tally::default();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        count.lines += 1;
+        match reader.read(line) {
+            Line::Observed(observed) => {
+                count.observed += 1;
+                assert_eq!(observed.line, count.lines);
+                told(&observed, line.len());
+            }
+            Line::Journal => count.journal += 1,
+            Line::Passed => count.passed += 1,
+            Line::Bad(_) => count.bad += 1,
+        }
+        assert_eq!(reader.tally(), count);
+    }
+    assert!(reader.sample().len() <= SAMPLE_MAX && reader.sample().len() as u64 <= count.bad);
+    for bad in reader.sample() {
+        assert!((1..=count.lines).contains(&bad.line) && bad.begins.len() < 120 * 12);
+        assert!(!bad.begins.contains(char::is_control), "{}", bad.begins.escape_debug());
+    }
+    assert!(reader.zones().seen().len() <= 8);
+}
+
+fn told(observed: &Observed<'_>, length: usize) {
+    assert!(!observed.client.is_empty());
+    assert!(!observed.host.bytes().any(|byte| byte.is_ascii_uppercase()), "{}", observed.host);
+    for text in [observed.host, observed.path, observed.user, observed.user_agent, observed.address, observed.sni] {
+        // Latin-1 takes twice the room in UTF-8, and brackets two bytes more.
+        assert!(text.len() <= length * 2 + 2, "{}", text.len());
+    }
+    let mut written = Vec::new();
+    write_squid(observed, &mut written);
+    one_line(&written);
+    if !observed.host.is_empty() {
+        let mut reader = Reader::new();
+        assert!(matches!(reader.read(&written), Line::Observed(_) | Line::Bad(_)), "{}", written.escape_ascii());
+    }
+    zeek(observed);
+}
+
+/// A table of Zeek has room for any text.
+fn zeek(event: &Observed<'_>) {
+    let mut written = Vec::new();
+    write_zeek_http_header(&mut written);
+    let header = written.len();
+    write_zeek_http(event, &mut written);
+    one_line(&written[header..]);
+    if event.host.is_empty() || event.host.contains('@') || (event.what == Asked::Request && event.method.is_empty()) {
+        return;
+    }
+    let mut reader = Reader::new();
+    let mut lines = written.split_inclusive(|byte| *byte == b'\n');
+    let last = lines.next_back().expect("there is a header at least");
+    lines.for_each(|line| assert!(matches!(reader.read(line), Line::Passed)));
+    let Line::Observed(back) = reader.read(last) else { return };
+    assert_eq!((back.time, back.client, back.user_agent), (event.time, event.client, event.user_agent));
+    assert_eq!((back.user, back.content_type, back.status), (event.user, event.content_type, event.status));
+}
+
+fn one_line(written: &[u8]) {
+    assert_eq!(written.iter().position(|byte| *byte == b'\n'), Some(written.len() - 1));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// So that what a fuzzer once found is tried without one.
+    #[test]
+    fn the_property_holds_for_every_seed() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/formats");
+        let seeds: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(seeds.len() > 5);
+        seeds.iter().for_each(|seed| lines(seed));
+    }
+}
