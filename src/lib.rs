@@ -50,6 +50,7 @@ pub mod policy;
 pub mod challenge;
 pub mod evidence;
 pub mod formats;
+pub mod detect;
 // hands (I/O)
 pub mod clock;
 pub mod limit;

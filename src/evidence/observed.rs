@@ -59,6 +59,8 @@ pub enum Part {
     /// All of it.
     #[default]
     Whole,
+    /// That it waits for what it is judged by; that it began, or was refused, comes later.
+    Waits,
     /// That it began; its end comes later.
     Begun,
     /// What became known of it after it began.
@@ -144,7 +146,8 @@ impl<'a> Observed<'a> {
     /// for what passed unrecorded. A tunnel's bursts are not in it: [`RecordLine::bursts`] has them.
     pub fn of(line: &'a RecordLine<'a>) -> Option<Self> {
         let part = match (line.kind, line.event) {
-            (Kind::Exchange, Some(Event::Open | Event::Waiting)) => Part::Begun,
+            (Kind::Exchange, Some(Event::Waiting)) => Part::Waits,
+            (Kind::Exchange, Some(Event::Open)) => Part::Begun,
             (Kind::Exchange, Some(Event::Established | Event::FirstBytes)) => Part::Shown,
             (Kind::Exchange, Some(Event::Close)) => Part::Ended,
             (Kind::Exchange, Some(Event::Refused | Event::Answered)) => Part::Whole,
