@@ -212,3 +212,6 @@ fn said<'a>(field: &'a Option<Said<'a>>) -> &'a str {
 fn number(id: &Option<Said<'_>>) -> u64 {
     id.as_deref().and_then(|id| id.parse::<ExchangeId>().ok()).map_or(0, |id| id.0)
 }
+
+#[cfg(test)]
+mod tests;
