@@ -38,7 +38,8 @@ fn bursts(gate: &mut Gate, mut client: Peer) -> Vec<[u64; 3]> {
 
 #[test]
 fn the_record_of_a_tunnel_has_the_gaps_and_the_bytes_of_its_clients_bursts() {
-    let mut lab = Lab::new("");
+    // A tunnel that stands before its client has said anything.
+    let mut lab = Lab::new("protocol = \"any\"");
     let mut client = lab.open("a.test");
     let hello = hello("curl");
     for (silence, bytes) in [(PAUSE, &hello[..]), (LONG_PAUSE, b"again")] {
@@ -78,7 +79,7 @@ fn a_websocket_has_bursts_as_well_and_what_was_said_before_is_in_none() {
     client.send("abc");
     assert_eq!(client.take(6), b"ABCDEF");
     let bursts = bursts(&mut gate, client);
-    assert!(matches!(bursts[..], [[50.., 3, 6]]), "{bursts:?}");
+    assert!(matches!(bursts[..], [[after, 3, 6]] if after >= 50), "{bursts:?}");
 }
 
 #[test]
