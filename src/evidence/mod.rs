@@ -20,7 +20,8 @@
 //!   each write of the client after 500 ms in which it wrote nothing, at most one a second, oldest first. A burst is in
 //!   one record alone, the first after the next one has begun, or the last of all. `after` counts from the burst before,
 //!   in whichever record that is, so the gaps add up to times since the tunnel stood. At most [`Bursts::PER_RECORD_MAX`]
-//!   are in a record; what would be one more is counted into the last. Tunnels that the gate looks into have none.
+//!   are in a record; what would be one more is counted into the last. Tunnels that the gate looks into have none, but
+//!   WebSockets within them have.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
 //!   `policy` that a policy came into force, at the start or later, or was refused; `own` what the gate connected to for
 //!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted;
