@@ -15,7 +15,13 @@
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
 //!   see [`Exchange`].
-//! * `progress` tells what a long tunnel has carried so far.
+//! * `progress` tells what a long tunnel has carried so far, each minute.
+//!   It and a tunnel's `close` have `bursts`, the tunnel's rhythm: an array of `[after, up, down]`, see [`Burst`], one for
+//!   each write of the client after 500 ms in which it wrote nothing, at most one a second, oldest first. A burst is in
+//!   one record alone, the first after the next one has begun, or the last of all. `after` counts from the burst before,
+//!   in whichever record that is, so the gaps add up to times since the tunnel stood. At most [`Bursts::PER_RECORD_MAX`]
+//!   are in a record; what would be one more is counted into the last. Tunnels that the gate looks into have none, but
+//!   WebSockets within them have.
 //! * `gap` says that evidence is missing, and why; `admin` what a person or the gate itself did;
 //!   `policy` that a policy came into force, at the start or later, or was refused; `own` what the gate connected to for
 //!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted;
@@ -30,6 +36,7 @@
 //! the characters that reorder text are written as `\u…`, so a line is always one line and safe to
 //! look at. Pure: no file is touched here.
 
+mod bursts;
 mod capacity;
 mod chain;
 mod observed;
@@ -39,6 +46,7 @@ mod text;
 #[doc(hidden)]
 pub mod properties;
 
+pub use bursts::Bursts;
 pub use capacity::{Capacity, Outlook, Usage};
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};

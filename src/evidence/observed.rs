@@ -117,10 +117,10 @@ pub enum Shown {
 }
 
 /// A client's writes into a tunnel after at least 500 ms in which it wrote nothing, and what moved until the
-/// next of them. At most one a second and tunnel.
+/// next of them. At most one a second and tunnel; see [`Bursts`](super::Bursts).
 ///
-/// On a record it is an array: hundredths of a second since the one before (the first: since the tunnel
-/// stood), bytes up, bytes down. Each is cut to 32 bits.
+/// On a record it is an array: hundredths of a second since the one before began (the first: since the tunnel
+/// stood), bytes up, bytes down. What 32 bits do not hold is the most that they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u32, u32, u32)", into = "(u32, u32, u32)")]
 pub struct Burst {
@@ -215,3 +215,6 @@ fn said<'a>(field: &'a Option<Said<'a>>) -> &'a str {
 fn number(id: &Option<Said<'_>>) -> u64 {
     id.as_deref().and_then(|id| id.parse::<ExchangeId>().ok()).map_or(0, |id| id.0)
 }
+
+#[cfg(test)]
+mod tests;

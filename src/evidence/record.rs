@@ -171,7 +171,7 @@ pub struct Exchange {
     pub bytes_up: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_down: Option<u64>,
-    /// What moved in a tunnel since its progress record before, or since it stood.
+    /// The bursts of a tunnel that no record before told of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bursts: Vec<Burst>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,7 +221,7 @@ pub struct Progress {
     pub age_s: u64,
     pub bytes_up: u64,
     pub bytes_down: u64,
-    /// What moved since the progress record before, or since the tunnel stood.
+    /// Those that no record before told of, but for the last, which still grows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bursts: Vec<Burst>,
 }

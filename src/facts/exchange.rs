@@ -169,3 +169,42 @@ pub struct Facts<'a> {
     pub contradictions: Contradictions,
     pub restraint: Restraint,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_was_written_is_read_back() {
+        for id in [0, 1, 31, 32, 1_795_510_800_123_456, (1 << 55) - 1].map(ExchangeId) {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!("0000000007Z".parse(), Ok(ExchangeId(7 * 32 + 31)));
+    }
+
+    #[test]
+    fn what_is_no_id_is_none_and_no_letter_is_taken_for_another() {
+        for text in [
+            "",
+            "0000000000",
+            "000000000000",
+            "0000000000z",
+            "0000000000I",
+            "0000000000L",
+            "0000000000O",
+            "0000000000U",
+            "+0000000001",
+            " 0000000001",
+            "000000000é",
+            "関所関00",
+        ] {
+            assert_eq!(text.parse::<ExchangeId>(), Err(NoExchangeId), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_sort_as_text_as_they_do_as_numbers() {
+        let texts: Vec<_> = [0, 9, 10, 31, 32, 1 << 54].map(ExchangeId).iter().map(ToString::to_string).collect();
+        assert!(texts.is_sorted(), "{texts:?}");
+    }
+}

@@ -14,7 +14,6 @@ use crate::upstream::{Connected, DialFailed};
 
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
-use super::standing::Ruling;
 use super::who::{Shown, Who};
 use super::why::Why;
 
@@ -482,13 +481,10 @@ impl Ending {
         worker.journal.note(&Record::Exchange(record), clock::now());
     }
 
-    /// Closes the tunnel in the journal, with what a later policy has said of it.
-    pub(super) fn close(&self, worker: &Worker, end: End<'_>, first_byte: Option<Duration>, ruling: Option<&Ruling>) {
+    /// Closes the tunnel in the journal.
+    pub(super) fn close(&self, worker: &Worker, end: End<'_>, describe: impl FnOnce(&mut Exchange)) {
         let mut record = Box::new(Exchange::new(Event::Close, self.id));
-        if let Some(ruling) = ruling {
-            ruling.describe(&mut record);
-        }
-        record.first_byte_us = first_byte.map(micros);
+        describe(&mut record);
         let end = End { up: end.up + self.up, down: end.down + self.down, ..end };
         describe_end(&mut record, self.begun, end);
         worker.journal.note(&Record::Exchange(record), clock::now());
@@ -593,6 +589,6 @@ fn describe_end(record: &mut Exchange, begun: Instant, end: End<'_>) {
     record.total_us = Some(micros(begun.elapsed()));
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

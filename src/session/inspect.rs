@@ -49,7 +49,7 @@ struct OnRecord<'w> {
 impl OnRecord<'_> {
     fn close(&mut self, by: Party, how: &'static str) {
         if !std::mem::replace(&mut self.closed, true) {
-            self.ending.close(self.worker, End { by, how, up: 0, down: 0 }, None, None);
+            self.ending.close(self.worker, End { by, how, up: 0, down: 0 }, |_| {});
         }
     }
 

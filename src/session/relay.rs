@@ -97,8 +97,12 @@ impl Relay {
         let (mut client_read, mut client_write) = self.client.split();
         let (mut origin_read, mut origin_write) = self.origin.split();
         let mut moved = 0;
-        let last = self.down.done();
+        let (last, listened) = (self.down.done(), self.up.reads());
         let up_polled = self.up.poll(context, &mut client_read, &mut origin_write, last, &mut moved);
+        // No byte stays between two polls unseen: what was read has moved, or is held now.
+        if moved > 0 || (listened && self.up.holds()) {
+            tunnel.hears(listened);
+        }
         tunnel.moved_up(moved);
         moved = 0;
         let last = self.up.done();
@@ -177,6 +181,15 @@ impl Way {
 
     fn done(&self) -> bool {
         matches!(self, Self::Done)
+    }
+
+    /// Whether the next thing is to read.
+    fn reads(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    fn holds(&self) -> bool {
+        matches!(self, Self::Held { .. } | Self::Piped { .. })
     }
 
     fn poll(

@@ -1,6 +1,7 @@
 //! Tunnels of which a side is inside TLS, such as the WebSockets of inspected tunnels.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -30,8 +31,15 @@ impl Secured {
         let forsaken = client.forsaken();
         let (mut client_read, mut client_write) = client.split();
         let (mut origin_read, mut origin_write) = origin.split();
-        let up = pump(&mut client_read, &mut origin_write, early_up, |count| tunnel.moved_up(count));
-        let down = pump(&mut origin_read, &mut client_write, early_down, |count| tunnel.moved_down(count));
+        let up = pump(&mut client_read, &mut origin_write, early_up, |step| match step {
+            Step::Read => tunnel.hears(true),
+            Step::Late => tunnel.hears(false),
+            Step::Moved(count) => tunnel.moved_up(count),
+        });
+        let down = pump(&mut origin_read, &mut client_write, early_down, |step| match step {
+            Step::Read | Step::Late => {}
+            Step::Moved(count) => tunnel.moved_down(count),
+        });
         let cut = poll_fn(|context| match tunnel.poll_cut(context) {
             Some(cut) => Poll::Ready(cut),
             None => Poll::Pending,
@@ -71,26 +79,46 @@ enum Failed {
     Write,
 }
 
+/// What one way has done.
+enum Step {
+    Read,
+    /// Nothing was read for a while, as what had been could not be written.
+    Late,
+    Moved(u64),
+}
+
 /// Carries one way to its end, and passes that on.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     early: Vec<u8>,
-    moved: impl Fn(u64),
+    tell: impl Fn(Step),
 ) -> Result<(), Failed> {
     let mut bytes = early;
     loop {
         if !bytes.is_empty() {
-            to.write_all(&bytes).await.map_err(|_| Failed::Write)?;
-            to.flush().await.map_err(|_| Failed::Write)?;
-            moved(bytes.len() as u64);
+            let mut write = pin!(async {
+                to.write_all(&bytes).await?;
+                to.flush().await
+            });
+            let mut at_once = true;
+            let written = poll_fn(|context| {
+                let polled = write.as_mut().poll(context);
+                at_once &= polled.is_ready();
+                polled
+            });
+            written.await.map_err(|_| Failed::Write)?;
+            if !at_once {
+                tell(Step::Late);
+            }
+            tell(Step::Moved(bytes.len() as u64));
         }
         bytes.clear();
         // Nothing is held while nothing flows.
         bytes.shrink_to(READ_BYTES);
         match from.take(READ_BYTES as u64).read_buf(&mut bytes).await {
             Ok(0) => return to.shutdown().await.map_err(|_| Failed::Write),
-            Ok(_) => {}
+            Ok(_) => tell(Step::Read),
             Err(_) => return Err(Failed::Read),
         }
     }

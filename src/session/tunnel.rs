@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use crate::clock;
 use crate::facts::Party;
 use crate::parse::FirstBytes;
 use crate::policy::{Content, ContentTerms, TunnelLimits};
 use crate::tls::Stream;
 use crate::upstream::Connected;
 
-use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would};
+use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would, micros};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, NotSeen, Patience, first_bytes};
@@ -109,14 +110,19 @@ impl Standing<'_> {
         }
         self.worker.tunnels.leave(&self.tunnel);
         let (up, down) = self.tunnel.bytes();
-        let first_byte = self.tunnel.first_byte(self.ending.begun);
         let cut = ended == Cut::Policy.into();
         let ruling = self.tunnel.take_ruling().filter(|ruling| cut || ruling.observes());
         if cut {
             self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         let end = End { by: ended.by, how: ended.how, up, down };
-        self.ending.close(self.worker, end, first_byte, ruling.as_deref());
+        self.ending.close(self.worker, end, |record| {
+            if let Some(ruling) = ruling {
+                ruling.describe(record);
+            }
+            record.first_byte_us = self.tunnel.first_byte(self.ending.begun).map(micros);
+            record.bursts = self.tunnel.last_bursts();
+        });
     }
 }
 
@@ -129,9 +135,12 @@ impl Drop for Standing<'_> {
 /// Looks at the client's first bytes, records what they are, and ends the tunnel if they may not be.
 async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -> Option<Ended> {
     let gate = &*standing.worker.gate;
-    let begun = Instant::now();
+    let (begun, spoke) = (Instant::now(), clock::moment());
     let mut buffer = BytesMut::new();
     let looked = first_bytes(gate, &mut relay.client, &mut buffer, Patience::WhatIsHeld).await;
+    if !buffer.is_empty() {
+        standing.tunnel.hears_at(spoke, true);
+    }
     relay.send_up(buffer.to_vec());
     let seen = match looked {
         Ok(seen) => seen,

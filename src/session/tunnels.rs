@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use crate::evidence::{Progress, Text};
-use crate::facts::ExchangeId;
+use crate::clock;
+use crate::evidence::{Burst, Bursts, Progress, Text};
+use crate::facts::{ExchangeId, Moment};
 
 use super::standing::{Judged, Known, Ruling};
 
@@ -30,6 +31,11 @@ pub(super) struct Tunnel {
     reported: AtomicU32,
     up: AtomicU64,
     down: AtomicU64,
+    stood: Moment,
+    /// The moment at which the client was last heard; before that, when the tunnel stood. Its task alone writes it.
+    heard: AtomicU64,
+    /// There are none before the first: most tunnels have none, and take no room for them.
+    bursts: Mutex<Option<Box<Bursts>>>,
     /// The most bytes up and down.
     bytes_max: [AtomicU64; 2],
     /// When the first byte came from the origin.
@@ -115,6 +121,10 @@ impl Tunnels {
 
     /// Enters a tunnel; [`Tunnels::leave`] takes it out.
     pub(super) fn enter(&self, entry: Entry) -> Arc<Tunnel> {
+        self.enter_at(entry, clock::moment())
+    }
+
+    fn enter_at(&self, entry: Entry, stood: Moment) -> Arc<Tunnel> {
         let now = self.second.load(Ordering::Relaxed);
         let tunnel = Arc::new(Tunnel {
             id: entry.id,
@@ -129,6 +139,9 @@ impl Tunnels {
             bytes_max: Default::default(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            stood,
+            heard: AtomicU64::new(stood.0),
+            bursts: Mutex::default(),
             first_byte: OnceLock::new(),
             cut: AtomicU8::new(0),
             waker: Mutex::new(None),
@@ -267,6 +280,32 @@ impl Tunnel {
         }
     }
 
+    /// Bytes of the client were read that [`Tunnel::moved_up`] has not been told of, or some that were held have
+    /// gone on. `listened`: the client was waited for before, so that no byte means silence; while the origin takes
+    /// nothing, it does not.
+    pub(super) fn hears(&self, listened: bool) {
+        self.hears_at(clock::moment(), listened);
+    }
+
+    pub(super) fn hears_at(&self, now: Moment, listened: bool) {
+        let heard = Moment(self.heard.load(Ordering::Relaxed));
+        self.heard.store(now.0, Ordering::Relaxed);
+        if listened && Bursts::begins(heard, now) {
+            let carried = self.bytes();
+            self.bursts().get_or_insert_with(|| Box::new(Bursts::since(self.stood))).begin(now, carried);
+        }
+    }
+
+    fn bursts(&self) -> MutexGuard<'_, Option<Box<Bursts>>> {
+        self.bursts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bursts that no progress record has told of, for the record of its end.
+    pub(super) fn last_bursts(&self) -> Vec<Burst> {
+        let left = self.bursts().take();
+        left.map_or_else(Vec::new, |bursts| bursts.end(self.bytes()))
+    }
+
     /// What it can be judged by again.
     pub(super) fn known(&self) -> &Known {
         &self.known
@@ -323,7 +362,7 @@ impl Tunnel {
             age_s: u64::from(age),
             bytes_up: up,
             bytes_down: down,
-            bursts: Vec::new(),
+            bursts: self.bursts().as_deref_mut().map_or_else(Vec::new, Bursts::take),
         }
     }
 }
@@ -370,6 +409,47 @@ mod tests {
         assert_eq!(tunnels.sweep_at(120).len(), 1);
         tunnels.leave(&tunnel);
         assert_eq!(tunnels.sweep_at(180).len(), 0);
+    }
+
+    /// Seconds after the tunnel stood at which the client is heard, and bytes up and down from then on.
+    fn burst(tunnel: &Tunnel, at: u64, up: u64, down: u64) {
+        tunnel.hears_at(tunnel.stood + Duration::from_secs(at), true);
+        tunnel.moved_up(up);
+        tunnel.moved_down(down);
+    }
+
+    #[test]
+    fn each_burst_is_in_one_record_whole_and_the_last_in_that_of_the_end() {
+        let tunnels = Tunnels::new();
+        let tunnel = tunnels.enter_at(entry(1, 600, 6000), Moment(1_234_567));
+        let told = |second| {
+            let progress = tunnels.sweep_at(second).pop().unwrap();
+            progress.bursts.into_iter().map(Into::into).collect::<Vec<(u32, u32, u32)>>()
+        };
+        tunnel.moved_up(500);
+        tunnel.moved_down(900);
+        burst(&tunnel, 10, 1, 2);
+        burst(&tunnel, 20, 3, 4);
+        tunnel.moved_down(40);
+        assert_eq!(told(60), [(1000, 1, 2)]);
+        burst(&tunnel, 80, 5, 6);
+        assert_eq!(told(120), [(1000, 3, 44)]);
+        assert!(told(180).is_empty());
+        assert_eq!(tunnel.last_bursts(), [Burst { after_cs: 6000, up: 5, down: 6 }]);
+        assert!(tunnel.last_bursts().is_empty());
+    }
+
+    #[test]
+    fn while_an_origin_takes_nothing_its_client_is_not_silent() {
+        let tunnels = Tunnels::new();
+        let tunnel = tunnels.enter_at(entry(1, 600, 6000), Moment(1_234_567));
+        let hears = |at, listened| tunnel.hears_at(tunnel.stood + Duration::from_millis(at), listened);
+        hears(400, true);
+        hears(9000, false);
+        hears(9100, true);
+        assert!(tunnel.bursts().is_none(), "and takes no room for bursts");
+        hears(9600, true);
+        assert_eq!(tunnel.last_bursts(), [Burst { after_cs: 960, up: 0, down: 0 }]);
     }
 
     #[test]

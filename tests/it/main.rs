@@ -64,6 +64,7 @@ mod secure_proxy;
 mod shipped;
 mod status;
 mod tunnel;
+mod tunnel_bursts;
 mod tunnel_ends;
 mod tunnel_hello;
 mod tunnel_lab;

@@ -1,6 +1,7 @@
 //! The proxy that clients reach by TLS.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -263,4 +264,27 @@ fn a_tunnel_ends_with_the_connection_of_its_client_though_its_origin_says_nothin
     assert!((0..1000).any(|turn| is_over(&turn)), "it does not wait for its idle limit");
     let closed = lab.gate.events("close");
     assert_eq!((&closed[0]["closed_by"], &closed[0]["closed_how"]), (&"client".into(), &"reset".into()), "{closed:#?}");
+}
+
+#[test]
+fn a_tunnel_within_tls_has_the_bursts_of_its_client_on_record() {
+    let origin = Origin::echo();
+    let authority = format!("site.test:{}", origin.address.port());
+    let mut lab = Lab::new(&policy(origin.address.port(), ""));
+    let config = trusting(&std::fs::read_to_string(lab.files.path().join("ca.pem")).unwrap(), &["http/1.1"]);
+    let address = format!("127.0.0.1:{}", lab.port()).parse().unwrap();
+    run(async {
+        let secured = secure(&config, "proxy.test", connect(address).await).await.unwrap();
+        let mut client = tunnel(secured, &authority).await;
+        let mut bytes = [0; 3];
+        let silence = tokio::time::timeout(Duration::from_millis(600), client.read_exact(&mut bytes));
+        assert!(silence.await.is_err());
+        client.write_all(b"abc").await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
+    });
+    let close = &lab.gate.events("close")[0];
+    let bursts: Vec<[u64; 3]> = serde_json::from_value(close["bursts"].clone()).unwrap();
+    assert!(matches!(bursts[..], [[after, 3, 3]] if after >= 50), "{close}");
 }
