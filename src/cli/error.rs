@@ -66,6 +66,11 @@ pub enum CliError {
     /// `ca export` was asked for one that a rotation makes.
     #[error("there is no {0} certificate authority")]
     NoSuchAuthority(&'static str),
+    /// A log that `hunt` was to look through.
+    #[error("cannot read {}: {source}", .path.display())]
+    Log { path: PathBuf, source: io::Error },
+    #[error("there is no finding `{0}` in these logs")]
+    NoFinding(String),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
 }
@@ -90,6 +95,8 @@ impl CliError {
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
+            | CliError::NoFinding(_)
+            | CliError::Log { .. }
             | CliError::NoSuchAuthority(_)
             | CliError::Authority(
                 AuthorityError::Exposed { .. }
@@ -161,6 +168,12 @@ impl CliError {
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::NotLaidOut(_) => Some("run it without --check to lay them out"),
             CliError::NotAlone => Some("give `-` or names of files"),
+            CliError::Log { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "mind the spelling; `-` reads standard input",
+                io::ErrorKind::PermissionDenied => "the user who runs this must be able to read the log",
+                _ => "name logs, directories of logs, or data directories",
+            }),
+            CliError::NoFinding(_) => Some("`sekisho hunt` without --explain shows the id of each"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
             CliError::Authority(error) => super::ca::hint(error),
             CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod fetch;
 mod files;
+mod hunt;
 mod init;
 mod learn;
 mod output;
@@ -45,6 +46,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Policy { command } => policy::policy(&command),
+        Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Ca { command } => ca::ca(command),

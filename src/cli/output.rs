@@ -134,6 +134,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Authority(_)
         | CliError::NoSuchAuthority(_)
         | CliError::NotAlone
+        | CliError::NoFinding(_)
+        | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)
         | CliError::Warnings(_)

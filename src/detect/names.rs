@@ -61,7 +61,13 @@ impl Names {
         let text: Arc<str> = text.into();
         let Entry::Vacant(place) = self.by_text.entry(text.clone()) else { return None };
         let name = *place.insert(Name(u32::try_from(self.known.len()).ok()?));
-        self.known.push(Known { text, first: time, others: Estimate::default(), parts: Estimate::default(), domain: Domain::Unknown });
+        self.known.push(Known {
+            text,
+            first: time,
+            others: Estimate::default(),
+            parts: Estimate::default(),
+            domain: Domain::Unknown,
+        });
         Some(name)
     }
 

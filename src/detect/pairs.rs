@@ -32,7 +32,10 @@ pub(super) struct Pair {
 #[derive(Debug, Clone)]
 enum State {
     /// Bursts so far: when, in seconds since the first event, and after how much silence.
-    Young { bursts: [(f32, f32); YOUNG_BURSTS], count: u8 },
+    Young {
+        bursts: [(f32, f32); YOUNG_BURSTS],
+        count: u8,
+    },
     Grown(Box<Gaps>),
 }
 

@@ -18,6 +18,16 @@ pub enum Format {
 }
 
 impl Format {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Squid => "squid",
+            Self::Combined => "combined",
+            Self::ZeekTable => "zeek table",
+            Self::ZeekJson => "zeek json",
+        }
+    }
+
     /// What a line looks like, by its beginning; it may prove to be damaged further on. Comments, which are in
     /// several formats, and empty lines look like nothing.
     pub fn of(text: &str) -> Option<Self> {

@@ -2,18 +2,20 @@
 //!
 //! In: the journal of a data directory, read in order, and what is asked. Out: an answer as data, whose text
 //! from records is safe to show. [`replay`] says what another policy would have changed, [`learn`] proposes a
-//! policy from what was used. Nothing is judged otherwise than by `policy`, nothing is written, and state is
+//! policy from what was used, and [`hunt`] finds in any logs what calls home. Nothing is judged otherwise than by `policy`, nothing is written, and state is
 //! bounded: what is beyond a bound is counted, and the answer says so.
 
 mod exchange;
 #[cfg(test)]
 mod lines;
 
+mod hunt;
 mod learn;
 mod replay;
 mod scan;
 mod since;
 
+pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
 pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
 pub use scan::{Progress, Scanned};

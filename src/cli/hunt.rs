@@ -1,0 +1,147 @@
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::detect::{Finding, Limits, Severity};
+use crate::evidence::{format_time, shown};
+use crate::review::{Hunted, LogRead, hunt, hunt_stream};
+use crate::store::{LogFile, log_files};
+
+use super::arguments::HuntArguments;
+use super::error::CliError;
+use super::output::{Rows, report};
+use super::progress::ProgressLine;
+
+/// Looks through logs for what calls home, and shows it.
+pub(super) fn hunt_logs(arguments: &HuntArguments) -> Result<(), CliError> {
+    let hunted = find(&arguments.paths).and_then(|hunted| one(hunted, arguments.explain.as_deref()));
+    let is_explained = arguments.explain.is_some();
+    report(arguments.format, hunted, |hunted| rows(hunted, arguments.rows, is_explained))
+}
+
+/// Leaves the finding that is to be explained, if any is.
+fn one(mut hunted: Hunted, id: Option<&str>) -> Result<Hunted, CliError> {
+    let Some(id) = id else { return Ok(hunted) };
+    hunted.findings.retain(|finding| finding.id.to_string() == id);
+    if hunted.findings.is_empty() {
+        return Err(CliError::NoFinding(id.to_owned()));
+    }
+    Ok(hunted)
+}
+
+fn find(paths: &[PathBuf]) -> Result<Hunted, CliError> {
+    let failed = |path: &Path, source: io::Error| CliError::Log { path: path.to_owned(), source };
+    if paths.iter().any(|path| path == Path::new("-")) {
+        let [path] = paths else { return Err(CliError::NotAlone) };
+        let log = LogFile::stream(io::stdin()).map_err(|error| failed(path, error))?;
+        return Ok(hunt_stream("standard input", log, Limits::LOGS));
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(log_files(path).map_err(|error| failed(path, error))?);
+    }
+    let mut line = ProgressLine::new();
+    hunt(&files, Limits::LOGS, |at| line.show(at)).map_err(|(path, error)| failed(&path, error))
+}
+
+fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
+    let mut rows: Rows = hunted.logs.iter().map(|log| ("log", log_in_words(log))).collect();
+    let counts = hunted.counts;
+    let mut took =
+        format!("{} events, {} clients, {} hosts, {} pairs", counts.events, counts.clients, counts.hosts, counts.pairs);
+    for (count, what) in [
+        (counts.late, "events came late"),
+        (counts.pairs_evicted, "pairs had to go for others"),
+        (counts.unnamed, "events had no room"),
+        (counts.tunnels_beyond, "tunnels had no room"),
+    ] {
+        if count > 0 {
+            let _ = write!(took, "; {count} {what}");
+        }
+    }
+    rows.push(("looked at", took));
+    for finding in hunted.findings.iter().take(most) {
+        let text = if is_explained { explained(finding) } else { finding_in_words(finding) };
+        rows.push((severity(finding), text));
+    }
+    if let Some(others @ 1..) = hunted.findings.len().checked_sub(most) {
+        rows.push(("others", format!("{others} findings; `--format json` and `--rows` show more")));
+    }
+    let high = hunted.findings.iter().filter(|finding| finding.severity == Severity::High).count();
+    rows.push(("result", format!("{} findings, {high} of them high", hunted.findings.len())));
+    rows
+}
+
+fn severity(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::High => "HIGH",
+        Severity::Medium => "medium",
+    }
+}
+
+fn log_in_words(log: &LogRead) -> String {
+    let format = log.format.unwrap_or("no known format");
+    let mut text = format!("{}: {format}, {} lines", shown(&log.log), log.lines);
+    if !log.zones.is_empty() {
+        let _ = write!(text, ", times in {}", log.zones.join(", "));
+    }
+    if log.bad > 0 {
+        let _ = write!(text, ", {} cannot be read", log.bad);
+    }
+    if let Some(why) = &log.stopped {
+        let _ = write!(text, "\nstopped: {why}");
+    }
+    for bad in &log.sample {
+        let _ = write!(text, "\nline {}: {}: {}", bad.line, bad.reason, bad.begins);
+    }
+    text
+}
+
+/// What is called by whom, why it stands here, and how to see more.
+fn finding_in_words(finding: &Finding) -> String {
+    format!(
+        "{} → {}:{}  score {:.1}  {}\n{}\n{}\n",
+        shown(&finding.client),
+        shown(&finding.target),
+        finding.port,
+        finding.score,
+        finding.id,
+        finding.in_english(),
+        finding.in_japanese(),
+    )
+}
+
+fn explained(finding: &Finding) -> String {
+    let mut text = finding_in_words(finding);
+    let [first, newest] = finding.records;
+    let _ = writeln!(
+        text,
+        "from {} to {}, records {first} to {newest}",
+        format_time(finding.first),
+        format_time(finding.last)
+    );
+    let _ = writeln!(text, "stage: {:?} ({})", finding.stage, finding.stage.in_japanese());
+    text.push_str(&picture(finding));
+    text
+}
+
+/// Columns of the picture.
+const WIDTH: usize = 60;
+
+/// The last gaps, the oldest first, each as a mark on a scale of ln seconds; `|` bounds the window.
+fn picture(finding: &Finding) -> String {
+    let grounds = &finding.grounds;
+    let ends = grounds.strip.iter().copied().chain([grounds.low_seconds, grounds.high_seconds]);
+    let (low, high) = ends.fold((f64::INFINITY, 0.0_f64), |(low, high), gap| (low.min(gap), high.max(gap)));
+    let (low, span) = ((low * 0.8).ln(), (high * 1.25).ln() - (low * 0.8).ln());
+    let column = |gap: f64| (((gap.ln() - low) / span * (WIDTH - 1) as f64) as usize).min(WIDTH - 1);
+    let mut text = String::new();
+    for gap in &grounds.strip {
+        let mut line = [b' '; WIDTH];
+        line[column(grounds.low_seconds)] = b'|';
+        line[column(grounds.high_seconds)] = b'|';
+        line[column(*gap)] = b'*';
+        let _ = writeln!(text, "{}  {gap:.1} s", String::from_utf8_lossy(&line));
+    }
+    text
+}
