@@ -35,6 +35,7 @@ pub(super) use notes;
         "sekisho policy --help             lay a policy out evenly; the schema for editors",
         "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
+        "sekisho hunt access.log           what calls home like clockwork, in any proxy's log",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",

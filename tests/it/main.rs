@@ -33,6 +33,7 @@ mod forward_upgrade;
 mod guard;
 mod host_lists;
 mod http2;
+mod hunt;
 mod http2_client;
 mod http2_floods;
 mod inspection;

@@ -1,0 +1,251 @@
+//! `sekisho hunt` over logs, as a person calls it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::Value;
+
+use crate::gate::Start;
+use crate::origin::Origin;
+
+fn hunt(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    command.arg("hunt").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writing = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    // A command that was refused reads nothing.
+    let _ = writing.join().unwrap();
+    output
+}
+
+fn json(arguments: &[&str], input: &[u8]) -> Value {
+    let output = hunt(&[arguments, &["--format", "json"]].concat(), input);
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Numbers that look random, the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    /// Between 0 and 1.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as f64 / f64::from(1_u32 << 31)
+    }
+}
+
+/// A day of Squid's log: forty clients browse, and each seventh calls a host of its own each five minutes, more or less.
+fn day() -> String {
+    let mut numbers = Numbers(11);
+    let mut lines = Vec::new();
+    for client in 0..40_u32 {
+        let mut at = 0.0;
+        while at < 86_400.0 {
+            at += 20.0 * (numbers.next() * 5.0).exp();
+            for _ in 0..4 {
+                at += numbers.next() * 2.0;
+                lines.push((at, client, format!("site{}.test", client % 5)));
+            }
+        }
+        if client % 7 == 0 {
+            let mut at = 100.0;
+            while at < 86_400.0 {
+                lines.push((at, client, format!("home{client}.test")));
+                at += 300.0 * (0.7 + 0.6 * numbers.next());
+            }
+        }
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+    lines.iter().fold(String::new(), |mut log, (at, client, host)| {
+        let _ = writeln!(
+            log,
+            "{:.3} 120 10.0.0.{client} TCP_MISS/200 900 GET http://{host}/a - HIER_DIRECT/192.0.2.1 text/html",
+            1_760_000_000.0 + at
+        );
+        log
+    })
+}
+
+/// Kind, client and target of each finding.
+fn told(report: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap();
+    findings.iter().map(|f| (text(&f["finding"]), text(&f["client"]), text(&f["target"]))).collect()
+}
+
+fn homes() -> Vec<(String, String, String)> {
+    (0..40)
+        .step_by(7)
+        .map(|client| ("beacon".to_owned(), format!("10.0.0.{client}"), format!("home{client}.test")))
+        .collect()
+}
+
+fn sorted(mut told: Vec<(String, String, String)>) -> Vec<(String, String, String)> {
+    told.retain(|(kind, _, _)| kind == "beacon");
+    told.sort_by_key(|(_, client, _)| client.rsplit('.').next().unwrap().parse::<u32>().unwrap());
+    told
+}
+
+#[test]
+fn what_calls_home_is_found_in_a_log_however_it_is_packed_and_nobody_who_browses() {
+    let files = tempfile::tempdir().unwrap();
+    let log = day();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = files.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(log.as_bytes()).unwrap();
+    let zstd = compress_to_vec(log.as_bytes(), CompressionLevel::Fastest);
+    let reports = [
+        json(&[&write("access.log", log.as_bytes())], b""),
+        json(&[&write("access.log.gz", &gzip.finish().unwrap())], b""),
+        json(&[&write("access.log.zst", &zstd)], b""),
+        json(&["-"], log.as_bytes()),
+    ];
+    for report in &reports {
+        assert_eq!(sorted(told(report)), homes());
+        assert_eq!(report["findings"], reports[0]["findings"]);
+        assert_eq!((&report["logs"][0]["format"], &report["logs"][0]["zones"][0]), (&"squid".into(), &"UTC".into()));
+    }
+    let high = reports[0]["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == "high");
+    assert_eq!(high.count(), homes().len());
+}
+
+#[test]
+fn a_finding_says_in_two_languages_why_it_stands_there_and_shows_its_gaps() {
+    let log = day();
+    let report = json(&["-"], log.as_bytes());
+    let finding = &report["findings"][0];
+    let id = finding["id"].as_str().unwrap();
+    let output = hunt(&["-", "--explain", id], log.as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "HIGH",
+        id,
+        finding["target"].as_str().unwrap(),
+        "gaps lie between",
+        "の間",
+        "1 of 40 clients",
+        "Foothold (基盤構築)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(text.lines().filter(|line| line.contains('*') && line.ends_with(" s")).count(), 32, "{text}");
+    let output = hunt(&["-", "--explain", "0"], log.as_bytes());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no finding `0`"));
+}
+
+#[test]
+fn eight_filters_each_with_a_part_of_the_clients_find_what_one_finds() {
+    let log = day();
+    let whole = json(&["-"], log.as_bytes());
+    let mut parts = vec![String::new(); 8];
+    for line in log.lines() {
+        let client = line.split_whitespace().nth(2).unwrap();
+        let number: usize = client.rsplit('.').next().unwrap().parse().unwrap();
+        let _ = writeln!(parts[number % 8], "{line}");
+    }
+    // How rare a host is depends on who is there; what was found, and by what evidence, does not.
+    let evidence = |report: &Value| {
+        let beacons = report["findings"].as_array().unwrap().iter().filter(|f| f["finding"] == "beacon");
+        let mut said: Vec<_> =
+            beacons.map(|f| format!("{} {} {} {}", f["id"], f["score"], f["grounds"], f["last"])).collect();
+        said.sort();
+        said
+    };
+    let mut found: Vec<_> = parts.iter().flat_map(|part| evidence(&json(&["-"], part.as_bytes()))).collect();
+    found.sort();
+    assert_eq!(found, evidence(&whole));
+    assert!(!found.is_empty());
+}
+
+#[test]
+fn bad_lines_are_counted_and_shown_and_end_nothing() {
+    let mut log = day();
+    log.insert_str(0, "1760000000.000 120 10.0.0.1 TCP_MISS/200\n\u{1b}[31m not a line\n");
+    let output = hunt(&["-"], log.as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("2 cannot be read") && text.contains("line 2: "), "{text}");
+    assert!(!text.contains('\u{1b}') && text.contains("6 of them high"), "{text}");
+    let unknown = hunt(&["-"], "nothing that is known\n".repeat(500).as_bytes());
+    let text = String::from_utf8(unknown.stdout).unwrap();
+    assert!(unknown.status.success() && text.contains("no known format") && text.contains("stopped: "), "{text}");
+    let missing = hunt(&["/nowhere/access.log"], b"");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("/nowhere/access.log"));
+    assert_eq!(hunt(&["-", "access.log"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn logs_of_several_files_are_read_by_their_times_in_whatever_order_they_are_named() {
+    let files = tempfile::tempdir().unwrap();
+    let log = day();
+    let lines: Vec<_> = log.split_inclusive('\n').collect();
+    let mut paths = Vec::new();
+    for (number, part) in lines.chunks(lines.len() / 3).enumerate() {
+        let path = files.path().join(format!("access.log.{}", 9 - number));
+        std::fs::write(&path, part.concat()).unwrap();
+        paths.push(path.to_str().unwrap().to_owned());
+    }
+    let whole = json(&["-"], log.as_bytes());
+    let named: Vec<_> = paths.iter().map(String::as_str).collect();
+    let evidence = |report: &Value| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.map(|f| format!("{} {}", f["id"], f["score"])).collect::<Vec<_>>()
+    };
+    assert_eq!(evidence(&json(&named, b"")), evidence(&whole));
+    assert_eq!(evidence(&json(&[files.path().to_str().unwrap()], b"")), evidence(&whole));
+}
+
+/// What a client asks at a steady pace, without a pause in the test itself.
+fn at_a_pace(times: u32, mut ask: impl FnMut()) {
+    let begun = Instant::now();
+    for time in 0..times {
+        let due = begun + Duration::from_millis(700) * time;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        ask();
+    }
+}
+
+#[test]
+fn a_beacon_through_the_gate_is_found_in_its_journal_also_where_it_was_denied() {
+    let origin = Origin::start();
+    let policy = format!(
+        "[[rule]]\nname = \"here\"\nhosts = [\"{}\"]\nports = [{}]\nallow_private = true\n",
+        origin.address.ip(),
+        origin.address.port()
+    );
+    let mut gate = Start { policy: &policy, ..Start::default() }.gate();
+    let request = |target: &str, host: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tester/1\r\nConnection: close\r\n\r\n")
+    };
+    let plain = request(&format!("http://{}/beat", origin.address), &origin.address.to_string());
+    let denied = request("http://denied.test/beat", "denied.test");
+    at_a_pace(10, || {
+        gate.send(plain.as_bytes());
+        gate.send(denied.as_bytes());
+    });
+    let records = gate.records();
+    assert!(records.len() > 20, "{records:#?}");
+    let report = json(&[gate.data_dir().to_str().unwrap()], b"");
+    let found = told(&report);
+    for target in [origin.address.ip().to_string(), "denied.test".to_owned()] {
+        let finding = ("beacon".to_owned(), Ipv4Addr::LOCALHOST.to_string(), target);
+        assert!(found.contains(&finding), "{finding:?} in {report:#}");
+    }
+    let of_denied = report["findings"].as_array().unwrap().iter().find(|f| f["target"] == "denied.test").unwrap();
+    assert_eq!(of_denied["grounds"]["denied"], of_denied["grounds"]["requests"]);
+}
