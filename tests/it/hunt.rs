@@ -11,8 +11,10 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
-use crate::gate::Start;
+use crate::gate::Gate;
 use crate::origin::Origin;
+use crate::peer::End;
+use crate::tunnel_lab::{Lab, hello};
 
 fn hunt(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
@@ -210,42 +212,57 @@ fn logs_of_several_files_are_read_by_their_times_in_whatever_order_they_are_name
     assert_eq!(evidence(&json(&[files.path().to_str().unwrap()], b"")), evidence(&whole));
 }
 
-/// What a client asks at a steady pace, without a pause in the test itself.
-fn at_a_pace(times: u32, mut ask: impl FnMut()) {
+/// Does something ten times at a steady pace, which takes as long as it takes.
+fn at_a_pace(period: Duration, mut act: impl FnMut()) {
     let begun = Instant::now();
-    for time in 0..times {
-        let due = begun + Duration::from_millis(700) * time;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        ask();
+    for time in 0..10 {
+        std::thread::sleep((begun + period * time).saturating_duration_since(Instant::now()));
+        act();
     }
+}
+
+/// What is on record calls this host home.
+fn assert_found(report: &Value, target: &str) -> Value {
+    let finding = ("beacon".to_owned(), Ipv4Addr::LOCALHOST.to_string(), target.to_owned());
+    let at = told(report).iter().position(|found| *found == finding);
+    report["findings"][at.unwrap_or_else(|| panic!("{finding:?} in {report:#}"))].clone()
 }
 
 #[test]
 fn a_beacon_through_the_gate_is_found_in_its_journal_also_where_it_was_denied() {
     let origin = Origin::start();
-    let policy = format!(
-        "[[rule]]\nname = \"here\"\nhosts = [\"{}\"]\nports = [{}]\nallow_private = true\n",
-        origin.address.ip(),
-        origin.address.port()
-    );
-    let mut gate = Start { policy: &policy, ..Start::default() }.gate();
+    let mut gate = Gate::start(&origin.policy());
     let request = |target: &str, host: &str| {
         format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tester/1\r\nConnection: close\r\n\r\n")
     };
     let plain = request(&format!("http://{}/beat", origin.address), &origin.address.to_string());
     let denied = request("http://denied.test/beat", "denied.test");
-    at_a_pace(10, || {
-        gate.send(plain.as_bytes());
-        gate.send(denied.as_bytes());
+    at_a_pace(Duration::from_millis(700), || {
+        assert!(gate.send(plain.as_bytes()).starts_with("HTTP/1.1 200 "));
+        assert!(gate.send(denied.as_bytes()).starts_with("HTTP/1.1 403 "));
     });
-    let records = gate.records();
-    assert!(records.len() > 20, "{records:#?}");
+    gate.records();
     let report = json(&[gate.data_dir().to_str().unwrap()], b"");
-    let found = told(&report);
-    for target in [origin.address.ip().to_string(), "denied.test".to_owned()] {
-        let finding = ("beacon".to_owned(), Ipv4Addr::LOCALHOST.to_string(), target);
-        assert!(found.contains(&finding), "{finding:?} in {report:#}");
-    }
-    let of_denied = report["findings"].as_array().unwrap().iter().find(|f| f["target"] == "denied.test").unwrap();
+    assert_eq!(assert_found(&report, &origin.address.ip().to_string())["grounds"]["denied"], 0);
+    let of_denied = assert_found(&report, "denied.test");
     assert_eq!(of_denied["grounds"]["denied"], of_denied["grounds"]["requests"]);
+}
+
+#[test]
+fn a_beacon_that_lives_in_one_tunnel_is_found_by_its_bursts() {
+    let mut lab = Lab::new("protocol = \"any\"");
+    let mut client = lab.open("a.test");
+    let hello = hello("curl");
+    client.send(&hello[..]);
+    assert_eq!(client.take(hello.len()), hello);
+    at_a_pace(Duration::from_millis(1200), || {
+        client.send("beat");
+        assert_eq!(client.take(4), b"beat");
+    });
+    client.finish();
+    assert_eq!(client.rest(), (Vec::new(), End::Closed));
+    drop(client);
+    assert_eq!(lab.gate.events("close").len(), 1);
+    let report = json(&[lab.gate.data_dir().to_str().unwrap()], b"");
+    assert_found(&report, "a.test");
 }
