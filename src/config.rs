@@ -47,6 +47,10 @@ pub struct Config {
     pub authentication: Option<Settings>,
     /// Who vouches for the servers to which inspected requests go; `[inspection]`.
     pub inspection: Trust,
+    /// Whether the journal is watched for what calls home; `live` of `[detect]`.
+    pub watches: bool,
+    /// How long what was seen waits for what tunnels tell late.
+    pub watch_delay: Duration,
     /// The proxy within TLS; `[secure_proxy]`.
     pub secure_proxy: Option<SecureProxySettings>,
     /// Host lists that are fetched; `[lists]`.
@@ -209,6 +213,8 @@ impl Default for Config {
             internal: None,
             challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
             authentication: None,
+            watches: true,
+            watch_delay: Duration::from_secs(90),
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             lists: Vec::new(),
@@ -264,6 +270,11 @@ impl Config {
             }
             if let Some(mut section) = root.table("inspection") {
                 config.inspection = read_trust(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("detect") {
+                config.watches = section.boolean("live").unwrap_or(config.watches);
+                seconds(&mut section, "delay_seconds", 600, &mut config.watch_delay);
                 section.finish();
             }
             if let Some(mut section) = root.table("secure_proxy") {

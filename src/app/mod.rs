@@ -17,6 +17,7 @@ mod secure_proxy;
 mod status;
 mod system;
 mod versions;
+mod watching;
 mod worker;
 
 use std::io;
@@ -347,6 +348,9 @@ impl Ready {
             since,
         };
         let reloading = reload::start(means).map_err(AppError::Runtime)?;
+        let watching =
+            self.config.watches.then(|| watching::start(&self.data_dir, self.config.watch_delay, gate.journal.clone()));
+        let watching = watching.transpose().map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -378,6 +382,9 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
+        if let Some(watching) = watching {
+            watching.end();
+        }
         if let Some(fetching) = fetching {
             fetching.end();
         }

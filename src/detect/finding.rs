@@ -107,7 +107,25 @@ pub enum Stage {
     Objective,
 }
 
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 impl Stage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InitialIntrusion => "initial_intrusion",
+            Self::Foothold => "foothold",
+            Self::Survey => "survey",
+            Self::Objective => "objective",
+        }
+    }
+
     pub fn in_japanese(self) -> &'static str {
         match self {
             Self::InitialIntrusion => "初期潜入",

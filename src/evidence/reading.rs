@@ -90,6 +90,10 @@ pub struct RecordLine<'a> {
     /// What came of a challenge.
     #[serde(borrow)]
     pub outcome: Option<Said<'a>>,
+    /// Which finding it is, and its evidence in decades.
+    #[serde(borrow)]
+    pub finding_id: Option<Said<'a>>,
+    pub score: Option<f64>,
 }
 
 /// What a line tells of, as far as readers care.
@@ -99,6 +103,7 @@ pub enum Kind {
     Exchange,
     Progress,
     Challenge,
+    Finding,
     #[serde(other)]
     Other,
 }

@@ -103,7 +103,8 @@ impl Desk {
             | Record::Health(_)
             | Record::Clients(_)
             | Record::Challenge(_)
-            | Record::LogIn(_) => Duty::Meanwhile,
+            | Record::LogIn(_)
+            | Record::Finding(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

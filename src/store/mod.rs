@@ -10,6 +10,7 @@
 mod book;
 mod desk;
 mod disk;
+mod follow;
 mod journal;
 mod logs;
 mod reader;
@@ -20,6 +21,7 @@ mod writer;
 
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
+pub use follow::Follower;
 pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;

@@ -184,7 +184,7 @@ fn unread_bytes(gate: &Gate) -> u64 {
 fn a_gate_with_little_memory_outlives_a_flood_of_large_heads() {
     // So much address space that what threads and allocators reserve (64 MiB for each thread and more) leaves
     // room for the heads that may be held. Without a bound they would take 250 MiB.
-    let before = "ulimit -v 589824";
+    let before = "ulimit -v 655360";
     let config = "[gate]\nworkers = 1\n[limits]\nheads_mib_max = 32\n";
     let mut gate = Start { config, before, ..Start::default() }.gate();
     let mut other = gate.client();

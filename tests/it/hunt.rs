@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Start, records};
 use crate::origin::Origin;
 use crate::peer::End;
 use crate::tunnel_lab::{Lab, hello};
@@ -265,4 +265,45 @@ fn a_beacon_that_lives_in_one_tunnel_is_found_by_its_bursts() {
     assert_eq!(lab.gate.events("close").len(), 1);
     let report = json(&[lab.gate.data_dir().to_str().unwrap()], b"");
     assert_found(&report, "a.test");
+}
+
+#[test]
+fn a_running_gate_puts_what_it_finds_on_record_once_also_after_a_restart() {
+    let config = "[detect]\ndelay_seconds = 1\n";
+    let data = tempfile::tempdir().unwrap();
+    let start = || Start { config, data_dir: Some(data.path().to_path_buf()), ..Start::default() }.gate();
+    let findings = || {
+        let records = records(data.path()).into_iter();
+        records.filter(|record| record["kind"] == "finding").collect::<Vec<_>>()
+    };
+    let mut gate = start();
+    let begun = Instant::now();
+    let mut beats = 0;
+    while findings().is_empty() {
+        assert!(beats < 60, "a beacon of a minute is found");
+        std::thread::sleep((begun + Duration::from_millis(700) * beats).saturating_duration_since(Instant::now()));
+        gate.send(b"GET http://c2.test/beat HTTP/1.1\r\nHost: c2.test\r\nConnection: close\r\n\r\n");
+        beats += 1;
+    }
+    let found = &findings()[0];
+    assert_eq!(
+        (&found["finding"], &found["host"], &found["client"]),
+        (&"beacon".into(), &"c2.test".into(), &"127.0.0.1".into())
+    );
+    assert_eq!(found["numbers"]["denied"], found["numbers"]["requests"]);
+    let told = found["score"].as_f64().unwrap();
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let before = findings();
+    // It has read the journal when it tells of what is new in it.
+    let mut gate = start();
+    let other = |beat: u32| {
+        format!("GET http://other{beat}.test/ HTTP/1.1\r\nHost: other{beat}.test\r\nConnection: close\r\n\r\n")
+    };
+    (0..3).for_each(|beat| drop(gate.send(other(beat).as_bytes())));
+    assert_eq!(gate.end("-TERM"), Some(0));
+    for finding in &findings()[before.len()..] {
+        assert!(finding["score"].as_f64().unwrap() >= told + 1.0, "told again with more evidence alone: {finding:#}");
+    }
+    let verified = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data.path()).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
 }

@@ -67,7 +67,7 @@ fn what_a_line_does_not_say_is_empty_and_not_guessed() {
 fn each_kind_of_line_is_its_part_of_an_exchange_and_others_are_none() {
     for (kind, event, part) in [
         ("exchange", "open", Some(Part::Begun)),
-        ("exchange", "waiting", Some(Part::Begun)),
+        ("exchange", "waiting", Some(Part::Waits)),
         ("exchange", "established", Some(Part::Shown)),
         ("exchange", "first_bytes", Some(Part::Shown)),
         ("exchange", "close", Some(Part::Ended)),
@@ -76,6 +76,7 @@ fn each_kind_of_line_is_its_part_of_an_exchange_and_others_are_none() {
         ("exchange", "", None),
         ("progress", "", Some(Part::Going)),
         ("challenge", "", Some(Part::Shown)),
+        ("finding", "", None),
         ("gap", "", None),
         ("own", "", None),
         ("a_kind_of_later", "", None),
