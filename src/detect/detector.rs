@@ -171,6 +171,14 @@ impl Detector {
         std::mem::take(&mut self.found)
     }
 
+    /// The strongest evidence so far, in decades, that a client calls a host at steady intervals, told of or not; of `*.`
+    /// and a registrable domain that of all hosts below it together, from the second host on. 0 for who was never seen, and
+    /// for whom there was no room.
+    pub fn score_of(&self, client: &str, host: &str) -> f32 {
+        let key = self.clients.find(client).zip(self.hosts.find(host));
+        key.and_then(|key| self.pairs.get(key)).map_or(0.0, Pair::evidence)
+    }
+
     pub fn counts(&self) -> Counts {
         Counts {
             clients: self.clients.len() as u64,

@@ -47,7 +47,7 @@ impl Names {
 
     /// The name of a text; `None` where there is no room for another.
     pub(super) fn of(&mut self, text: &str, time: u64) -> Option<Name> {
-        let text = text.get(..text.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default();
+        let text = kept(text);
         if let Some(name) = self.by_text.get(text) {
             // Lines may come late.
             let known = &mut self.known[name.0 as usize];
@@ -69,6 +69,11 @@ impl Names {
             domain: Domain::Unknown,
         });
         Some(name)
+    }
+
+    /// The name of a text that was seen.
+    pub(super) fn find(&self, text: &str) -> Option<Name> {
+        self.by_text.get(kept(text)).copied()
     }
 
     pub(super) fn known(&self, name: Name) -> &Known {
@@ -105,6 +110,11 @@ impl Names {
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
+}
+
+/// What is kept of a text.
+fn kept(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default()
 }
 
 fn registrable(host: &str) -> Option<&str> {

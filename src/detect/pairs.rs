@@ -137,7 +137,8 @@ impl Pair {
         (self.hours & 0xff_ffff).count_ones()
     }
 
-    fn evidence(&self) -> f32 {
+    /// The strongest so far, in decades.
+    pub(super) fn evidence(&self) -> f32 {
         self.gaps().map_or(0.0, |gaps| gaps.best().score)
     }
 }
@@ -196,6 +197,10 @@ impl Pairs {
         let place = self.hand;
         self.hand = (self.hand + 1) % self.pairs.len();
         place
+    }
+
+    pub(super) fn get(&self, key: PairKey) -> Option<&Pair> {
+        self.by_key.get(&key).map(|place| &self.pairs[*place as usize].1)
     }
 
     pub(super) fn get_mut(&mut self, key: PairKey) -> Option<&mut Pair> {

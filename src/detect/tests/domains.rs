@@ -1,0 +1,59 @@
+//! Hosts of one registrable domain, seen together.
+
+use crate::detect::{Finding, FindingKind};
+
+use super::traffic::{DAY, Entry, MINUTE, Source, found, log, requests, the_one};
+
+const PC: &str = "10.0.0.5";
+
+fn of_eight(source: &mut Source, times: &[f64]) -> Vec<Entry> {
+    times.iter().map(|at| Entry::request(*at, PC, &format!("n{}.cdn-relay.com", source.below(8)))).collect()
+}
+
+#[test]
+fn a_beacon_that_rotates_over_eight_hosts_is_found_by_their_domain() {
+    for seed in 0..5 {
+        let mut source = Source(seed);
+        let times = source.beats(5.0 * MINUTE, 0.15, DAY);
+        let finding = the_one(&log([of_eight(&mut source, &times)]), FindingKind::RotatingBeacon);
+        assert_eq!(&*finding.target, "*.cdn-relay.com");
+        assert!(finding.score >= 3.5, "{}", finding.score);
+        assert!((finding.grounds.period_seconds / (5.0 * MINUTE) - 1.0).abs() < 0.1, "{}", finding.in_english());
+    }
+}
+
+#[test]
+fn a_person_who_browses_eight_hosts_of_a_domain_is_let_be() {
+    for seed in 0..20 {
+        let mut source = Source(seed);
+        let times = source.browsing(3);
+        let findings = found(&log([of_eight(&mut source, &times)]));
+        assert!(findings.is_empty(), "seed {seed}: {:?}", findings[0].in_english());
+    }
+}
+
+#[test]
+fn a_beacon_of_one_host_is_not_told_of_once_more_by_its_domain() {
+    let visit = requests(&[1.0], PC, "www.cdn-relay.com");
+    let beats = requests(&Source(1).beats(MINUTE, 0.1, 4.0 * 60.0 * MINUTE), PC, "c2.cdn-relay.com");
+    let finding = the_one(&log([visit, beats]), FindingKind::Beacon);
+    assert_eq!(&*finding.target, "c2.cdn-relay.com");
+}
+
+#[test]
+fn hosts_under_a_public_suffix_are_not_of_one_domain() {
+    let mut source = Source(2);
+    let times = source.beats(5.0 * MINUTE, 0.1, DAY);
+    let calls = times.iter().map(|at| Entry::request(*at, PC, &format!("n{}.co.jp", source.below(8)))).collect();
+    let findings = found(&log([calls]));
+    assert!(findings.iter().all(|finding| finding.kind != FindingKind::RotatingBeacon), "{findings:?}");
+}
+
+#[test]
+fn addresses_are_not_of_one_domain() {
+    let mut source = Source(2);
+    let times = source.beats(5.0 * MINUTE, 0.1, DAY);
+    let calls = times.iter().map(|at| Entry::request(*at, PC, &format!("203.0.113.{}", source.below(8)))).collect();
+    let targets: Vec<Box<str>> = found(&log([calls])).into_iter().map(|Finding { target, .. }| target).collect();
+    assert!(targets.iter().all(|target| !target.starts_with('*')), "{targets:?}");
+}
