@@ -52,7 +52,7 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
     for (count, what) in [
         (counts.late, "events came late"),
         (counts.pairs_evicted, "pairs had to go for others"),
-        (counts.unnamed, "events had no room"),
+        (counts.names_evicted, "clients and hosts had to go for others"),
         (counts.tunnels_beyond, "tunnels had no room"),
     ] {
         if count > 0 {

@@ -53,8 +53,8 @@ pub struct Counts {
     pub pairs: u64,
     /// Pairs that had to go for others.
     pub pairs_evicted: u64,
-    /// Events of clients and hosts that there was no room for.
-    pub unnamed: u64,
+    /// Clients and hosts that had to go for others.
+    pub names_evicted: u64,
     /// Tunnels whose bursts are not told apart, because too many were open.
     pub tunnels_beyond: u64,
 }
@@ -127,10 +127,7 @@ impl Detector {
 
     fn begin(&mut self, seen: &Observed<'_>) {
         let time = seen.time.0;
-        let (Some(client), Some(host)) = (self.clients.of(seen.client, time), self.hosts.of(seen.host, time)) else {
-            self.counts.unnamed += 1;
-            return;
-        };
+        let (client, host) = (self.clients.of(seen.client, time), self.hosts.of(seen.host, time));
         let denied = seen.verdict != Verdict::Allowed;
         self.order.push(Event { time, client, host, port: seen.port, denied, line: seen.line });
         if seen.what == Asked::Tunnel && seen.part == Part::Begun && seen.id != 0 {
@@ -185,7 +182,7 @@ impl Detector {
             hosts: self.hosts.len() as u64,
             pairs: self.pairs.len() as u64,
             pairs_evicted: self.pairs.evicted,
-            unnamed: self.counts.unnamed,
+            names_evicted: self.clients.evicted + self.hosts.evicted,
             ..self.counts
         }
     }
@@ -225,10 +222,9 @@ impl Detector {
     }
 
     fn rarity(&self, (_, host): PairKey, now: u64) -> Rarity {
-        let known = self.hosts.known(host);
+        let (clients, first) = self.hosts.known(host).map_or((1, now), |known| (known.others.count(), known.first));
         let of = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        let known_seconds = now.saturating_sub(known.first) / 1_000_000;
-        Rarity { clients: known.others.count().clamp(1, of.max(1)), of, known_seconds }
+        Rarity { clients: clients.clamp(1, of.max(1)), of, known_seconds: now.saturating_sub(first) / 1_000_000 }
     }
 
     fn tell(&mut self, key: PairKey, kind: FindingKind, best: Best) {
@@ -244,7 +240,9 @@ impl Detector {
             FindingKind::Beacon | FindingKind::RotatingBeacon => pair.told = tenths(best.score),
         }
         let rarity = self.rarity(key, last);
-        let (client, target) = (&self.clients.known(key.0).text, &self.hosts.known(key.1).text);
+        // A name that had to go meanwhile is nobody's any more.
+        let (Some(client), Some(host)) = (self.clients.known(key.0), self.hosts.known(key.1)) else { return };
+        let (client, target) = (&client.text, &host.text);
         let severity = if best.score >= HIGH && rarity.is_rare() { Severity::High } else { Severity::Medium };
         self.found.push(Finding {
             id: FindingId::new(kind, client, target),

@@ -1,10 +1,12 @@
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// A client or a host, by the order in which they were first seen.
+/// A client or a host: its place, and which of those that had the place it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Name(u32);
+pub(super) struct Name {
+    place: u32,
+    turn: u32,
+}
 
 /// What this network knows of one client or host.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Known {
     parts: Estimate,
     /// Of a host: its registrable domain, where that was looked for and is another name.
     domain: Domain,
+    turn: u32,
+    touched: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,48 +31,82 @@ enum Domain {
     Is(Name),
 }
 
-/// Names that were seen, each once. Those beyond the bound share one entry, and are counted.
+/// Names that were seen, each once. Beyond the bound those go that were not seen for a while (CLOCK).
 #[derive(Debug)]
 pub(super) struct Names {
     by_text: HashMap<Arc<str>, Name>,
     known: Vec<Known>,
     names_max: usize,
-    /// Names for which there was no room.
-    pub(super) beyond: u64,
+    hand: usize,
+    /// Names that had to go.
+    pub(super) evicted: u64,
 }
 
+/// Names that the hand passes over before it takes whatever comes.
+const PASSES_MAX: usize = 64;
 /// No name is kept longer, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 impl Names {
     pub(super) fn new(names_max: usize) -> Self {
-        Self { by_text: HashMap::new(), known: Vec::new(), names_max, beyond: 0 }
+        Self { by_text: HashMap::new(), known: Vec::new(), names_max: names_max.max(1), hand: 0, evicted: 0 }
     }
 
-    /// The name of a text; `None` where there is no room for another.
-    pub(super) fn of(&mut self, text: &str, time: u64) -> Option<Name> {
+    /// The name of a text.
+    pub(super) fn of(&mut self, text: &str, time: u64) -> Name {
         let text = kept(text);
         if let Some(name) = self.by_text.get(text) {
             // Lines may come late.
-            let known = &mut self.known[name.0 as usize];
+            let known = &mut self.known[name.place as usize];
             known.first = known.first.min(time);
-            return Some(*name);
-        }
-        if self.known.len() >= self.names_max {
-            self.beyond += 1;
-            return None;
+            known.touched = true;
+            return *name;
         }
         let text: Arc<str> = text.into();
-        let Entry::Vacant(place) = self.by_text.entry(text.clone()) else { return None };
-        let name = *place.insert(Name(u32::try_from(self.known.len()).ok()?));
-        self.known.push(Known {
-            text,
+        let new = |turn| Known {
+            text: text.clone(),
             first: time,
             others: Estimate::default(),
             parts: Estimate::default(),
             domain: Domain::Unknown,
-        });
-        Some(name)
+            turn,
+            touched: true,
+        };
+        let (place, turn) = if self.known.len() < self.names_max {
+            self.known.push(new(0));
+            (self.known.len() - 1, 0)
+        } else {
+            let place = self.make_room();
+            let old = &mut self.known[place];
+            let turn = old.turn.wrapping_add(1);
+            self.by_text.remove(&old.text);
+            *old = new(turn);
+            self.evicted += 1;
+            (place, turn)
+        };
+        let name = Name { place: place as u32, turn };
+        self.by_text.insert(text, name);
+        name
+    }
+
+    fn make_room(&mut self) -> usize {
+        for _ in 0..PASSES_MAX {
+            let place = self.step();
+            if !std::mem::take(&mut self.known[place].touched) {
+                return place;
+            }
+        }
+        self.step()
+    }
+
+    fn step(&mut self) -> usize {
+        let place = self.hand;
+        self.hand = (self.hand + 1) % self.known.len();
+        place
+    }
+
+    fn get_mut(&mut self, name: Name) -> Option<&mut Known> {
+        self.known.get_mut(name.place as usize).filter(|known| known.turn == name.turn)
     }
 
     /// The name of a text that was seen.
@@ -76,35 +114,39 @@ impl Names {
         self.by_text.get(kept(text)).copied()
     }
 
-    pub(super) fn known(&self, name: Name) -> &Known {
-        &self.known[name.0 as usize]
+    /// What is known of a name; `None` where it had to go.
+    pub(super) fn known(&self, name: Name) -> Option<&Known> {
+        self.known.get(name.place as usize).filter(|known| known.turn == name.turn)
     }
 
     /// The registrable domain of a host (Public Suffix List), as a name `*.example.com`; `None` for address literals and for
     /// a host that is the domain itself.
     pub(super) fn domain(&mut self, host: Name, time: u64) -> Option<Name> {
-        match self.known[host.0 as usize].domain {
+        let known = self.known(host)?;
+        match known.domain {
             Domain::None => None,
-            Domain::Is(domain) => Some(domain),
-            Domain::Unknown => {
-                let text = self.known[host.0 as usize].text.clone();
-                let domain = registrable(&text).and_then(|domain| self.of(&format!("*.{domain}"), time));
-                self.known[host.0 as usize].domain = domain.map_or(Domain::None, Domain::Is);
+            Domain::Is(domain) if self.known(domain).is_some() => Some(domain),
+            Domain::Is(_) | Domain::Unknown => {
+                let text = known.text.clone();
+                let domain = registrable(&text).map(|domain| self.of(&format!("*.{domain}"), time));
+                if let Some(known) = self.get_mut(host) {
+                    known.domain = domain.map_or(Domain::None, Domain::Is);
+                }
                 domain
             }
         }
     }
 
     pub(super) fn add_part(&mut self, domain: Name, host: Name) {
-        self.known[domain.0 as usize].parts.add(host);
+        self.get_mut(domain).into_iter().for_each(|known| known.parts.add(host));
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {
-        self.known[domain.0 as usize].parts.count()
+        self.known(domain).map_or(0, |known| known.parts.count())
     }
 
     pub(super) fn add_other(&mut self, name: Name, other: Name) {
-        self.known[name.0 as usize].others.add(other);
+        self.get_mut(name).into_iter().for_each(|known| known.others.add(other));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -133,9 +175,11 @@ impl Estimate {
     const MAX: u32 = 620;
 
     fn add(&mut self, name: Name) {
-        // Any odd number spreads neighbours (Knuth, multiplicative hashing).
-        let spread = u64::from(name.0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 |= 1 << (spread >> 57);
+        // SplitMix64 (Steele, Lea and Flood, 2014): neighbours must fall as if by chance, or the estimate is too high.
+        let mut spread = u64::from(name.place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        spread = (spread ^ spread >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        spread = (spread ^ spread >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 |= 1 << ((spread ^ spread >> 31) >> 57);
     }
 
     pub(super) fn count(self) -> u32 {
@@ -144,5 +188,57 @@ impl Estimate {
             return Self::MAX;
         }
         (128.0 * (128.0 / free).ln()).round() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_names_drives_out_what_was_not_seen_since_and_no_old_name_stands_for_a_new_one() {
+        let mut names = Names::new(100);
+        let (kept, lost) = (names.of("kept.example", 1), names.of("lost.example", 1));
+        for flood in 0..1000 {
+            names.of(&format!("{flood}.example"), 2);
+            assert_eq!(names.of("kept.example", 3), kept);
+            assert!(names.len() <= 100);
+        }
+        assert_eq!(names.known(kept).unwrap().first, 1);
+        assert!(names.known(lost).is_none() && names.find("lost.example").is_none());
+        assert_eq!(names.evicted, 902);
+        let again = names.of("lost.example", 4);
+        assert_eq!((again == lost, names.known(again).unwrap().first), (false, 4));
+    }
+
+    #[test]
+    fn a_host_has_the_domain_that_can_be_registered_and_an_address_has_none() {
+        let mut names = Names::new(100);
+        for (host, domain) in [
+            ("a.b.example.co.jp", Some("*.example.co.jp")),
+            ("example.co.jp", None),
+            ("192.0.2.1", None),
+            ("[2001:db8::1]", None),
+            ("localhost", None),
+        ] {
+            let name = names.of(host, 1);
+            let found = names.domain(name, 1);
+            assert_eq!(found.map(|domain| &*names.known(domain).unwrap().text), domain, "{host}");
+        }
+    }
+
+    #[test]
+    fn how_many_are_estimated_within_a_tenth() {
+        for many in [1, 2, 3, 10, 50, 200] {
+            let mut names = Names::new(1000);
+            let host = names.of("host.example", 1);
+            (0..many).for_each(|client| {
+                let client = names.of(&client.to_string(), 1);
+                names.add_other(host, client);
+                names.add_other(host, client);
+            });
+            let count = f64::from(names.known(host).unwrap().others.count());
+            assert!((count - f64::from(many)).abs() <= (0.15 * f64::from(many)).floor().max(0.0), "{count} of {many}");
+        }
     }
 }
