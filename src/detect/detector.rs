@@ -203,17 +203,19 @@ impl Detector {
         if is_new {
             self.hosts.add_other(host, client);
         }
+        let mut is_told = told > 0;
         match taken {
             Taken::Late => self.counts.late += 1,
             Taken::Scanned(best) if best.score >= TOLD && tenths(best.score) >= told.saturating_add(GAIN.min(told)) => {
                 self.tell(key, kind, best);
+                is_told = true;
             }
             Taken::Counted | Taken::Scanned(_) => {}
         }
         if hours >= ALWAYS_HOURS && !told_always && kind == FindingKind::Beacon && self.rarity(key, time).is_rare() {
             self.tell(key, FindingKind::AlwaysOn, Best::default());
         }
-        told > 0
+        is_told
     }
 
     fn rarity(&self, (_, host): PairKey, now: u64) -> Rarity {
