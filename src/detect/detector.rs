@@ -88,6 +88,8 @@ struct Tunnel {
     port: u16,
     /// When it stood, then when its last burst began.
     at: u64,
+    /// The newest record of it.
+    line: u64,
 }
 
 impl Detector {
@@ -134,8 +136,9 @@ impl Detector {
         let denied = seen.verdict != Verdict::Allowed;
         self.order.push(Event { time, client, host, port: seen.port, denied, line: seen.line });
         if seen.what == Asked::Tunnel && seen.part == Part::Begun && seen.id != 0 {
-            if self.tunnels.len() < self.tunnels_max {
-                self.tunnels.insert(seen.id, Tunnel { client, host, port: seen.port, at: time });
+            if self.tunnels.len() < self.tunnels_max || self.tunnels.contains_key(&seen.id) {
+                let tunnel = Tunnel { client, host, port: seen.port, at: time, line: seen.line };
+                self.tunnels.insert(seen.id, tunnel);
             } else {
                 self.counts.tunnels_beyond += 1;
             }
@@ -144,6 +147,11 @@ impl Detector {
 
     fn bursts(&mut self, seen: &Observed<'_>, bursts: &[Burst]) {
         let Some(tunnel) = self.tunnels.get_mut(&seen.id) else { return };
+        // Gaps add up, so a record that is read twice would move all that come after it.
+        if seen.line <= tunnel.line {
+            return;
+        }
+        tunnel.line = seen.line;
         let Tunnel { client, host, port, .. } = *tunnel;
         for burst in bursts {
             tunnel.at = tunnel.at.saturating_add(u64::from(burst.after_cs) * 10_000);
