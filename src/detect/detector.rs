@@ -208,8 +208,9 @@ impl Detector {
         let (pair, is_new) = self.pairs.entry(key, || Pair::new(time, port, line));
         let taken = pair.event(time, denied, line);
         let (told, told_always, hours) = (pair.told, pair.told_always, pair.hours_of_day());
+        let place = self.clients.meet(client);
         if is_new {
-            self.hosts.add_other(host, client);
+            self.hosts.add_other(host, place);
         }
         let mut is_told = told > 0;
         match taken {
@@ -228,7 +229,7 @@ impl Detector {
 
     fn rarity(&self, (_, host): PairKey, now: u64) -> Rarity {
         let known = self.hosts.known(host);
-        let of = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        let of = self.clients.met();
         let known_seconds = now.saturating_sub(known.first) / 1_000_000;
         Rarity { clients: known.others.count().clamp(1, of.max(1)), of, known_seconds }
     }

@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub others: Estimate,
     /// Of a domain: how many of its hosts were seen, estimated.
     parts: Estimate,
+    /// Its place among those of which an event was taken: unlike its name, it does not hang on the order in which lines came.
+    met: Option<u32>,
     /// Of a host: its registrable domain, where that was looked for and is another name.
     domain: Domain,
 }
@@ -33,6 +35,8 @@ pub(super) struct Names {
     by_text: HashMap<Arc<str>, Name>,
     known: Vec<Known>,
     names_max: usize,
+    /// Of how many an event was taken.
+    met: u32,
     /// Names for which there was no room.
     pub(super) beyond: u64,
 }
@@ -42,7 +46,7 @@ const NAME_BYTES_MAX: usize = 255;
 
 impl Names {
     pub(super) fn new(names_max: usize) -> Self {
-        Self { by_text: HashMap::new(), known: Vec::new(), names_max, beyond: 0 }
+        Self { by_text: HashMap::new(), known: Vec::new(), names_max, met: 0, beyond: 0 }
     }
 
     /// The name of a text; `None` where there is no room for another.
@@ -66,6 +70,7 @@ impl Names {
             first: time,
             others: Estimate::default(),
             parts: Estimate::default(),
+            met: None,
             domain: Domain::Unknown,
         });
         Some(name)
@@ -91,15 +96,30 @@ impl Names {
     }
 
     pub(super) fn add_part(&mut self, domain: Name, host: Name) {
-        self.known[domain.0 as usize].parts.add(host);
+        let place = self.meet(host);
+        self.known[domain.0 as usize].parts.add(place);
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {
         self.known[domain.0 as usize].parts.count()
     }
 
-    pub(super) fn add_other(&mut self, name: Name, other: Name) {
-        self.known[name.0 as usize].others.add(other);
+    /// An event of it is taken: says its place among those that were met.
+    pub(super) fn meet(&mut self, name: Name) -> u32 {
+        let next = self.met;
+        let place = *self.known[name.0 as usize].met.get_or_insert(next);
+        self.met += u32::from(place == next);
+        place
+    }
+
+    /// Of how many an event was taken.
+    pub(super) fn met(&self) -> u32 {
+        self.met
+    }
+
+    /// It was seen with another, which has this place among its own.
+    pub(super) fn add_other(&mut self, name: Name, place: u32) {
+        self.known[name.0 as usize].others.add(place);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,9 +142,9 @@ impl Estimate {
     /// What a full sketch tells.
     const MAX: u32 = 620;
 
-    fn add(&mut self, name: Name) {
+    fn add(&mut self, place: u32) {
         // Any odd number spreads neighbours (Knuth, multiplicative hashing).
-        let spread = u64::from(name.0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spread = u64::from(place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 |= 1 << (spread >> 57);
     }
 
