@@ -88,6 +88,8 @@ struct Tunnel {
     port: u16,
     /// When it stood, then when its last burst began.
     at: u64,
+    /// The newest record of it.
+    line: u64,
 }
 
 impl Detector {
@@ -131,8 +133,9 @@ impl Detector {
         let denied = seen.verdict != Verdict::Allowed;
         self.order.push(Event { time, client, host, port: seen.port, denied, line: seen.line });
         if seen.what == Asked::Tunnel && seen.part == Part::Begun && seen.id != 0 {
-            if self.tunnels.len() < self.tunnels_max {
-                self.tunnels.insert(seen.id, Tunnel { client, host, port: seen.port, at: time });
+            if self.tunnels.len() < self.tunnels_max || self.tunnels.contains_key(&seen.id) {
+                let tunnel = Tunnel { client, host, port: seen.port, at: time, line: seen.line };
+                self.tunnels.insert(seen.id, tunnel);
             } else {
                 self.counts.tunnels_beyond += 1;
             }
@@ -141,6 +144,11 @@ impl Detector {
 
     fn bursts(&mut self, seen: &Observed<'_>, bursts: &[Burst]) {
         let Some(tunnel) = self.tunnels.get_mut(&seen.id) else { return };
+        // Gaps add up, so a record that is read twice would move all that come after it.
+        if seen.line <= tunnel.line {
+            return;
+        }
+        tunnel.line = seen.line;
         let Tunnel { client, host, port, .. } = *tunnel;
         for burst in bursts {
             tunnel.at = tunnel.at.saturating_add(u64::from(burst.after_cs) * 10_000);
@@ -205,25 +213,28 @@ impl Detector {
         let (pair, is_new) = self.pairs.entry(key, || Pair::new(time, port, line));
         let taken = pair.event(time, denied, line);
         let (told, told_always, hours) = (pair.told, pair.told_always, pair.hours_of_day());
+        let place = self.clients.meet(client);
         if is_new {
-            self.hosts.add_other(host, client);
+            self.hosts.add_other(host, place);
         }
+        let mut is_told = told > 0;
         match taken {
             Taken::Late => self.counts.late += 1,
             Taken::Scanned(best) if best.score >= TOLD && tenths(best.score) >= told.saturating_add(GAIN.min(told)) => {
                 self.tell(key, kind, best);
+                is_told = true;
             }
             Taken::Counted | Taken::Scanned(_) => {}
         }
         if hours >= ALWAYS_HOURS && !told_always && kind == FindingKind::Beacon && self.rarity(key, time).is_rare() {
             self.tell(key, FindingKind::AlwaysOn, Best::default());
         }
-        told > 0
+        is_told
     }
 
     fn rarity(&self, (_, host): PairKey, now: u64) -> Rarity {
         let (clients, first) = self.hosts.known(host).map_or((1, now), |known| (known.others.count(), known.first));
-        let of = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        let of = self.clients.met();
         Rarity { clients: clients.clamp(1, of.max(1)), of, known_seconds: now.saturating_sub(first) / 1_000_000 }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Known {
     pub others: Estimate,
     /// Of a domain: how many of its hosts were seen, estimated.
     parts: Estimate,
+    /// Its place among those of which an event was taken: unlike its name, it does not hang on the order in which lines came.
+    met: Option<u32>,
     /// Of a host: its registrable domain, where that was looked for and is another name.
     domain: Domain,
     turn: u32,
@@ -40,6 +42,8 @@ pub(super) struct Names {
     hand: usize,
     /// Names that had to go.
     pub(super) evicted: u64,
+    /// Of how many an event was taken.
+    met: u32,
 }
 
 /// Names that the hand passes over before it takes whatever comes.
@@ -49,7 +53,8 @@ const NAME_BYTES_MAX: usize = 255;
 
 impl Names {
     pub(super) fn new(names_max: usize) -> Self {
-        Self { by_text: HashMap::new(), known: Vec::new(), names_max: names_max.max(1), hand: 0, evicted: 0 }
+        let names_max = names_max.max(1);
+        Self { by_text: HashMap::new(), known: Vec::new(), names_max, hand: 0, evicted: 0, met: 0 }
     }
 
     /// The name of a text.
@@ -68,6 +73,7 @@ impl Names {
             first: time,
             others: Estimate::default(),
             parts: Estimate::default(),
+            met: None,
             domain: Domain::Unknown,
             turn,
             touched: true,
@@ -138,15 +144,31 @@ impl Names {
     }
 
     pub(super) fn add_part(&mut self, domain: Name, host: Name) {
-        self.get_mut(domain).into_iter().for_each(|known| known.parts.add(host));
+        let place = self.meet(host);
+        self.get_mut(domain).into_iter().for_each(|known| known.parts.add(place));
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {
         self.known(domain).map_or(0, |known| known.parts.count())
     }
 
-    pub(super) fn add_other(&mut self, name: Name, other: Name) {
-        self.get_mut(name).into_iter().for_each(|known| known.others.add(other));
+    /// An event of it is taken: says its place among those that were met.
+    pub(super) fn meet(&mut self, name: Name) -> u32 {
+        let next = self.met;
+        let Some(known) = self.get_mut(name) else { return next };
+        let place = *known.met.get_or_insert(next);
+        self.met = next.saturating_add(u32::from(place == next));
+        place
+    }
+
+    /// Of how many an event was taken.
+    pub(super) fn met(&self) -> u32 {
+        self.met
+    }
+
+    /// It was seen with another, which has this place among its own.
+    pub(super) fn add_other(&mut self, name: Name, place: u32) {
+        self.get_mut(name).into_iter().for_each(|known| known.others.add(place));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -174,9 +196,9 @@ impl Estimate {
     /// What a full sketch tells.
     const MAX: u32 = 620;
 
-    fn add(&mut self, name: Name) {
+    fn add(&mut self, place: u32) {
         // SplitMix64 (Steele, Lea and Flood, 2014): neighbours must fall as if by chance, or the estimate is too high.
-        let mut spread = u64::from(name.place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut spread = u64::from(place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         spread = (spread ^ spread >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         spread = (spread ^ spread >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         self.0 |= 1 << ((spread ^ spread >> 31) >> 57);
@@ -234,8 +256,10 @@ mod tests {
             let host = names.of("host.example", 1);
             (0..many).for_each(|client| {
                 let client = names.of(&client.to_string(), 1);
-                names.add_other(host, client);
-                names.add_other(host, client);
+                for _ in 0..2 {
+                    let place = names.meet(client);
+                    names.add_other(host, place);
+                }
             });
             let count = f64::from(names.known(host).unwrap().others.count());
             assert!((count - f64::from(many)).abs() <= (0.15 * f64::from(many)).floor().max(0.0), "{count} of {many}");

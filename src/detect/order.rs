@@ -8,12 +8,12 @@ use super::names::Name;
 pub(super) struct Event {
     /// In microseconds.
     pub time: u64,
+    /// The number of the record or line.
+    pub line: u64,
     pub client: Name,
     pub host: Name,
     pub port: u16,
     pub denied: bool,
-    /// The number of the record or line.
-    pub line: u64,
 }
 
 /// Brings events that came out of order within a window back into it.

@@ -47,8 +47,8 @@ pub(crate) struct Best {
 }
 
 impl Gaps {
-    /// An event at `at` seconds since the pair began, after `quiet` seconds of silence; says what the scan found, where it
-    /// ran.
+    /// An event at `at` seconds since the pair began, after `quiet` seconds of silence; says the strongest that
+    /// the scan found, where it ran.
     pub(crate) fn event(&mut self, at: f64, quiet: f64) -> Option<Best> {
         let mut changed = None;
         for (number, (level, least)) in self.levels.iter_mut().zip(QUIETS).enumerate() {
@@ -70,7 +70,9 @@ impl Gaps {
             if score > self.best.score {
                 self.best = Best { score, level: number as u8 };
             }
-            changed = Some(Best { score, level: number as u8 });
+            if changed.is_none_or(|strongest: Best| score > strongest.score) {
+                changed = Some(Best { score, level: number as u8 });
+            }
         }
         changed
     }
@@ -102,3 +104,6 @@ impl Gaps {
 fn looks(gaps: u32) -> f64 {
     (1.0 + f64::from(gaps) / f64::from(SPAN)).log10()
 }
+
+#[cfg(test)]
+mod tests;

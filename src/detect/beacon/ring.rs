@@ -52,6 +52,11 @@ impl Ring {
             }
             self.begin_group(began);
         }
+        if quiet > LONGEST {
+            self.group_left = 0;
+            self.follows = false;
+            return false;
+        }
         self.group_left -= 1;
         let place = self.count as usize % GAPS;
         self.gaps[place] = packed(quiet);
@@ -94,7 +99,9 @@ impl Ring {
 
 /// ln(0.05 s); nothing shorter is told apart.
 const LOWEST: f64 = -2.995_732_273_553_991;
-/// Steps in one unit of ln seconds: up to about 19 days in 16 bits.
+/// Longer ones, in seconds, are not told apart: about what 16 bits hold.
+const LONGEST: f64 = 17.0 * 86_400.0;
+/// Steps in one unit of ln seconds.
 const STEPS: f64 = 3_800.0;
 
 fn packed(seconds: f64) -> u16 {

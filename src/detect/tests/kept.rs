@@ -1,1 +1,160 @@
+//! Bounds hold whatever comes, and what is lost at them is counted.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::detect::{Counts, Detector, Limits};
+use crate::evidence::{Asked, Burst, Part, Verdict};
+use crate::facts::Timestamp;
+
+use super::traffic::{Entry, START};
+
+const SMALL: Limits =
+    Limits { pairs_max: 8, hosts_max: 8, clients_max: 4, tunnels_max: 2, window: 90_000_000, waiting_max: 16 };
+
+fn counts_of(entries: &[Entry]) -> Counts {
+    let mut detector = Detector::new(SMALL);
+    entries.iter().for_each(|entry| entry.give(&mut detector));
+    detector.finish();
+    detector.counts()
+}
+
+fn tunnel(id: u64, part: Part) -> Entry {
+    Entry { id, part, what: Asked::Tunnel, ..Entry::request(id as f64, "10.0.0.1", "a.example") }
+}
+
+#[test]
+fn clients_and_hosts_beyond_the_bound_drive_others_out_and_that_is_counted() {
+    let of = |client: u32, host: u32| {
+        Entry::request(f64::from(host), &format!("10.0.0.{client}"), &format!("h{host}.example"))
+    };
+    let hosts: Vec<Entry> = (0..20).map(|host| of(1, host)).collect();
+    let counts = counts_of(&hosts);
+    assert_eq!((counts.events, counts.hosts, counts.names_evicted), (20, 8, 12));
+    let clients: Vec<Entry> = (0..20).map(|client| of(client, 1)).collect();
+    let counts = counts_of(&clients);
+    assert_eq!((counts.events, counts.clients, counts.names_evicted), (20, 4, 16));
+}
+
+#[test]
+fn pairs_beyond_the_bound_go_and_are_counted() {
+    let entries: Vec<Entry> = (0..32)
+        .map(|pair| Entry::request(f64::from(pair), &format!("10.0.0.{}", pair % 4), &format!("h{}.example", pair / 4)))
+        .collect();
+    let counts = counts_of(&entries);
+    assert_eq!((counts.events, counts.pairs, counts.pairs_evicted, counts.names_evicted), (32, 8, 24, 0));
+}
+
+#[test]
+fn a_beacon_keeps_its_place_among_many_pairs_that_are_seen_once() {
+    let mut entries = Vec::new();
+    for beat in 0..60 {
+        entries.push(Entry::request(f64::from(beat) * 60.0, "10.0.0.1", "c2.example"));
+        for other in 0..3 {
+            let host = format!("h{}.example", (beat + other) % 6);
+            entries.push(Entry::request(f64::from(beat) * 60.0 + 7.0, &format!("10.0.0.{}", 2 + other % 2), &host));
+        }
+    }
+    let mut detector = Detector::new(SMALL);
+    entries.iter().for_each(|entry| entry.give(&mut detector));
+    detector.finish();
+    assert!(detector.counts().pairs_evicted > 50, "{:?}", detector.counts());
+    assert!(detector.findings().iter().any(|finding| &*finding.target == "c2.example"));
+}
+
+#[test]
+fn tunnels_beyond_the_bound_are_counted_until_others_end() {
+    let begun: Vec<Entry> = (1..=5).map(|id| tunnel(id, Part::Begun)).collect();
+    assert_eq!(counts_of(&begun).tunnels_beyond, 3);
+    let ended = [tunnel(1, Part::Begun), tunnel(2, Part::Begun), tunnel(1, Part::Ended), tunnel(3, Part::Begun)];
+    assert_eq!(counts_of(&ended).tunnels_beyond, 0);
+}
+
+#[test]
+fn a_tunnel_that_is_told_of_twice_takes_one_place() {
+    let twice = [tunnel(1, Part::Begun), tunnel(2, Part::Begun), tunnel(2, Part::Begun), tunnel(1, Part::Begun)];
+    assert_eq!(counts_of(&twice).tunnels_beyond, 0);
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_a_day_does_not_hide_a_beacon() {
+    let step = |from: f64| (0..30).map(move |beat| from + 60.0 * f64::from(beat));
+    let times: Vec<f64> = step(10.0 * 86_400.0).chain(step(9.0 * 86_400.0)).collect();
+    let mut detector = Detector::new(Limits { window: 0, ..SMALL });
+    for (number, at) in times.iter().enumerate() {
+        Entry { line: number as u64, ..Entry::request(*at, "10.0.0.1", "c2.example") }.give(&mut detector);
+    }
+    detector.finish();
+    assert_eq!(detector.counts().late, 1);
+    let findings = detector.findings();
+    let last = findings.last().unwrap();
+    assert!((last.grounds.period_seconds - 60.0).abs() < 1.0, "{}", last.in_english());
+    assert!(last.last < Timestamp(START + 10 * 86_400_000_000), "it goes on by the new clock");
+}
+
+fn times() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        select(vec![0, 1, u64::MAX, u64::MAX - 1, i64::MAX as u64, START]),
+        (0u64..1 << 44).prop_map(|after| START + after),
+    ]
+}
+
+fn names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        1 => Just(String::new()),
+        1 => (0usize..4).prop_map(|number| "語".repeat(3_333 + number)),
+        1 => "(\\*\\.)?[a-z.]{1,12}",
+        4 => (0u32..12).prop_map(|number| format!("n{number}.example.co.jp")),
+        4 => (0u32..12).prop_map(|number| format!("10.0.0.{number}")),
+        1 => any::<String>(),
+    ]
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
+    let what = select(vec![Asked::Request, Asked::Tunnel]);
+    let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
+    let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
+    let kinds = (part, what, verdict);
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6)).prop_map(
+        |(time, line, id, (part, what, verdict), client, host, bursts)| Entry {
+            time,
+            line,
+            part,
+            id,
+            what,
+            verdict,
+            client,
+            host,
+            bursts,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_log_may_hold_breaks_a_bound(
+        entries in vec((entries(), 1u32..20), 0..120), ticks in vec(times(), 0..4), window in select(vec![0, 90_000_000, u64::MAX])
+    ) {
+        let mut detector = Detector::new(Limits { window, ..SMALL });
+        for (number, (entry, times)) in entries.iter().enumerate() {
+            for more in 0..u64::from(*times) {
+                Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() }.give(&mut detector);
+            }
+            if let Some(now) = ticks.get(number) {
+                detector.tick(Timestamp(*now));
+            }
+            let counts = detector.counts();
+            prop_assert!(counts.clients <= 4 && counts.hosts <= 8 && counts.pairs <= 8, "{:?}", counts);
+        }
+        detector.finish();
+        for finding in detector.findings() {
+            prop_assert!(finding.score.is_finite() && finding.grounds.period_seconds.is_finite());
+            prop_assert!(finding.client.len() <= 255 && finding.target.len() <= 255);
+            prop_assert!(finding.first <= finding.last);
+            prop_assert!(finding.in_english().len() < 1_000 && finding.in_japanese().len() < 1_500);
+        }
+    }
+}
