@@ -78,7 +78,14 @@ pub(crate) const MEMORYLESS: Class = class("memoryless", Shape::Memoryless, &[0.
 
 /// One implant, for so many days; `browsed` are what people asked of sites, for the one that hides in it.
 pub(crate) fn beacon(random: &mut Random, class: &Class, band: &Band, days: u32, browsed: &[Trace]) -> Trace {
-    let (period, jitter) = (random.of(band.periods), random.of(class.jitters));
+    // What beats faster than its own beat lasts has none.
+    let least = match class.shape {
+        Shape::TwoPaces => 30.0,
+        Shape::Several => 10.0,
+        _ => 0.0,
+    };
+    let periods: Vec<f64> = band.periods.iter().copied().filter(|period| *period >= least).collect();
+    let (period, jitter) = (random.of(&periods), random.of(class.jitters));
     let end = f64::from(days) * 24.0 * HOUR;
     let plain = |random: &mut Random, period: f64| {
         let sleep = sleeps(random, period, jitter);
