@@ -67,6 +67,9 @@ pub(crate) const JITTER_95: Class = class("jitter 70–95 %", Shape::Jitter, &[0
 pub(crate) const GAUSS: Class = class("Gaussian, sd 10–30 %", Shape::Gauss, &[0.1, 0.2, 0.3]);
 pub(crate) const MISSED: Class = class("10–30 % of beats missed", Shape::Missed, &[0.05, 0.2]);
 pub(crate) const AT_WORK: Class = class("working hours", Shape::AtWork, &[0.1, 0.3]);
+/// Of the slowest there are too few beats for more.
+pub(crate) const MISSED_10: Class = class("10–30 % missed, jitter 10 %", Shape::Missed, &[0.1]);
+pub(crate) const AT_WORK_10: Class = class("working hours, jitter 10 %", Shape::AtWork, &[0.1]);
 pub(crate) const TWO_PACES: Class = class("two paces", Shape::TwoPaces, &[0.1, 0.3]);
 pub(crate) const SEVERAL: Class = class("1–3 requests a beat", Shape::Several, &[0.1, 0.3]);
 pub(crate) const PADDED: Class = class("padded, jitter 30 %", Shape::Padded, &[0.3]);

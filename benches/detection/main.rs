@@ -19,7 +19,7 @@ Measures the detector on traffic made by chance.
 
 Usage: detection quality|speed [OPTIONS]
 
-  quality  how many beacons of each class are found, where how many harmless pairs are
+  quality  what share of the beacons of each class is found, and of harmless pairs
   speed    observations and lines a second, and what a pair takes of memory
 
 Options:

@@ -23,7 +23,6 @@ struct Horizon {
 const ALL: &[&Band] = &[&SHORT, &MIDDLE, &LONG];
 const PAUSED: &[&Band] = &[&MIDDLE, &LONG];
 const SLOW: &[&Band] = &[&HALF_DAY, &DAY];
-const EVERY: &[&Band] = &[&MIDDLE, &LONG, &HALF_DAY, &DAY];
 
 const ONE_DAY: Horizon = Horizon {
     days: 1,
@@ -53,8 +52,9 @@ const SEVEN_DAYS: Horizon = Horizon {
         (&beacons::STRICT, SLOW),
         (&beacons::JITTER_20, SLOW),
         (&beacons::JITTER_50, SLOW),
-        (&beacons::MISSED, SLOW),
-        (&beacons::AT_WORK, EVERY),
+        (&beacons::MISSED_10, SLOW),
+        (&beacons::AT_WORK_10, SLOW),
+        (&beacons::AT_WORK, PAUSED),
         (&beacons::JITTER_95, PAUSED),
         (&beacons::MIXED, PAUSED),
         (&beacons::ROTATES_BELOW, PAUSED),
