@@ -67,6 +67,11 @@ const GAIN: u16 = 10;
 /// Hours of a day in which a pair must have been seen to be always on.
 const ALWAYS_HOURS: u32 = 20;
 
+/// A tunnel of which so long nothing was heard goes, where there are too many, in microseconds.
+const FORGOTTEN: u64 = 24 * 3_600_000_000;
+/// Such tunnels are looked for no more often.
+const SWEEP: u64 = 3_600_000_000;
+
 /// Finds what calls home, in what logs tell.
 #[derive(Debug)]
 pub struct Detector {
@@ -76,6 +81,8 @@ pub struct Detector {
     pairs: Pairs,
     tunnels: HashMap<u64, Tunnel>,
     tunnels_max: usize,
+    /// When tunnels whose end was never told were looked for.
+    swept: u64,
     found: Vec<Finding>,
     counts: Counts,
 }
@@ -101,6 +108,7 @@ impl Detector {
             pairs: Pairs::new(limits.pairs_max),
             tunnels: HashMap::new(),
             tunnels_max: limits.tunnels_max,
+            swept: 0,
             found: Vec::new(),
             counts: Counts::default(),
         }
@@ -133,6 +141,10 @@ impl Detector {
         let denied = seen.verdict != Verdict::Allowed;
         self.order.push(Event { time, client, host, port: seen.port, denied, line: seen.line });
         if seen.what == Asked::Tunnel && seen.part == Part::Begun && seen.id != 0 {
+            if self.tunnels.len() >= self.tunnels_max && time >= self.swept.saturating_add(SWEEP) {
+                self.swept = time;
+                self.tunnels.retain(|_, tunnel| tunnel.at.saturating_add(FORGOTTEN) > time);
+            }
             if self.tunnels.len() < self.tunnels_max || self.tunnels.contains_key(&seen.id) {
                 let tunnel = Tunnel { client, host, port: seen.port, at: time, line: seen.line };
                 self.tunnels.insert(seen.id, tunnel);

@@ -38,6 +38,17 @@ fn clients_and_hosts_beyond_the_bound_drive_others_out_and_that_is_counted() {
 }
 
 #[test]
+fn tunnels_whose_end_was_never_told_make_room_after_a_day() {
+    let begun = |id: u64, hours: u32| {
+        let at = f64::from(hours) * 3600.0;
+        Entry { id, part: Part::Begun, what: Asked::Tunnel, ..Entry::request(at, "10.0.0.1", "a.example") }
+    };
+    let full = [begun(1, 0), begun(2, 0), begun(3, 10)];
+    assert_eq!(counts_of(&full).tunnels_beyond, 1);
+    assert_eq!(counts_of(&[full.as_slice(), &[begun(4, 25), begun(5, 25)]].concat()).tunnels_beyond, 1);
+}
+
+#[test]
 fn pairs_beyond_the_bound_go_and_are_counted() {
     let entries: Vec<Entry> = (0..32)
         .map(|pair| Entry::request(f64::from(pair), &format!("10.0.0.{}", pair % 4), &format!("h{}.example", pair / 4)))
