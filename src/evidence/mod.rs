@@ -26,7 +26,9 @@
 //!   `policy` that a policy came into force, at the start or later, or was refused; `own` what the gate connected to for
 //!   itself, counted; `clients` what became of clients' connections that asked for nothing, counted;
 //!   `health` that the gate can do its work less well than before, or better again.
-//! * `flow`, `finding` and `triage` are reserved for the rooms that make them.
+//! * `finding` says what a detector found in the records, see [`Finding`]; a later one with the same `finding_id` takes its
+//!   place.
+//! * `flow` and `triage` are reserved for the rooms that make them.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
