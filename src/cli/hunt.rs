@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::detect::{Finding, Limits, Severity};
-use crate::evidence::{format_time, shown};
+use crate::detect::Limits;
+use crate::evidence::{Beat, Finding, Severity, format_time, shown};
 use crate::review::{Hunted, LogRead, hunt, hunt_stream};
 use crate::store::{LogFile, log_files};
 
@@ -53,7 +53,8 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
         (counts.late, "events came late"),
         (counts.pairs_evicted, "pairs had to go for others"),
         (counts.names_evicted, "clients and hosts had to go for others"),
-        (counts.tunnels_beyond, "tunnels had no room"),
+        (counts.exchanges_beyond, "exchanges had no room"),
+        (counts.findings_beyond, "findings had no room"),
     ] {
         if count > 0 {
             let _ = write!(took, "; {count} {what}");
@@ -76,6 +77,7 @@ fn severity(finding: &Finding) -> &'static str {
     match finding.severity {
         Severity::High => "HIGH",
         Severity::Medium => "medium",
+        Severity::Low => "low",
     }
 }
 
@@ -120,8 +122,10 @@ fn explained(finding: &Finding) -> String {
         format_time(finding.first),
         format_time(finding.last)
     );
-    let _ = writeln!(text, "stage: {:?} ({})", finding.stage, finding.stage.in_japanese());
-    text.push_str(&picture(finding));
+    let _ = writeln!(text, "stage: {:?} ({})", finding.kind.stage(), finding.kind.stage().in_japanese());
+    if let Some(beat) = finding.beat.as_ref().filter(|beat| beat.gaps > 0) {
+        text.push_str(&picture(beat));
+    }
     text
 }
 
@@ -129,17 +133,16 @@ fn explained(finding: &Finding) -> String {
 const WIDTH: usize = 60;
 
 /// The last gaps, the oldest first, each as a mark on a scale of ln seconds; `|` bounds the window.
-fn picture(finding: &Finding) -> String {
-    let grounds = &finding.grounds;
-    let ends = grounds.strip.iter().copied().chain([grounds.low_seconds, grounds.high_seconds]);
+fn picture(beat: &Beat) -> String {
+    let ends = beat.strip.iter().copied().chain([beat.low_seconds, beat.high_seconds]);
     let (low, high) = ends.fold((f64::INFINITY, 0.0_f64), |(low, high), gap| (low.min(gap), high.max(gap)));
     let (low, span) = ((low * 0.8).ln(), (high * 1.25).ln() - (low * 0.8).ln());
     let column = |gap: f64| (((gap.ln() - low) / span * (WIDTH - 1) as f64) as usize).min(WIDTH - 1);
     let mut text = String::new();
-    for gap in &grounds.strip {
+    for gap in &beat.strip {
         let mut line = [b' '; WIDTH];
-        line[column(grounds.low_seconds)] = b'|';
-        line[column(grounds.high_seconds)] = b'|';
+        line[column(beat.low_seconds)] = b'|';
+        line[column(beat.high_seconds)] = b'|';
         line[column(*gap)] = b'*';
         let _ = writeln!(text, "{}  {gap:.1} s", String::from_utf8_lossy(&line));
     }

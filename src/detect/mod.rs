@@ -7,14 +7,18 @@
 //! Everything is bounded by [`Limits`]; what had to go is counted in [`Counts`].
 
 mod beacon;
+mod beacons;
 mod detector;
-mod finding;
+mod draft;
+mod event;
+mod joins;
 mod names;
+mod network;
 mod order;
 mod pairs;
+mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
-pub use finding::{Finding, FindingId, FindingKind, Grounds, Rarity, Severity, Stage};
 
 #[cfg(test)]
 mod tests;

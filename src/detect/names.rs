@@ -125,6 +125,11 @@ impl Names {
         self.known.get(name.place as usize).filter(|known| known.turn == name.turn)
     }
 
+    /// The text of a name; `None` where it had to go.
+    pub(super) fn text(&self, name: Name) -> Option<Arc<str>> {
+        self.known(name).map(|known| known.text.clone())
+    }
+
     /// The registrable domain of a host (Public Suffix List), as a name `*.example.com`; `None` for address literals and for
     /// a host that is the domain itself.
     pub(super) fn domain(&mut self, host: Name, time: u64) -> Option<Name> {

@@ -1,25 +1,15 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
-use super::names::Name;
-
-/// One event of a pair: a request, a tunnel, or a burst within one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Event {
-    /// In microseconds.
-    pub time: u64,
-    /// The number of the record or line.
-    pub line: u64,
-    pub client: Name,
-    pub host: Name,
-    pub port: u16,
-    pub denied: bool,
-}
+use super::event::Event;
 
 /// Brings events that came out of order within a window back into it.
 #[derive(Debug)]
 pub(super) struct Order {
-    waiting: BinaryHeap<Reverse<Event>>,
+    /// Those that came in order.
+    straight: VecDeque<Event>,
+    /// Those that came behind a later one.
+    behind: BinaryHeap<Reverse<Event>>,
     /// In microseconds.
     window: u64,
     waiting_max: usize,
@@ -28,12 +18,15 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn new(window: u64, waiting_max: usize) -> Self {
-        Self { waiting: BinaryHeap::new(), window, waiting_max, latest: 0 }
+        Self { straight: VecDeque::new(), behind: BinaryHeap::new(), window, waiting_max, latest: 0 }
     }
 
     pub(super) fn push(&mut self, event: Event) {
         self.latest = self.latest.max(event.time);
-        self.waiting.push(Reverse(event));
+        match self.straight.back() {
+            Some(last) if event < *last => self.behind.push(Reverse(event)),
+            Some(_) | None => self.straight.push_back(event),
+        }
     }
 
     /// Time goes on without events.
@@ -43,13 +36,22 @@ impl Order {
 
     /// The next event before which none is to come any more, or that there is no room for.
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let Reverse(next) = self.waiting.peek()?;
-        let is_due = next.time.saturating_add(self.window) <= self.latest || self.waiting.len() > self.waiting_max;
+        let next = match (self.straight.front(), self.behind.peek()) {
+            (Some(straight), Some(Reverse(behind))) => straight.min(behind),
+            (Some(next), None) | (None, Some(Reverse(next))) => next,
+            (None, None) => return None,
+        };
+        let waiting = self.straight.len() + self.behind.len();
+        let is_due = next.time.saturating_add(self.window) <= self.latest || waiting > self.waiting_max;
         if is_due { self.pop_any() } else { None }
     }
 
     /// The next event, at the end of a log.
     pub(super) fn pop_any(&mut self) -> Option<Event> {
-        self.waiting.pop().map(|Reverse(event)| event)
+        let from_behind = match (self.straight.front(), self.behind.peek()) {
+            (Some(straight), Some(Reverse(behind))) => behind < straight,
+            (straight, _) => straight.is_none(),
+        };
+        if from_behind { self.behind.pop().map(|Reverse(event)| event) } else { self.straight.pop_front() }
     }
 }

@@ -7,4 +7,5 @@ mod domains;
 mod kept;
 mod shuffled;
 mod steady;
+mod strangers;
 mod told;

@@ -41,6 +41,7 @@
 mod bursts;
 mod capacity;
 mod chain;
+mod finding;
 mod observed;
 mod reading;
 mod record;
@@ -51,10 +52,11 @@ pub mod properties;
 pub use bursts::Bursts;
 pub use capacity::{Capacity, Outlook, Usage};
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
+pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
-    Admin, Batch, Challenge, Clients, Event, Exchange, Finding, FindingNumbers, Gap, Health, LogIn, Own, Policy,
-    Progress, Record, SCHEMA, Segment, Source, Target,
+    Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, SCHEMA,
+    Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};

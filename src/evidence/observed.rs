@@ -51,6 +51,8 @@ pub struct Observed<'a> {
     pub duration_us: Option<u64>,
     /// The gate ended it.
     pub cut: bool,
+    /// How it ended, as our own records have it.
+    pub closed_how: &'a str,
 }
 
 /// Which part of an exchange a line tells of.
@@ -203,6 +205,7 @@ impl<'a> Observed<'a> {
             bytes_down: line.bytes_down,
             duration_us: line.total_us,
             cut: said(&line.closed_by) == "gate",
+            closed_how: how,
         })
     }
 }

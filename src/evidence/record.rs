@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
 
+use super::finding::Finding;
 use super::observed::Burst;
 use super::text::{SafeFormatter, Text, format_time};
 
@@ -329,50 +330,6 @@ pub struct LogIn {
     /// `failed_log_ins`, `unanswered_log_ins` or `user_on_several_clients`.
     pub ground: &'static str,
     pub detail: Text,
-}
-
-/// What a detector found in the records. A later one with the same `finding_id` takes its place.
-#[derive(Debug, Serialize)]
-pub struct Finding {
-    /// `beacon`, `rotating_beacon` or `always_on`.
-    pub finding: &'static str,
-    pub finding_id: String,
-    /// `medium` or `high`.
-    pub severity: &'static str,
-    /// Decades of evidence.
-    pub score: f64,
-    /// `initial_intrusion`, `foothold`, `survey` or `objective`.
-    pub stage: &'static str,
-    pub client: Text,
-    /// The host, or `*.` and its registrable domain.
-    pub host: Text,
-    pub port: u16,
-    pub first: String,
-    pub last: String,
-    pub numbers: FindingNumbers,
-    /// Clients that talk to the host, about, and clients in all.
-    pub clients: u32,
-    pub of_clients: u32,
-    /// Since when the host is known.
-    pub known_seconds: u64,
-    /// The numbers of the first and the newest record that it rests on.
-    pub records: [u64; 2],
-    pub english: Text,
-    pub japanese: Text,
-}
-
-/// The numbers that a finding rests on.
-#[derive(Debug, Serialize)]
-pub struct FindingNumbers {
-    pub period_seconds: f64,
-    pub low_seconds: f64,
-    pub high_seconds: f64,
-    pub hits: u32,
-    pub gaps: u32,
-    pub multiples: u32,
-    pub requests: u32,
-    pub denied: u32,
-    pub hours_of_day: u32,
 }
 
 #[derive(Serialize)]

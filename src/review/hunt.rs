@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::detect::{Counts, Detector, Finding, FindingId, Limits};
-use crate::evidence::{Observed, read_record};
+use crate::detect::{Counts, Detector, Limits};
+use crate::evidence::{Finding, FindingId, Observed, Rarity, read_record};
 use crate::facts::Timestamp;
 use crate::formats::{BadLine, Format, LINE_BYTES_MAX, Line, Reader, Tally};
 use crate::store::LogFile;
@@ -220,7 +220,8 @@ impl Hunting {
         self.collect();
         let mut findings: Vec<_> = self.found.into_values().collect();
         findings.sort_by(|a, b| {
-            let by_rank = b.severity.cmp(&a.severity).then(a.rarity.clients.cmp(&b.rarity.clients));
+            let clients = |finding: &Finding| finding.rarity.map_or(0, |rarity: Rarity| rarity.clients);
+            let by_rank = b.severity.cmp(&a.severity).then(clients(a).cmp(&clients(b)));
             by_rank.then(b.score.total_cmp(&a.score)).then(a.id.cmp(&b.id))
         });
         Hunted { findings, counts: self.detector.counts(), ..self.hunted }

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 
-use crate::detect::{Detector, Finding, Limits};
-use crate::evidence::{self, Kind, Observed, Record, Text, format_time, read_record};
+use crate::detect::{Detector, Limits};
+use crate::evidence::{Finding, Kind, Observed, Record, SCORE_MAX, read_record};
 use crate::facts::Timestamp;
 
 /// What a running gate has seen of its own journal.
@@ -26,8 +26,6 @@ pub struct Watch {
 const FINDINGS_MAX: usize = 100_000;
 /// A score must have grown by so many tenths to be told again.
 const GAIN: u64 = 10;
-/// Of no score more is said: it is certain by far.
-const SCORE_MAX: f64 = 300.0;
 
 impl Watch {
     pub fn new(limits: Limits) -> Self {
@@ -72,7 +70,7 @@ impl Watch {
         for (id, finding) in &new {
             self.told.insert(id.clone(), tenths(finding.score));
         }
-        new.into_iter().map(|(_, finding)| Record::Finding(Box::new(record(&finding)))).collect()
+        new.into_iter().map(|(_, finding)| Record::Finding(Box::new(finding))).collect()
     }
 }
 
@@ -85,39 +83,6 @@ fn is_news(told: &HashMap<Box<str>, u64>, id: &str, found: &Finding) -> bool {
 
 fn tenths(score: f64) -> u64 {
     (score.clamp(0.0, SCORE_MAX) * 10.0) as u64
-}
-
-fn record(finding: &Finding) -> evidence::Finding {
-    let (grounds, rarity) = (&finding.grounds, finding.rarity);
-    evidence::Finding {
-        finding: finding.kind.as_str(),
-        finding_id: finding.id.to_string(),
-        severity: finding.severity.as_str(),
-        score: finding.score.min(SCORE_MAX),
-        stage: finding.stage.as_str(),
-        client: Text::new(finding.client.as_bytes()),
-        host: Text::new(finding.target.as_bytes()),
-        port: finding.port,
-        first: format_time(finding.first),
-        last: format_time(finding.last),
-        numbers: evidence::FindingNumbers {
-            period_seconds: grounds.period_seconds,
-            low_seconds: grounds.low_seconds,
-            high_seconds: grounds.high_seconds,
-            hits: grounds.hits,
-            gaps: grounds.gaps,
-            multiples: grounds.multiples,
-            requests: grounds.requests,
-            denied: grounds.denied,
-            hours_of_day: grounds.hours_of_day,
-        },
-        clients: rarity.clients,
-        of_clients: rarity.of,
-        known_seconds: rarity.known_seconds,
-        records: finding.records,
-        english: Text::new(finding.in_english().as_bytes()),
-        japanese: Text::new(finding.in_japanese().as_bytes()),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use serde_json::json;
 
+use crate::evidence::format_time;
+
 use super::*;
 
 /// Lines of a client that asks for a host each minute, from a minute to another.
@@ -35,9 +37,9 @@ fn what_is_found_is_told_once_and_again_when_its_evidence_has_grown() {
         (&record["kind"], &record["finding"], &record["client"]),
         (&json!("finding"), &json!("beacon"), &json!("10.0.0.9"))
     );
-    assert_eq!((&record["host"], &record["severity"]), (&json!("c2.example"), &json!("high")), "{record:#}");
-    assert_eq!(record["numbers"]["denied"], record["numbers"]["requests"], "{record:#}");
-    let period = record["numbers"]["period_seconds"].as_f64().unwrap();
+    assert_eq!((&record["target"], &record["severity"]), (&json!("c2.example"), &json!("high")), "{record:#}");
+    assert_eq!(record["denied"], record["requests"], "{record:#}");
+    let period = record["beat"]["period_seconds"].as_f64().unwrap();
     assert!((period - 60.0).abs() < 1.0, "{period}");
     assert!(record["english"].as_str().unwrap().contains("gaps lie between"));
     assert_eq!(told(&mut watch, at(21)), [""; 0]);

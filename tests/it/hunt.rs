@@ -130,7 +130,7 @@ fn a_finding_says_in_two_languages_why_it_stands_there_and_shows_its_gaps() {
     let log = day();
     let report = json(&["-"], log.as_bytes());
     let finding = &report["findings"][0];
-    let id = finding["id"].as_str().unwrap();
+    let id = finding["finding_id"].as_str().unwrap();
     let output = hunt(&["-", "--explain", id], log.as_bytes());
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [
@@ -164,7 +164,7 @@ fn eight_filters_each_with_a_part_of_the_clients_find_what_one_finds() {
     let evidence = |report: &Value| {
         let beacons = report["findings"].as_array().unwrap().iter().filter(|f| f["finding"] == "beacon");
         let mut said: Vec<_> =
-            beacons.map(|f| format!("{} {} {} {}", f["id"], f["score"], f["grounds"], f["last"])).collect();
+            beacons.map(|f| format!("{} {} {} {}", f["finding_id"], f["score"], f["beat"], f["last"])).collect();
         said.sort();
         said
     };
@@ -206,7 +206,7 @@ fn logs_of_several_files_are_read_by_their_times_in_whatever_order_they_are_name
     let named: Vec<_> = paths.iter().map(String::as_str).collect();
     let evidence = |report: &Value| {
         let findings = report["findings"].as_array().unwrap().iter();
-        findings.map(|f| format!("{} {}", f["id"], f["score"])).collect::<Vec<_>>()
+        findings.map(|f| format!("{} {}", f["finding_id"], f["score"])).collect::<Vec<_>>()
     };
     assert_eq!(evidence(&json(&named, b"")), evidence(&whole));
     assert_eq!(evidence(&json(&[files.path().to_str().unwrap()], b"")), evidence(&whole));
@@ -243,9 +243,9 @@ fn a_beacon_through_the_gate_is_found_in_its_journal_also_where_it_was_denied() 
     });
     gate.records();
     let report = json(&[gate.data_dir().to_str().unwrap()], b"");
-    assert_eq!(assert_found(&report, &origin.address.ip().to_string())["grounds"]["denied"], 0);
+    assert_eq!(assert_found(&report, &origin.address.ip().to_string())["denied"], 0);
     let of_denied = assert_found(&report, "denied.test");
-    assert_eq!(of_denied["grounds"]["denied"], of_denied["grounds"]["requests"]);
+    assert_eq!(of_denied["denied"], of_denied["requests"]);
 }
 
 #[test]
@@ -286,10 +286,10 @@ fn a_running_gate_puts_what_it_finds_on_record_and_its_journal_verifies() {
     }
     let found = &findings()[0];
     assert_eq!(
-        (&found["finding"], &found["host"], &found["client"]),
+        (&found["finding"], &found["target"], &found["client"]),
         (&"beacon".into(), &"c2.test".into(), &"127.0.0.1".into())
     );
-    assert_eq!(found["numbers"]["denied"], found["numbers"]["requests"]);
+    assert_eq!(found["denied"], found["requests"]);
     assert_eq!(gate.end("-TERM"), Some(0));
     let verified = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data.path()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");

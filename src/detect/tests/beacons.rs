@@ -1,7 +1,6 @@
 //! What calls home, and what only looks busy.
 
-use crate::detect::{Finding, FindingKind};
-use crate::evidence::Verdict;
+use crate::evidence::{Finding, FindingKind, Verdict};
 
 use super::traffic::{DAY, Entry, HOUR, MINUTE, Source, found, log, requests, the_one, tunnel};
 
@@ -11,12 +10,11 @@ const PC: &str = "10.0.0.5";
 fn beacon_of(period: f64, entries: Vec<Entry>) -> Finding {
     let finding = the_one(&log([entries]), FindingKind::Beacon);
     assert!(finding.score >= 3.5, "{}", finding.score);
-    let centre = finding.grounds.period_seconds;
+    let beat = finding.beat.as_ref().unwrap();
+    let centre = beat.period_seconds;
     assert!((centre / period - 1.0).abs() <= 0.1, "{centre} s for {period} s: {}", finding.in_english());
-    assert!(finding.grounds.low_seconds <= centre && centre <= finding.grounds.high_seconds);
-    assert!(
-        finding.grounds.hits <= finding.grounds.gaps && finding.grounds.gaps as usize == finding.grounds.strip.len()
-    );
+    assert!(beat.low_seconds <= centre && centre <= beat.high_seconds);
+    assert!(beat.hits <= beat.gaps && beat.gaps as usize == beat.strip.len());
     finding
 }
 
@@ -30,7 +28,7 @@ fn silent(seed: u64, entries: Vec<Entry>) {
 fn a_call_each_minute_is_a_beacon() {
     let finding = beacon_of(60.0, requests(&Source(1).beats(60.0, 0.0, 2.0 * HOUR), PC, "c2.example.net"));
     assert_eq!((&*finding.client, &*finding.target, finding.port), (PC, "c2.example.net", 443));
-    assert_eq!(finding.grounds.denied, 0);
+    assert_eq!(finding.denied, 0);
 }
 
 #[test]
@@ -47,7 +45,7 @@ fn a_beacon_that_is_denied_is_one_and_says_so() {
         entry.verdict = if number == 0 { Verdict::Allowed } else { Verdict::Denied };
     }
     let finding = beacon_of(2.0 * MINUTE, entries);
-    assert_eq!(finding.grounds.denied, finding.grounds.requests - 1);
+    assert_eq!(finding.denied, finding.requests - 1);
     assert!(finding.in_english().contains("of them denied"));
 }
 
@@ -56,7 +54,7 @@ fn bursts_inside_one_long_tunnel_are_a_beacon() {
     for seed in 0..5 {
         let bursts = Source(seed).beats(60.0, 0.2, 3.0 * HOUR);
         let finding = beacon_of(60.0, tunnel(&bursts, PC, "c2.example.net"));
-        assert!(finding.grounds.requests as usize <= bursts.len() + 1);
+        assert!(finding.requests as usize <= bursts.len() + 1);
     }
 }
 
@@ -144,7 +142,8 @@ fn on_traffic_of_a_new_seed_people_are_let_be_and_beacons_are_found() {
         let times = source.beats(period, jitter, (40.0 * period).max(8.0 * HOUR));
         let findings = found(&log([requests(&times, PC, "c2.example.net")]));
         findings.iter().any(|finding| {
-            finding.kind == FindingKind::Beacon && (finding.grounds.period_seconds / period - 1.0).abs() <= 0.15
+            finding.kind == FindingKind::Beacon
+                && (finding.beat.as_ref().unwrap().period_seconds / period - 1.0).abs() <= 0.15
         })
     });
     let beacons = beacons.count();

@@ -1,6 +1,6 @@
 //! Hosts of one registrable domain, seen together.
 
-use crate::detect::{Finding, FindingKind};
+use crate::evidence::{Finding, FindingKind};
 
 use super::traffic::{DAY, Entry, MINUTE, Source, found, log, requests, the_one};
 
@@ -22,7 +22,11 @@ fn a_beacon_that_rotates_over_eight_hosts_is_found_by_their_domain() {
         let [finding] = &*of_domain else { panic!("seed {seed}: {of_domain:?}") };
         assert_eq!(&*finding.target, "*.cdn-relay.com");
         assert!(finding.score >= 3.5, "{}", finding.score);
-        assert!((finding.grounds.period_seconds / (5.0 * MINUTE) - 1.0).abs() < 0.1, "{}", finding.in_english());
+        assert!(
+            (finding.beat.as_ref().unwrap().period_seconds / (5.0 * MINUTE) - 1.0).abs() < 0.1,
+            "{}",
+            finding.in_english()
+        );
         assert!(others.iter().all(|other| other.score < 0.1 * finding.score), "{others:?}");
         of_hosts += others.iter().filter(|other| other.kind == FindingKind::Beacon).count();
     }

@@ -8,10 +8,17 @@ use crate::detect::{Counts, Detector, Limits};
 use crate::evidence::{Asked, Burst, Part, Verdict};
 use crate::facts::Timestamp;
 
-use super::traffic::{Entry, START};
+use super::traffic::{Entry, More, START};
 
-const SMALL: Limits =
-    Limits { pairs_max: 8, hosts_max: 8, clients_max: 4, tunnels_max: 2, window: 90_000_000, waiting_max: 16 };
+const SMALL: Limits = Limits {
+    pairs_max: 8,
+    hosts_max: 8,
+    clients_max: 4,
+    open_max: 2,
+    told_max: 4,
+    window: 90_000_000,
+    waiting_max: 16,
+};
 
 fn counts_of(entries: &[Entry]) -> Counts {
     let mut detector = Detector::new(SMALL);
@@ -21,7 +28,8 @@ fn counts_of(entries: &[Entry]) -> Counts {
 }
 
 fn tunnel(id: u64, part: Part) -> Entry {
-    Entry { id, part, what: Asked::Tunnel, ..Entry::request(id as f64, "10.0.0.1", "a.example") }
+    let line = if part == Part::Begun { id } else { 100 };
+    Entry { id, line, part, what: Asked::Tunnel, ..Entry::request(id as f64, "10.0.0.1", "a.example") }
 }
 
 #[test]
@@ -44,8 +52,8 @@ fn tunnels_whose_end_was_never_told_make_room_after_a_day() {
         Entry { id, part: Part::Begun, what: Asked::Tunnel, ..Entry::request(at, "10.0.0.1", "a.example") }
     };
     let full = [begun(1, 0), begun(2, 0), begun(3, 10)];
-    assert_eq!(counts_of(&full).tunnels_beyond, 1);
-    assert_eq!(counts_of(&[full.as_slice(), &[begun(4, 25), begun(5, 25)]].concat()).tunnels_beyond, 1);
+    assert_eq!(counts_of(&full).exchanges_beyond, 1);
+    assert_eq!(counts_of(&[full.as_slice(), &[begun(4, 25), begun(5, 25)]].concat()).exchanges_beyond, 1);
 }
 
 #[test]
@@ -75,17 +83,17 @@ fn a_beacon_keeps_its_place_among_many_pairs_that_are_seen_once() {
 }
 
 #[test]
-fn tunnels_beyond_the_bound_are_counted_until_others_end() {
+fn exchanges_beyond_the_bound_are_counted_until_others_end() {
     let begun: Vec<Entry> = (1..=5).map(|id| tunnel(id, Part::Begun)).collect();
-    assert_eq!(counts_of(&begun).tunnels_beyond, 3);
+    assert_eq!(counts_of(&begun).exchanges_beyond, 3);
     let ended = [tunnel(1, Part::Begun), tunnel(2, Part::Begun), tunnel(1, Part::Ended), tunnel(3, Part::Begun)];
-    assert_eq!(counts_of(&ended).tunnels_beyond, 0);
+    assert_eq!(counts_of(&ended).exchanges_beyond, 0);
 }
 
 #[test]
 fn a_tunnel_that_is_told_of_twice_takes_one_place() {
     let twice = [tunnel(1, Part::Begun), tunnel(2, Part::Begun), tunnel(2, Part::Begun), tunnel(1, Part::Begun)];
-    assert_eq!(counts_of(&twice).tunnels_beyond, 0);
+    assert_eq!(counts_of(&twice).exchanges_beyond, 0);
 }
 
 #[test]
@@ -100,7 +108,7 @@ fn a_clock_that_is_set_back_by_a_day_does_not_hide_a_beacon() {
     assert_eq!(detector.counts().late, 1);
     let findings = detector.findings();
     let last = findings.last().unwrap();
-    assert!((last.grounds.period_seconds - 60.0).abs() < 1.0, "{}", last.in_english());
+    assert!((last.beat.as_ref().unwrap().period_seconds - 60.0).abs() < 1.0, "{}", last.in_english());
     assert!(last.last < Timestamp(START + 10 * 86_400_000_000), "it goes on by the new clock");
 }
 
@@ -139,7 +147,9 @@ fn entries() -> impl Strategy<Value = Entry> {
             verdict,
             client,
             host,
+            port: 443,
             bursts,
+            more: More::default(),
         },
     )
 }
@@ -162,10 +172,11 @@ proptest! {
         }
         detector.finish();
         for finding in detector.findings() {
-            prop_assert!(finding.score.is_finite() && finding.grounds.period_seconds.is_finite());
+            prop_assert!(finding.score.is_finite());
+            prop_assert!(finding.beat.as_ref().is_none_or(|beat| beat.period_seconds.is_finite()));
             prop_assert!(finding.client.len() <= 255 && finding.target.len() <= 255);
             prop_assert!(finding.first <= finding.last);
-            prop_assert!(finding.in_english().len() < 1_000 && finding.in_japanese().len() < 1_500);
+            prop_assert!(finding.in_english().len() < 3_000 && finding.in_japanese().len() < 4_000);
         }
     }
 }

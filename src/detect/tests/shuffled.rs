@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::detect::{Detector, Finding, Limits};
+use crate::detect::{Detector, Limits};
+use crate::evidence::Finding;
 
 use super::traffic::{Entry, HOUR, MINUTE, Source, log, requests, told_of, tunnel};
 
@@ -33,7 +34,13 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
 /// What does not count lines.
 fn judged(findings: &[Finding]) -> Vec<String> {
     let judged = |finding: &Finding| {
-        format!("{} {} {:?} {:?}", finding.id, finding.score, finding.grounds.strip, (finding.first, finding.last))
+        format!(
+            "{} {} {:?} {:?}",
+            finding.id,
+            finding.score,
+            finding.beat.as_ref().unwrap().strip,
+            (finding.first, finding.last)
+        )
     };
     findings.iter().map(judged).collect()
 }
@@ -94,8 +101,13 @@ fn a_finding_counts_the_clients_of_its_time_though_lines_of_others_came_before()
     early.sort_by_key(|entry| if entry.client == "10.0.0.1" { entry.time } else { entry.time - 80_000_000 });
     assert_ne!(early, entries);
     let findings = told_of(&entries, Limits::LIVE);
-    assert_eq!((findings[0].rarity.clients, findings[0].rarity.of), (1, 1), "{}", findings[0].in_english());
-    assert!(findings.last().unwrap().rarity.of > 80);
+    assert_eq!(
+        (findings[0].rarity.unwrap().clients, findings[0].rarity.unwrap().of),
+        (1, 1),
+        "{}",
+        findings[0].in_english()
+    );
+    assert!(findings.last().unwrap().rarity.unwrap().of > 80);
     assert_eq!(told_of(&early, Limits::LIVE), findings);
 }
 

@@ -1,6 +1,6 @@
 //! What is always on, and how soon a person should look.
 
-use crate::detect::{Finding, FindingKind, Severity};
+use crate::evidence::{Finding, FindingKind, Severity};
 
 use super::traffic::{DAY, Entry, HOUR, MINUTE, Source, found, log, requests};
 
@@ -34,8 +34,8 @@ fn a_rare_host_that_is_seen_in_each_hour_of_a_day_is_always_on() {
         let findings = of_kind(&log([others(50), calls]), FindingKind::AlwaysOn);
         let [finding] = &*findings else { panic!("seed {seed}: {findings:?}") };
         assert_eq!((&*finding.client, &*finding.target), ("10.0.0.1", "rare.example.net"));
-        assert!(finding.grounds.hours_of_day >= 20, "{:?}", finding.grounds);
-        assert_eq!((finding.rarity.clients, finding.rarity.of), (1, 50));
+        assert!(finding.number("always_on", "hours_of_day").unwrap() >= 20.0, "{:?}", finding.grounds);
+        assert_eq!((finding.rarity.unwrap().clients, finding.rarity.unwrap().of), (1, 50));
         assert_eq!(finding.severity, Severity::Medium, "weaker than a beacon");
     }
 }
@@ -60,7 +60,10 @@ fn a_beacon_of_one_client_in_twenty_is_pressing() {
     let calls = requests(&Source(1).beats(MINUTE, 0.2, 6.0 * HOUR), "10.0.0.1", "c2.example.net");
     let findings = of_kind(&log([others(20), calls]), FindingKind::Beacon);
     let [finding] = &*findings else { panic!("{findings:?}") };
-    assert_eq!((finding.severity, finding.rarity.clients, finding.rarity.of), (Severity::High, 1, 20));
+    assert_eq!(
+        (finding.severity, finding.rarity.unwrap().clients, finding.rarity.unwrap().of),
+        (Severity::High, 1, 20)
+    );
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn what_sixty_clients_call_steadily_is_as_certain_and_less_pressing() {
     for finding in findings {
         assert!(finding.score >= 5.0, "{}", finding.score);
         assert_eq!(finding.severity, Severity::Medium, "{}", finding.in_english());
-        assert_eq!(finding.rarity.of, 60);
-        assert!(finding.rarity.clients.abs_diff(60) <= 8, "{}", finding.in_english());
+        assert_eq!(finding.rarity.unwrap().of, 60);
+        assert!(finding.rarity.unwrap().clients.abs_diff(60) <= 8, "{}", finding.in_english());
     }
 }

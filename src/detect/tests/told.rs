@@ -1,6 +1,7 @@
 //! What a person reads.
 
-use crate::detect::{FindingKind, Limits};
+use crate::detect::Limits;
+use crate::evidence::FindingKind;
 
 use super::traffic::{Entry, HOUR, MINUTE, Source, found, log, requests, the_one, told_of};
 
@@ -30,8 +31,8 @@ fn a_beacon_is_said_in_english_and_in_japanese() {
 #[test]
 fn what_was_denied_is_said_and_a_beat_that_was_missed() {
     let mut finding = the_one(&of_three(), FindingKind::Beacon);
-    finding.grounds.denied = 7;
-    finding.grounds.multiples = 2;
+    finding.denied = 7;
+    finding.beat.as_mut().unwrap().multiples = 2;
     assert_eq!(
         finding.in_english(),
         "16 of the last 16 gaps lie between 60.0 s and 60.0 s or at up to 3 times that (centre 60.0 s), back to back; a \

@@ -2,8 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::detect::{Detector, Finding, FindingKind, Limits};
-use crate::evidence::{Asked, Burst, Observed, Part, Verdict};
+use crate::detect::{Detector, Limits};
+use crate::evidence::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
+use crate::evidence::{Finding, FindingKind};
 use crate::facts::Timestamp;
 
 /// When all traffic begins, in microseconds: 2026-11-24T09:00:00Z.
@@ -93,7 +94,33 @@ pub(super) struct Entry {
     pub verdict: Verdict,
     pub client: String,
     pub host: String,
+    pub port: u16,
     pub bursts: Vec<Burst>,
+    pub more: More,
+}
+
+/// What few lines tell of.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct More {
+    pub user: &'static str,
+    pub user_agent: &'static str,
+    pub tls_key: &'static str,
+    pub contradictions: u8,
+    pub standing: Shown,
+    pub sni: String,
+    pub carries: &'static str,
+    pub address: String,
+    pub method: &'static str,
+    pub path: String,
+    pub reason: &'static str,
+    pub failure: Failure,
+    pub status: u16,
+    pub content_type: &'static str,
+    pub bytes_up: Option<u64>,
+    pub bytes_down: Option<u64>,
+    pub duration_us: Option<u64>,
+    pub cut: bool,
+    pub closed_how: &'static str,
 }
 
 impl Entry {
@@ -108,7 +135,9 @@ impl Entry {
             verdict: Verdict::Allowed,
             client: client.to_owned(),
             host: host.to_owned(),
+            port: 443,
             bursts: Vec::new(),
+            more: More::default(),
         }
     }
 
@@ -121,8 +150,27 @@ impl Entry {
             what: self.what,
             client: &self.client,
             host: &self.host,
-            port: 443,
+            port: self.port,
             verdict: self.verdict,
+            user: self.more.user,
+            user_agent: self.more.user_agent,
+            tls_key: self.more.tls_key,
+            contradictions: self.more.contradictions,
+            standing: self.more.standing,
+            sni: &self.more.sni,
+            carries: self.more.carries,
+            address: &self.more.address,
+            method: self.more.method,
+            path: &self.more.path,
+            reason: self.more.reason,
+            failure: self.more.failure,
+            status: self.more.status,
+            content_type: self.more.content_type,
+            bytes_up: self.more.bytes_up,
+            bytes_down: self.more.bytes_down,
+            duration_us: self.more.duration_us,
+            cut: self.more.cut,
+            closed_how: self.more.closed_how,
             ..Observed::default()
         };
         detector.observe(&seen, &self.bursts);
@@ -191,11 +239,15 @@ pub(super) fn found(entries: &[Entry]) -> Vec<Finding> {
     last
 }
 
-/// The one finding of a log: that, and nothing else but that it is always on.
+/// What tells of steady intervals.
+pub(super) const BEATS: [FindingKind; 3] =
+    [FindingKind::Beacon, FindingKind::RotatingBeacon, FindingKind::AddressBeacon];
+
+/// The one finding of a log that tells of steady intervals, or of what is asked for.
 #[track_caller]
 pub(super) fn the_one(entries: &[Entry], kind: FindingKind) -> Finding {
     let mut findings = found(entries);
-    findings.retain(|finding| finding.kind == kind || finding.kind != FindingKind::AlwaysOn);
+    findings.retain(|finding| finding.kind == kind || BEATS.contains(&finding.kind));
     let said: Vec<String> = findings.iter().map(Finding::in_english).collect();
     assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [kind], "{said:#?}");
     findings.remove(0)

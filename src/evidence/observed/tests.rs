@@ -51,6 +51,7 @@ fn all_that_a_line_says_is_taken_as_it_stands_there() {
         bytes_down: Some(u64::MAX),
         duration_us: Some(77),
         cut: true,
+        closed_how: "idle_limit",
     };
     observed("exchange", members, |seen| assert_eq!(seen, Some(expected)));
 }

@@ -1,0 +1,90 @@
+use crate::evidence::Rarity;
+
+use super::event::{Event, Facts};
+use super::names::{Name, Names};
+
+/// What this network knows of who is in it and of what they talk to. What all detectors share.
+#[derive(Debug)]
+pub(super) struct Network {
+    /// With the hosts that each talks to.
+    pub clients: Names,
+    /// And registrable domains, as `*.example.com`; with the clients that talk to each.
+    pub hosts: Names,
+    /// TLS keys, with the clients that have each.
+    pub programs: Names,
+    /// What programs call themselves, with the clients on which they do.
+    pub agents: Names,
+    /// With the clients that each is at.
+    pub users: Names,
+    /// Of origins, with the clients that talk to each.
+    pub addresses: Names,
+    /// When the first event was, in microseconds.
+    began: Option<u64>,
+}
+
+/// Programs, and what they call themselves.
+const PROGRAMS_MAX: usize = 65_536;
+
+impl Network {
+    pub(super) fn new(clients_max: usize, hosts_max: usize) -> Self {
+        Self {
+            clients: Names::new(clients_max),
+            hosts: Names::new(hosts_max),
+            programs: Names::new(PROGRAMS_MAX.min(hosts_max)),
+            agents: Names::new(PROGRAMS_MAX.min(hosts_max)),
+            users: Names::new(clients_max),
+            addresses: Names::new(hosts_max),
+            began: None,
+        }
+    }
+
+    /// An event is taken: says whether its client had not been seen with its host before, as far as `is_new` knows.
+    pub(super) fn meet(&mut self, event: &Event) -> u32 {
+        self.began = Some(self.began.map_or(event.time, |began| began.min(event.time)));
+        self.clients.meet(event.client)
+    }
+
+    /// What is known of an exchange is counted for its client.
+    pub(super) fn learn(&mut self, event: &Event, facts: &Facts) {
+        let place = self.clients.meet(event.client);
+        let with = [
+            (&mut self.programs, facts.program),
+            (&mut self.agents, facts.agent),
+            (&mut self.users, facts.user),
+            (&mut self.addresses, facts.address),
+        ];
+        for (names, name) in with {
+            if let Some(name) = name {
+                names.add_other(name, place);
+            }
+        }
+    }
+
+    /// How common a host is, or a domain.
+    pub(super) fn rarity(&self, host: Name, now: u64) -> Rarity {
+        self.rarity_in(&self.hosts, host, now)
+    }
+
+    pub(super) fn rarity_of_program(&self, program: Name, now: u64) -> Rarity {
+        self.rarity_in(&self.programs, program, now)
+    }
+
+    fn rarity_in(&self, names: &Names, name: Name, now: u64) -> Rarity {
+        let (clients, first) = names.known(name).map_or((1, now), |known| (known.others.count(), known.first));
+        let of = self.clients.met();
+        Rarity { clients: clients.clamp(1, of.max(1)), of, known_seconds: now.saturating_sub(first) / 1_000_000 }
+    }
+
+    /// For how long the network has been watched, in seconds.
+    pub(super) fn age_seconds(&self, now: u64) -> u64 {
+        now.saturating_sub(self.began.unwrap_or(now)) / 1_000_000
+    }
+
+    /// Names that had to go for others.
+    pub(super) fn evicted(&self) -> u64 {
+        [&self.clients, &self.hosts, &self.programs, &self.agents, &self.users, &self.addresses]
+            .iter()
+            .map(|names| names.evicted)
+            .sum()
+    }
+}

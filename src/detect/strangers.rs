@@ -1,0 +1,174 @@
+use crate::evidence::{Asked, FindingKind, Ground, Rarity, Severity, Shown, Span};
+
+use super::draft::{Draft, Drafts};
+use super::event::{Carries, Event, Facts, Sni, What};
+use super::network::Network;
+
+/// Finds tunnels to hosts that nobody in this network knew.
+///
+/// Whether a host is new says little in itself: people go to new places every day. So each thing that speaks against a tunnel
+/// weighs something, in decades, and only their sum is told.
+#[derive(Debug, Default)]
+pub(super) struct Strangers;
+
+/// A host is a stranger for so long after it was first seen, in seconds.
+const NEW: u64 = 24 * 3_600;
+/// What must speak against a tunnel for it to be told of, with a severity each.
+const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
+/// Of fewer clients one that differs from the others says nothing.
+const CLIENTS_MIN: u32 = 20;
+
+/// What speaks against a tunnel, and what it weighs.
+type Grounds = Vec<(f32, Ground)>;
+
+impl Strangers {
+    pub(super) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
+        let facts = match &event.what {
+            What::Shown(facts) | What::Done(facts) | What::Call { facts: Some(facts), .. } => facts,
+            What::Call { facts: None, .. } | What::Burst { .. } | What::Going(_) | What::Challenge(_) => return,
+        };
+        if facts.what != Asked::Tunnel {
+            return;
+        }
+        let rarity = network.rarity(event.host, event.time);
+        let domain = network.hosts.domain(event.host, event.time).map(|domain| network.rarity(domain, event.time));
+        let Some(host) = network.hosts.text(event.host) else { return };
+        let is_stranger = |rarity: Rarity| rarity.is_rare() && rarity.known_seconds < NEW;
+        if !is_stranger(rarity) || !domain.is_none_or(is_stranger) {
+            return;
+        }
+        let mut grounds = vec![stranger(network.age_seconds(event.time))];
+        grounds.extend(name(&host));
+        grounds.extend(port(event.port));
+        grounds.extend(content(facts, is_address(&host)));
+        grounds.extend(program(facts, network, event.time));
+        let score: f32 = grounds.iter().map(|(weight, _)| weight).sum();
+        let Some((_, severity)) = SEVERITIES.into_iter().find(|(least, _)| score >= *least) else { return };
+        grounds.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let draft = Draft {
+            kind: FindingKind::UnknownTunnel,
+            severity,
+            score,
+            client: event.client,
+            target: Some(host),
+            port: event.port,
+            first: facts.begun.min(event.time),
+            last: event.time,
+            requests: 0,
+            denied: 0,
+            beat: None,
+            grounds: grounds.into_iter().map(|(_, ground)| ground).collect(),
+            rarity: Some(rarity),
+            records: [event.line, event.line],
+        };
+        drafts.add_if_news(draft, &network.clients);
+    }
+}
+
+fn ground(weight: f32, code: &'static str, english: impl Into<String>, japanese: impl Into<String>) -> (f32, Ground) {
+    (weight, Ground::new(code, &[("weight", f64::from(weight))], english.into(), japanese.into()))
+}
+
+/// The longer the network is known, the more it says that a host is new to it.
+fn stranger(age_seconds: u64) -> (f32, Ground) {
+    let days = age_seconds / 86_400;
+    let weight = match days {
+        0 => 0.3,
+        1..7 => 0.6,
+        7.. => 1.0,
+    };
+    let age = Span(age_seconds as f64);
+    let numbers = [("weight", f64::from(weight)), ("watched_seconds", age_seconds as f64)];
+    let english = format!("a tunnel to a host that was new here (this network is watched for {age})");
+    let japanese = format!("この網で初めて見る相手へのトンネル（監視期間{}）", age.in_japanese());
+    (weight, Ground::new("stranger", &numbers, english, japanese))
+}
+
+/// What its name says.
+fn name(host: &str) -> Grounds {
+    let mut grounds = Grounds::new();
+    if is_address(host) {
+        grounds.push(ground(
+            1.0,
+            "address_literal",
+            "asked for by address, not by name",
+            "名前ではなくIPアドレスを直接指定",
+        ));
+    }
+    grounds
+}
+
+pub(super) fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn port(port: u16) -> Option<(f32, Ground)> {
+    let weight = match port {
+        0 | 443 => return None,
+        8443 | 4443 => 0.4,
+        _ => 0.8,
+    };
+    let numbers = [("weight", f64::from(weight)), ("port", f64::from(port))];
+    let english = format!("port {port} is not that of HTTPS");
+    let japanese = format!("HTTPSの標準でないポート{port}");
+    Some((weight, Ground::new("odd_port", &numbers, english, japanese)))
+}
+
+/// What its first bytes say. A ClientHello to an address has no name to give (RFC 6066 §3).
+fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
+    match (&facts.carries, &facts.sni) {
+        (Carries::Other(what), _) => Some(ground(
+            1.2,
+            "not_tls",
+            format!("it carries {what}, not TLS"),
+            format!("TLSではなく{what}を運んでいる"),
+        )),
+        (_, Sni::Absent) if !is_address => {
+            Some(ground(0.8, "no_sni", "its ClientHello names no host", "ClientHelloに接続先の名前（SNI）がない"))
+        }
+        (_, Sni::Other(name)) => Some(ground(
+            1.2,
+            "other_sni",
+            format!("its ClientHello names another host, {name}"),
+            format!("ClientHelloの名前（SNI）が接続先と異なる（{name}）"),
+        )),
+        (Carries::Unseen | Carries::Tls, Sni::Unseen | Sni::Same | Sni::Absent) => None,
+    }
+}
+
+/// What the program that asked says.
+fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
+    let mut grounds = Grounds::new();
+    if let Some(program) = facts.program {
+        let rarity = network.rarity_of_program(program, now);
+        if rarity.of >= CLIENTS_MIN && rarity.is_rare() {
+            let numbers =
+                [("weight", 0.8), ("program_clients", f64::from(rarity.clients)), ("of", f64::from(rarity.of))];
+            let english = format!("{} of {} clients have the program that asked", rarity.clients, rarity.of);
+            let japanese = format!("要求したプログラムを持つのは{}台中{}台", rarity.of, rarity.clients);
+            grounds.push((0.8, Ground::new("rare_program", &numbers, english, japanese)));
+        }
+    }
+    match facts.standing {
+        Shown::Mimic => grounds.push(ground(
+            1.5,
+            "mimic",
+            "the program claims to be a browser that it is not",
+            "ブラウザを装ったプログラム",
+        )),
+        Shown::Failed => grounds.push(ground(
+            1.5,
+            "failed_challenge",
+            "the program failed at a challenge, or did not return from it",
+            "プログラムがチャレンジに失敗した、または戻らなかった",
+        )),
+        Shown::Unasked | Shown::Uncleared | Shown::Cleared if facts.contradictions > 0 => {
+            let numbers = [("weight", 1.0), ("contradictions", f64::from(facts.contradictions))];
+            let english = format!("{} things do not fit the browser that it claims to be", facts.contradictions);
+            let japanese = format!("名乗るブラウザと合わない点が{}つ", facts.contradictions);
+            grounds.push((1.0, Ground::new("contradictions", &numbers, english, japanese)));
+        }
+        Shown::Unasked | Shown::Uncleared | Shown::Cleared => {}
+    }
+    grounds
+}
