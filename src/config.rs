@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
+use crate::detect;
 use crate::facts::Host;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
@@ -51,6 +54,8 @@ pub struct Config {
     pub watches: bool,
     /// How long what was seen waits for what tunnels tell late.
     pub watch_delay: Duration,
+    /// What the operator says of this network to those who watch.
+    pub detect: detect::Settings,
     /// The proxy within TLS; `[secure_proxy]`.
     pub secure_proxy: Option<SecureProxySettings>,
     /// Host lists that are fetched; `[lists]`.
@@ -176,6 +181,17 @@ impl Challenge {
     }
 }
 
+fn read_detect(section: &mut Section<'_, '_>) -> detect::Settings {
+    let mut settings = detect::Settings::default();
+    if let Some(zone) = section.string("time_zone") {
+        match TimeZone::get(&zone.value) {
+            Ok(found) => settings.zone = found,
+            Err(_) => section.problem(&zone.place, "there is no such time zone", "write it as in `Asia/Tokyo` (IANA)"),
+        }
+    }
+    settings
+}
+
 fn read_trust(section: &mut Section<'_, '_>) -> Trust {
     let mut files = |key| section.strings(key).unwrap_or_default().into_iter().map(|file| PathBuf::from(file.value));
     let added: Vec<_> = files("ca_files").map(Roots::File).collect();
@@ -215,6 +231,7 @@ impl Default for Config {
             authentication: None,
             watches: true,
             watch_delay: Duration::from_secs(90),
+            detect: detect::Settings::default(),
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             lists: Vec::new(),
@@ -275,6 +292,7 @@ impl Config {
             if let Some(mut section) = root.table("detect") {
                 config.watches = section.boolean("live").unwrap_or(config.watches);
                 seconds(&mut section, "delay_seconds", 600, &mut config.watch_delay);
+                config.detect = read_detect(&mut section);
                 section.finish();
             }
             if let Some(mut section) = root.table("secure_proxy") {

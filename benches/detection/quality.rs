@@ -1,6 +1,6 @@
 //! What share of the beacons of each class scores above what nearly all harmless pairs stay below.
 
-use sekisho::detect::{Detector, Limits};
+use sekisho::detect::{Detector, Limits, Settings};
 
 use crate::beacons::{self, Band, Class, DAY, HALF_DAY, LONG, MIDDLE, SHORT, beacon};
 use crate::browsing::Web;
@@ -123,7 +123,7 @@ fn people(random: &mut Random, days: u32, pairs: usize) -> (Vec<f32>, Vec<Trace>
 
 /// The score of each host with enough events, then that of their domain, where there are several.
 fn scores(trace: &Trace) -> Vec<f32> {
-    let mut detector = Detector::new(Limits::LIVE);
+    let mut detector = Detector::new(Limits::LIVE, &Settings::default());
     let hosts = trace.hosts();
     let mut hits = vec![0; hosts.len()];
     for (line, hit) in (1..).zip(&trace.hits) {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use sekisho::detect::{Counts, Detector, Limits};
+use sekisho::detect::{Counts, Detector, Limits, Settings};
 use sekisho::evidence::Observed;
 use sekisho::formats::{Line, Reader, write_squid, write_zeek_http, write_zeek_http_header};
 
@@ -49,7 +49,7 @@ pub(crate) fn run(seed: u64, pairs: usize) {
     for (name, log) in [("Squid", &squid), ("Zeek http.log, table", &zeek)] {
         let (spent, _) = least(|| read(log, None));
         report(&format!("lines read, {name}"), events.len(), spent);
-        let (spent, _) = least(|| read(log, Some(Detector::new(Limits::LOGS))));
+        let (spent, _) = least(|| read(log, Some(Detector::new(Limits::LOGS, &Settings::default()))));
         report(&format!("lines read and observed, {name}"), events.len(), spent);
     }
 }
@@ -108,7 +108,7 @@ fn traffic(random: &mut Random, pairs: usize) -> Vec<Event> {
 }
 
 fn observe(events: &[Event], limits: Limits) -> Counts {
-    let mut detector = Detector::new(limits);
+    let mut detector = Detector::new(limits, &Settings::default());
     for (number, event) in (1..).zip(events) {
         detector.observe(&event.observed(number), &[]);
     }
@@ -158,7 +158,7 @@ fn memory() {
     let clients: Vec<String> = (0..CLIENTS).map(|client| format!("10.0.{}.{}", client >> 8, client & 255)).collect();
     let hosts: Vec<String> = (0..HOSTS).map(|host| format!("host{host}.example")).collect();
     let pairs = CLIENTS * HOSTS;
-    let mut detector = Detector::new(Limits::LIVE);
+    let mut detector = Detector::new(Limits::LIVE, &Settings::default());
     let before = resident();
     let turn = |detector: &mut Detector, number: usize| {
         for (place, (client, host)) in

@@ -348,8 +348,9 @@ impl Ready {
             since,
         };
         let reloading = reload::start(means).map_err(AppError::Runtime)?;
-        let watching =
-            self.config.watches.then(|| watching::start(&self.data_dir, self.config.watch_delay, gate.journal.clone()));
+        let watching = self.config.watches.then(|| {
+            watching::start(&self.data_dir, self.config.watch_delay, &self.config.detect, gate.journal.clone())
+        });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),

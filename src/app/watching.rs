@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::detect::Limits;
+use crate::detect::{Limits, Settings};
 use crate::facts::Timestamp;
 use crate::store::{Follower, JournalHandle};
 use crate::watch::Watch;
@@ -28,10 +28,15 @@ const LOOK_BACK: u64 = 6 * 24 * 3_600_000_000;
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(super) fn start(data_dir: &Path, delay: Duration, journal: JournalHandle) -> io::Result<Watching> {
+pub(super) fn start(
+    data_dir: &Path,
+    delay: Duration,
+    settings: &Settings,
+    journal: JournalHandle,
+) -> io::Result<Watching> {
     let since = Timestamp(clock::now().0.saturating_sub(LOOK_BACK));
     let window = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-    let (follower, watch) = (Follower::new(data_dir, since), Watch::new(Limits { window, ..Limits::LIVE }));
+    let (follower, watch) = (Follower::new(data_dir, since), Watch::new(Limits { window, ..Limits::LIVE }, settings));
     let (end, ended) = channel();
     let thread = std::thread::Builder::new()
         .name("watch".to_owned())

@@ -425,6 +425,9 @@ pub(super) struct HuntArguments {
     /// Show one finding whole, with the picture of its gaps
     #[arg(long, value_name = "ID")]
     pub(super) explain: Option<String>,
+    /// By which nights and hours of the week are told, such as Asia/Tokyo
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(super) time_zone: String,
     /// Findings shown; JSON has all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) rows: usize,

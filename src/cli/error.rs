@@ -71,6 +71,8 @@ pub enum CliError {
     Log { path: PathBuf, source: io::Error },
     #[error("there is no finding `{0}` in these logs")]
     NoFinding(String),
+    #[error("there is no time zone `{0}`")]
+    NoTimeZone(String),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
 }
@@ -96,6 +98,7 @@ impl CliError {
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
             | CliError::NoFinding(_)
+            | CliError::NoTimeZone(_)
             | CliError::Log { .. }
             | CliError::NoSuchAuthority(_)
             | CliError::Authority(
@@ -174,6 +177,7 @@ impl CliError {
                 _ => "name logs, directories of logs, or data directories",
             }),
             CliError::NoFinding(_) => Some("`sekisho hunt` without --explain shows the id of each"),
+            CliError::NoTimeZone(_) => Some("write it as in `Asia/Tokyo` (IANA)"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
             CliError::Authority(error) => super::ca::hint(error),
             CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),

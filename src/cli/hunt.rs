@@ -1,8 +1,10 @@
 use std::fmt::Write as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::detect::Limits;
+use jiff::tz::TimeZone;
+
+use crate::detect::{Limits, Settings};
 use crate::evidence::{Beat, Finding, Severity, format_time, shown};
 use crate::review::{Hunted, LogRead, hunt, hunt_stream};
 use crate::store::{LogFile, log_files};
@@ -14,7 +16,7 @@ use super::progress::ProgressLine;
 
 /// Looks through logs for what calls home, and shows it.
 pub(super) fn hunt_logs(arguments: &HuntArguments) -> Result<(), CliError> {
-    let hunted = find(&arguments.paths).and_then(|hunted| one(hunted, arguments.explain.as_deref()));
+    let hunted = find(arguments).and_then(|hunted| one(hunted, arguments.explain.as_deref()));
     let is_explained = arguments.explain.is_some();
     report(arguments.format, hunted, |hunted| rows(hunted, arguments.rows, is_explained))
 }
@@ -29,19 +31,22 @@ fn one(mut hunted: Hunted, id: Option<&str>) -> Result<Hunted, CliError> {
     Ok(hunted)
 }
 
-fn find(paths: &[PathBuf]) -> Result<Hunted, CliError> {
+fn find(arguments: &HuntArguments) -> Result<Hunted, CliError> {
+    let no_zone = |_| CliError::NoTimeZone(arguments.time_zone.clone());
+    let settings = Settings { zone: TimeZone::get(&arguments.time_zone).map_err(no_zone)? };
+    let paths = &arguments.paths;
     let failed = |path: &Path, source: io::Error| CliError::Log { path: path.to_owned(), source };
     if paths.iter().any(|path| path == Path::new("-")) {
-        let [path] = paths else { return Err(CliError::NotAlone) };
+        let [path] = &**paths else { return Err(CliError::NotAlone) };
         let log = LogFile::stream(io::stdin()).map_err(|error| failed(path, error))?;
-        return Ok(hunt_stream("standard input", log, Limits::LOGS));
+        return Ok(hunt_stream("standard input", log, Limits::LOGS, &settings));
     }
     let mut files = Vec::new();
     for path in paths {
         files.extend(log_files(path).map_err(|error| failed(path, error))?);
     }
     let mut line = ProgressLine::new();
-    hunt(&files, Limits::LOGS, |at| line.show(at)).map_err(|(path, error)| failed(&path, error))
+    hunt(&files, Limits::LOGS, &settings, |at| line.show(at)).map_err(|(path, error)| failed(&path, error))
 }
 
 fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {

@@ -135,6 +135,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NoSuchAuthority(_)
         | CliError::NotAlone
         | CliError::NoFinding(_)
+        | CliError::NoTimeZone(_)
         | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)

@@ -10,6 +10,7 @@ use super::joins::Joins;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
+use super::settings::Settings;
 use super::strangers::Strangers;
 
 /// How much a detector keeps.
@@ -83,11 +84,11 @@ pub struct Detector {
 }
 
 impl Detector {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, settings: &Settings) -> Self {
         Self {
             joins: Joins::new(limits.open_max),
             order: Order::new(limits.window, limits.waiting_max),
-            network: Network::new(limits.clients_max, limits.hosts_max),
+            network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
             drafts: Drafts::new(limits.told_max),

@@ -12,13 +12,16 @@ mod detector;
 mod draft;
 mod event;
 mod joins;
+mod local;
 mod names;
 mod network;
 mod order;
 mod pairs;
+mod settings;
 mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
+pub use settings::Settings;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 use crate::evidence::Rarity;
 
 use super::event::{Event, Facts};
+use super::local::{Local, LocalClock};
 use super::names::{Name, Names};
+use super::settings::Settings;
 
 /// What this network knows of who is in it and of what they talk to. What all detectors share.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(super) struct Network {
     pub users: Names,
     /// Of origins, with the clients that talk to each.
     pub addresses: Names,
+    clock: LocalClock,
     /// When the first event was, in microseconds.
     began: Option<u64>,
 }
@@ -26,7 +29,7 @@ pub(super) struct Network {
 const PROGRAMS_MAX: usize = 65_536;
 
 impl Network {
-    pub(super) fn new(clients_max: usize, hosts_max: usize) -> Self {
+    pub(super) fn new(clients_max: usize, hosts_max: usize, settings: &Settings) -> Self {
         Self {
             clients: Names::new(clients_max),
             hosts: Names::new(hosts_max),
@@ -34,14 +37,20 @@ impl Network {
             agents: Names::new(PROGRAMS_MAX.min(hosts_max)),
             users: Names::new(clients_max),
             addresses: Names::new(hosts_max),
+            clock: LocalClock::new(settings.zone.clone()),
             began: None,
         }
     }
 
-    /// An event is taken: says whether its client had not been seen with its host before, as far as `is_new` knows.
-    pub(super) fn meet(&mut self, event: &Event) -> u32 {
+    /// An event is taken.
+    pub(super) fn meet(&mut self, event: &Event) {
         self.began = Some(self.began.map_or(event.time, |began| began.min(event.time)));
-        self.clients.meet(event.client)
+        self.clients.meet(event.client);
+    }
+
+    /// A time as people here have it.
+    pub(super) fn local(&mut self, time: u64) -> Local {
+        self.clock.of(time)
     }
 
     /// What is known of an exchange is counted for its client.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::detect::{Counts, Detector, Limits};
+use crate::detect::{Counts, Detector, Limits, Settings};
 use crate::evidence::{Finding, FindingId, Observed, Rarity, read_record};
 use crate::facts::Timestamp;
 use crate::formats::{BadLine, Format, LINE_BYTES_MAX, Line, Reader, Tally};
@@ -133,9 +133,10 @@ impl Log {
 pub fn hunt(
     files: &[PathBuf],
     limits: Limits,
+    settings: &Settings,
     mut progress: impl FnMut(Progress),
 ) -> Result<Hunted, (PathBuf, io::Error)> {
-    let mut hunting = Hunting::new(limits);
+    let mut hunting = Hunting::new(limits, settings);
     let mut waiting = Vec::new();
     let mut all = 0;
     for path in files {
@@ -169,8 +170,8 @@ pub fn hunt(
 }
 
 /// The same with one log that comes on a stream.
-pub fn hunt_stream(name: &str, file: LogFile, limits: Limits) -> Hunted {
-    let mut hunting = Hunting::new(limits);
+pub fn hunt_stream(name: &str, file: LogFile, limits: Limits, settings: &Settings) -> Hunted {
+    let mut hunting = Hunting::new(limits, settings);
     let mut log = Log::new(name.to_owned(), file);
     while hunting.turn(&mut log) {}
     hunting.hunted.logs.push(log.told());
@@ -192,8 +193,8 @@ struct Hunting {
 }
 
 impl Hunting {
-    fn new(limits: Limits) -> Self {
-        Self { detector: Detector::new(limits), found: BTreeMap::new(), hunted: Hunted::default() }
+    fn new(limits: Limits, settings: &Settings) -> Self {
+        Self { detector: Detector::new(limits, settings), found: BTreeMap::new(), hunted: Hunted::default() }
     }
 
     /// Takes some lines of a log; false at its end.

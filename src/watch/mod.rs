@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use crate::detect::{Detector, Limits};
+use crate::detect::{Detector, Limits, Settings};
 use crate::evidence::{Finding, Kind, Observed, Record, SCORE_MAX, read_record};
 use crate::facts::Timestamp;
 
@@ -28,8 +28,8 @@ const FINDINGS_MAX: usize = 100_000;
 const GAIN: u64 = 10;
 
 impl Watch {
-    pub fn new(limits: Limits) -> Self {
-        Self { detector: Detector::new(limits), told: HashMap::new(), found: HashMap::new() }
+    pub fn new(limits: Limits, settings: &Settings) -> Self {
+        Self { detector: Detector::new(limits, settings), told: HashMap::new(), found: HashMap::new() }
     }
 
     /// Takes a line of the journal. What is no record of ours is passed over: `sekisho verify` tells of it.

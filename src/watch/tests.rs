@@ -28,7 +28,7 @@ fn told(watch: &mut Watch, now: Timestamp) -> Vec<String> {
 
 #[test]
 fn what_is_found_is_told_once_and_again_when_its_evidence_has_grown() {
-    let mut watch = Watch::new(Limits::LIVE);
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
     beats(0..12).iter().for_each(|line| watch.read(line.as_bytes()));
     let first = told(&mut watch, at(20));
     assert_eq!(first.len(), 1, "{first:?}");
@@ -49,10 +49,10 @@ fn what_is_found_is_told_once_and_again_when_its_evidence_has_grown() {
 
 #[test]
 fn a_gate_that_starts_again_knows_what_it_told_and_goes_on() {
-    let mut watch = Watch::new(Limits::LIVE);
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
     beats(0..12).iter().for_each(|line| watch.read(line.as_bytes()));
     let on_record = told(&mut watch, at(20));
-    let mut again = Watch::new(Limits::LIVE);
+    let mut again = Watch::new(Limits::LIVE, &Settings::default());
     beats(0..12).iter().chain(&on_record).for_each(|line| again.read(line.as_bytes()));
     assert_eq!(told(&mut again, at(20)), [""; 0]);
     for watch in [&mut watch, &mut again] {
@@ -63,7 +63,7 @@ fn a_gate_that_starts_again_knows_what_it_told_and_goes_on() {
 
 #[test]
 fn what_is_no_record_is_passed_over() {
-    let mut watch = Watch::new(Limits::LIVE);
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
     for line in ["", "{", "{\"v\":1,\"seq\":1,\"time\":\"x\",\"kind\":\"finding\"}", "\u{0}"] {
         watch.read(line.as_bytes());
     }

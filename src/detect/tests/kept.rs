@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::detect::{Counts, Detector, Limits};
+use crate::detect::{Counts, Detector, Limits, Settings};
 use crate::evidence::{Asked, Burst, Part, Verdict};
 use crate::facts::Timestamp;
 
@@ -21,7 +21,7 @@ const SMALL: Limits = Limits {
 };
 
 fn counts_of(entries: &[Entry]) -> Counts {
-    let mut detector = Detector::new(SMALL);
+    let mut detector = Detector::new(SMALL, &Settings::default());
     entries.iter().for_each(|entry| entry.give(&mut detector));
     detector.finish();
     detector.counts()
@@ -75,7 +75,7 @@ fn a_beacon_keeps_its_place_among_many_pairs_that_are_seen_once() {
             entries.push(Entry::request(f64::from(beat) * 60.0 + 7.0, &format!("10.0.0.{}", 2 + other % 2), &host));
         }
     }
-    let mut detector = Detector::new(SMALL);
+    let mut detector = Detector::new(SMALL, &Settings::default());
     entries.iter().for_each(|entry| entry.give(&mut detector));
     detector.finish();
     assert!(detector.counts().pairs_evicted > 50, "{:?}", detector.counts());
@@ -100,7 +100,7 @@ fn a_tunnel_that_is_told_of_twice_takes_one_place() {
 fn a_clock_that_is_set_back_by_a_day_does_not_hide_a_beacon() {
     let step = |from: f64| (0..30).map(move |beat| from + 60.0 * f64::from(beat));
     let times: Vec<f64> = step(10.0 * 86_400.0).chain(step(9.0 * 86_400.0)).collect();
-    let mut detector = Detector::new(Limits { window: 0, ..SMALL });
+    let mut detector = Detector::new(Limits { window: 0, ..SMALL }, &Settings::default());
     for (number, at) in times.iter().enumerate() {
         Entry { line: number as u64, ..Entry::request(*at, "10.0.0.1", "c2.example") }.give(&mut detector);
     }
@@ -159,7 +159,7 @@ proptest! {
     fn nothing_that_a_log_may_hold_breaks_a_bound(
         entries in vec((entries(), 1u32..20), 0..120), ticks in vec(times(), 0..4), window in select(vec![0, 90_000_000, u64::MAX])
     ) {
-        let mut detector = Detector::new(Limits { window, ..SMALL });
+        let mut detector = Detector::new(Limits { window, ..SMALL }, &Settings::default());
         for (number, (entry, times)) in entries.iter().enumerate() {
             for more in 0..u64::from(*times) {
                 Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() }.give(&mut detector);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::detect::{Detector, Limits};
+use crate::detect::{Detector, Limits, Settings};
 use crate::evidence::Finding;
 
 use super::traffic::{Entry, HOUR, MINUTE, Source, log, requests, told_of, tunnel};
@@ -78,7 +78,7 @@ proptest! {
     fn a_replay_gives_equal_findings_however_they_are_asked_for(seed: u64) {
         let entries = network(seed);
         let (expected, mut asked) = (told_of(&entries, Limits::LIVE), Vec::new());
-        let mut detector = Detector::new(Limits::LIVE);
+        let mut detector = Detector::new(Limits::LIVE, &Settings::default());
         for entry in &entries {
             entry.give(&mut detector);
             asked.append(&mut detector.findings());

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::detect::{Detector, Limits};
+use crate::detect::{Detector, Limits, Settings};
 use crate::evidence::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 use crate::evidence::{Finding, FindingKind};
 use crate::facts::Timestamp;
@@ -219,7 +219,7 @@ pub(super) fn log(parts: impl IntoIterator<Item = Vec<Entry>>) -> Vec<Entry> {
 
 /// What a detector tells of a whole log, in the order in which it does.
 pub(super) fn told_of(entries: &[Entry], limits: Limits) -> Vec<Finding> {
-    let mut detector = Detector::new(limits);
+    let mut detector = Detector::new(limits, &Settings::default());
     for entry in entries {
         entry.give(&mut detector);
     }
