@@ -12,6 +12,7 @@ mod detector;
 mod draft;
 mod event;
 mod joins;
+mod kinds;
 mod local;
 mod names;
 mod network;

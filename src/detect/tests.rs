@@ -5,6 +5,7 @@ mod traffic;
 mod beacons;
 mod domains;
 mod kept;
+mod kinds;
 mod shuffled;
 mod steady;
 mod strangers;
