@@ -1,4 +1,4 @@
-use crate::evidence::{Beat, Bytes, FindingKind, Ground, Severity};
+use crate::evidence::{Beat, Bytes, FindingKind, Ground, Severity, Span};
 
 use super::beacon::{Best, Scan};
 use super::draft::{Draft, Drafts};
@@ -12,6 +12,8 @@ const TOLD: f32 = 3.5;
 const HIGH: f32 = 5.0;
 /// What the evidence must gain for a finding to be told again, in tenths.
 const GAIN: u16 = 10;
+/// By how much a pace must be another one for that to be told, in ln seconds: by half.
+const CHANGED: f32 = 0.41;
 /// Hours of a day in which a pair must have been seen to be always on.
 const ALWAYS_HOURS: u32 = 20;
 
@@ -76,6 +78,7 @@ impl Beacons {
         let (pair, is_new) = self.pairs.entry(key, || Pair::new(time, port, line));
         let taken = pair.event(time, denied, shape, line);
         let (told, told_always, hours) = (pair.told, pair.told_always, pair.hours_of_day());
+        let told_pace = Some(pair.told_pace).filter(|_| told > 0);
         let place = network.clients.meet(key.0);
         if is_new {
             network.hosts.add_other(key.1, place);
@@ -84,7 +87,8 @@ impl Beacons {
         match taken {
             Taken::Late => self.late += 1,
             Taken::Scanned(best, stream)
-                if best.score >= TOLD && tenths(best.score) >= told.saturating_add(GAIN.min(told)) =>
+                if best.score >= TOLD
+                    && (tenths(best.score) >= told.saturating_add(GAIN.min(told)) || is_changed(told_pace, best)) =>
             {
                 self.tell(key, kind, best, stream, network, drafts);
                 is_told = true;
@@ -120,7 +124,10 @@ impl Beacons {
             pair.told_always = true;
             grounds.push(always_on(hours));
         } else {
-            pair.told = tenths(best.score);
+            let before = Some(pair.told_pace).filter(|_| pair.told > 0);
+            grounds.extend(before.filter(|before| is_changed(Some(*before), best)).map(|before| changed(before, best)));
+            pair.told = pair.told.max(tenths(best.score));
+            pair.told_pace = (best.level, best.centre);
         }
         if pair.bytes_up > 0.0 {
             grounds.push(size(pair.bytes_up));
@@ -158,6 +165,21 @@ impl Call {
     fn of(event: &Event) -> Self {
         Self { time: event.time, port: event.port, line: event.line, denied: false, shape: 0 }
     }
+}
+
+/// Whether this is another pace than what was told, seen at the same level.
+fn is_changed(told: Option<(u8, f32)>, best: Best) -> bool {
+    told.is_some_and(|(level, centre)| level == best.level && (best.centre - centre).abs() > CHANGED)
+}
+
+fn changed((_, before): (u8, f32), best: Best) -> Ground {
+    let (before, now) = (Span(f64::from(before).exp()), Span(f64::from(best.centre).exp()));
+    Ground::new(
+        "changed",
+        &[("period_before_seconds", before.0)],
+        format!("its period was {before} and is {now} now"),
+        format!("周期が{}から{}に変化", before.in_japanese(), now.in_japanese()),
+    )
 }
 
 fn of_kind(count: u32, all: u32) -> Ground {

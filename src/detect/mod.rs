@@ -22,7 +22,7 @@ mod settings;
 mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
-pub use settings::Settings;
+pub use settings::{Explained, Settings, Target};
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ pub(super) struct Pair {
     pub last_line: u64,
     /// What was found of it and told: tenths of the score.
     pub told: u16,
+    /// Of what it was told: the level, and the middle of the window in ln seconds.
+    pub told_pace: (u8, f32),
     /// That it is always on was told.
     pub told_always: bool,
     touched: bool,
@@ -77,6 +79,7 @@ impl Pair {
             first_line: line,
             last_line: line,
             told: 0,
+            told_pace: (0, 0.0),
             told_always: false,
             touched: true,
             bytes_up: 0.0,

@@ -6,6 +6,7 @@ mod beacons;
 mod domains;
 mod kept;
 mod kinds;
+mod known;
 mod shuffled;
 mod steady;
 mod strangers;

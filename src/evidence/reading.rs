@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use crate::facts::Timestamp;
 
+use super::finding::Severity;
 use super::observed::Burst;
 use super::record::Event;
 use super::text::read_time;
@@ -90,10 +91,13 @@ pub struct RecordLine<'a> {
     /// What came of a challenge.
     #[serde(borrow)]
     pub outcome: Option<Said<'a>>,
-    /// Which finding it is, and its evidence in decades.
+    /// Which finding it is, its evidence in decades, how pressing it is, and the time of the last event that it rests on.
     #[serde(borrow)]
     pub finding_id: Option<Said<'a>>,
     pub score: Option<f64>,
+    pub severity: Option<Severity>,
+    #[serde(borrow)]
+    pub last: Option<Said<'a>>,
 }
 
 /// What a line tells of, as far as readers care.
