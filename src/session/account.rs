@@ -8,10 +8,14 @@ use crate::facts::{
 };
 use crate::identity::Ground;
 use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Beside, Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
+use crate::policy::{Decision, Outcome, Policy, Rate, Reason, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
+use super::describe::{
+    describe_client, describe_denial, describe_end, describe_hello, describe_program, describe_reason, describe_route,
+    describe_would, micros, without_secrets,
+};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::who::{Shown, Who};
@@ -513,82 +517,4 @@ impl<'a> Refused<'a> {
     pub(super) fn by(decision: &'a Decision, why: &'a Why) -> Self {
         Self { verdict: decision.verdict.kind(), reason: Some(&decision.reason), why }
     }
-}
-
-/// The part of a raw target or Host that may be kept: no query, no fragment, no user information.
-fn without_secrets(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(bytes.len());
-    let bytes = bytes.get(..end).unwrap_or_default();
-    match bytes.iter().rposition(|b| *b == b'@') {
-        Some(at) => bytes.get(at..).unwrap_or_default(),
-        None => bytes,
-    }
-}
-
-fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
-    let address = client.address.ip().to_canonical();
-    record.client = Some(address.to_string());
-    record.client_port = Some(client.address.port());
-    record.user = client.user.as_ref().map(|user| user.name.as_ref().into());
-    record.client_group = policy.group_of(client).as_deref().map(Text::from);
-}
-
-fn describe_reason(record: &mut Exchange, reason: &Reason) {
-    record.reason = Some(reason.code.as_str().into());
-    describe_who_says(record, reason.rule.as_deref(), reason.beside.as_ref());
-}
-
-/// The rule that has the word, and what the policy's other layer says.
-pub(super) fn describe_who_says(record: &mut Exchange, rule: Option<&RuleRef>, beside: Option<&Beside>) {
-    if let Some(rule) = rule {
-        record.rule = Some(rule.name.as_ref().into());
-        record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
-    }
-    record.beside = beside.map(|beside| beside.to_string().as_str().into());
-}
-
-/// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.
-fn describe_route(record: &mut Exchange, route: &Route) {
-    if let Route::Parent { parent, resolved_by } = route {
-        record.parent = Some(parent.name().into());
-        record.resolved_by = Some(resolved_by.as_str());
-    }
-}
-
-pub(super) fn describe_hello(record: &mut Exchange, hello: &Hello) {
-    record.sni = hello.sni.as_deref().map(Text::from);
-    record.alpn = hello.alpn.iter().take(8).map(|name| Text::new(name)).collect();
-    record.ech = Some(hello.ech);
-    describe_program(record, hello);
-}
-
-/// The program by its hello, to whomever it was said.
-fn describe_program(record: &mut Exchange, hello: &Hello) {
-    record.ja4 = Some(hello.ja4.as_ref().into());
-    record.tls_key = Some(hello.stable_key.as_ref().into());
-}
-
-pub(super) fn describe_would(record: &mut Exchange, why: &Why) {
-    record.would = Some(VerdictKind::Deny.as_str());
-    record.reason = Some(why.code.into());
-    record.detail = why.detail.as_deref().map(Text::from);
-}
-
-/// What was let out and is denied after all.
-pub(super) fn describe_denial(record: &mut Exchange, why: &Why) {
-    record.verdict = Some(VerdictKind::Deny.as_str());
-    record.reason = Some(why.code.into());
-    record.detail = why.detail.as_deref().map(Text::from);
-}
-
-fn describe_end(record: &mut Exchange, begun: Instant, end: End<'_>) {
-    record.closed_by = Some(end.by.as_str());
-    record.closed_how = Some(end.how.into());
-    record.bytes_up = Some(end.up);
-    record.bytes_down = Some(end.down);
-    record.total_us = Some(micros(begun.elapsed()));
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
