@@ -73,6 +73,7 @@ fn record(bytes: &[u8]) {
         detail: Some(Text::new(text())),
         sni: Some(Text::new(text())),
         content_type: Some(Text::new(text())),
+        file_name: Some(Text::new(text())),
         alpn: pieces.take(8).map(Text::new).collect(),
         ..Exchange::new(Event::Refused, id)
     };
@@ -119,6 +120,7 @@ fn read_by_us(line: &[u8]) {
         ("path", &read.path),
         ("query", &read.query),
         ("sni", &read.sni),
+        ("file_name", &read.file_name),
     ] {
         assert_eq!(text.as_deref(), value[name].as_str(), "{name}");
     }

@@ -2,12 +2,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
+use crate::evidence::{self, Carried, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{
-    Client, Contradictions, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target,
+    Client, Contradictions, ExchangeId, Facts, Hello, Party, Path, Program, Restraint, Scheme, Stage, Standing, Target,
 };
 use crate::identity::Ground;
-use crate::parse::{RequestHead, referer_host};
+use crate::parse::{Fields, RequestHead, referer_host};
 use crate::policy::{Decision, Outcome, Policy, Rate, Reason, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
@@ -32,6 +32,8 @@ pub(super) struct Account<'g> {
     opened: bool,
     /// What the closing record will say; taken when it is written.
     outcome: Option<Box<Exchange>>,
+    /// What looks at the answer's body as it passes.
+    pub(super) carried: Option<Carried>,
 }
 
 /// What is asked for, as far as it is known.
@@ -100,7 +102,7 @@ impl<'g> Account<'g> {
     pub(super) fn new(worker: &'g Worker, inside: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
         let outcome = Box::new(Exchange::new(Event::Close, id));
-        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome) }
+        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome), carried: None }
     }
 
     /// Asks the policy, and counts what it lets out towards the rate of its rule.
@@ -376,6 +378,20 @@ impl<'g> Account<'g> {
         });
     }
 
+    /// The answer has a body, which is looked at as it passes.
+    pub(super) fn looks_at(&mut self, status: u16, fields: &Fields, target: &Target) {
+        self.carried = Carried::of(status, fields, target.path.as_ref().map(Path::path));
+    }
+
+    /// The closing record, with what was seen of the body.
+    fn take_outcome(&mut self) -> Option<Box<Exchange>> {
+        let mut record = self.outcome.take()?;
+        if let Some(carried) = self.carried.take() {
+            carried.describe(&mut record);
+        }
+        Some(record)
+    }
+
     /// The tunnel that was let out carries what it may not.
     pub(super) fn denied(&mut self, why: &Why) {
         self.outcome(|record| describe_denial(record, why));
@@ -398,7 +414,7 @@ impl<'g> Account<'g> {
     }
 
     fn write_close(&mut self, end: End<'_>) {
-        let Some(mut record) = self.outcome.take() else { return };
+        let Some(mut record) = self.take_outcome() else { return };
         describe_end(&mut record, self.begun, end);
         self.worker.journal.note(&Record::Exchange(record), clock::now());
     }
@@ -467,7 +483,7 @@ pub(super) fn judge(
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if self.opened {
-            let Some(mut record) = self.outcome.take() else { return };
+            let Some(mut record) = self.take_outcome() else { return };
             // What had moved by then is not known here.
             record.closed_by = Some(Party::Gate.as_str());
             record.closed_how = Some("abandoned".into());
