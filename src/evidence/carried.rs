@@ -1,7 +1,7 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::parse::{BODY_TYPE_BYTES, BodyType, Fields, FileName};
+use crate::parse::{BODY_TYPE_BYTES, BodyType, Coding, Fields, FileName};
 
 use super::record::Exchange;
 
@@ -14,8 +14,7 @@ use super::record::Exchange;
 /// `text` like any other.
 #[derive(Debug)]
 pub struct Carried {
-    /// The last coding of its Content-Encoding.
-    coding: Option<Box<[u8]>>,
+    coding: Option<Coding>,
     name: Option<FileName>,
     /// It may become whole.
     is_whole: bool,
@@ -41,8 +40,7 @@ impl Carried {
             (206, None) => return None,
             (_, _) => true,
         };
-        let coding = answer.elements("content-encoding").last().filter(|it| !it.eq_ignore_ascii_case(b"identity"));
-        let (coding, name) = (coding.map(Box::from), FileName::of(answer, path));
+        let (coding, name) = (Coding::of(answer), FileName::of(answer, path));
         Some(Self { coding, name, is_whole, seen: Seen::First(Vec::new()) })
     }
 
@@ -104,7 +102,7 @@ impl Carried {
     }
 
     fn kind(&self, first: &[u8]) -> Option<BodyType> {
-        match &self.coding {
+        match self.coding {
             Some(coding) => BodyType::of_coded(first, coding),
             None => BodyType::of(first),
         }

@@ -24,7 +24,7 @@ mod document;
 #[doc(hidden)]
 pub mod properties;
 
-pub use body_type::{BODY_TYPE_BYTES, BodyType, Carrier};
+pub use body_type::{BODY_TYPE_BYTES, BodyType, Carrier, Coding};
 pub use chunked::{CHUNK_DATA_END, ChunkedReader, Step, encode_chunk_head, encode_last_chunk};
 pub use document::{Document, Place, Placed, Problem, Section, did_you_mean};
 pub use fault::Fault;

@@ -1,6 +1,9 @@
+use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use crate::parse::{HeadLimits, take_response_head};
 
 use super::*;
 
@@ -154,20 +157,40 @@ fn what_is_near_to_a_type_is_not_taken_for_it() {
 fn under_a_coding_it_is_encoded_unless_it_does_not_begin_so() {
     let (gzip, zstd, brotli) = (b"\x1f\x8b\x08\0".to_vec(), b"\x28\xb5\x2f\xfd".to_vec(), b"\x1b\x03\x02\0".to_vec());
     for (bytes, coding, kind) in [
-        (&gzip, "gzip", Encoded),
-        (&gzip, "X-GZIP", Encoded),
-        (&zstd, "zstd", Encoded),
-        (&brotli, "br", Encoded),
-        (&b"text that is coded as text".to_vec(), "br", Encoded),
-        (&pe(0x80), "gzip", Pe),
-        (&pe(0x80), "br", Pe),
-        (&pe(0x80), "of-its-own", Pe),
-        (&gzip, "br", Gzip),
-        (&b"<html>".to_vec(), "gzip", Html),
+        (&gzip, Coding::Gzip, Encoded),
+        (&zstd, Coding::Zstd, Encoded),
+        (&brotli, Coding::Other, Encoded),
+        (&b"text that is coded as text".to_vec(), Coding::Other, Encoded),
+        (&pe(0x80), Coding::Gzip, Pe),
+        (&pe(0x80), Coding::Other, Pe),
+        (&gzip, Coding::Zstd, Gzip),
+        (&gzip, Coding::Other, Gzip),
+        (&b"<html>".to_vec(), Coding::Gzip, Html),
     ] {
-        assert_eq!(BodyType::of_coded(bytes, coding.as_bytes()), Some(kind), "{coding}");
+        assert_eq!(BodyType::of_coded(bytes, coding), Some(kind), "{coding:?}");
     }
-    assert_eq!(BodyType::of_coded(b"", b"gzip"), None);
+    assert_eq!(BodyType::of_coded(b"", Coding::Gzip), None);
+}
+
+#[test]
+fn of_several_codings_the_last_counts_and_what_is_none_does_not() {
+    for (value, coding) in [
+        ("gzip", Some(Coding::Gzip)),
+        ("X-Gzip", Some(Coding::Gzip)),
+        ("zstd", Some(Coding::Zstd)),
+        ("BR", Some(Coding::Other)),
+        ("gzip, br", Some(Coding::Other)),
+        ("br,gzip", Some(Coding::Gzip)),
+        ("gzip, identity", Some(Coding::Gzip)),
+        ("identity", None),
+        ("utf-8", None),
+        ("gzip, of-its-own", None),
+        ("", None),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {value}\r\n\r\n");
+        let head = take_response_head(&mut BytesMut::from(head.as_bytes()), &HeadLimits::default(), &mut 0);
+        assert_eq!(Coding::of(&head.unwrap().unwrap().fields), coding, "{value}");
+    }
 }
 
 #[test]
@@ -275,11 +298,13 @@ proptest! {
 
     #[test]
     fn any_bytes_under_any_name_have_a_type_and_do_no_harm(
-        bytes in vec(any::<u8>(), 1..600), coding in "[a-z]{0,5}|gzip|zstd", stated in "\\PC{0,40}",
+        bytes in vec(any::<u8>(), 1..600),
+        coding in select(vec![Coding::Gzip, Coding::Zstd, Coding::Other]),
+        stated in "\\PC{0,40}",
     ) {
         let kind = BodyType::of(&bytes).unwrap();
         prop_assert!(kind != Encoded);
-        let coded = BodyType::of_coded(&bytes, coding.as_bytes()).unwrap();
+        let coded = BodyType::of_coded(&bytes, coding).unwrap();
         prop_assert!(coded == Encoded || coded == kind);
         kind.fits(&stated);
         prop_assert!(kind.fits("application/octet-stream"));
