@@ -79,6 +79,12 @@ pub struct RecordLine<'a> {
     pub status: Option<u16>,
     #[serde(borrow)]
     pub content_type: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub body_type: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub body_sha256: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub file_name: Option<Said<'a>>,
     pub bytes_up: Option<u64>,
     pub bytes_down: Option<u64>,
     pub total_us: Option<u64>,
