@@ -124,7 +124,8 @@ impl<'g> Account<'g> {
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
         let shown = (self.standing(policy, asked), asked.who.grounds.contradictions());
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
+        let restraint = self.worker.gate.restraints.on(asked.client, &asked.target.host, user_agent, asked.hello);
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown, restraint)
     }
 
     fn standing(&self, policy: &Policy, asked: &Asked<'_>) -> Standing {
@@ -458,6 +459,7 @@ pub(super) fn judge(
     user_agent: Option<&[u8]>,
     hello: Stage<&Hello>,
     (standing, contradictions): (Standing, Contradictions),
+    restraint: Restraint,
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,
@@ -475,7 +477,7 @@ pub(super) fn judge(
             inner,
             standing,
             contradictions,
-            restraint: Restraint::NONE,
+            restraint,
         },
     )
 }

@@ -62,6 +62,7 @@ mod review;
 mod reload;
 mod reload_load;
 mod reload_tunnels;
+mod restraints;
 mod secure_proxy;
 mod shipped;
 mod status;
