@@ -11,6 +11,7 @@ use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
 use super::settings::{Fate, Settings};
+use super::spread::Spread;
 use super::strangers::Strangers;
 
 /// How much a detector keeps.
@@ -79,6 +80,7 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    spread: Spread,
     drafts: Drafts,
     settings: Settings,
     /// What was taken last.
@@ -95,6 +97,7 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            spread: Spread::new(limits.hosts_max, &settings.publishers),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
             last: None,
@@ -167,6 +170,7 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.spread.take(&event, &self.beacons.pairs, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
                 Fate::Told(finding) => self.found.push(finding),

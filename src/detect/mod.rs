@@ -11,6 +11,7 @@ mod beacons;
 mod detector;
 mod draft;
 mod event;
+mod grounds;
 mod joins;
 mod kinds;
 mod local;
@@ -20,11 +21,15 @@ mod network;
 mod order;
 mod pairs;
 mod settings;
+mod spread;
+mod story;
 mod strangers;
+mod table;
 
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
+pub use story::{STEPS_MAX, Step, Story, stories};
 
 #[cfg(test)]
 mod tests;

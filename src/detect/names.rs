@@ -159,7 +159,9 @@ impl Names {
 
     /// A host of a domain or at an address was seen, which has this place among hosts.
     pub(super) fn add_part(&mut self, name: Name, place: u32) {
-        self.get_mut(name).into_iter().for_each(|known| known.parts.add(place));
+        if let Some(known) = self.get_mut(name) {
+            known.parts.add(place);
+        }
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {
@@ -182,7 +184,9 @@ impl Names {
 
     /// It was seen with another, which has this place among its own.
     pub(super) fn add_other(&mut self, name: Name, place: u32) {
-        self.get_mut(name).into_iter().for_each(|known| known.others.add(place));
+        if let Some(known) = self.get_mut(name) {
+            known.others.add(place);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -210,12 +214,15 @@ impl Estimate {
     /// What a full sketch tells.
     const MAX: u32 = 620;
 
-    fn add(&mut self, place: u32) {
+    /// Adds one; says whether the estimate knew of none like it.
+    pub(super) fn add(&mut self, place: u32) -> bool {
         // SplitMix64 (Steele, Lea and Flood, 2014): neighbours must fall as if by chance, or the estimate is too high.
         let mut spread = u64::from(place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         spread = (spread ^ spread >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         spread = (spread ^ spread >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let before = self.0;
         self.0 |= 1 << ((spread ^ spread >> 31) >> 57);
+        self.0 != before
     }
 
     pub(super) fn count(self) -> u32 {
