@@ -225,7 +225,7 @@ fn what_was_found_of_one_client_is_told_as_one_story_in_order_of_time() {
     let [story] = &**stories else { panic!("{stories:#?}") };
     assert_eq!((&story["client"], &story["severity"]), (&"10.0.0.7".into(), &"high".into()));
     let kinds: Vec<_> = story["findings"].as_array().unwrap().iter().map(|step| step["finding"].clone()).collect();
-    assert_eq!((kinds.first(), kinds.last()), (Some(&"beacon".into()), Some(&"unknown_tunnel".into())));
+    assert_eq!(kinds, ["always_on", "beacon", "unknown_tunnel"]);
     assert!(story["english"].as_str().unwrap().contains("then unknown tunnel (203.0.113.77)"), "{story:#}");
     assert!(story["japanese"].as_str().unwrap().contains("次いで未知の相手へのトンネル（203.0.113.77）"), "{story:#}");
     let text = |arguments: &[&str]| String::from_utf8(hunt(arguments, log.as_bytes()).stdout).unwrap();

@@ -10,7 +10,8 @@ use super::super::table::Table;
 use super::Asker;
 use super::rise::{Rise, Spreading, Told};
 
-/// Sites that are kept, at 96 bytes each.
+/// Sites that are kept, at about 150 bytes each. One that had to go, because it was not called for long, is new when it
+/// comes again.
 const SITES_MAX: usize = 200_000;
 /// A site that became common so long ago is one that is known, in microseconds.
 pub(super) const RISE: u64 = 5 * 24 * 3_600_000_000;
@@ -117,30 +118,18 @@ impl Sites {
         }
     }
 
+    /// Tells of a site that spreads, where enough speaks against it.
     fn judge(&mut self, name: Name, event: &Event, network: &Network, drafts: &mut Drafts) {
         let &Event { time, .. } = event;
         let of = network.clients.met();
         let text = |name: Name| network.hosts.text(name);
-        let (Some(site), Some(site_text)) = (self.sites.get_mut(name), text(name)) else { return };
-        let clients = site.clients.count().min(of);
-        let (least, share, most) = COMMON;
-        if clients < least.max(of / share).min(most)
-            || (site.settled.count() as f32) < SETTLED_SHARE * clients as f32
-            || self.publishers.iter().any(|publisher| publisher.covers(&site_text))
-        {
-            return;
-        }
-        // A domain and what is below it are one publisher's.
-        let other = match site_text.strip_prefix("*.") {
-            Some(bare) => network.hosts.find(bare),
-            None => network.hosts.find(&format!("*.{site_text}")),
-        };
-        if other.and_then(|other| self.sites.get_mut(other)).is_some_and(|other| other.is_known(time)) {
+        let Some(site_text) = text(name) else { return };
+        if !self.is_spreading(name, of) || self.is_of_known(&site_text, time, network) {
             return;
         }
         let Some(site) = self.sites.get_mut(name) else { return };
-        let is_several = site.has_others;
-        let (first, first_line, host) = (site.first, site.first_line, site.host);
+        let clients = site.clients.count().min(of);
+        let (is_several, host, first, first_line) = (site.has_others, site.host, site.first, site.first_line);
         let first_client = network.clients.text(site.first_client);
         let (Some(common), Some(rise)) = (site.common, site.rise.as_deref_mut()) else { return };
         let took_seconds = time.saturating_sub(common) / 1_000_000;
@@ -172,6 +161,26 @@ impl Sites {
             records: [first_line, event.line],
         };
         drafts.add_if_news(draft, &network.clients);
+    }
+
+    /// Whether so many talk to it, most of whom were here before.
+    fn is_spreading(&mut self, name: Name, of: u32) -> bool {
+        let (least, share, most) = COMMON;
+        self.sites.get_mut(name).is_some_and(|site| {
+            let clients = site.clients.count().min(of);
+            let settled = site.settled.count() as f32;
+            clients >= least.max(of / share).min(most) && settled >= SETTLED_SHARE * clients as f32
+        })
+    }
+
+    /// Whether it is a publisher's, or the domain of a host that is common for days, or such a host of a domain.
+    fn is_of_known(&mut self, site: &str, time: u64, network: &Network) -> bool {
+        let other = match site.strip_prefix("*.") {
+            Some(bare) => network.hosts.find(bare),
+            None => network.hosts.find(&format!("*.{site}")),
+        };
+        self.publishers.iter().any(|publisher| publisher.covers(site))
+            || other.and_then(|other| self.sites.get_mut(other)).is_some_and(|other| other.is_known(time))
     }
 
     /// A site that few clients talk to, where it is one.

@@ -4,7 +4,7 @@ use crate::detect::{Detector, Limits, Settings};
 use crate::evidence::{Finding, FindingKind, Severity, Shown, Verdict};
 use crate::parse::Document;
 
-use super::traffic::{DAY, Entry, HOUR, MINUTE, More, Source, found, log, requests};
+use super::traffic::{DAY, Entry, HOUR, MINUTE, More, Source, found, log, requests, tunnel};
 
 const BROWSER: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
@@ -108,6 +108,45 @@ fn a_host_that_83_of_500_clients_began_to_call_within_two_days_is_the_first_that
          うち約42台が1日のうち12時間以上にわたり通信。要求の100%がブラウザ以外のプログラム。応答の100%が同じ大きさ。\
          22.5時間で3560件、500台中85台が通信、この網では22.5時間前から。"
     );
+}
+
+#[test]
+fn infected_clients_that_each_keep_one_tunnel_are_found_by_their_bursts() {
+    let mut source = Source(12);
+    let mut parts = vec![office(&mut source, 200, 3)];
+    for client in 0..60_u64 {
+        let bursts = source.beats(10.0 * MINUTE, 0.2, 30.0 * HOUR);
+        let mut entries = tunnel(&bursts, &pc(client as usize), "c2.evil.example");
+        for entry in &mut entries {
+            entry.time += ((1.5 * DAY + 600.0 * client as f64) * 1e6) as u64;
+            entry.id = 1_000 + client;
+        }
+        // Their CONNECT tells what they are called.
+        entries[0].more = More { user_agent: "Loader", ..More::default() };
+        parts.push(entries);
+    }
+    let findings = of(FindingKind::Spread, &log(parts));
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert_eq!((&*finding.target, finding.severity), ("c2.evil.example", Severity::High), "{}", finding.in_english());
+    assert_eq!(codes(finding), ["spread", "steady", "lasting"]);
+}
+
+#[test]
+fn infected_clients_that_each_have_a_host_of_their_own_below_one_domain_are_told_by_the_domain() {
+    let mut source = Source(13);
+    let mut parts = vec![office(&mut source, 200, 4)];
+    for client in 0..40 {
+        let mut entries =
+            infection(&mut source, 1, "", (1.5 * DAY + 900.0 * f64::from(client), 3.5 * DAY), 15.0 * MINUTE);
+        for entry in &mut entries {
+            entry.client = pc(client as usize);
+            entry.host = format!("x{client}.evil.example");
+        }
+        parts.push(entries);
+    }
+    let findings = of(FindingKind::Spread, &log(parts));
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert_eq!((&*finding.target, finding.severity), ("*.evil.example", Severity::High));
 }
 
 /// What is told of a spread where beside ordinary traffic there is this.
@@ -309,6 +348,18 @@ fn clients_that_change_their_pace_each_at_a_time_of_its_own_are_not() {
     assert_eq!(of(FindingKind::CommonChange, &entries), []);
     let changed = found(&entries);
     assert!(changed.iter().filter(|finding| finding.kind == FindingKind::Beacon).count() >= 4, "they are beacons");
+}
+
+#[test]
+fn clients_that_hear_of_a_change_from_a_host_that_is_common_for_days_are_let_be() {
+    let mut source = Source(3);
+    let mut entries = changing(&mut source, &[8.0 * HOUR; 4]);
+    entries.iter_mut().for_each(|entry| entry.time += (7.0 * DAY * 1e6) as u64);
+    let known: Vec<Entry> =
+        (0..30).map(|client| Entry::request(f64::from(client), &pc(client as usize), "c2.evil.example")).collect();
+    let office = || office(&mut Source(3), 40, 8);
+    assert_eq!(of(FindingKind::CommonChange, &log([office(), entries.clone()])).len(), 1);
+    assert_eq!(of(FindingKind::CommonChange, &log([office(), entries, known])), []);
 }
 
 #[test]
