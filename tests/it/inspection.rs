@@ -37,7 +37,7 @@ impl Lab {
     }
 
     /// The same with an origin of these names.
-    fn with_origin(names: &[&str], keys: &str, more: &str) -> Self {
+    pub(crate) fn with_origin(names: &[&str], keys: &str, more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (config, authority) = tls_of(names.iter().map(|name| (*name).to_owned()).collect());
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();

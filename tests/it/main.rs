@@ -64,6 +64,7 @@ mod reload_tunnels;
 mod secure_proxy;
 mod shipped;
 mod status;
+mod tenants;
 mod tunnel;
 mod tunnel_bursts;
 mod tunnel_ends;
