@@ -29,6 +29,7 @@ mod secure_proxy;
 mod secured;
 mod standing;
 mod streams;
+mod trial;
 mod tunnel;
 mod tunnels;
 mod versions;
