@@ -205,3 +205,44 @@ fn a_hello_that_the_rule_does_not_take_is_told_on_a_page_where_the_gate_looks_in
     let refused = records.iter().find(|record| record["reason"] == "ech_denied").unwrap();
     assert_eq!((&refused["scheme"], &refused["path"]), (&"https".into(), &"/".into()), "{refused}");
 }
+
+/// A page that refuses has the browser try the next authority, and shows nothing of that.
+fn tries_the_next_authority(drive: Drive, is_trusted: bool) {
+    let mut site = Site::inspected(SCRIPTLESS, "");
+    site.rotate(is_trusted);
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go("http://refused.example/");
+    browser.until_shown("refused.example");
+    browser.until("document.images.length === 1 && document.images[0].complete && document.images[0].height === 0");
+    drop(browser);
+    let records = site.records();
+    let tried: Vec<_> = records.iter().filter(|record| record["reason"] == "next_authority").collect();
+    let ends: Vec<_> = records
+        .iter()
+        .filter(|record| record["event"] == "close" && tried.iter().any(|it| it["id"] == record["id"]))
+        .map(|record| record["closed_how"].as_str().unwrap())
+        .collect();
+    let expected = if is_trusted { "complete" } else { "tls_refused" };
+    assert!(ends.contains(&expected), "{ends:?} {records:#?}");
+    assert!(is_trusted || !ends.contains(&"complete"), "{ends:?}");
+}
+
+#[test]
+fn chromium_that_trusts_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::chromium, true);
+}
+
+#[test]
+fn chromium_that_lacks_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::chromium, false);
+}
+
+#[test]
+fn firefox_that_trusts_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::firefox, true);
+}
+
+#[test]
+fn firefox_that_lacks_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::firefox, false);
+}

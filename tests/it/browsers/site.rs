@@ -404,6 +404,17 @@ impl Site {
         Self { scheme, gate, told, asked, secured, _names: names, inside, is_inspected, is_http2, pac }
     }
 
+    /// Prepares the gate's next authority, which browsers trust too from here on if they are to.
+    pub(super) fn rotate(&self, is_trusted: bool) {
+        let (file, data_dir) = self.inside.as_ref().unwrap();
+        ask(&["ca", "rotate"], data_dir);
+        if is_trusted {
+            let next = ask(&["ca", "export", "--which", "next"], data_dir);
+            let both = [std::fs::read(file.path()).unwrap(), next].concat();
+            std::fs::write(file.path(), both).unwrap();
+        }
+    }
+
     /// Where the gate keeps what it keeps.
     pub(super) fn data_dir(&self) -> std::path::PathBuf {
         match &self.inside {
