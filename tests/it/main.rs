@@ -42,6 +42,7 @@ mod inspection_bodies;
 mod inspection_hellos;
 mod inspection_lab;
 mod inspection_load;
+mod inspection_ntlm;
 mod inspection_requests;
 mod inspection_secrets;
 mod internal;
