@@ -246,3 +246,30 @@ fn firefox_that_trusts_the_next_authority_shows_it_at_a_page_that_refuses() {
 fn firefox_that_lacks_the_next_authority_shows_it_at_a_page_that_refuses() {
     tries_the_next_authority(Driven::firefox, false);
 }
+
+/// Asks for what wants NTLM, and tells what it got.
+const NTLM: &str = "<!doctype html><title>site</title><script>
+fetch('/ntlm').then(function (answer) { fetch('/done?' + answer.status); }, function () { fetch('/done?0'); });
+</script>";
+
+fn comes_again_by_http11_where_ntlm_is_asked_for(drive: Drive) {
+    let mut site = Site::inspected(NTLM, "");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    assert_eq!(site.told(), 200);
+    drop(browser);
+    let records = site.records();
+    let asked = records.iter().filter(|record| record["path"] == "/ntlm" && record["event"] == "open");
+    let protocols: Vec<_> = asked.map(|record| record["http"].as_str().unwrap()).collect();
+    assert_eq!(protocols, ["2", "1.1"]);
+}
+
+#[test]
+fn chromium_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
+    comes_again_by_http11_where_ntlm_is_asked_for(Driven::chromium);
+}
+
+#[test]
+fn firefox_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
+    comes_again_by_http11_where_ntlm_is_asked_for(Driven::firefox);
+}

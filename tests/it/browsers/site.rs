@@ -123,6 +123,10 @@ impl Hosts {
             None if target == "/downloaded" && !downloaded => {
                 b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()
             }
+            // Whoever comes again is let in: a browser would ask its person for a password.
+            None if target == "/ntlm" && field(head, "via") != Some("1.1 sekisho") => {
+                b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n".to_vec()
+            }
             None => answer(self.page, host, method, target, self.scheme),
         }
     }
