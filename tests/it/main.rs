@@ -41,6 +41,7 @@ mod inspection_authority;
 mod inspection_bodies;
 mod inspection_hellos;
 mod inspection_lab;
+mod inspection_leaving;
 mod inspection_load;
 mod inspection_ntlm;
 mod inspection_requests;
