@@ -79,9 +79,7 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
     if let Some(contact) = refusal.contact {
         let _ = writeln!(page, "<p>{}</p>", escape(contact));
     }
-    if let Some(host) = refusal.tries {
-        let _ = writeln!(page, "<img src=\"https://{}/\" alt=\"\" width=\"0\" height=\"0\">", escape(host));
-    }
+    page.push_str(&tried(refusal.tries));
     page.push_str("</main>\n</html>\n");
     page
 }
@@ -121,7 +119,7 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     let connection = connection(keep_alive);
     let error = error_type(refusal);
     let asks: String = refusal.authenticate.iter().map(|value| format!("Proxy-Authenticate: {value}\r\n")).collect();
-    let tries = refusal.tries.map_or(String::new(), |host| format!("img-src https://{}; ", escape(host)));
+    let tries = may_try(refusal.tries);
     let retry = refusal.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
@@ -158,6 +156,17 @@ pub(super) const STYLE: &str =
     "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
 /// SHA-256 of [`STYLE`], Base64.
 pub(super) const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
+
+/// A picture from the host that a page has the browser try, which nobody sees.
+pub(super) fn tried(host: Option<&str>) -> String {
+    let image = |host| format!("<img src=\"https://{}/\" alt=\"\" width=\"0\" height=\"0\">\n", escape(host));
+    host.map_or_else(String::new, image)
+}
+
+/// What lets the browser ask for it.
+pub(super) fn may_try(host: Option<&str>) -> String {
+    host.map_or_else(String::new, |host| format!("img-src https://{}; ", escape(host)))
+}
 
 pub(super) fn connection(keep_alive: bool) -> &'static str {
     if keep_alive { "keep-alive" } else { "close" }

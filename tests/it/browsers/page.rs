@@ -273,3 +273,27 @@ fn chromium_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
 fn firefox_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
     comes_again_by_http11_where_ntlm_is_asked_for(Driven::firefox);
 }
+
+/// So does one that challenges, and its site comes all the same.
+fn tries_the_next_authority_while_it_is_challenged(drive: Drive, is_trusted: bool) {
+    let mut site = Site::page_first();
+    site.rotate(is_trusted);
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    site.told();
+    drop(browser);
+    let records = site.records();
+    let pages = records.iter().filter(|record| record["reason"] == "challenge_page").count();
+    let tried = records.iter().filter(|record| record["reason"] == "next_authority").count();
+    assert!(pages == 1 && tried > 0, "{records:#?}");
+}
+
+#[test]
+fn chromium_tries_the_next_authority_while_it_is_challenged() {
+    tries_the_next_authority_while_it_is_challenged(Driven::chromium, true);
+}
+
+#[test]
+fn firefox_that_lacks_the_next_authority_passes_the_challenge_all_the_same() {
+    tries_the_next_authority_while_it_is_challenged(Driven::firefox, false);
+}
