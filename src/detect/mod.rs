@@ -14,6 +14,8 @@ mod order;
 mod pairs;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detectors that call it are not there yet"))]
 mod spelling;
+#[cfg_attr(not(test), expect(dead_code, reason = "the detectors that call it are not there yet"))]
+mod suffixes;
 
 pub use detector::{Counts, Detector, Limits};
 pub use finding::{Finding, FindingId, FindingKind, Grounds, Rarity, Severity, Stage};
