@@ -15,6 +15,8 @@ mod pairs;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detectors that call it are not there yet"))]
 mod spelling;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detectors that call it are not there yet"))]
+mod subnames;
+#[cfg_attr(not(test), expect(dead_code, reason = "the detectors that call it are not there yet"))]
 mod suffixes;
 
 pub use detector::{Counts, Detector, Limits};
