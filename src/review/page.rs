@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use crate::detect::Counts;
-use crate::evidence::{Finding, FindingKind, Ground, Rarity, Severity, Span, format_time, shown};
+use crate::evidence::{Finding, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, format_time, shown};
 use crate::facts::Timestamp;
 use crate::site::escape;
 
@@ -95,7 +95,7 @@ fn overview(page: &mut String, findings: &[Finding]) {
             both(english, japanese),
             said(&finding.client),
             target(finding),
-            finding.score,
+            finding.score.min(SCORE_MAX),
             stage(finding),
         );
     }
@@ -123,7 +123,7 @@ fn whole(page: &mut String, finding: &Finding) {
         safe(&finding.in_japanese()),
     );
     let mut facts = vec![
-        (("Score", "スコア"), format!("{:.1}", finding.score)),
+        (("Score", "スコア"), format!("{:.1}", finding.score.min(SCORE_MAX))),
         (("Stage", "段階"), stage(finding)),
         (("From", "最初"), to_the_second(finding.first)),
         (("To", "最後"), to_the_second(finding.last)),
@@ -163,7 +163,7 @@ fn grounds(page: &mut String, ground: &Ground) {
     for (name, number) in &ground.numbers {
         let rounded = format!("{number:.3}");
         let rounded = rounded.trim_end_matches('0').trim_end_matches('.');
-        let _ = write!(page, " <span>{} <b>{rounded}</b></span>", escape(name));
+        let _ = write!(page, " <span>{} <b>{rounded}</b></span>", escape(&name.replace('_', " ")));
     }
     page.push_str("</li>\n");
 }

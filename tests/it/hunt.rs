@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
+use crate::carriers::{program, sha256};
 use crate::gate::{Gate, Start, records};
 use crate::origin::Origin;
 use crate::peer::End;
@@ -195,9 +196,12 @@ fn a_page_shows_what_was_found_whatever_is_in_the_log() {
     }
     let told = told(&report);
     assert!(told.iter().any(|(_, _, target)| target.contains("<script>")), "{told:?}");
-    for part in
-        ["&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;b&gt;.test", "&lt;script&gt;alert(2)&lt;/script&gt;", "home14.test", "squid"]
-    {
+    for part in [
+        "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;b&gt;.test",
+        "&lt;script&gt;alert(2)&lt;/script&gt;",
+        "home14.test",
+        "squid",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     // With one finding, the page takes the place of the one before; beside it nothing is left.
@@ -368,4 +372,30 @@ fn a_running_gate_puts_what_it_finds_on_record_and_its_journal_verifies() {
     assert_eq!(gate.end("-TERM"), Some(0));
     let verified = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data.path()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn a_program_that_came_as_a_picture_is_found_in_the_journal_with_its_hash() {
+    let body = program(600);
+    let answer = [b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 600\r\n\r\n", &body[..]].concat();
+    let origin = Origin::serving(move |mut peer, _| {
+        peer.request();
+        peer.send(&answer);
+        peer.finish();
+        peer.rest();
+    });
+    let mut gate = Gate::start(&origin.policy());
+    let (mut client, at) = (gate.client(), origin.address);
+    client.send(format!("GET http://{at}/logo.png HTTP/1.1\r\nHost: {at}\r\nUser-Agent: tester/1\r\n\r\n"));
+    assert!(client.answer().body == body);
+    drop(client);
+    gate.events("close");
+    let report = json(&[gate.data_dir().to_str().unwrap()], b"");
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().find(|f| f["finding"] == "carrier").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!((&found["target"], &found["stage"]), (&at.ip().to_string().into(), &"initial_intrusion".into()));
+    let english = found["english"].as_str().unwrap();
+    for part in ["stated as image/png", "named \"logo.png\"", &format!("SHA-256 {}", sha256(&body)), "is no browser"] {
+        assert!(english.contains(part), "{part}: {english}");
+    }
 }
