@@ -8,7 +8,7 @@ use crate::parse::{BodyType, Carrier, double_extension, turns_direction};
 use super::draft::{Draft, Drafts};
 use super::event::{Body, Event, Facts};
 use super::network::Network;
-use super::strangers::{Grounds, NEW, ground, is_address, standing};
+use super::strangers::{Grounds, NEW, ground, name, standing, weight_of_new};
 
 /// Finds what came in and is not what it seems.
 ///
@@ -41,13 +41,8 @@ impl Carriers {
         if is_stranger {
             grounds.push(stranger(network.age_seconds(event.time)));
         }
-        if rarity.is_rare() && carrier.is_some() && is_address(&host) {
-            grounds.push(ground(
-                1.0,
-                "address_literal",
-                "the host was asked for by address, not by name",
-                "取得元は名前ではなくIPアドレスを直接指定",
-            ));
+        if rarity.is_rare() && carrier.is_some() {
+            grounds.extend(name(&host));
         }
         grounds.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         grounds.insert(0, what_came(body, facts));
@@ -181,13 +176,8 @@ fn no_browser(carrier: Carrier, facts: &Facts) -> Option<(f32, Ground)> {
     (!facts.is_browser).then(|| ground(weight, "no_browser", english, japanese))
 }
 
-/// The longer the network is known, the more it says that a host is new to it.
 fn stranger(age_seconds: u64) -> (f32, Ground) {
-    let weight = match age_seconds / 86_400 {
-        0 => 0.3,
-        1..7 => 0.6,
-        7.. => 1.0,
-    };
+    let weight = weight_of_new(age_seconds);
     let age = Span(age_seconds as f64);
     let numbers = [("weight", f64::from(weight)), ("watched_seconds", age_seconds as f64)];
     let english = format!("its host was new here (this network is watched for {age})");

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
+use foldhash::fast::RandomState;
 
 use crate::evidence::{Asked, Burst, Observed, Part, Shown, Verdict};
 use crate::parse::{BodyType, double_extension, turns_direction};
@@ -13,7 +14,7 @@ use super::order::Order;
 /// Joins what several lines tell of one exchange, and makes events of it.
 #[derive(Debug)]
 pub(super) struct Joins {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, Open, RandomState>,
     open_max: usize,
     /// When exchanges whose end was never told were looked for.
     swept: u64,
@@ -46,7 +47,7 @@ const WORD_BYTES_MAX: usize = 80;
 
 impl Joins {
     pub(super) fn new(open_max: usize) -> Self {
-        Self { open: HashMap::new(), open_max, swept: 0, beyond: 0 }
+        Self { open: HashMap::default(), open_max, swept: 0, beyond: 0 }
     }
 
     /// Takes what a line tells.

@@ -15,14 +15,20 @@ mod event;
 mod joins;
 mod kinds;
 mod local;
+mod measure;
 mod names;
 mod network;
 mod order;
 mod pairs;
 mod settings;
+mod spelling;
 mod strangers;
+#[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
+mod subnames;
+mod suffixes;
 
 pub use detector::{Counts, Detector, Limits};
+pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ fn each_thing_that_speaks_against_a_body_counts() {
         (NEW, by("certutil", program()), vec!["executable", "stranger", "no_browser"], Medium),
         (KNOWN, standing(Shown::Mimic, program()), vec!["executable", "mimic"], Low),
         ("203.0.113.9", program(), vec!["executable", "stranger", "address_literal"], Medium),
+        ("abc123.ngrok-free.app", program(), vec!["executable", "tunnel", "stranger"], Medium),
         (KNOWN, body("elf", "image/gif", ""), vec!["executable", "other_type"], Medium),
         (KNOWN, body("elf", "text/plain", ""), vec!["executable", "other_type"], Low),
         (KNOWN, body("script", "image/jpeg", ""), vec!["script", "other_type"], Low),
