@@ -4,6 +4,7 @@ use crate::evidence::{Burst, Finding, Observed};
 use crate::facts::Timestamp;
 
 use super::beacons::Beacons;
+use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
 use super::joins::Joins;
@@ -79,6 +80,7 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    carriers: Carriers,
     drafts: Drafts,
     settings: Settings,
     /// What was taken last.
@@ -95,6 +97,7 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            carriers: Carriers,
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
             last: None,
@@ -167,6 +170,7 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.carriers.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
                 Fate::Told(finding) => self.found.push(finding),

@@ -8,6 +8,7 @@
 
 mod beacon;
 mod beacons;
+mod carrier;
 mod detector;
 mod draft;
 mod event;

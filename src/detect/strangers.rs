@@ -14,14 +14,14 @@ use super::suffixes::{Service, ServiceKind, service_of};
 pub(super) struct Strangers;
 
 /// A host is a stranger for so long after it was first seen, in seconds.
-const NEW: u64 = 24 * 3_600;
+pub(super) const NEW: u64 = 24 * 3_600;
 /// What must speak against a tunnel for it to be told of, with a severity each.
 const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
 /// Of fewer clients one that differs from the others says nothing.
 const CLIENTS_MIN: u32 = 20;
 
 /// What speaks against a tunnel, and what it weighs.
-type Grounds = Vec<(f32, Ground)>;
+pub(super) type Grounds = Vec<(f32, Ground)>;
 
 impl Strangers {
     pub(super) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
@@ -67,18 +67,26 @@ impl Strangers {
     }
 }
 
-fn ground(weight: f32, code: &'static str, english: impl Into<String>, japanese: impl Into<String>) -> (f32, Ground) {
+pub(super) fn ground(
+    weight: f32,
+    code: &'static str,
+    english: impl Into<String>,
+    japanese: impl Into<String>,
+) -> (f32, Ground) {
     (weight, Ground::new(code, &[("weight", f64::from(weight))], english.into(), japanese.into()))
 }
 
 /// The longer the network is known, the more it says that a host is new to it.
-fn stranger(age_seconds: u64) -> (f32, Ground) {
-    let days = age_seconds / 86_400;
-    let weight = match days {
+pub(super) fn weight_of_new(age_seconds: u64) -> f32 {
+    match age_seconds / 86_400 {
         0 => 0.3,
         1..7 => 0.6,
         7.. => 1.0,
-    };
+    }
+}
+
+fn stranger(age_seconds: u64) -> (f32, Ground) {
+    let weight = weight_of_new(age_seconds);
     let age = Span(age_seconds as f64);
     let numbers = [("weight", f64::from(weight)), ("watched_seconds", age_seconds as f64)];
     let english = format!("a tunnel to a host that was new here (this network is watched for {age})");
@@ -87,7 +95,7 @@ fn stranger(age_seconds: u64) -> (f32, Ground) {
 }
 
 /// What its name says.
-fn name(host: &str) -> Grounds {
+pub(super) fn name(host: &str) -> Grounds {
     let mut grounds = Grounds::new();
     if is_address(host) {
         grounds.push(ground(
@@ -189,14 +197,20 @@ fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
             grounds.push((0.8, Ground::new("rare_program", &numbers, english, japanese)));
         }
     }
+    grounds.extend(standing(facts));
+    grounds
+}
+
+/// What the gate saw of a program that claims to be a browser.
+pub(super) fn standing(facts: &Facts) -> Option<(f32, Ground)> {
     match facts.standing {
-        Shown::Mimic => grounds.push(ground(
+        Shown::Mimic => Some(ground(
             1.5,
             "mimic",
             "the program claims to be a browser that it is not",
             "ブラウザを装ったプログラム",
         )),
-        Shown::Failed => grounds.push(ground(
+        Shown::Failed => Some(ground(
             1.5,
             "failed_challenge",
             "the program failed at a challenge, or did not return from it",
@@ -206,9 +220,8 @@ fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
             let numbers = [("weight", 1.0), ("contradictions", f64::from(facts.contradictions))];
             let english = format!("{} things do not fit the browser that it claims to be", facts.contradictions);
             let japanese = format!("名乗るブラウザと合わない点が{}つ", facts.contradictions);
-            grounds.push((1.0, Ground::new("contradictions", &numbers, english, japanese)));
+            Some((1.0, Ground::new("contradictions", &numbers, english, japanese)))
         }
-        Shown::Unasked | Shown::Uncleared | Shown::Cleared => {}
+        Shown::Unasked | Shown::Uncleared | Shown::Cleared => None,
     }
-    grounds
 }
