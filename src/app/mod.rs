@@ -60,7 +60,7 @@ pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
-pub use reach::{AskingHost, ClientReach, PinnedHost, ReachStatus};
+pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
 pub use status::{

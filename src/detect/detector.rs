@@ -4,6 +4,7 @@ use crate::evidence::{Burst, Finding, Observed};
 use crate::facts::Timestamp;
 
 use super::beacons::Beacons;
+use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
 use super::joins::Joins;
@@ -80,6 +81,7 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    carriers: Carriers,
     spread: Spread,
     drafts: Drafts,
     settings: Settings,
@@ -97,6 +99,7 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            carriers: Carriers,
             spread: Spread::new(limits.hosts_max, &settings.publishers),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
@@ -170,6 +173,7 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.carriers.take(&event, network, drafts);
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {

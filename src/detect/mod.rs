@@ -8,6 +8,7 @@
 
 mod beacon;
 mod beacons;
+mod carrier;
 mod detector;
 mod draft;
 mod event;
@@ -21,9 +22,13 @@ mod network;
 mod order;
 mod pairs;
 mod settings;
+mod spelling;
 mod spread;
 mod story;
 mod strangers;
+#[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
+mod subnames;
+mod suffixes;
 mod table;
 
 pub use detector::{Counts, Detector, Limits};

@@ -159,9 +159,9 @@ fn said(client: &str, findings: &[&Finding], stages: &[Stage], took: Span) -> (S
     let english: Vec<String> = named
         .clone()
         .map(|(kind, target, more)| {
-            let kind = kind.as_str().replace('_', " ");
+            let (kind, _) = kind.in_words();
             match (target.is_empty(), more) {
-                (true, 0) => kind,
+                (true, 0) => kind.to_owned(),
                 (true, more) => format!("{kind} ({} times)", more + 1),
                 (false, 0) => format!("{kind} ({})", shown(target)),
                 (false, more) => format!("{kind} ({} and {more} more)", shown(target)),
@@ -170,7 +170,7 @@ fn said(client: &str, findings: &[&Finding], stages: &[Stage], took: Span) -> (S
         .collect();
     let japanese: Vec<String> = named
         .map(|(kind, target, more)| {
-            let kind = in_japanese(*kind);
+            let (_, kind) = kind.in_words();
             match (target.is_empty(), more) {
                 (true, 0) => kind.to_owned(),
                 (true, more) => format!("{kind}（{}件）", more + 1),
@@ -232,40 +232,6 @@ fn nature(kind: FindingKind) -> Nature {
         Kind::Mimic | Kind::StrangeKey | Kind::ManyAgents | Kind::LoneProgram => Nature::Programs,
         Kind::Carrier => Nature::Arrivals,
         Kind::Spread | Kind::SameFetch | Kind::CommonChange => Nature::Several,
-    }
-}
-
-fn in_japanese(kind: FindingKind) -> &'static str {
-    use FindingKind as Kind;
-    match kind {
-        Kind::Beacon => "ビーコン",
-        Kind::RotatingBeacon => "宛先を変えるビーコン",
-        Kind::AddressBeacon => "同一アドレスへのビーコン",
-        Kind::AlwaysOn => "常時通信",
-        Kind::UnknownTunnel => "未知の相手へのトンネル",
-        Kind::LongTunnel => "長時間のトンネル",
-        Kind::ReopenedTunnel => "切断直後に再開するトンネル",
-        Kind::UploadTunnel => "送信超過のトンネル",
-        Kind::InteractiveTunnel => "対話的なトンネル",
-        Kind::KeptTunnel => "維持され続けるトンネル",
-        Kind::NightBulk => "夜間の大量送信",
-        Kind::UnusualVolume => "普段と異なる送信量",
-        Kind::SmallUploads => "小さな送信の積み重ね",
-        Kind::NameChannel => "ホスト名による情報の送出",
-        Kind::GrowingBodies => "増え続ける送信サイズ",
-        Kind::UnresolvedNames => "存在しない名前の多発",
-        Kind::FailedConnects => "接続失敗の多発",
-        Kind::FailedChallenges => "チャレンジ失敗の多発",
-        Kind::UserOnSeveralClients => "複数端末での同一利用者",
-        Kind::OutOfHours => "時間外の利用",
-        Kind::Mimic => "ブラウザの偽装",
-        Kind::StrangeKey => "見慣れないTLS鍵のブラウザ",
-        Kind::ManyAgents => "名乗りを変えるプログラム",
-        Kind::LoneProgram => "この端末だけのプログラム",
-        Kind::Carrier => "不審なファイルの取得",
-        Kind::Spread => "通信先の急な広がり",
-        Kind::SameFetch => "同一サイズの一斉取得",
-        Kind::CommonChange => "周期の一斉変化",
     }
 }
 

@@ -3,6 +3,7 @@
 mod traffic;
 
 mod beacons;
+mod carrier;
 mod domains;
 mod kept;
 mod kinds;

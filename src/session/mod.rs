@@ -31,6 +31,7 @@ mod secure_proxy;
 mod secured;
 mod standing;
 mod streams;
+mod trial;
 mod tunnel;
 mod tunnels;
 mod versions;
