@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-use crate::detect::{Counts, Story};
+use crate::detect::Counts;
 use crate::evidence::{Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, format_time, shown};
 use crate::facts::Timestamp;
 use crate::site::escape;
