@@ -6,7 +6,9 @@ use crate::facts::Timestamp;
 use super::beacons::Beacons;
 use super::draft::Drafts;
 use super::event::{Event, What};
+use super::failures::Failures;
 use super::joins::Joins;
+use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
@@ -76,6 +78,8 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    failures: Failures,
+    mimicry: Mimicry,
     drafts: Drafts,
     /// What was taken last.
     last: Option<Event>,
@@ -91,6 +95,8 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            failures: Failures::new(limits.clients_max),
+            mimicry: Mimicry::new(limits.clients_max),
             drafts: Drafts::new(limits.told_max),
             last: None,
             found: Vec::new(),
@@ -162,6 +168,8 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.failures.take(&event, network, drafts);
+        self.mimicry.take(&event, network, drafts);
         self.found.extend(drafts.take(&network.clients));
         self.last = Some(event);
     }

@@ -75,8 +75,10 @@ pub(super) struct Facts {
 pub(super) enum Refusal {
     #[default]
     None,
-    /// A log-in was asked for, or was wrong.
+    /// A log-in was asked for.
     LogIn,
+    /// It was wrong.
+    WrongLogIn,
     /// By the policy, the guard, or a challenge.
     Other,
 }

@@ -4,8 +4,12 @@ mod traffic;
 
 mod beacons;
 mod domains;
+mod failures;
+mod hours;
 mod kept;
+mod mimicry;
 mod shuffled;
 mod steady;
 mod strangers;
 mod told;
+mod users;
