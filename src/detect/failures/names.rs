@@ -142,7 +142,7 @@ impl Asked {
         let mut grounds = Grounds::default();
         let least = if minutes == 10 { TEN_MINUTES_MIN } else { HOUR_MIN };
         grounds.add(
-            growing(1.5, names, least, 0.4, 3.0),
+            growing(1.5, names, least, 0.55, 3.0),
             "unresolved_names",
             &[("names", f64::from(names)), ("minutes", f64::from(minutes))],
             format!("{names} different names that do not resolve within {minutes} min"),

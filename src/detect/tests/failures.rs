@@ -205,6 +205,8 @@ fn a_program_of_one_client_that_never_logs_in_is_told_of() {
         "1時間に20回ログインを求められたが、一度も応じていない。要求したプログラムを持つのは31台中1台。\
          19.0分で20件（うち拒否20件）。"
     );
+    let of_squid = told(FindingKind::FailedChallenges, [asked(25, 60.0, "TCP_DENIED", "Sync/1.2")]);
+    assert_eq!(only(of_squid).grounds, finding.grounds);
 }
 
 #[test]

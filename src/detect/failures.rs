@@ -7,20 +7,20 @@ use crate::evidence::{Failure, Verdict};
 
 use super::draft::Drafts;
 use super::event::{Event, What};
-use super::hour::{Hour, TEN_MINUTES};
-use super::names::Estimate;
 use super::network::Network;
 
 mod challenges;
 mod connects;
 mod hours;
 mod names;
+mod outage;
 mod users;
 
 use challenges::FailedChallenges;
 use connects::FailedConnects;
 use hours::OutOfHours;
 use names::UnresolvedNames;
+use outage::Outage;
 use users::UserOnSeveralClients;
 
 /// Finds what fails too often, and activity where and when there never was any.
@@ -73,49 +73,6 @@ impl Failures {
             }
             (Verdict::Allowed, Failure::Other) | (Verdict::Challenged, _) => {}
         }
-    }
-}
-
-/// Whether the gate itself reaches nothing, because its resolver or its line is down. Then all clients fail, and none of
-/// them is worth telling of.
-#[derive(Debug, Default)]
-struct Outage(Option<Hour<Tried>>);
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Tried {
-    /// Clients, and those of them that failed.
-    clients: Estimate,
-    failing: Estimate,
-    exchanges: u32,
-    failed: u32,
-}
-
-/// Fewer clients that fail are no outage.
-const OUTAGE_CLIENTS: u32 = 3;
-
-impl Outage {
-    fn take(&mut self, event: &Event, failed: bool, network: &mut Network) {
-        let place = network.clients.meet(event.client);
-        let tried = self.0.get_or_insert_with(|| Hour::new(event.time)).at(event.time);
-        tried.clients.add(place);
-        tried.exchanges = tried.exchanges.saturating_add(1);
-        if failed {
-            tried.failing.add(place);
-            tried.failed = tried.failed.saturating_add(1);
-        }
-    }
-
-    /// In the last ten minutes most that was tried has failed, at most clients.
-    fn is_now(&self) -> bool {
-        let Some(hour) = &self.0 else { return false };
-        let all = hour.last(TEN_MINUTES).fold(Tried::default(), |all, tried| Tried {
-            clients: all.clients.with(tried.clients),
-            failing: all.failing.with(tried.failing),
-            exchanges: all.exchanges.saturating_add(tried.exchanges),
-            failed: all.failed.saturating_add(tried.failed),
-        });
-        let (clients, failing) = (all.clients.count(), all.failing.count());
-        failing >= OUTAGE_CLIENTS && failing >= clients / 2 && all.failed >= all.exchanges / 2
     }
 }
 
