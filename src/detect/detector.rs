@@ -7,7 +7,9 @@ use super::beacons::Beacons;
 use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
+use super::failures::Failures;
 use super::joins::Joins;
+use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
@@ -81,6 +83,8 @@ pub struct Detector {
     beacons: Beacons,
     strangers: Strangers,
     carriers: Carriers,
+    failures: Failures,
+    mimicry: Mimicry,
     drafts: Drafts,
     settings: Settings,
     /// What was taken last.
@@ -98,6 +102,8 @@ impl Detector {
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
             carriers: Carriers,
+            failures: Failures::new(limits.clients_max),
+            mimicry: Mimicry::new(limits.clients_max),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
             last: None,
@@ -171,6 +177,8 @@ impl Detector {
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
         self.carriers.take(&event, network, drafts);
+        self.failures.take(&event, network, drafts);
+        self.mimicry.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
                 Fate::Told(finding) => self.found.push(finding),

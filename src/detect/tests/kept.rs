@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::detect::{Counts, Detector, Limits, Settings};
-use crate::evidence::{Asked, Burst, Part, Verdict};
+use crate::evidence::{Asked, Burst, Failure, Part, Shown, Verdict};
 use crate::facts::Timestamp;
 
 use super::traffic::{Entry, More, START};
@@ -149,14 +149,44 @@ fn bodies() -> impl Strategy<Value = More> {
     })
 }
 
+fn more() -> impl Strategy<Value = More> {
+    let users = select(vec!["", "sato", "\u{1b}[31m", "語"]);
+    let agents = select(vec![
+        "",
+        "Go-http-client/1.1",
+        "Mozilla/5.0 (Windows NT 10.0) Chrome/148.0 Safari/537.36",
+        "Mozilla/5.0 (Macintosh) Firefox/1",
+        "語 / ( zzzz",
+    ]);
+    let keys = select(vec!["", "chrome", "go-http"]);
+    let standings = select(vec![Shown::Unasked, Shown::Uncleared, Shown::Cleared, Shown::Failed, Shown::Mimic]);
+    let failures = select(vec![Failure::None, Failure::NoName, Failure::Refused, Failure::Unanswered, Failure::Other]);
+    let reasons = select(vec!["", "log_in_needed", "log_in_wrong"]);
+    let carries = select(vec!["", "tls", "ssh"]);
+    (users, agents, keys, (any::<u8>(), standings), failures, reasons, carries).prop_map(
+        |(user, user_agent, tls_key, (contradictions, standing), failure, reason, carries)| More {
+            user,
+            user_agent,
+            tls_key,
+            contradictions,
+            standing,
+            failure,
+            reason,
+            carries,
+            ..More::default()
+        },
+    )
+}
+
 fn entries() -> impl Strategy<Value = Entry> {
     let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
     let what = select(vec![Asked::Request, Asked::Tunnel]);
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6), bodies()).prop_map(
-        |(time, line, id, (part, what, verdict), client, host, bursts, more)| Entry {
+    let more = prop_oneof![bodies(), more()];
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), (vec(burst, 0..6), more)).prop_map(
+        |(time, line, id, (part, what, verdict), client, host, (bursts, more))| Entry {
             time,
             line,
             part,
