@@ -7,7 +7,9 @@ use super::beacons::Beacons;
 use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
+use super::failures::Failures;
 use super::joins::Joins;
+use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
@@ -82,6 +84,8 @@ pub struct Detector {
     beacons: Beacons,
     strangers: Strangers,
     carriers: Carriers,
+    failures: Failures,
+    mimicry: Mimicry,
     spread: Spread,
     drafts: Drafts,
     settings: Settings,
@@ -100,6 +104,8 @@ impl Detector {
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
             carriers: Carriers,
+            failures: Failures::new(limits.clients_max),
+            mimicry: Mimicry::new(limits.clients_max),
             spread: Spread::new(limits.hosts_max, &settings.publishers),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
@@ -174,6 +180,8 @@ impl Detector {
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
         self.carriers.take(&event, network, drafts);
+        self.failures.take(&event, network, drafts);
+        self.mimicry.take(&event, network, drafts);
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {

@@ -93,8 +93,10 @@ pub(super) struct Body {
 pub(super) enum Refusal {
     #[default]
     None,
-    /// A log-in was asked for, or was wrong.
+    /// A log-in was asked for.
     LogIn,
+    /// It was wrong.
+    WrongLogIn,
     /// By the policy, the guard, or a challenge.
     Other,
 }

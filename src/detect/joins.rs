@@ -169,7 +169,11 @@ fn add(facts: &mut Facts, seen: &Observed<'_>, host: &str, network: &mut Network
         facts.verdict = seen.verdict;
     }
     if facts.verdict == Verdict::Denied || facts.verdict == Verdict::Challenged {
-        facts.refusal = if seen.reason.starts_with("log_in") { Refusal::LogIn } else { Refusal::Other };
+        facts.refusal = match seen.reason {
+            "log_in_wrong" | "log_in_refused" => Refusal::WrongLogIn,
+            reason if reason.starts_with("log_in") || seen.status == 407 => Refusal::LogIn,
+            _ => Refusal::Other,
+        };
     }
     if seen.failure != crate::evidence::Failure::None {
         facts.failure = seen.failure;

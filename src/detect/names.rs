@@ -28,6 +28,8 @@ pub(super) struct Known {
     pub address: Option<Name>,
     turn: u32,
     touched: bool,
+    /// Of a host: it was reached once.
+    pub was_reached: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,7 @@ impl Names {
             address: None,
             turn,
             touched: true,
+            was_reached: false,
         };
         let (place, turn) = if self.known.len() < self.names_max {
             self.known.push(new(0));
@@ -182,6 +185,13 @@ impl Names {
         self.met
     }
 
+    /// A host was reached.
+    pub(super) fn reach(&mut self, host: Name) {
+        if let Some(known) = self.get_mut(host) {
+            known.was_reached = true;
+        }
+    }
+
     /// It was seen with another, which has this place among its own.
     pub(super) fn add_other(&mut self, name: Name, place: u32) {
         if let Some(known) = self.get_mut(name) {
@@ -223,6 +233,11 @@ impl Estimate {
         let before = self.0;
         self.0 |= 1 << ((spread ^ spread >> 31) >> 57);
         self.0 != before
+    }
+
+    /// Those of both.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     pub(super) fn count(self) -> u32 {

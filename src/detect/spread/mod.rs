@@ -52,7 +52,7 @@ impl Spread {
 /// What an exchange tells of the program that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
-    /// The line tells nothing of it.
+    /// The line tells nothing of it, or nothing that is certain.
     Unknown,
     /// It claims to be no browser.
     Other,
@@ -64,13 +64,18 @@ enum Asker {
     Mimic,
 }
 
+/// What does not fit the browser that it claims to be, from which on it is none.
+const CONTRADICTIONS: u8 = 2;
+
 impl Asker {
     fn of(facts: &Facts) -> Self {
         use crate::evidence::Shown;
         match facts.standing {
             Shown::Mimic | Shown::Failed => Self::Mimic,
-            Shown::Unasked | Shown::Uncleared | Shown::Cleared if facts.contradictions > 0 => Self::Mimic,
             Shown::Cleared => Self::Cleared,
+            Shown::Unasked | Shown::Uncleared if facts.contradictions >= CONTRADICTIONS => Self::Mimic,
+            // What ends TLS on a PC does that to its browsers.
+            Shown::Unasked | Shown::Uncleared if facts.contradictions > 0 => Self::Unknown,
             Shown::Unasked | Shown::Uncleared if facts.is_browser => Self::Browser,
             Shown::Unasked | Shown::Uncleared if facts.agent.is_some() || facts.program.is_some() => Self::Other,
             Shown::Unasked | Shown::Uncleared => Self::Unknown,

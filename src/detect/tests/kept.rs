@@ -131,6 +131,24 @@ fn names() -> impl Strategy<Value = String> {
     ]
 }
 
+fn bodies() -> impl Strategy<Value = More> {
+    let file_name = prop_oneof![
+        any::<String>(),
+        Just("\u{202e}".repeat(85)),
+        (0usize..4).prop_map(|number| format!("{}.pdf.exe", "語".repeat(80 + number))),
+    ];
+    let kinds = select(vec!["", "pe", "zip", "text", "encoded", "none of them"]);
+    let stated = select(vec!["", "/", "image/png", "text/plain", "関所/\u{1b}[2J\u{202e}"]);
+    let hash = prop_oneof![Just("0f".repeat(32)), "[0-9a-g]{64}", "語{21}0", any::<String>()];
+    (file_name, kinds, stated, hash).prop_map(|(file_name, body_type, content_type, body_sha256)| More {
+        file_name,
+        body_type,
+        content_type,
+        body_sha256,
+        ..More::default()
+    })
+}
+
 fn more() -> impl Strategy<Value = More> {
     let users = select(vec!["", "sato", "\u{1b}[31m", "語"]);
     let agents = select(vec![
@@ -160,39 +178,15 @@ fn more() -> impl Strategy<Value = More> {
     )
 }
 
-fn bodies() -> impl Strategy<Value = More> {
-    let file_name = prop_oneof![
-        any::<String>(),
-        Just("\u{202e}".repeat(85)),
-        (0usize..4).prop_map(|number| format!("{}.pdf.exe", "語".repeat(80 + number))),
-    ];
-    let kinds = select(vec!["", "pe", "zip", "text", "encoded", "none of them"]);
-    let stated = select(vec!["", "/", "image/png", "text/plain", "関所/\u{1b}[2J\u{202e}"]);
-    let hash = prop_oneof![Just("0f".repeat(32)), "[0-9a-g]{64}", "語{21}0", any::<String>()];
-    (file_name, kinds, stated, hash).prop_map(|(file_name, body_type, content_type, body_sha256)| More {
-        file_name,
-        body_type,
-        content_type,
-        body_sha256,
-        ..More::default()
-    })
-}
-
 fn entries() -> impl Strategy<Value = Entry> {
     let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
     let what = select(vec![Asked::Request, Asked::Tunnel]);
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    let more = (more(), bodies()).prop_map(|(more, bodies)| More {
-        file_name: bodies.file_name,
-        body_type: bodies.body_type,
-        content_type: bodies.content_type,
-        body_sha256: bodies.body_sha256,
-        ..more
-    });
-    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6), more).prop_map(
-        |(time, line, id, (part, what, verdict), client, host, bursts, more)| Entry {
+    let more = prop_oneof![bodies(), more()];
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), (vec(burst, 0..6), more)).prop_map(
+        |(time, line, id, (part, what, verdict), client, host, (bursts, more))| Entry {
             time,
             line,
             part,
