@@ -379,3 +379,60 @@ fn infections_are_found_and_what_is_popular_is_not_whatever_the_seed() {
     }
     assert_eq!((hits, falls), (4, 0), "seed {seed}");
 }
+
+#[test]
+fn fetches_and_changes_together_are_found_and_those_apart_are_not_whatever_the_seed() {
+    let seed = Source::drawn();
+    let mut source = Source(seed);
+    let (mut together, mut apart) = (0, 0);
+    for _ in 0..20 {
+        let size = 10_000 + source.below(3_000_000) as u64;
+        let gap = source.even(0.0, 20.0 * MINUTE);
+        together += fetches(gap, |client| by("Loader", size + 9 * client)).len();
+        apart += fetches(gap + HOUR, |_| by("Loader", size)).len();
+        apart += fetches(gap, |client| by("Loader", size + 400 * client)).len();
+    }
+    assert_eq!((together, apart), (20, 0), "seed {seed}: fetches");
+    for _ in 0..10 {
+        let at = source.even(6.0, 9.0) * HOUR;
+        let calls = changing(&mut source, &[at; 4]);
+        let ordinary = office(&mut source, 30, 1);
+        together += of(FindingKind::CommonChange, &log([ordinary.clone(), calls])).len();
+        let calls = changing(&mut source, &[0.0, 1.0, 2.0, 3.0].map(|hours| at + hours * HOUR));
+        apart += of(FindingKind::CommonChange, &log([ordinary, calls])).len();
+    }
+    assert!(together >= 29 && apart == 0, "seed {seed}: {together} of 30 and {apart}");
+}
+
+#[test]
+fn clocks_that_step_and_sizes_without_end_break_nothing() {
+    let mut source = Source(21);
+    let mut detector = Detector::new(Limits { window: 0, ..Limits::LIVE }, &Settings::default());
+    for line in 0..20_000 {
+        // Three clients of forty at a time, with a host that is new, and all with one.
+        let number = line / 100;
+        let (client, host) = match source.below(4) {
+            0 => (source.below(40), 0),
+            _ => (7 * number as usize % 38 + source.below(3), number),
+        };
+        let (client, host) = (format!("\u{1b}[31m{client}"), format!("h{host}.\u{202e}example"));
+        let size = [0, 10_000, 10_100, u64::MAX, source.word()][source.below(5)];
+        let standing = [Shown::Unasked, Shown::Cleared, Shown::Mimic][source.below(3)];
+        let more = More { standing, ..by(["", "Loader", BROWSER][source.below(3)], size) };
+        let time = match source.below(50) {
+            0 => source.word(),
+            1 => [0, u64::MAX][source.below(2)],
+            _ => super::traffic::START + line * 60_000_000,
+        };
+        Entry { time, line, more, ..Entry::request(0.0, &client, &host) }.give(&mut detector);
+    }
+    detector.finish();
+    let findings = detector.findings();
+    for finding in &findings {
+        assert!(finding.score.is_finite() && finding.first <= finding.last, "{finding:?}");
+        if finding.kind.is_of_several() {
+            assert!(!finding.in_english().contains(['\u{1b}', '\u{202e}']), "{}", finding.in_english());
+        }
+    }
+    assert!(findings.iter().any(|finding| finding.kind.is_of_several()), "it comes to something");
+}
