@@ -185,7 +185,7 @@ impl Detector {
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
-                Fate::Told(finding) => self.found.push(finding),
+                Fate::Told(finding) => self.found.push(*finding),
                 Fate::Allowed => self.counts.allowed += 1,
                 Fate::Explained => self.counts.explained += 1,
             }
