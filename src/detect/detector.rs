@@ -12,6 +12,7 @@ use super::order::Order;
 use super::pairs::Pair;
 use super::settings::{Fate, Settings};
 use super::strangers::Strangers;
+use super::tunnels::Tunnels;
 
 /// How much a detector keeps.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +80,7 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    tunnels: Tunnels,
     drafts: Drafts,
     settings: Settings,
     /// What was taken last.
@@ -95,6 +97,7 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
             last: None,
@@ -145,9 +148,9 @@ impl Detector {
             clients: self.network.clients.len() as u64,
             hosts: self.network.hosts.len() as u64,
             pairs: self.beacons.pairs.len() as u64,
-            pairs_evicted: self.beacons.pairs.evicted,
+            pairs_evicted: self.beacons.pairs.evicted + self.tunnels.evicted(),
             names_evicted: self.network.evicted(),
-            exchanges_beyond: self.joins.beyond,
+            exchanges_beyond: self.joins.beyond + self.tunnels.beyond,
             findings_beyond: self.drafts.beyond,
             ..self.counts
         }
@@ -167,6 +170,7 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
                 Fate::Told(finding) => self.found.push(finding),

@@ -25,6 +25,7 @@ mod strangers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;
 mod suffixes;
+mod tunnels;
 
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};

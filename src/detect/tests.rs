@@ -11,3 +11,4 @@ mod shuffled;
 mod steady;
 mod strangers;
 mod told;
+mod tunnels;

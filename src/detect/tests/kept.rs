@@ -137,8 +137,20 @@ fn entries() -> impl Strategy<Value = Entry> {
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6)).prop_map(
-        |(time, line, id, (part, what, verdict), client, host, bursts)| Entry {
+    let bytes = || prop_oneof![Just(None), any::<Option<u64>>(), (0u64..1 << 31).prop_map(Some)];
+    let ends = select(vec!["", "closed", "lifetime_limit"]);
+    let sizes = (bytes(), bytes(), bytes(), any::<bool>(), ends);
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6), sizes).prop_map(
+        |(
+            time,
+            line,
+            id,
+            (part, what, verdict),
+            client,
+            host,
+            bursts,
+            (bytes_up, bytes_down, duration_us, cut, closed_how),
+        )| Entry {
             time,
             line,
             part,
@@ -149,7 +161,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             host,
             port: 443,
             bursts,
-            more: More::default(),
+            more: More { bytes_up, bytes_down, duration_us, cut, closed_how, ..More::default() },
         },
     )
 }
