@@ -4,22 +4,34 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
+use crate::clock;
 use crate::detect::{Limits, Settings};
 use crate::evidence::{Beat, Finding, Severity, format_time, shown};
-use crate::review::{Hunted, LogRead, hunt, hunt_stream};
+use crate::review::{Hunted, LogRead, hunt, hunt_page, hunt_stream};
 use crate::store::{LogFile, log_files};
 
 use super::arguments::HuntArguments;
 use super::error::CliError;
 use super::files::read_config;
 use super::output::{Rows, report};
+use super::page_file::PageFile;
 use super::progress::ProgressLine;
 
 /// Looks through logs for what calls home, and shows it.
 pub(super) fn hunt_logs(arguments: &HuntArguments) -> Result<(), CliError> {
-    let hunted = find(arguments).and_then(|hunted| one(hunted, arguments.explain.as_deref()));
+    let hunted = find_and_write(arguments);
     let is_explained = arguments.explain.is_some();
     report(arguments.format, hunted, |hunted| rows(hunted, arguments.rows, is_explained))
+}
+
+/// Writes the page too, where one is asked for.
+fn find_and_write(arguments: &HuntArguments) -> Result<Hunted, CliError> {
+    let page = arguments.html.as_deref().map(PageFile::at).transpose()?;
+    let hunted = one(find(arguments)?, arguments.explain.as_deref())?;
+    if let Some(page) = page {
+        page.write(&hunt_page(&hunted, clock::now()))?;
+    }
+    Ok(hunted)
 }
 
 /// Leaves the finding that is to be explained, if any is.
@@ -125,8 +137,8 @@ fn finding_in_words(finding: &Finding) -> String {
         finding.port,
         finding.score,
         finding.id,
-        finding.in_english(),
-        finding.in_japanese(),
+        shown(&finding.in_english()),
+        shown(&finding.in_japanese()),
     )
 }
 

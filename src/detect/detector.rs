@@ -4,9 +4,12 @@ use crate::evidence::{Burst, Finding, Observed};
 use crate::facts::Timestamp;
 
 use super::beacons::Beacons;
+use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
+use super::failures::Failures;
 use super::joins::Joins;
+use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
@@ -80,6 +83,9 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    carriers: Carriers,
+    failures: Failures,
+    mimicry: Mimicry,
     tunnels: Tunnels,
     drafts: Drafts,
     settings: Settings,
@@ -97,6 +103,9 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            carriers: Carriers,
+            failures: Failures::new(limits.clients_max),
+            mimicry: Mimicry::new(limits.clients_max),
             tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
@@ -170,10 +179,13 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.carriers.take(&event, network, drafts);
+        self.failures.take(&event, network, drafts);
+        self.mimicry.take(&event, network, drafts);
         self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
-                Fate::Told(finding) => self.found.push(finding),
+                Fate::Told(finding) => self.found.push(*finding),
                 Fate::Allowed => self.counts.allowed += 1,
                 Fate::Explained => self.counts.explained += 1,
             }

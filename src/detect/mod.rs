@@ -1,20 +1,26 @@
 //! What the records show that no single request does: who calls home like clockwork, and to whom nobody else talks.
 //!
 //! In: what lines of a log tell ([`Observed`](crate::evidence::Observed)), in about the order of their times, ours or another
-//! proxy's. Out: [`Finding`]s. A detector is a fold over them, and nothing else: no clock, no files, no randomness that
+//! proxy's. Out: [`Finding`](crate::evidence::Finding)s. A detector is a fold over them, and nothing else: no clock, no files, no randomness that
 //! shows. The same lines give the same findings, whether they come from a running gate or from a log of last year.
 //!
 //! Everything is bounded by [`Limits`]; what had to go is counted in [`Counts`].
 
 mod beacon;
 mod beacons;
+mod carrier;
 mod detector;
 mod draft;
 mod event;
+mod failures;
+mod family;
+mod grounds;
+mod hour;
 mod joins;
 mod kinds;
 mod local;
 mod measure;
+mod mimicry;
 mod names;
 mod network;
 mod order;
@@ -25,6 +31,7 @@ mod strangers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;
 mod suffixes;
+mod table;
 mod tunnels;
 
 pub use detector::{Counts, Detector, Limits};

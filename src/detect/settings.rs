@@ -78,7 +78,7 @@ const ENTRIES_MAX: usize = 10_000;
 /// What becomes of a finding.
 #[derive(Debug)]
 pub(super) enum Fate {
-    Told(Finding),
+    Told(Box<Finding>),
     Allowed,
     Explained,
 }
@@ -157,7 +157,7 @@ impl Settings {
             }
         }
         finding.grounds.extend(unlike);
-        Fate::Told(finding)
+        Fate::Told(Box::new(finding))
     }
 }
 

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
+use crate::carriers::{program, sha256};
 use crate::gate::{Gate, Start, records};
 use crate::origin::Origin;
 use crate::peer::End;
@@ -148,6 +149,84 @@ fn a_finding_says_in_two_languages_why_it_stands_there_and_shows_its_gaps() {
     let output = hunt(&["-", "--explain", "0"], log.as_bytes());
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8(output.stderr).unwrap().contains("no finding `0`"));
+}
+
+/// The names of the elements of a page, as they begin; fails where one is not closed, or closed by another.
+fn elements(page: &str) -> Vec<&str> {
+    let (mut begun, mut open) = (Vec::new(), Vec::new());
+    for part in page.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap_or_else(|| panic!("{part}"));
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        assert!(!text.contains('>') || name == "style", "{part}");
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{part}");
+        } else {
+            begun.push(name);
+            if !["!doctype", "meta"].contains(&name) && !tag.ends_with('/') {
+                open.push(name);
+            }
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new());
+    begun
+}
+
+#[test]
+fn a_page_shows_what_was_found_whatever_is_in_the_log() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("report.html");
+    let named = path.to_str().unwrap();
+    // One calls a host whose name is meant for whoever reads of it, and one line is none.
+    let hostile = "\"'><script>alert(1)<b>.test";
+    let mut log = day().replace("http://home7.test/", &format!("http://{hostile}/"));
+    log.push_str("<script>alert(2)</script>\n");
+    let report = json(&["-", "--html", named], log.as_bytes());
+    let page = std::fs::read_to_string(&path).unwrap();
+    let begun = elements(&page);
+    assert!(!begun.contains(&"script") && !begun.contains(&"link"), "{begun:?}");
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(begun.iter().filter(|name| **name == "article").count(), findings.len());
+    assert_eq!(begun.iter().filter(|name| **name == "svg").count(), homes().len());
+    for finding in findings {
+        for part in ["finding_id", "client", "english", "japanese"] {
+            let text = finding[part].as_str().unwrap();
+            assert!(page.contains(text), "{part}: {text}");
+        }
+    }
+    let told = told(&report);
+    assert!(told.iter().any(|(_, _, target)| target.contains("<script>")), "{told:?}");
+    for part in [
+        "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;b&gt;.test",
+        "&lt;script&gt;alert(2)&lt;/script&gt;",
+        "home14.test",
+        "squid",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // With one finding, the page takes the place of the one before; beside it nothing is left.
+    let id = findings[0]["finding_id"].as_str().unwrap();
+    let output = hunt(&["-", "--explain", id, "--html", named], log.as_bytes());
+    assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(elements(&page).iter().filter(|name| **name == "article").count(), 1);
+    assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_page_never_takes_the_place_of_a_log_or_of_a_directory() {
+    let files = tempfile::tempdir().unwrap();
+    let log = files.path().join("access.log");
+    std::fs::write(&log, day()).unwrap();
+    let log = log.to_str().unwrap();
+    for place in [log, files.path().to_str().unwrap(), "/nowhere/report.html"] {
+        let output = hunt(&[log, "--html", place], b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("cannot write the page {place}: ")), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(log).unwrap(), day());
+    assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -293,4 +372,30 @@ fn a_running_gate_puts_what_it_finds_on_record_and_its_journal_verifies() {
     assert_eq!(gate.end("-TERM"), Some(0));
     let verified = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data.path()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn a_program_that_came_as_a_picture_is_found_in_the_journal_with_its_hash() {
+    let body = program(600);
+    let answer = [b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 600\r\n\r\n", &body[..]].concat();
+    let origin = Origin::serving(move |mut peer, _| {
+        peer.request();
+        peer.send(&answer);
+        peer.finish();
+        peer.rest();
+    });
+    let mut gate = Gate::start(&origin.policy());
+    let (mut client, at) = (gate.client(), origin.address);
+    client.send(format!("GET http://{at}/logo.png HTTP/1.1\r\nHost: {at}\r\nUser-Agent: tester/1\r\n\r\n"));
+    assert!(client.answer().body == body);
+    drop(client);
+    gate.events("close");
+    let report = json(&[gate.data_dir().to_str().unwrap()], b"");
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().find(|f| f["finding"] == "carrier").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!((&found["target"], &found["stage"]), (&at.ip().to_string().into(), &"initial_intrusion".into()));
+    let english = found["english"].as_str().unwrap();
+    for part in ["stated as image/png", "named \"logo.png\"", &format!("SHA-256 {}", sha256(&body)), "is no browser"] {
+        assert!(english.contains(part), "{part}: {english}");
+    }
 }

@@ -366,7 +366,9 @@ fn who_administers_a_known_machine_is_told_of_and_only_a_stranger_or_a_mimic_is_
     let finding = the_one([office(9), stranger.entries()], FindingKind::InteractiveTunnel);
     assert_eq!(finding.severity, Severity::High, "{}", finding.in_english());
     let codes: Vec<_> = finding.grounds.iter().map(|ground| ground.ground).collect();
-    assert_eq!(codes, ["typed", "not_tls", "new_host", "odd_port"]);
+    assert_eq!(codes, ["typed", "not_tls", "address_literal", "new_host", "odd_port"]);
+    let weights = codes.iter().map(|code| finding.number(code, "weight").unwrap()).sum::<f64>();
+    assert!((weights - finding.score).abs() < 0.05, "{weights}, {}", finding.score);
     let mut mimic = shell(2, RARE, 8.0 * DAY, "tls");
     (mimic.more.standing, mimic.more.contradictions) = (Shown::Mimic, 2);
     let finding = the_one([office(9), mimic.entries()], FindingKind::InteractiveTunnel);

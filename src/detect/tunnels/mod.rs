@@ -7,7 +7,6 @@
 
 mod nights;
 mod pace;
-mod recent;
 mod reopened;
 mod told;
 
@@ -188,9 +187,9 @@ impl Tunnel {
             return;
         }
         let Some(rarity) = told::rare(event, network) else { return };
-        let case = |kind: FindingKind, (weight, ground): (f32, Ground)| Case {
+        let case = |kind: FindingKind, main: (f32, Ground)| Case {
             kind,
-            main: vec![(weight + told::of_few(rarity), ground)],
+            main: vec![told::heavier(main, told::of_few(rarity))],
             first: facts.begun,
             records: [event.line, event.line],
             severity_max: Severity::High,

@@ -3,7 +3,8 @@ use crate::evidence::{Bytes, FindingKind, Ground, Severity};
 use super::super::draft::Drafts;
 use super::super::event::{Event, Facts};
 use super::super::network::Network;
-use super::recent::Recent;
+use super::super::pairs::PairKey;
+use super::super::table::Table;
 use super::told::{self, Case};
 
 /// What clients send to hosts by night, beside what they send by day.
@@ -12,7 +13,7 @@ use super::told::{self, Case};
 /// night, or on this night of each week, is a backup.
 #[derive(Debug)]
 pub(super) struct Nights {
-    pairs: Recent<Sent>,
+    pairs: Table<PairKey, Sent>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ const PAIRS_MAX: usize = 65_536;
 
 impl Nights {
     pub(super) fn new(pairs_max: usize) -> Self {
-        Self { pairs: Recent::new(pairs_max.min(PAIRS_MAX)) }
+        Self { pairs: Table::new(pairs_max.min(PAIRS_MAX)) }
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -75,7 +76,7 @@ impl Nights {
             return;
         }
         let local = network.local(time);
-        let pair = self.pairs.entry((event.client, event.host));
+        let pair = self.pairs.entry((event.client, event.host), Sent::default);
         pair.turn(if local.hour < MORNING { local.day.saturating_sub(1) } else { local.day });
         pair.day_bytes = pair.day_bytes.saturating_add(bytes);
         if !local.is_night() {
@@ -98,7 +99,7 @@ impl Nights {
         if pair.is_habit(rarity.known_seconds) || (few.is_none() && (unusual.is_none() || !is_known_pair)) {
             return;
         }
-        let mut main = vec![much(pair.night_bytes, few.unwrap_or_default())];
+        let mut main = vec![told::heavier(much(pair.night_bytes), few.unwrap_or_default())];
         main.extend(unusual.map(against));
         let case = Case {
             kind: FindingKind::NightBulk,
@@ -152,8 +153,8 @@ impl Sent {
     }
 }
 
-fn much(bytes: u64, few: f32) -> (f32, Ground) {
-    let weight = 1.5 + few + ((bytes as f64 / BULK as f64).log10() as f32).clamp(0.0, 2.0);
+fn much(bytes: u64) -> (f32, Ground) {
+    let weight = 1.5 + ((bytes as f64 / BULK as f64).log10() as f32).clamp(0.0, 2.0);
     let sent = Bytes(bytes as f64);
     let numbers = [("weight", f64::from(weight)), ("night_bytes", sent.0)];
     let english = format!("{sent} went to it in one night");

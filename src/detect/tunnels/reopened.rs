@@ -3,7 +3,8 @@ use crate::evidence::{FindingKind, Ground, Severity, Span};
 use super::super::draft::Drafts;
 use super::super::event::{Event, Facts};
 use super::super::network::Network;
-use super::recent::Recent;
+use super::super::pairs::PairKey;
+use super::super::table::Table;
 use super::told::{self, Case};
 
 /// Who opens tunnels again as soon as the gate has cut them at their lifetime.
@@ -13,7 +14,7 @@ use super::told::{self, Case};
 /// from three times on, and only if it happens after most cuts and after as long each time, or often.
 #[derive(Debug)]
 pub(super) struct Reopened {
-    pairs: Recent<Cuts>,
+    pairs: Table<PairKey, Cuts>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ const PAIRS_MAX: usize = 16_384;
 
 impl Reopened {
     pub(super) fn new(pairs_max: usize) -> Self {
-        Self { pairs: Recent::new(pairs_max.min(PAIRS_MAX)) }
+        Self { pairs: Table::new(pairs_max.min(PAIRS_MAX)) }
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -50,7 +51,7 @@ impl Reopened {
 
     /// The gate has cut a tunnel that had stood so long, in seconds.
     pub(super) fn cut(&mut self, event: &Event, age: u64) {
-        let pair = self.pairs.entry((event.client, event.host));
+        let pair = self.pairs.entry((event.client, event.host), Cuts::default);
         if pair.cuts == 0 {
             (pair.first, pair.records[0]) = (event.time, event.line);
         }
@@ -80,11 +81,11 @@ impl Reopened {
         if pair.again < AGAIN_MIN || pair.again.saturating_mul(4) < pair.cuts.saturating_mul(3) {
             return;
         }
-        let Some((weight, ground)) = pair.ground() else { return };
+        let Some(main) = pair.ground() else { return };
         let Some(rarity) = told::rare(event, network) else { return };
         let case = Case {
             kind: FindingKind::ReopenedTunnel,
-            main: vec![(weight + told::of_few(rarity), ground)],
+            main: vec![told::heavier(main, told::of_few(rarity))],
             first: pair.first,
             records: pair.records,
             severity_max: Severity::High,

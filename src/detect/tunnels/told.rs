@@ -3,7 +3,7 @@ use crate::evidence::{FindingKind, Ground, Rarity, Severity, Shown, Span};
 use super::super::draft::{Draft, Drafts};
 use super::super::event::{Event, Facts};
 use super::super::network::Network;
-use super::super::strangers;
+use super::super::strangers::{self, NEW};
 
 /// A tunnel or a pair that is to be told of.
 pub(super) struct Case {
@@ -20,8 +20,6 @@ pub(super) struct Case {
 /// What must speak for a severity, in decades. Less is low.
 const HIGH: f32 = 5.0;
 const MEDIUM: f32 = 3.0;
-/// A host is new for so long after it was first seen, in seconds.
-const NEW: u64 = 24 * 3_600;
 /// A network must be watched for so long for new hosts to be few, in seconds.
 const WATCHED: u64 = 7 * 24 * 3_600;
 /// Among fewer clients each is a large share, and few hosts are common.
@@ -42,6 +40,14 @@ pub(super) fn of_few(rarity: Rarity) -> f32 {
     if rarity.of >= CLIENTS_MIN && rarity.is_rare() { 0.8 } else { 0.0 }
 }
 
+/// A ground that weighs so much more, to a tenth.
+pub(super) fn heavier((weight, mut ground): (f32, Ground), more: f32) -> (f32, Ground) {
+    let weight = ((weight + more) * 10.0).round() / 10.0;
+    let said = ground.numbers.iter_mut().filter(|(name, _)| *name == "weight");
+    said.for_each(|(_, number)| *number = f64::from(weight));
+    (weight, ground)
+}
+
 /// Whether the program is not what it says.
 pub(super) fn is_doubtful(facts: &Facts) -> bool {
     matches!(facts.standing, Shown::Mimic | Shown::Failed) || facts.contradictions > 0
@@ -54,14 +60,15 @@ impl Case {
         let Some(host) = network.hosts.text(event.host) else { return };
         let age = network.age_seconds(event.time);
         let is_new = self.rarity.is_rare() && self.rarity.known_seconds < NEW;
-        let mut others: Vec<(f32, Ground)> = strangers::port(event.port).into_iter().collect();
+        let mut others = strangers::name(&host);
+        others.extend(strangers::port(event.port));
         others.extend(strangers::content(facts, strangers::is_address(&host)));
         others.extend(strangers::program(facts, network, event.time));
         others.extend(new_host(age).filter(|_| is_new));
         others.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let mut grounds = self.main;
         grounds.append(&mut others);
-        let score: f32 = grounds.iter().map(|(weight, _)| weight).sum();
+        let score = (grounds.iter().map(|(weight, _)| weight).sum::<f32>() * 10.0).round() / 10.0;
         let may_be_high = (is_new && age >= WATCHED) || is_doubtful(facts);
         let severity = match score {
             HIGH.. if may_be_high => Severity::High,
