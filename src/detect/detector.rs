@@ -16,6 +16,7 @@ use super::pairs::Pair;
 use super::settings::{Fate, Settings};
 use super::spread::Spread;
 use super::strangers::Strangers;
+use super::tunnels::Tunnels;
 
 /// How much a detector keeps.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,7 @@ pub struct Detector {
     failures: Failures,
     mimicry: Mimicry,
     spread: Spread,
+    tunnels: Tunnels,
     drafts: Drafts,
     settings: Settings,
     /// What was taken last.
@@ -107,6 +109,7 @@ impl Detector {
             failures: Failures::new(limits.clients_max),
             mimicry: Mimicry::new(limits.clients_max),
             spread: Spread::new(limits.hosts_max, &settings.publishers),
+            tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
             last: None,
@@ -157,9 +160,9 @@ impl Detector {
             clients: self.network.clients.len() as u64,
             hosts: self.network.hosts.len() as u64,
             pairs: self.beacons.pairs.len() as u64,
-            pairs_evicted: self.beacons.pairs.evicted,
+            pairs_evicted: self.beacons.pairs.evicted + self.tunnels.evicted(),
             names_evicted: self.network.evicted(),
-            exchanges_beyond: self.joins.beyond,
+            exchanges_beyond: self.joins.beyond + self.tunnels.beyond,
             findings_beyond: self.drafts.beyond,
             ..self.counts
         }
@@ -183,6 +186,7 @@ impl Detector {
         self.failures.take(&event, network, drafts);
         self.mimicry.take(&event, network, drafts);
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
+        self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {
                 Fate::Told(finding) => self.found.push(*finding),

@@ -34,6 +34,7 @@ mod strangers;
 mod subnames;
 mod suffixes;
 mod table;
+mod tunnels;
 
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};

@@ -150,7 +150,7 @@ pub(super) fn is_address(host: &str) -> bool {
     host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn port(port: u16) -> Option<(f32, Ground)> {
+pub(super) fn port(port: u16) -> Option<(f32, Ground)> {
     let weight = match port {
         0 | 443 => return None,
         8443 | 4443 => 0.4,
@@ -163,7 +163,7 @@ fn port(port: u16) -> Option<(f32, Ground)> {
 }
 
 /// What its first bytes say. A ClientHello to an address has no name to give (RFC 6066 §3).
-fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
+pub(super) fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
     match (&facts.carries, &facts.sni) {
         (Carries::Other(what), _) => Some(ground(
             1.2,
@@ -185,7 +185,7 @@ fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
 }
 
 /// What the program that asked says.
-fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
+pub(super) fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
     let mut grounds = Grounds::new();
     if let Some(program) = facts.program {
         let rarity = network.rarity_of_program(program, now);

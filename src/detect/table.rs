@@ -11,6 +11,8 @@ pub(super) struct Table<K, V> {
     rows: Vec<Row<K, V>>,
     rows_max: usize,
     hand: usize,
+    /// Keys that had to go.
+    pub(super) evicted: u64,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ const PASSES_MAX: usize = 64;
 
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
     pub(super) fn new(rows_max: usize) -> Self {
-        Self { by_key: HashMap::default(), rows: Vec::new(), rows_max: rows_max.max(1), hand: 0 }
+        Self { by_key: HashMap::default(), rows: Vec::new(), rows_max: rows_max.max(1), hand: 0, evicted: 0 }
     }
 
     /// What is kept of a key, made by `new` where there is nothing.
@@ -48,6 +50,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
             let place = self.make_room();
             self.by_key.remove(&self.rows[place].key);
             self.rows[place] = row;
+            self.evicted += 1;
             place
         };
         self.by_key.insert(key, place as u32);
@@ -68,6 +71,10 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         let place = self.hand;
         self.hand = (self.hand + 1) % self.rows.len();
         place
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
@@ -94,5 +101,6 @@ mod tests {
         }
         assert_eq!(table.get_mut(2), None);
         assert_eq!(*table.entry(2, || "anew"), "anew");
+        assert_eq!(table.evicted, 893);
     }
 }

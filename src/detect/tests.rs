@@ -16,4 +16,5 @@ mod spread;
 mod steady;
 mod strangers;
 mod told;
+mod tunnels;
 mod users;

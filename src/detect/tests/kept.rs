@@ -178,13 +178,21 @@ fn more() -> impl Strategy<Value = More> {
     )
 }
 
+fn sizes() -> impl Strategy<Value = More> {
+    let many = || prop_oneof![Just(None), any::<Option<u64>>(), (0u64..1 << 31).prop_map(Some)];
+    let ends = select(vec!["", "closed", "lifetime_limit"]);
+    (many(), many(), many(), any::<bool>(), ends).prop_map(|(bytes_up, bytes_down, duration_us, cut, closed_how)| {
+        More { bytes_up, bytes_down, duration_us, cut, closed_how, ..More::default() }
+    })
+}
+
 fn entries() -> impl Strategy<Value = Entry> {
     let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
     let what = select(vec![Asked::Request, Asked::Tunnel]);
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    let more = prop_oneof![bodies(), more()];
+    let more = prop_oneof![bodies(), more(), sizes()];
     (times(), any::<u64>(), 0u64..5, kinds, names(), names(), (vec(burst, 0..6), more)).prop_map(
         |(time, line, id, (part, what, verdict), client, host, (bursts, more))| Entry {
             time,
