@@ -1,11 +1,13 @@
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Asked, Failure, Shown, Verdict};
 
 use super::names::Name;
 
 /// One thing that happened, in the place that its time gives it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Event {
     /// In microseconds.
     pub time: u64,
@@ -18,7 +20,7 @@ pub(super) struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum What {
     /// A request or a tunnel began, or was refused. With what is known of it, where that is all that will be.
     Call {
@@ -40,7 +42,7 @@ pub(super) enum What {
 }
 
 /// What is known of an exchange.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Facts {
     /// 0 for none.
     pub id: u64,
@@ -76,7 +78,7 @@ pub(super) struct Facts {
 }
 
 /// Why it was not let out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Refusal {
     #[default]
     None,
@@ -87,7 +89,7 @@ pub(super) enum Refusal {
 }
 
 /// The name in a tunnel's ClientHello.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Sni {
     /// There was no ClientHello to be seen.
     #[default]
@@ -99,7 +101,7 @@ pub(super) enum Sni {
 }
 
 /// What the first bytes of a tunnel were.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Carries {
     #[default]
     Unseen,
@@ -108,7 +110,7 @@ pub(super) enum Carries {
 }
 
 /// Whether the gate ended it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Cut {
     #[default]
     No,

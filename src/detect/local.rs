@@ -32,6 +32,10 @@ impl LocalClock {
         Self { zone, last: None }
     }
 
+    pub(super) fn utc() -> Self {
+        Self::new(TimeZone::UTC)
+    }
+
     /// Of a time in microseconds since 1970.
     pub(super) fn of(&mut self, time: u64) -> Local {
         let quarter = time / QUARTER;

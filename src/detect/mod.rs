@@ -4,6 +4,8 @@
 //! proxy's. Out: [`Finding`]s. A detector is a fold over them, and nothing else: no clock, no files, no randomness that
 //! shows. The same lines give the same findings, whether they come from a running gate or from a log of last year.
 //!
+//! What it goes by can be written down and taken up again ([`Snapshot`]), and is then as if it had never ended.
+//!
 //! Everything is bounded by [`Limits`]; what had to go is counted in [`Counts`].
 
 mod beacon;
@@ -20,11 +22,13 @@ mod network;
 mod order;
 mod pairs;
 mod settings;
+mod snapshot;
 mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
+pub use snapshot::{Kept, Snapshot};
 
 #[cfg(test)]
 mod tests;
