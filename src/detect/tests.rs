@@ -8,6 +8,7 @@ mod kept;
 mod kinds;
 mod known;
 mod shuffled;
+mod snapshot;
 mod steady;
 mod strangers;
 mod told;
