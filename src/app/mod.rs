@@ -64,8 +64,8 @@ pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
 pub use status::{
-    AuthorityStatus, BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus,
-    PolicyStatus, ReserveStatus, Status,
+    AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
+    JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
 
 /// Why the gate cannot start or go on.
@@ -357,7 +357,6 @@ impl Ready {
                 data_dir: self.data_dir.clone(),
                 delay: self.config.watch_delay,
                 settings: self.config.detect.clone(),
-                runtime: self.runtime.handle().clone(),
             };
             watching::start(plan)
         });
@@ -375,6 +374,7 @@ impl Ready {
             reloads: reloading.reloads(),
             fetches: fetching.as_ref().map(Fetching::fetches),
             connections_max: self.connections_max,
+            seen: watching.as_ref().map(watching::Watching::seen),
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let shares = shares(self.bound, self.secured, self.workers);

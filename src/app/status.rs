@@ -17,6 +17,7 @@ use super::fetch::{FeedStatus, Fetches};
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
+use super::watching::Seen;
 
 /// How the running gate is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +53,9 @@ pub struct Status {
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
     pub disk: DiskStatus,
+    /// How the journal is watched.
+    #[serde(default)]
+    pub detection: DetectionStatus,
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
@@ -188,6 +192,28 @@ pub struct ReserveStatus {
     pub whole: bool,
 }
 
+/// What the gate sees in its own journal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DetectionStatus {
+    /// The journal is watched.
+    pub live: bool,
+    /// What was seen before the start was written down, and not read again.
+    pub resumed: bool,
+    /// When the first thing happened that it goes by, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// How old the newest record is that was read, where there are more to read; else 0.
+    pub behind_seconds: u64,
+    /// Requests, tunnels and bursts in them.
+    pub events: u64,
+    /// Pairs of client and host that are known.
+    pub pairs: u64,
+    /// Pairs that had to go for others.
+    pub pairs_evicted: u64,
+    /// Findings that were told.
+    pub findings: u64,
+}
+
 /// A breakglass in force.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BreakglassStatus {
@@ -213,6 +239,8 @@ pub(super) struct Reporter {
     pub(super) reloads: Reloads,
     pub(super) fetches: Option<Fetches>,
     pub(super) connections_max: u64,
+    /// What is seen in the journal, where it is watched.
+    pub(super) seen: Option<Seen>,
     pub(super) journal_directory: String,
 }
 
@@ -306,6 +334,7 @@ impl Reporter {
                 observed: read(&counters.observed),
             },
             disk: self.disk(&health),
+            detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),

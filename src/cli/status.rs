@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    AuthorityStatus, BreakglassStatus, Connections, DiskStatus, Exchanges, FeedStatus, GroupMode, JournalStatus,
-    Outcome, PolicyStatus, Question, Status, ask,
+    AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
+    JournalStatus, Outcome, PolicyStatus, Question, Status, ask,
 };
 
 use super::error::{CliError, count};
@@ -42,6 +42,7 @@ fn rows(status: &Status) -> Rows {
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
+        ("detection", describe_detection(&status.detection)),
     ]);
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
@@ -197,6 +198,22 @@ fn describe_disk(disk: &DiskStatus) -> String {
         None => ", no reserve",
     };
     format!("{free}{pace}{left}{reserve}")
+}
+
+fn describe_detection(detection: &DetectionStatus) -> String {
+    let DetectionStatus { live, since, behind_seconds, events, pairs, pairs_evicted, findings, .. } = detection;
+    if !live {
+        return "off".to_owned();
+    }
+    let since = since.as_ref().map_or(String::new(), |since| format!(" since {since}"));
+    let evicted = if *pairs_evicted > 0 { format!(", {pairs_evicted} lost for want of room") } else { String::new() };
+    let behind = if *behind_seconds > 0 { format!("; {} behind", duration(*behind_seconds)) } else { String::new() };
+    format!(
+        "{}{since} between {} of client and host{evicted}; {} told{behind}",
+        counted(*events, "event"),
+        counted(*pairs, "pair"),
+        counted(*findings, "finding")
+    )
 }
 
 /// How much room a full disk must have before the gate goes on: the reserve is made whole first.

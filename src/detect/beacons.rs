@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Beat, Bytes, FindingKind, Ground, Severity, Span};
 
 use super::beacon::{Best, Scan};
@@ -21,7 +23,7 @@ const ALWAYS_HOURS: u32 = 20;
 const BURST: u32 = 0x8000_0000;
 
 /// Finds who calls a host, or the hosts of a domain, at steady intervals, and who is always on.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Beacons {
     pub pairs: Pairs,
     /// Events that came after a later one of their pair.

@@ -1,5 +1,7 @@
 //! Programs, scripts and archives that come under the name of something else, or from a stranger.
 
+use serde::{Deserialize, Serialize};
+
 use data_encoding::HEXLOWER;
 
 use crate::evidence::{Bytes, FindingKind, Ground, Severity, Span, shown};
@@ -14,7 +16,7 @@ use super::strangers::{Grounds, NEW, ground, name, standing, weight_of_new};
 ///
 /// Programs are fetched every day, so that one was says little in itself. Each thing that speaks against it weighs
 /// something, in decades, and only the sum is told. Nothing is kept here: all that is known stands in the event.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carriers;
 
 /// What must speak against a body for it to be told of, with a severity each.

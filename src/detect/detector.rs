@@ -1,4 +1,4 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Burst, Finding, Observed};
 use crate::facts::Timestamp;
@@ -14,12 +14,13 @@ use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
 use super::settings::{Fate, Settings};
+use super::snapshot::{Kept, Snapshot};
 use super::spread::Spread;
 use super::strangers::Strangers;
 use super::tunnels::Tunnels;
 
 /// How much a detector keeps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Pairs of client and host.
     pub pairs_max: usize,
@@ -52,7 +53,7 @@ impl Limits {
 }
 
 /// What was taken, and what was lost at a bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Requests, tunnels and bursts.
     pub events: u64,
@@ -79,6 +80,15 @@ pub struct Counts {
 /// Finds what calls home, what tunnels to strangers and what leaks, in what logs tell.
 #[derive(Debug)]
 pub struct Detector {
+    limits: Limits,
+    settings: Settings,
+    found: Vec<Finding>,
+    state: State,
+}
+
+/// All that a detector goes by later on, of what it took: what a [`Snapshot`](super::Snapshot) holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct State {
     joins: Joins,
     order: Order,
     network: Network,
@@ -90,16 +100,14 @@ pub struct Detector {
     spread: Spread,
     tunnels: Tunnels,
     drafts: Drafts,
-    settings: Settings,
     /// What was taken last.
     last: Option<Event>,
-    found: Vec<Finding>,
     counts: Counts,
 }
 
 impl Detector {
     pub fn new(limits: Limits, settings: &Settings) -> Self {
-        Self {
+        let state = State {
             joins: Joins::new(limits.open_max),
             order: Order::new(limits.window, limits.waiting_max),
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
@@ -111,33 +119,46 @@ impl Detector {
             spread: Spread::new(limits.hosts_max, &settings.publishers),
             tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
-            settings: settings.clone(),
             last: None,
-            found: Vec::new(),
             counts: Counts::default(),
-        }
+        };
+        Self { limits, settings: settings.clone(), found: Vec::new(), state }
+    }
+
+    /// All that it goes by later on. What was found and not asked for is not in it.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot { limits: self.limits, state: &self.state }
+    }
+
+    /// One that goes on where a snapshot was taken, by the settings of now. `None` where it was made within other limits.
+    pub fn resume(limits: Limits, settings: &Settings, kept: Kept) -> Option<Self> {
+        let Kept { limits: before, mut state } = kept;
+        state.network.set_zone(settings.zone.clone());
+        state.spread.set_publishers(&settings.publishers);
+        (before == limits).then(|| Self { limits, settings: settings.clone(), found: Vec::new(), state })
     }
 
     /// Takes what a line tells, and of a tunnel its bursts.
     pub fn observe(&mut self, seen: &Observed<'_>, bursts: &[Burst]) {
-        self.joins.take(seen, bursts, &mut self.network, &mut self.order);
-        while let Some(event) = self.order.pop() {
-            self.take(event);
+        let State { joins, network, order, .. } = &mut self.state;
+        joins.take(seen, bursts, network, order);
+        while let Some(event) = self.state.order.pop() {
+            self.state.take(event, &self.settings, &mut self.found);
         }
     }
 
     /// Time goes on, though no line came.
     pub fn tick(&mut self, now: Timestamp) {
-        self.order.tick(now.0);
-        while let Some(event) = self.order.pop() {
-            self.take(event);
+        self.state.order.tick(now.0);
+        while let Some(event) = self.state.order.pop() {
+            self.state.take(event, &self.settings, &mut self.found);
         }
     }
 
     /// The log is over: nothing waits for older lines any more.
     pub fn finish(&mut self) {
-        while let Some(event) = self.order.pop_any() {
-            self.take(event);
+        while let Some(event) = self.state.order.pop_any() {
+            self.state.take(event, &self.settings, &mut self.found);
         }
     }
 
@@ -150,25 +171,34 @@ impl Detector {
     /// and a registrable domain that of all hosts below it together, from the second host on. 0 for who was never seen, and
     /// for whom there was no room.
     pub fn score_of(&self, client: &str, host: &str) -> f32 {
-        let key = self.network.clients.find(client).zip(self.network.hosts.find(host));
-        key.and_then(|key| self.beacons.pairs.get(key)).map_or(0.0, Pair::evidence)
+        let State { network, beacons, .. } = &self.state;
+        let key = network.clients.find(client).zip(network.hosts.find(host));
+        key.and_then(|key| beacons.pairs.get(key)).map_or(0.0, Pair::evidence)
+    }
+
+    /// When the first event was that it knows of.
+    pub fn began(&self) -> Option<Timestamp> {
+        self.state.network.began().map(Timestamp)
     }
 
     pub fn counts(&self) -> Counts {
+        let State { joins, network, beacons, tunnels, drafts, counts, .. } = &self.state;
         Counts {
-            late: self.beacons.late,
-            clients: self.network.clients.len() as u64,
-            hosts: self.network.hosts.len() as u64,
-            pairs: self.beacons.pairs.len() as u64,
-            pairs_evicted: self.beacons.pairs.evicted + self.tunnels.evicted(),
-            names_evicted: self.network.evicted(),
-            exchanges_beyond: self.joins.beyond + self.tunnels.beyond,
-            findings_beyond: self.drafts.beyond,
-            ..self.counts
+            late: beacons.late,
+            clients: network.clients.len() as u64,
+            hosts: network.hosts.len() as u64,
+            pairs: beacons.pairs.len() as u64,
+            pairs_evicted: beacons.pairs.evicted + tunnels.evicted(),
+            names_evicted: network.evicted(),
+            exchanges_beyond: joins.beyond + tunnels.beyond,
+            findings_beyond: drafts.beyond,
+            ..*counts
         }
     }
+}
 
-    fn take(&mut self, event: Event) {
+impl State {
+    fn take(&mut self, event: Event, settings: &Settings, found: &mut Vec<Finding>) {
         // Lines that come twice stand beside each other once they are in order.
         if self.last.as_ref() == Some(&event) && event.line != 0 {
             self.counts.repeated += 1;
@@ -188,8 +218,8 @@ impl Detector {
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
         self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
-            match self.settings.fate(finding) {
-                Fate::Told(finding) => self.found.push(*finding),
+            match settings.fate(finding) {
+                Fate::Told(finding) => found.push(*finding),
                 Fate::Allowed => self.counts.allowed += 1,
                 Fate::Explained => self.counts.explained += 1,
             }

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Beat, Finding, FindingId, FindingKind, Ground, Rarity, Severity};
 use crate::facts::Timestamp;
 
@@ -29,8 +31,10 @@ pub(super) struct Draft {
 }
 
 /// What detectors have to tell, and what each was told with before.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Drafts {
+    /// Empty between events.
+    #[serde(skip)]
     drafts: Vec<Draft>,
     told: HashMap<FindingId, Told>,
     told_max: usize,
@@ -38,7 +42,7 @@ pub(super) struct Drafts {
     pub beyond: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Told {
     /// In tenths.
     score: u32,

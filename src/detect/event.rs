@@ -1,12 +1,14 @@
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Asked, Failure, Shown, Verdict};
 use crate::parse::BodyType;
 
 use super::names::Name;
 
 /// One thing that happened, in the place that its time gives it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Event {
     /// In microseconds.
     pub time: u64,
@@ -19,7 +21,7 @@ pub(super) struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum What {
     /// A request or a tunnel began, or was refused. With what is known of it, where that is all that will be.
     Call {
@@ -41,7 +43,7 @@ pub(super) enum What {
 }
 
 /// What is known of an exchange.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Facts {
     /// 0 for none.
     pub id: u64,
@@ -79,7 +81,7 @@ pub(super) struct Facts {
 }
 
 /// The body of an answer, as far as it was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Body {
     pub kind: BodyType,
     /// SHA-256 of all of it, where it is a carrier that came whole.
@@ -89,7 +91,7 @@ pub(super) struct Body {
 }
 
 /// Why it was not let out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Refusal {
     #[default]
     None,
@@ -102,7 +104,7 @@ pub(super) enum Refusal {
 }
 
 /// The name in a tunnel's ClientHello.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Sni {
     /// There was no ClientHello to be seen.
     #[default]
@@ -114,7 +116,7 @@ pub(super) enum Sni {
 }
 
 /// What the first bytes of a tunnel were.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Carries {
     #[default]
     Unseen,
@@ -123,7 +125,7 @@ pub(super) enum Carries {
 }
 
 /// Whether the gate ended it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Cut {
     #[default]
     No,

@@ -3,6 +3,8 @@
 //! Each detector says what its benign twin is and how that is told apart. None of them is told `high` lightly: people mistype
 //! names and passwords, and servers die.
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Failure, Verdict};
 
 use super::draft::Drafts;
@@ -24,7 +26,7 @@ use outage::Outage;
 use users::UserOnSeveralClients;
 
 /// Finds what fails too often, and activity where and when there never was any.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Failures {
     outage: Outage,
     names: UnresolvedNames,

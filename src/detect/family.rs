@@ -1,14 +1,16 @@
+use serde::{Deserialize, Serialize};
+
 use super::names::Name;
 
 /// Which program: by its TLS key or, where that is not to be seen, by what it calls itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Who {
     Key(Name),
     Family(Family),
 }
 
 /// What a program calls itself, whatever its version: a hash of the words of its User-Agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Family(u64);
 
 /// Of a User-Agent so many words count.

@@ -1,5 +1,7 @@
+use serde::{Deserialize, Serialize};
+
 /// What came in the last hour, by slots of five minutes: 12 times the size of a slot, and 8 bytes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Hour<T> {
     /// The number of the newest slot, counted from 1970.
     newest: u64,

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Asked, Burst, Observed, Part, Shown, Verdict};
 use crate::parse::{BodyType, double_extension, turns_direction};
@@ -12,7 +13,7 @@ use super::network::Network;
 use super::order::Order;
 
 /// Joins what several lines tell of one exchange, and makes events of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Joins {
     open: HashMap<u64, Open, RandomState>,
     open_max: usize,
@@ -23,7 +24,7 @@ pub(super) struct Joins {
 }
 
 /// An exchange that is open.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open {
     client: Name,
     host: Name,

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::beacon::{Best, Gaps};
 
 /// Which of a pair's events gaps are between.
@@ -10,7 +12,7 @@ pub(super) enum Stream {
 
 /// The two commonest kinds of requests of a pair, each with gaps of its own: what calls steadily is then seen beside a person
 /// who browses the same host. They are told apart from the eighth burst on, where there is more than one kind.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Kinds {
     /// How often kinds were seen, about; of others the rarest makes room (space saving; Metwally, Agrawal and El Abbadi, 2005).
     seen: [(u32, u32); SEEN],
@@ -18,7 +20,7 @@ pub(super) struct Kinds {
     kinds: Option<Box<[Kind; KINDS]>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Kind {
     shape: u32,
     count: u32,

@@ -3,6 +3,8 @@
 //! All of it hangs on what a program cannot easily change: the key of its TLS. What is new for everybody, as a version of a
 //! browser is, becomes common within a day; so what is told of for being rare has waited for that.
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Asked, Shown, Verdict};
 
 use super::draft::Drafts;
@@ -17,7 +19,7 @@ mod told;
 use told::Told;
 
 /// Finds mimics, browsers with a strange key, programs with many names, and programs that one client alone has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Mimicry {
     /// What each User-Agent comes to, kept because reading one costs more than finding it. About 60 bytes each.
     agents: Table<Name, Agent>,
@@ -27,14 +29,14 @@ pub(super) struct Mimicry {
     faces: Table<(Name, Who), Face>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Agent {
     family: Family,
     /// As bits.
     platforms: u8,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Key {
     /// In microseconds.
     first: u64,
@@ -48,7 +50,7 @@ struct Key {
     is_cleared: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Face {
     /// In microseconds.
     first: u64,

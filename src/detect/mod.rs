@@ -4,6 +4,8 @@
 //! proxy's. Out: [`Finding`](crate::evidence::Finding)s. A detector is a fold over them, and nothing else: no clock, no files, no randomness that
 //! shows. The same lines give the same findings, whether they come from a running gate or from a log of last year.
 //!
+//! What it goes by can be written down and taken up again ([`Snapshot`]), and is then as if it had never ended.
+//!
 //! Everything is bounded by [`Limits`]; what had to go is counted in [`Counts`].
 
 mod beacon;
@@ -29,6 +31,7 @@ mod settings;
 mod spelling;
 mod spread;
 mod story;
+mod snapshot;
 mod strangers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;
@@ -39,6 +42,7 @@ mod tunnels;
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
+pub use snapshot::{Kept, Snapshot};
 pub use story::{STEPS_MAX, Step, Story, stories};
 
 #[cfg(test)]

@@ -2,16 +2,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 /// A client or a host: its place, and which of those that had the place it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Name {
     place: u32,
     turn: u32,
 }
 
 /// What this network knows of one client or host.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Known {
     pub text: Arc<str>,
     /// In microseconds.
@@ -32,7 +33,7 @@ pub(super) struct Known {
     pub was_reached: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Domain {
     Unknown,
     None,
@@ -40,8 +41,10 @@ enum Domain {
 }
 
 /// Names that were seen, each once. Beyond the bound those go that were not seen for a while (CLOCK).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "KeptNames")]
 pub(super) struct Names {
+    #[serde(skip)]
     by_text: HashMap<Arc<str>, Name, RandomState>,
     known: Vec<Known>,
     names_max: usize,
@@ -49,6 +52,16 @@ pub(super) struct Names {
     /// Names that had to go.
     pub(super) evicted: u64,
     /// Of how many an event was taken.
+    met: u32,
+}
+
+/// [`Names`] as a snapshot has them: what is found by their texts is made of them.
+#[derive(Deserialize)]
+struct KeptNames {
+    known: Vec<Known>,
+    names_max: usize,
+    hand: usize,
+    evicted: u64,
     met: u32,
 }
 
@@ -204,6 +217,29 @@ impl Names {
     }
 }
 
+impl TryFrom<KeptNames> for Names {
+    type Error = Inconsistent;
+
+    fn try_from(kept: KeptNames) -> Result<Self, Inconsistent> {
+        let KeptNames { known, names_max, hand, evicted, met } = kept;
+        if known.len() > names_max || hand > known.len().saturating_sub(1) {
+            return Err(Inconsistent);
+        }
+        let name =
+            |(place, known): (usize, &Known)| (known.text.clone(), Name { place: place as u32, turn: known.turn });
+        let by_text: HashMap<_, _, _> = known.iter().enumerate().map(name).collect();
+        if by_text.len() < known.len() {
+            return Err(Inconsistent);
+        }
+        Ok(Self { by_text, known, names_max, hand, evicted, met })
+    }
+}
+
+/// What was kept of a detector does not fit together.
+#[derive(Debug, thiserror::Error)]
+#[error("what was kept does not fit together")]
+pub(super) struct Inconsistent;
+
 /// What is kept of a text.
 fn kept(text: &str) -> &str {
     text.get(..text.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default()
@@ -217,7 +253,7 @@ fn registrable(host: &str) -> Option<&str> {
 
 /// How many different names were added, in 16 bytes: linear counting (Whang, Vander-Zanden and Taylor, 1990), exact for one,
 /// good to some percent up to a few hundred, and no more than [`Self::MAX`].
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Estimate(u128);
 
 impl Estimate {

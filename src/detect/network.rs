@@ -1,3 +1,6 @@
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::Rarity;
 
 use super::event::{Event, Facts};
@@ -6,7 +9,7 @@ use super::names::{Name, Names};
 use super::settings::Settings;
 
 /// What this network knows of who is in it and of what they talk to. What all detectors share.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Network {
     /// With the hosts that each talks to.
     pub clients: Names,
@@ -20,6 +23,7 @@ pub(super) struct Network {
     pub users: Names,
     /// Of origins, with the clients that talk to each.
     pub addresses: Names,
+    #[serde(skip, default = "LocalClock::utc")]
     clock: LocalClock,
     /// When the first event was, in microseconds.
     began: Option<u64>,
@@ -40,6 +44,11 @@ impl Network {
             clock: LocalClock::new(settings.zone.clone()),
             began: None,
         }
+    }
+
+    /// Goes by the hours of another time zone from now on.
+    pub(super) fn set_zone(&mut self, zone: TimeZone) {
+        self.clock = LocalClock::new(zone);
     }
 
     /// An event is taken.
@@ -100,6 +109,11 @@ impl Network {
         let (clients, first) = names.known(name).map_or((1, now), |known| (known.others.count(), known.first));
         let of = self.clients.met();
         Rarity { clients: clients.clamp(1, of.max(1)), of, known_seconds: now.saturating_sub(first) / 1_000_000 }
+    }
+
+    /// When the first event was, in microseconds.
+    pub(super) fn began(&self) -> Option<u64> {
+        self.began
     }
 
     /// For how long the network has been watched, in seconds.

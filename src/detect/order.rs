@@ -1,10 +1,12 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Event;
 
 /// Brings events that came out of order within a window back into it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     /// Those that came in order.
     straight: VecDeque<Event>,

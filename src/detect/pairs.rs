@@ -1,16 +1,17 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use super::beacon::{Best, Gaps};
 use super::kinds::{Kinds, Stream};
-use super::names::Name;
+use super::names::{Inconsistent, Name};
 
 /// A client and a host that it talks to.
 pub(super) type PairKey = (Name, Name);
 
 /// What is kept of a pair.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pair {
     /// In microseconds.
     pub first: u64,
@@ -36,7 +37,7 @@ pub(super) struct Pair {
 }
 
 /// Most pairs never come to a fourth burst.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
     /// Bursts so far: when, in seconds since the first event, and after how much silence.
     Young {
@@ -46,7 +47,7 @@ enum State {
     Grown(Box<Grown>),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Grown {
     gaps: Gaps,
     kinds: Kinds,
@@ -187,14 +188,25 @@ impl Pair {
 
 /// All pairs, of which no more are kept than the bound: then those go that were not seen for a while and show
 /// nothing (CLOCK, second chance for what was seen since, and for evidence).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "KeptPairs")]
 pub(super) struct Pairs {
+    #[serde(skip)]
     by_key: HashMap<PairKey, u32, RandomState>,
     pairs: Vec<(PairKey, Pair)>,
     pairs_max: usize,
     hand: usize,
     /// Pairs that had to go.
     pub(super) evicted: u64,
+}
+
+/// [`Pairs`] as a snapshot has them: what is found by their keys is made of them.
+#[derive(Deserialize)]
+struct KeptPairs {
+    pairs: Vec<(PairKey, Pair)>,
+    pairs_max: usize,
+    hand: usize,
+    evicted: u64,
 }
 
 /// Evidence in decades for which a pair is passed over once more.
@@ -251,5 +263,21 @@ impl Pairs {
 
     pub(super) fn len(&self) -> usize {
         self.pairs.len()
+    }
+}
+
+impl TryFrom<KeptPairs> for Pairs {
+    type Error = Inconsistent;
+
+    fn try_from(kept: KeptPairs) -> Result<Self, Inconsistent> {
+        let KeptPairs { pairs, pairs_max, hand, evicted } = kept;
+        if pairs.len() > pairs_max || hand > pairs.len().saturating_sub(1) {
+            return Err(Inconsistent);
+        }
+        let by_key: HashMap<_, _, _> = pairs.iter().enumerate().map(|(place, (key, _))| (*key, place as u32)).collect();
+        if by_key.len() < pairs.len() {
+            return Err(Inconsistent);
+        }
+        Ok(Self { by_key, pairs, pairs_max, hand, evicted })
     }
 }

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Asked, FindingKind, Ground, Rarity, Severity, Shown, Span};
 
 use super::draft::{Draft, Drafts};
@@ -10,7 +12,7 @@ use super::suffixes::{Service, ServiceKind, service_of};
 ///
 /// Whether a host is new says little in itself: people go to new places every day. So each thing that speaks against a tunnel
 /// weighs something, in decades, and only their sum is told.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Strangers;
 
 /// A host is a stranger for so long after it was first seen, in seconds.

@@ -1,11 +1,14 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
+
 use foldhash::fast::RandomState;
 
 /// What is kept by a key, of which there are no more than the bound: then those go that were not asked for since the hand
 /// passed (CLOCK).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Deserialize<'de> + Eq + Hash, V: Deserialize<'de>"))]
 pub(super) struct Table<K, V> {
     by_key: HashMap<K, u32, RandomState>,
     rows: Vec<Row<K, V>>,
@@ -15,7 +18,7 @@ pub(super) struct Table<K, V> {
     pub(super) evicted: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Row<K, V> {
     key: K,
     value: V,

@@ -13,6 +13,7 @@ mod known;
 mod mimicry;
 mod shuffled;
 mod spread;
+mod snapshot;
 mod steady;
 mod strangers;
 mod told;

@@ -82,7 +82,7 @@ pub enum Part {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Asked {
     /// A request that was read: plain, or inside TLS.
     #[default]
@@ -92,7 +92,7 @@ pub enum Asked {
 }
 
 /// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Verdict {
     #[default]
     Allowed,
@@ -101,7 +101,7 @@ pub enum Verdict {
 }
 
 /// Why nothing was reached, where it was let out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Failure {
     #[default]
     None,
@@ -113,7 +113,7 @@ pub enum Failure {
 }
 
 /// What a program that claims to be a browser had shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shown {
     /// Nobody asked, or it claims to be none.
     #[default]

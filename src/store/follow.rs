@@ -1,6 +1,8 @@
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::facts::Timestamp;
 
@@ -11,18 +13,53 @@ use super::segment::{OpenError, begun, io_error, list};
 pub struct Follower {
     directory: PathBuf,
     since: Timestamp,
-    /// The segment that is read, and how much of it was.
+    /// The segment that was read last, and how much of it was.
     at: Option<(PathBuf, u64)>,
+    /// What was read last.
+    end: Vec<u8>,
+}
+
+/// Up to where a journal was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file name of a segment, and how many bytes of it were read.
+    segment: Box<str>,
+    read: u64,
+    /// The last of these bytes. A line ends with a hash of all that is before it, so that no other journal ends so.
+    end: Vec<u8>,
 }
 
 /// A block is at most this long; no line of a journal comes near it.
 const BLOCK_BYTES: u64 = 256 << 10;
+/// So much is kept of the end of what was read: a line's hash, and more.
+const END_BYTES: usize = 64;
 
 impl Follower {
     /// Follows the journal below a data directory. Segments that by the name of the next one were ended before `since` are
     /// left out.
     pub fn new(data_dir: &Path, since: Timestamp) -> Self {
-        Self { directory: data_dir.join("journal"), since, at: None }
+        Self { directory: data_dir.join("journal"), since, at: None, end: Vec::new() }
+    }
+
+    /// Goes on behind a place; `None` where this journal does not have it: what was read there is gone, or is another's.
+    ///
+    /// # Errors
+    /// The segment cannot be read.
+    pub fn resume(data_dir: &Path, place: Place) -> Result<Option<Self>, OpenError> {
+        let Place { segment, read, end } = place;
+        let directory = data_dir.join("journal");
+        let paths = list(&directory).map_err(|source| io_error(&directory, source))?;
+        let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name == &*segment);
+        let Some(path) = paths.into_iter().find(is_it) else { return Ok(None) };
+        let is_there = !end.is_empty() && ends_so(&path, read, &end).map_err(|source| io_error(&path, source))?;
+        Ok(is_there.then(|| Self { directory, since: Timestamp::default(), at: Some((path, read)), end }))
+    }
+
+    /// Up to where the journal was read; `None` where nothing was.
+    pub fn place(&self) -> Option<Place> {
+        let (path, read) = self.at.as_ref()?;
+        let segment = path.file_name()?.to_str()?.into();
+        Some(Place { segment, read: *read, end: self.end.clone() })
     }
 
     /// Fills `block` with the next whole lines; false where nothing more is written yet.
@@ -30,28 +67,23 @@ impl Follower {
     /// # Errors
     /// The directory or a segment cannot be read; the next call tries again.
     pub fn next(&mut self, block: &mut Vec<u8>) -> Result<bool, OpenError> {
+        block.clear();
+        let Some((mut path, mut read)) = self.at.clone().or_else(|| self.first()) else { return Ok(false) };
         loop {
-            block.clear();
-            let Some((path, read)) = self.at.clone().or_else(|| self.first()) else { return Ok(false) };
-            let failed = |source| io_error(&path, source);
             // Which it is must be asked before the end is seen: only the newest segment grows.
             let newer = self.after(&path).map_err(|source| io_error(&self.directory, source))?;
-            let mut file = File::open(&path).map_err(failed)?;
-            file.seek(SeekFrom::Start(read)).map_err(failed)?;
-            file.take(BLOCK_BYTES).read_to_end(block).map_err(failed)?;
-            let is_full = block.len() as u64 == BLOCK_BYTES;
-            match block.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => block.truncate(end + 1),
-                // What has no end in a whole block is no record.
-                None if is_full => {}
-                None => block.clear(),
+            match lines_at(&path, read, block) {
+                // What was read of a segment, and is moved away, is over.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && newer.is_some() => {}
+                other => other.map_err(|source| io_error(&path, source))?,
             }
-            self.at = Some((path, read + block.len() as u64));
-            match (block.is_empty(), newer) {
-                (false, _) => return Ok(true),
-                (true, Some(newer)) => self.at = Some((newer, 0)),
-                (true, None) => return Ok(false),
+            if !block.is_empty() {
+                self.end = block.get(block.len().saturating_sub(END_BYTES)..).unwrap_or_default().to_vec();
+                self.at = Some((path, read + block.len() as u64));
+                return Ok(true);
             }
+            let Some(newer) = newer else { return Ok(false) };
+            (path, read) = (newer, 0);
         }
     }
 
@@ -65,9 +97,36 @@ impl Follower {
     }
 
     /// The segment that follows; one that was removed meanwhile is followed by the next that is left.
-    fn after(&self, path: &Path) -> std::io::Result<Option<PathBuf>> {
+    fn after(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(list(&self.directory)?.into_iter().find(|other| other.as_path() > path))
     }
+}
+
+/// Fills `block` with the whole lines of a segment from a byte on, as many as there is room for.
+fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(begin))?;
+    file.take(BLOCK_BYTES).read_to_end(block)?;
+    match block.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => block.truncate(end + 1),
+        // What has no end in a whole block is no record.
+        None if block.len() as u64 == BLOCK_BYTES => {}
+        None => block.clear(),
+    }
+    Ok(())
+}
+
+/// Whether a file has these bytes in front of a place.
+fn ends_so(path: &Path, read: u64, end: &[u8]) -> io::Result<bool> {
+    let Some(begin) = read.checked_sub(end.len() as u64) else { return Ok(false) };
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() < read {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(begin))?;
+    let mut found = Vec::new();
+    file.take(end.len() as u64).read_to_end(&mut found)?;
+    Ok(found == end)
 }
 
 #[cfg(test)]
@@ -119,5 +178,68 @@ mod tests {
         let since = |hours: u64| Timestamp(500_000 * HOUR + hours * HOUR);
         assert_eq!(lines(&mut Follower::new(directory.path(), since(2))), ["b", "c"]);
         assert_eq!(lines(&mut Follower::new(directory.path(), since(9))), ["c"]);
+    }
+
+    #[test]
+    fn a_segment_that_is_moved_away_while_it_was_read_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("journal")).unwrap();
+        append(directory.path(), 1, "a\n");
+        let mut follower = Follower::new(directory.path(), Timestamp(0));
+        assert_eq!(lines(&mut follower), ["a"]);
+        append(directory.path(), 2, "b\n");
+        std::fs::remove_file(list(&directory.path().join("journal")).unwrap().remove(0)).unwrap();
+        assert_eq!(lines(&mut follower), ["b"]);
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again_by_one_that_goes_on_from_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("journal")).unwrap();
+        let mut follower = Follower::new(directory.path(), Timestamp(0));
+        assert_eq!(follower.place(), None);
+        append(directory.path(), 1, "a\nb\nc");
+        assert_eq!(lines(&mut follower), ["a", "b"]);
+        let place = follower.place().unwrap();
+        let resumed = |place: &Place| Follower::resume(directory.path(), place.clone()).unwrap();
+        append(directory.path(), 1, "c\n");
+        append(directory.path(), 2, "d\n");
+        assert_eq!(lines(&mut resumed(&place).unwrap()), ["cc", "d"]);
+        // A newer segment that is empty yet is no place to go on from.
+        assert_eq!(lines(&mut follower), ["cc", "d"]);
+        append(directory.path(), 3, "");
+        assert_eq!(lines(&mut follower), [""; 0]);
+        std::fs::remove_file(list(&directory.path().join("journal")).unwrap().remove(2)).unwrap();
+        append(directory.path(), 4, "e\n");
+        assert_eq!(lines(&mut resumed(&follower.place().unwrap()).unwrap()), ["e"]);
+    }
+
+    #[test]
+    fn a_journal_that_does_not_have_the_place_is_not_gone_on_with() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("journal")).unwrap();
+        append(directory.path(), 1, "first\nsecond\n");
+        let mut follower = Follower::new(directory.path(), Timestamp(0));
+        assert_eq!(lines(&mut follower), ["first", "second"]);
+        let place = follower.place().unwrap();
+        let is_there = || Follower::resume(directory.path(), place.clone()).unwrap().is_some();
+        assert!(is_there());
+        let path = list(&directory.path().join("journal")).unwrap().remove(0);
+        for (text, is_it) in [
+            ("first\n", false),
+            ("first\nother.\n", false),
+            ("first\nother.\nthird\n", false),
+            ("first\nsecond\nthird\n", true),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(is_there(), is_it, "{text:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_there());
+        for (read, end) in [(3, b"first\n".to_vec()), (u64::MAX, b"first\n".to_vec()), (0, Vec::new())] {
+            std::fs::write(&path, "first\nsecond\n").unwrap();
+            let place = Place { read, end, ..place.clone() };
+            assert!(Follower::resume(directory.path(), place).unwrap().is_none(), "{read}");
+        }
     }
 }

@@ -21,7 +21,7 @@ mod writer;
 
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
-pub use follow::Follower;
+pub use follow::{Follower, Place};
 pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;

@@ -4,13 +4,23 @@
 //! that the journal does not have yet. A gate that starts reads what is there and knows again what it knew; what was told
 //! before is told again only when its evidence has grown.
 //!
-//! Never: reads a file, or decides over an exchange.
+//! What it has seen can be written down, with the place in the journal up to which it was, so that a gate that starts need
+//! not read all of it again; `encoding` has the form.
+//!
+//! Never: opens a file, or decides over an exchange.
+
+mod encoding;
+mod snapshot;
 
 use std::collections::HashMap;
 
-use crate::detect::{Detector, Limits, Settings};
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Counts, Detector, Limits, Settings};
 use crate::evidence::{Finding, Kind, Observed, SCORE_MAX, Severity, read_record, read_time};
 use crate::facts::Timestamp;
+
+pub use snapshot::Refused;
 
 /// What a running gate has seen of its own journal.
 #[derive(Debug)]
@@ -20,16 +30,18 @@ pub struct Watch {
     told: HashMap<Box<str>, Told>,
     /// What was found and is not on record.
     found: HashMap<Box<str>, Finding>,
+    /// The time of the newest record.
+    read_up_to: Timestamp,
 }
 
 /// How a finding is on record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Told {
     /// In tenths.
     score: u64,
     severity: Severity,
-    /// The last event that it rests on.
-    last: Timestamp,
+    /// The last event that it rests on, in microseconds.
+    last: u64,
 }
 
 /// Findings that are known. Beyond that, what is new is not told.
@@ -39,18 +51,20 @@ const GAIN: u64 = 10;
 
 impl Watch {
     pub fn new(limits: Limits, settings: &Settings) -> Self {
-        Self { detector: Detector::new(limits, settings), told: HashMap::new(), found: HashMap::new() }
+        let detector = Detector::new(limits, settings);
+        Self { detector, told: HashMap::new(), found: HashMap::new(), read_up_to: Timestamp::default() }
     }
 
     /// Takes a line of the journal. What is no record of ours is passed over: `sekisho verify` tells of it.
     pub fn read(&mut self, line: &[u8]) {
         let Ok(record) = read_record(line) else { return };
+        self.read_up_to = self.read_up_to.max(record.time);
         if record.kind == Kind::Finding {
             if let (Some(id), Some(score)) = (record.finding_id.as_deref(), record.score)
                 && (self.told.len() < FINDINGS_MAX || self.told.contains_key(id))
             {
                 let severity = record.severity.unwrap_or(Severity::Low);
-                let last = record.last.as_deref().and_then(read_time).unwrap_or_default();
+                let last = record.last.as_deref().and_then(read_time).unwrap_or_default().0;
                 self.remember(id.into(), Told { score: tenths(score), severity, last });
             }
             return;
@@ -92,7 +106,26 @@ impl Watch {
     /// A finding is on record.
     pub fn told(&mut self, finding: &Finding) {
         let Finding { score, severity, last, .. } = *finding;
-        self.remember(finding.id.to_string().into(), Told { score: tenths(score), severity, last });
+        self.remember(finding.id.to_string().into(), Told { score: tenths(score), severity, last: last.0 });
+    }
+
+    /// The time of the newest record that was read.
+    pub fn read_up_to(&self) -> Timestamp {
+        self.read_up_to
+    }
+
+    /// When the first thing happened that it knows of.
+    pub fn began(&self) -> Option<Timestamp> {
+        self.detector.began()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.detector.counts()
+    }
+
+    /// Findings that are on record, of those that it knows.
+    pub fn told_of(&self) -> usize {
+        self.told.len()
     }
 
     /// A finding could not be put on record: it is new still, unless there is a later one.
@@ -105,7 +138,7 @@ impl Watch {
 fn is_news(told: &HashMap<Box<str>, Told>, id: &str, found: &Finding) -> bool {
     let Some(before) = told.get(id) else { return told.len() < FINDINGS_MAX };
     let is_more = tenths(found.score) >= before.score.saturating_add(GAIN) || found.severity > before.severity;
-    found.last > before.last && (is_more || found.is_change())
+    found.last.0 > before.last && (is_more || found.is_change())
 }
 
 fn tenths(score: f64) -> u64 {

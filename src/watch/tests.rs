@@ -1,6 +1,10 @@
+use std::io::{Cursor, ErrorKind};
+
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::evidence::{Record, format_time};
+use crate::store::{Follower, Place};
 
 use super::*;
 
@@ -84,4 +88,126 @@ fn what_could_not_be_put_on_record_is_new_still() {
     assert_eq!(watch.new_findings(at(21)), std::slice::from_ref(&finding));
     watch.told(&finding);
     assert_eq!(watch.new_findings(at(22)), []);
+}
+
+/// A place in a journal.
+fn place() -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("journal")).unwrap();
+    std::fs::write(directory.path().join("journal/00000000000001-20261124T090000Z.jsonl"), "{}\n").unwrap();
+    let mut follower = Follower::new(directory.path(), Timestamp(0));
+    assert!(follower.next(&mut Vec::new()).unwrap());
+    follower.place().unwrap()
+}
+
+fn written(watch: &Watch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(watch.write(&place(), &mut bytes, u64::MAX).unwrap());
+    bytes
+}
+
+fn read_again(bytes: &[u8]) -> Result<(Watch, Place), Refused> {
+    Watch::read_again(Limits::LIVE, &Settings::default(), Cursor::new(bytes))
+}
+
+/// One that has found something and told of it.
+fn watched() -> Watch {
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
+    beats(0..12).iter().for_each(|line| watch.read(line.as_bytes()));
+    assert_eq!(told(&mut watch, at(20)).len(), 1);
+    watch
+}
+
+#[test]
+fn a_watch_that_was_written_down_goes_on_as_if_it_had_never_ended() {
+    for cut in [0, 5, 12, 40, 60] {
+        let (mut whole, mut parted) =
+            (Watch::new(Limits::LIVE, &Settings::default()), Watch::new(Limits::LIVE, &Settings::default()));
+        let mut said = Vec::new();
+        for (minute, line) in beats(0..60).iter().enumerate() {
+            if minute == cut {
+                let (again, at) = read_again(&written(&parted)).unwrap();
+                (parted, _) = (again, assert_eq!(at, place()));
+            }
+            for watch in [&mut whole, &mut parted] {
+                watch.read(line.as_bytes());
+                let new = told(watch, at(minute as u64));
+                new.iter().for_each(|line| watch.read(line.as_bytes()));
+                said.push(new);
+            }
+        }
+        assert!(said.chunks(2).all(|pair| pair[0] == pair[1]) && said.concat().len() >= 4);
+        assert_eq!(
+            (whole.counts(), whole.read_up_to(), whole.began(), whole.told_of()),
+            (parted.counts(), parted.read_up_to(), parted.began(), parted.told_of())
+        );
+        assert_eq!((whole.began(), whole.told_of()), (Some(at(0)), 1));
+    }
+}
+
+#[test]
+fn what_is_found_and_not_on_record_keeps_it_from_being_written_down() {
+    let mut watch = watched();
+    beats(12..60).iter().for_each(|line| watch.read(line.as_bytes()));
+    let mut bytes = Vec::new();
+    assert!(!watch.write(&place(), &mut bytes, u64::MAX).unwrap());
+    assert!(bytes.is_empty());
+    assert_eq!(told(&mut watch, at(70)).len(), 1);
+    assert!(watch.write(&place(), &mut bytes, u64::MAX).unwrap());
+}
+
+#[test]
+fn no_more_is_written_than_there_is_room_for() {
+    let (watch, mut bytes) = (watched(), Vec::new());
+    let length = written(&watch).len() as u64;
+    let error = watch.write(&place(), &mut bytes, length - blake3::OUT_LEN as u64 - 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    assert!(bytes.len() < length as usize);
+}
+
+#[test]
+fn a_snapshot_of_another_version_or_within_other_limits_is_refused() {
+    let bytes = written(&watched());
+    let other = Limits { window: 1, ..Limits::LIVE };
+    let refused = Watch::read_again(other, &Settings::default(), Cursor::new(&bytes)).unwrap_err();
+    assert!(matches!(refused, Refused::OtherLimits), "{refused}");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let head = text.lines().next().unwrap();
+    assert_eq!(head, format!("sekisho detection snapshot 1 {}", env!("CARGO_PKG_VERSION")));
+    for other in [head.replace(" 1 ", " 2 "), head.replace(env!("CARGO_PKG_VERSION"), "0.0.9")] {
+        let rest = &bytes[head.len()..bytes.len() - blake3::OUT_LEN];
+        let refused = read_again(&summed(&[other.as_bytes(), rest].concat())).unwrap_err();
+        assert!(matches!(refused, Refused::OtherVersion), "{refused}");
+    }
+    // What is right and has more behind it is something else.
+    let longer = summed(&[&bytes[..bytes.len() - blake3::OUT_LEN], b"more"].concat());
+    assert!(matches!(read_again(&longer).unwrap_err(), Refused::Damaged));
+}
+
+/// With the sum that fits.
+fn summed(bytes: &[u8]) -> Vec<u8> {
+    [bytes, blake3::hash(bytes).as_bytes().as_slice()].concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damage_anywhere_is_found(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<prop::sample::Index>()) {
+        let bytes = written(&watched());
+        let mut flipped = bytes.clone();
+        flipped[at.index(bytes.len())] ^= flip;
+        prop_assert!(read_again(&flipped).is_err());
+        prop_assert!(read_again(&bytes[..cut.index(bytes.len())]).is_err());
+        prop_assert!(read_again(&[bytes.as_slice(), &[flip]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_fits_its_sum_and_was_never_written_breaks_nothing(at in any::<prop::sample::Index>(), to: Vec<u8>) {
+        let bytes = written(&watched());
+        let body = &bytes[..bytes.len() - blake3::OUT_LEN];
+        let at = at.index(body.len());
+        let _ = read_again(&summed(&[&body[..at], to.as_slice(), &body[at..]].concat()));
+        let _ = read_again(&summed(&[&body[..at], to.as_slice()].concat()));
+    }
 }

@@ -7,6 +7,8 @@
 mod ring;
 mod scan;
 
+use serde::{Deserialize, Serialize};
+
 use ring::Ring;
 use scan::scan;
 
@@ -26,14 +28,14 @@ const EVERY_WEAK: u32 = 8;
 const SPAN: u32 = 32;
 
 /// The gaps of one pair.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Gaps {
     levels: [Level; QUIETS.len()],
     /// The strongest that any level shows.
     best: Best,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Level {
     ring: Ring,
     /// Evidence of the spans that are over.
@@ -43,7 +45,7 @@ struct Level {
 }
 
 /// The strongest evidence so far.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Best {
     /// In decades.
     pub score: f32,

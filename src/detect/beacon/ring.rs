@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 /// Gaps that are kept of one level.
 pub(crate) const GAPS: usize = 32;
 /// Consecutive gaps of one group, where a fast pair is thinned.
@@ -6,7 +8,7 @@ const GROUP: u8 = 4;
 const GROUP_SECONDS: f64 = 40.0;
 
 /// The last gaps between the bursts of one pair, by one measure of quiet.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Ring {
     /// ln(gap), newest over oldest.
     gaps: [u16; GAPS],

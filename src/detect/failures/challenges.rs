@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Severity, Shown, Verdict};
 
 use super::super::draft::{Draft, Drafts};
@@ -15,28 +17,28 @@ use super::super::table::Table;
 ///
 /// Its benign twins: a password that is mistyped and then right; a program that is asked to log in once at each start,
 /// because it cannot; and one that cannot on many clients, which is the operator's to allow.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FailedChallenges {
     /// By client. About 230 bytes each.
     programs: Table<(Name, Program), Failing>,
 }
 
 /// By what it calls itself, or else by its TLS key: what is told of challenges has the first alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Program {
     Agent(Name),
     Key(Name),
     Unknown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     first: u64,
     first_line: u64,
     hour: Hour<Failed>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Failed {
     /// Log-ins that were asked for in vain.
     unanswered: u32,

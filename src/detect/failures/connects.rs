@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Severity, Verdict};
 
 use super::super::draft::{Draft, Drafts};
@@ -14,13 +16,13 @@ use super::{Outage, hash, is_of_known};
 ///
 /// What the policy refuses counts too where it is an address or an unusual port, as those of a scan are. Its benign twins: a
 /// dead server that is polled is one place, and where a line is down, hosts fail that were reached before.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FailedConnects {
     /// About 800 bytes each.
     clients: Table<Name, Failed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failed {
     first: u64,
     first_line: u64,
@@ -28,7 +30,7 @@ struct Failed {
 }
 
 /// What was tried in vain in five minutes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Tried {
     /// Hosts with their ports.
     places: Estimate,

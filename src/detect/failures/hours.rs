@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Severity};
 
 use super::super::draft::{Draft, Drafts};
@@ -12,7 +14,7 @@ use super::super::table::Table;
 ///
 /// At work is who asks for hosts of a number that few others talk to: what all machines do by themselves at night does not
 /// count, nor does what calls one host. Its benign twin is a night or a Saturday on which many work.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OutOfHours {
     /// About 220 bytes each.
     clients: Table<Name, Presence>,
@@ -21,7 +23,7 @@ pub(super) struct OutOfHours {
     waiting: Vec<Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Presence {
     /// At work in which hours of the week, as bits: this week's, and those of the three before.
     weeks: [[u64; 3]; WEEKS],
@@ -36,7 +38,7 @@ struct Presence {
     is_busy: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     client: Name,
     first: u64,

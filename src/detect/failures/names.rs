@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Severity};
 
 use super::super::draft::{Draft, Drafts};
@@ -16,13 +18,13 @@ use super::{Outage, hash, is_of_known};
 /// Its benign twins: a name that is asked for again and again is one name. Where a resolver is down, hosts fail that were
 /// reached before, or most clients do. A name without a dot is never counted: Chromium asks for three random ones when it
 /// starts or the network changes, to learn whether a resolver lies, and nobody can register one.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UnresolvedNames {
     /// About 900 bytes each.
     clients: Table<Name, Unresolved>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Unresolved {
     first: u64,
     first_line: u64,
@@ -30,7 +32,7 @@ struct Unresolved {
 }
 
 /// What does not resolve, of five minutes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Asked {
     names: Estimate,
     /// Registrable ones.

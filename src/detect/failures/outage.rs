@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::super::event::Event;
 use super::super::hour::{Hour, TEN_MINUTES};
 use super::super::names::Estimate;
@@ -5,10 +7,10 @@ use super::super::network::Network;
 
 /// Whether the gate itself reaches nothing, because its resolver or its line is down. Then all clients fail, and none of
 /// them is worth telling of.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Outage(Option<Hour<Tried>>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Tried {
     /// Clients, and those of them that failed.
     clients: Estimate,

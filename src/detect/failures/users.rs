@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Severity, Span};
 use crate::facts::Timestamp;
 
@@ -16,13 +18,13 @@ use super::super::table::Table;
 /// Its benign twins: accounts that many share, and services that go from client to client. Of each user the most clients
 /// within an hour of a week are kept, and halved with each week that had fewer: who is at no more than half as many again
 /// stays silent. So in the first week that a network is watched nothing is told.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UserOnSeveralClients {
     /// About 270 bytes each.
     users: Table<Name, AtWork>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct AtWork {
     first: u64,
     first_line: u64,

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Beat, FindingKind, Rarity, Severity, Span, shown};
 
 use super::super::draft::{Draft, Drafts};
@@ -28,12 +30,12 @@ const NAMED_MAX: usize = 5;
 ///
 /// It goes by what beacons tell: a pace must have been told, and be another one by half. It is known some calls later, and by
 /// the gaps that are kept, when it began.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Changes {
     hosts: Table<Name, Host>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Host {
     changes: Vec<Change>,
     /// The client with which it is one finding, and by how many it was told.
@@ -41,7 +43,7 @@ struct Host {
 }
 
 /// A client began to call at another pace.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Change {
     client: Name,
     /// In microseconds.

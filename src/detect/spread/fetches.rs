@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Bytes, FindingKind, Rarity, Severity, Span, Verdict, shown};
 
 use super::super::draft::{Draft, Drafts};
@@ -34,16 +36,16 @@ const NAMED_MAX: usize = 5;
 /// Finds what several clients fetch alike from a host that is rare and new, within an hour.
 ///
 /// People who follow one link fetch the same too, so what seems to be a browser does not count.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fetches {
     hosts: Table<Name, Sizes>,
 }
 
 /// What was fetched from a host of late, by size.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Sizes(Vec<Fetched>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Fetched {
     /// Of the first, in bytes.
     size: u64,

@@ -6,6 +6,8 @@ mod fetches;
 mod rise;
 mod sites;
 
+use serde::{Deserialize, Serialize};
+
 use super::draft::Drafts;
 use super::event::{Event, Facts, What};
 use super::network::Network;
@@ -17,7 +19,7 @@ use fetches::Fetches;
 use sites::Sites;
 
 /// Finds what spreads among clients, and who does the same at the same time.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spread {
     sites: Sites,
     fetches: Fetches,
@@ -25,6 +27,11 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// What the config says now, for one that a snapshot held.
+    pub(super) fn set_publishers(&mut self, publishers: &[Target]) {
+        self.sites.set_publishers(publishers);
+    }
+
     pub(super) fn new(hosts_max: usize, publishers: &[Target]) -> Self {
         Self { sites: Sites::new(hosts_max, publishers), fetches: Fetches::new(), changes: Changes::new() }
     }

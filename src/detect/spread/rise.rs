@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Severity, Span, shown};
 
 use super::super::grounds::Grounds;
@@ -25,7 +27,7 @@ const SAME_SHARE: f32 = 0.5;
 const SIZE_PARTS: f64 = 50.0;
 
 /// What is seen of a site since it became common. About 150 bytes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rise {
     pub requests: u32,
     pub denied: u32,
@@ -45,7 +47,7 @@ pub(super) struct Rise {
 }
 
 /// How it was told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Told {
     pub clients: u32,
     pub severity: Severity,
@@ -55,7 +57,7 @@ pub(super) struct Told {
 }
 
 /// How far a site has spread.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spreading {
     pub clients: u32,
     /// Clients in all.

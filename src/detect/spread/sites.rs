@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Rarity, Severity};
 
 use super::super::draft::{Draft, Drafts};
@@ -30,14 +32,16 @@ const STEADY: f32 = 3.5;
 ///
 /// A site is a registrable domain, or a host that has none. That many begin to go to one says little: a new web site is
 /// popular at once. So programs must call it on their own, at steady intervals or around the clock; who reads, sleeps.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sites {
     sites: Table<Name, Site>,
+    /// Of the config, not of what was seen.
+    #[serde(skip)]
     publishers: Box<[Target]>,
 }
 
 /// What is kept of a site.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Site {
     clients: Estimate,
     /// Those who were here for a day before they came.
@@ -55,7 +59,7 @@ struct Site {
 }
 
 /// A site that is rare.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Newcomer {
     /// When its first client came, in microseconds.
     pub first: u64,
@@ -63,6 +67,11 @@ pub(super) struct Newcomer {
 }
 
 impl Sites {
+    /// What a snapshot does not hold.
+    pub(super) fn set_publishers(&mut self, publishers: &[Target]) {
+        self.publishers = publishers.into();
+    }
+
     pub(super) fn new(hosts_max: usize, publishers: &[Target]) -> Self {
         Self { sites: Table::new(hosts_max.min(SITES_MAX)), publishers: publishers.into() }
     }

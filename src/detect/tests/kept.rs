@@ -10,7 +10,7 @@ use crate::facts::Timestamp;
 
 use super::traffic::{Entry, More, START};
 
-const SMALL: Limits = Limits {
+pub(super) const SMALL: Limits = Limits {
     pairs_max: 8,
     hosts_max: 8,
     clients_max: 4,
@@ -112,7 +112,7 @@ fn a_clock_that_is_set_back_by_a_day_does_not_hide_a_beacon() {
     assert!(last.last < Timestamp(START + 10 * 86_400_000_000), "it goes on by the new clock");
 }
 
-fn times() -> impl Strategy<Value = u64> {
+pub(super) fn times() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
         select(vec![0, 1, u64::MAX, u64::MAX - 1, i64::MAX as u64, START]),
@@ -186,7 +186,7 @@ fn sizes() -> impl Strategy<Value = More> {
     })
 }
 
-fn entries() -> impl Strategy<Value = Entry> {
+pub(super) fn entries() -> impl Strategy<Value = Entry> {
     let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
     let what = select(vec![Asked::Request, Asked::Tunnel]);
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);

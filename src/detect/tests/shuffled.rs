@@ -8,7 +8,7 @@ use crate::evidence::Finding;
 use super::traffic::{Entry, HOUR, MINUTE, Source, log, requests, told_of, tunnel};
 
 /// A small network in which a few things are told of.
-fn network(seed: u64) -> Vec<Entry> {
+pub(super) fn network(seed: u64) -> Vec<Entry> {
     let mut source = Source(seed);
     let mut parts = Vec::new();
     for client in 0..12 {

@@ -12,6 +12,8 @@ mod told;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use foldhash::fast::RandomState;
 
 use crate::evidence::{Asked, Bytes, FindingKind, Ground, Severity, Span};
@@ -28,7 +30,7 @@ use told::Case;
 /// are cut; and who sends much at night.
 ///
 /// A tunnel that is open takes about 220 bytes, a pair that sends takes 150.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Tunnels {
     open: HashMap<u64, Tunnel, RandomState>,
     open_max: usize,
@@ -41,7 +43,7 @@ pub(super) struct Tunnels {
 }
 
 /// What is kept of a tunnel that is open.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Tunnel {
     /// When something was heard of it last, in microseconds.
     heard: u64,

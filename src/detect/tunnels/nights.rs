@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Bytes, FindingKind, Ground, Severity};
 
 use super::super::draft::Drafts;
@@ -11,12 +13,12 @@ use super::told::{self, Case};
 ///
 /// Told of is a night in which much goes to a rare host, or ten times as much as on a day in the middle. What does so each
 /// night, or on this night of each week, is a backup.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Nights {
     pairs: Table<PairKey, Sent>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Sent {
     /// The day that counts now, since 1970; days begin when nights end, so that no night is cut in two.
     day: i64,

@@ -1,5 +1,7 @@
 use std::ops::Sub;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Bytes, Ground, Span};
 
 /// The pace and the sizes of a tunnel's last bursts, each as a logarithm.
@@ -16,7 +18,7 @@ use crate::evidence::{Bytes, Ground, Span};
 /// browsing, of an hour of clicks in a page that asks for small things, of searching or writing in one, of polling, telemetry,
 /// mail and remote desktops, none is told of; of pushed news less than 1 %. A third to a half of all chats is: somebody types
 /// there.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pace {
     /// When the last burst began, in microseconds; 0 before the first.
     last: u64,
@@ -34,7 +36,7 @@ pub(super) struct Pace {
 }
 
 /// Logarithms: of the gap before it, and of the bytes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Burst {
     gap: u16,
     up: u8,
@@ -42,7 +44,7 @@ struct Burst {
 }
 
 /// What shows that a person types.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Typing {
     shape: Shape,
     gap_seconds: f64,
@@ -50,7 +52,7 @@ pub(super) struct Typing {
     down: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Shape {
     Echo,
     Lines,

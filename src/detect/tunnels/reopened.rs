@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Ground, Severity, Span};
 
 use super::super::draft::Drafts;
@@ -12,12 +14,12 @@ use super::told::{self, Case};
 /// IPA's guides against targeted attacks ask of a proxy that it cuts what stands long, and that somebody looks at what comes
 /// back. A browser comes back at once as well, to push services and chats; those are common. So told of are rare hosts alone,
 /// from three times on, and only if it happens after most cuts and after as long each time, or often.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Reopened {
     pairs: Table<PairKey, Cuts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Cuts {
     /// When the last was, until a tunnel is opened again, in microseconds; else 0.
     open_cut: u64,
