@@ -14,6 +14,7 @@ use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
 use super::settings::{Fate, Settings};
+use super::spread::Spread;
 use super::strangers::Strangers;
 use super::tunnels::Tunnels;
 
@@ -86,6 +87,7 @@ pub struct Detector {
     carriers: Carriers,
     failures: Failures,
     mimicry: Mimicry,
+    spread: Spread,
     tunnels: Tunnels,
     drafts: Drafts,
     settings: Settings,
@@ -106,6 +108,7 @@ impl Detector {
             carriers: Carriers,
             failures: Failures::new(limits.clients_max),
             mimicry: Mimicry::new(limits.clients_max),
+            spread: Spread::new(limits.hosts_max, &settings.publishers),
             tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
             settings: settings.clone(),
@@ -182,6 +185,7 @@ impl Detector {
         self.carriers.take(&event, network, drafts);
         self.failures.take(&event, network, drafts);
         self.mimicry.take(&event, network, drafts);
+        self.spread.take(&event, &self.beacons.pairs, network, drafts);
         self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match self.settings.fate(finding) {

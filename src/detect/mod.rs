@@ -27,6 +27,8 @@ mod order;
 mod pairs;
 mod settings;
 mod spelling;
+mod spread;
+mod story;
 mod strangers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;
@@ -37,6 +39,7 @@ mod tunnels;
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
+pub use story::{STEPS_MAX, Step, Story, stories};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
+
 /// What is kept by a key, of which there are no more than the bound: then those go that were not asked for since the hand
 /// passed (CLOCK).
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
-    by_key: HashMap<K, u32>,
+    by_key: HashMap<K, u32, RandomState>,
     rows: Vec<Row<K, V>>,
     rows_max: usize,
     hand: usize,
@@ -25,7 +27,7 @@ const PASSES_MAX: usize = 64;
 
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
     pub(super) fn new(rows_max: usize) -> Self {
-        Self { by_key: HashMap::new(), rows: Vec::new(), rows_max: rows_max.max(1), hand: 0, evicted: 0 }
+        Self { by_key: HashMap::default(), rows: Vec::new(), rows_max: rows_max.max(1), hand: 0, evicted: 0 }
     }
 
     /// What is kept of a key, made by `new` where there is nothing.

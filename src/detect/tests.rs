@@ -12,6 +12,7 @@ mod kinds;
 mod known;
 mod mimicry;
 mod shuffled;
+mod spread;
 mod steady;
 mod strangers;
 mod told;

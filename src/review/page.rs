@@ -1,12 +1,13 @@
 //! The page of a hunt: one file that needs nothing else, for whoever is to read it.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use crate::detect::Counts;
-use crate::evidence::{Finding, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, format_time, shown};
+use crate::evidence::{Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, format_time, shown};
 use crate::facts::Timestamp;
 use crate::site::escape;
 
@@ -16,7 +17,7 @@ mod picture;
 mod words;
 
 use picture::picture;
-use words::{both, counted, kind, severity};
+use words::{both, counted, severity};
 
 /// How each page of a hunt begins.
 pub const PAGE_BEGINS: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -25,6 +26,8 @@ pub const PAGE_BEGINS: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<met
 const STYLE: &str = include_str!("page/style.css");
 /// Findings that a page shows; of more the most pressing. A browser must be able to hold it.
 const FINDINGS_MAX: usize = 1_000;
+/// Stories that it shows; of more the most pressing.
+const STORIES_MAX: usize = 100;
 /// Logs that it shows; of more the first.
 const LOGS_MAX: usize = 1_000;
 
@@ -43,6 +46,7 @@ pub fn hunt_page(hunted: &Hunted, written: Timestamp) -> String {
     );
     head(&mut page, hunted, written);
     overview(&mut page, &hunted.findings);
+    stories(&mut page, hunted);
     for finding in hunted.findings.iter().take(FINDINGS_MAX) {
         whole(&mut page, finding);
     }
@@ -86,7 +90,7 @@ fn overview(page: &mut String, findings: &[Finding]) {
     ];
     table_begins(page, ("Findings", "検出一覧"), &columns);
     for finding in findings.iter().take(FINDINGS_MAX) {
-        let (english, japanese) = kind(finding.kind);
+        let (english, japanese) = finding.kind.in_words();
         let _ = writeln!(
             page,
             "<tr><td>{}</td><td><a href=\"#f{}\">{}</a></td><td>{}</td><td>{}</td><td class=\"number\">{:.1}</td><td>{}</td></tr>",
@@ -108,9 +112,48 @@ fn overview(page: &mut String, findings: &[Finding]) {
     page.push_str("</section>\n");
 }
 
+/// What was found of one client, in order of time, each with a link to where it stands whole.
+fn stories(page: &mut String, hunted: &Hunted) {
+    let stories = &hunted.stories;
+    if stories.is_empty() {
+        return;
+    }
+    let shown: HashSet<FindingId> = hunted.findings.iter().take(FINDINGS_MAX).map(|finding| finding.id).collect();
+    let _ = writeln!(page, "<section>\n<h2>{}</h2>", both("Stories of clients", "端末ごとの経緯"));
+    for story in stories.iter().take(STORIES_MAX) {
+        let _ = writeln!(
+            page,
+            "<p>{} {}</p>\n<p lang=\"ja\">{}</p>\n<ol>",
+            badge(story.severity),
+            safe(&story.english),
+            safe(&story.japanese),
+        );
+        for step in &story.steps {
+            let (english, japanese) = step.kind.in_words();
+            let (at, target) = (to_the_second(step.first), said(&step.target));
+            let mut kind = both(english, japanese);
+            if shown.contains(&step.finding) {
+                kind = format!("<a href=\"#f{}\">{kind}</a>", step.finding);
+            }
+            let _ = writeln!(page, "<li>{at} {kind} {target}</li>");
+        }
+        page.push_str("</ol>\n");
+        if story.more > 0 {
+            let (english, japanese) = (format!("and {} findings more", story.more), format!("ほか{}件", story.more));
+            let _ = writeln!(page, "<p>{}</p>", both(&english, &japanese));
+        }
+    }
+    if let Some(others @ 1..) = stories.len().checked_sub(STORIES_MAX) {
+        let english = format!("{others} less pressing stories are not shown; --format json has all.");
+        let japanese = format!("ほか{others}件は省略しています（--format json で全件）。");
+        let _ = writeln!(page, "<p>{}</p>", both(&english, &japanese));
+    }
+    page.push_str("</section>\n");
+}
+
 /// One finding with all that speaks for it.
 fn whole(page: &mut String, finding: &Finding) {
-    let (english, japanese) = kind(finding.kind);
+    let (english, japanese) = finding.kind.in_words();
     let _ = writeln!(
         page,
         "<article id=\"f{}\">\n<h2>{} {}</h2>\n<p class=\"pair\">{} → {}</p>\n<p>{}</p>\n<p lang=\"ja\">{}</p>\n<dl>",

@@ -291,6 +291,83 @@ fn logs_of_several_files_are_read_by_their_times_in_whatever_order_they_are_name
     assert_eq!(evidence(&json(&[files.path().to_str().unwrap()], b"")), evidence(&whole));
 }
 
+#[test]
+fn what_was_found_of_one_client_is_told_as_one_story_in_order_of_time() {
+    let mut log = day();
+    assert_eq!(json(&["-"], log.as_bytes())["stories"], serde_json::json!([]), "beacons alone are none");
+    // A day later the client with a beacon of its own opens a tunnel to an address that nobody knew.
+    log.push_str(
+        "1760090000.000 120 10.0.0.7 TCP_TUNNEL/200 900 CONNECT 203.0.113.77:4444 - HIER_DIRECT/203.0.113.77 -\n",
+    );
+    let report = json(&["-"], log.as_bytes());
+    let stories = report["stories"].as_array().unwrap();
+    let [story] = &**stories else { panic!("{stories:#?}") };
+    assert_eq!((&story["client"], &story["severity"]), (&"10.0.0.7".into(), &"high".into()));
+    let kinds: Vec<_> = story["findings"].as_array().unwrap().iter().map(|step| step["finding"].clone()).collect();
+    assert_eq!(kinds, ["always_on", "beacon", "unknown_tunnel"]);
+    assert!(story["english"].as_str().unwrap().contains("then unknown tunnel (203.0.113.77)"), "{story:#}");
+    assert!(story["japanese"].as_str().unwrap().contains("次いで未知の相手へのトンネル（203.0.113.77）"), "{story:#}");
+    let text = |arguments: &[&str]| String::from_utf8(hunt(arguments, log.as_bytes()).stdout).unwrap();
+    let shown = text(&["-"]);
+    for part in [story["english"].as_str().unwrap(), story["japanese"].as_str().unwrap(), "foothold (基盤構築)"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // Who asks for one finding sees the story that it is part of, and no other.
+    let id = |client: &str| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let beacon = findings.filter(|f| f["finding"] == "beacon").find(|f| f["client"] == client);
+        beacon.unwrap()["finding_id"].as_str().unwrap().to_owned()
+    };
+    let english = story["english"].as_str().unwrap();
+    assert!(text(&["-", "--explain", &id("10.0.0.7")]).contains(english));
+    assert!(!text(&["-", "--explain", &id("10.0.0.14")]).contains(english));
+}
+
+/// Three days of Squid's log of five hundred clients, ten of which have a beacon of their own; in the second day 83 begin to
+/// call one host that nobody knew.
+fn outbreak() -> String {
+    let mut numbers = Numbers(17);
+    let mut lines = Vec::new();
+    for client in 0..500_u32 {
+        for _ in 0..24 {
+            lines.push((numbers.next() * 259_200.0, client, format!("site{}.test", client % 5)));
+        }
+        let (from, period, host) = match client {
+            0..83 => (100_000.0 + 600.0 * f64::from(client), 900.0, "outbreak.test".to_owned()),
+            100..110 => (0.0, 300.0, format!("home{client}.test")),
+            _ => continue,
+        };
+        let mut at = from;
+        while at < 259_200.0 {
+            lines.push((at, client, host.clone()));
+            at += period * (0.9 + 0.2 * numbers.next());
+        }
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+    lines.iter().fold(String::new(), |mut log, (at, client, host)| {
+        let _ = writeln!(
+            log,
+            "{:.3} 120 10.0.{}.{} TCP_MISS/200 900 GET http://{host}/a - HIER_DIRECT/192.0.2.1 text/html",
+            1_760_000_000.0 + at,
+            client / 250,
+            client % 250
+        );
+        log
+    })
+}
+
+#[test]
+fn a_mass_infection_is_among_the_first_five_of_the_day_though_so_many_have_it() {
+    let report = json(&["-"], outbreak().as_bytes());
+    let told = told(&report);
+    let first: Vec<_> = told.iter().take(5).map(|(kind, _, target)| (&**kind, &**target)).collect();
+    assert!(first.contains(&("spread", "outbreak.test")), "{first:?}");
+    let highs = report["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == "high").count();
+    assert!(highs > 10, "it has rivals: {highs}");
+    let of_it = told.iter().filter(|(kind, _, target)| kind == "beacon" && target == "outbreak.test").count();
+    assert!(of_it > 60, "each of its beacons is told of too: {of_it}");
+}
+
 /// Does something seven times at a steady pace, which takes as long as it takes.
 fn at_a_pace(period: Duration, mut act: impl FnMut()) {
     let begun = Instant::now();

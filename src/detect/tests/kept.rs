@@ -218,7 +218,10 @@ proptest! {
         let mut detector = Detector::new(Limits { window, ..SMALL }, &Settings::default());
         for (number, (entry, times)) in entries.iter().enumerate() {
             for more in 0..u64::from(*times) {
-                Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() }.give(&mut detector);
+                let mut given =
+                    Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() };
+                given.more.bytes_down = (entry.line % 3 > 0).then_some(entry.line);
+                given.give(&mut detector);
             }
             if let Some(now) = ticks.get(number) {
                 detector.tick(Timestamp(*now));

@@ -154,7 +154,8 @@ fn pages_of_nothing_of_every_kind_and_of_too_much_are_whole() {
     let many = |number: usize| finding(FindingKind::Beacon, Severity::Low, &number.to_string(), "c2.example");
     let counts = Counts { events: 9, pairs_evicted: 3, ..Counts::default() };
     let logs = (0..LOGS_MAX + 2).map(|number| log(&number.to_string())).collect();
-    let page = hunt_page(&Hunted { findings: (0..FINDINGS_MAX + 5).map(many).collect(), counts, logs }, WRITTEN);
+    let findings: Vec<Finding> = (0..FINDINGS_MAX + 5).map(many).collect();
+    let page = hunt_page(&Hunted { findings, counts, logs, ..Hunted::default() }, WRITTEN);
     assert_balanced(&page);
     assert_eq!(page.matches("<article").count(), FINDINGS_MAX);
     for part in
@@ -216,4 +217,23 @@ fn all_text_has_the_contrast_of_level_aa_in_light_and_in_dark() {
             assert!(contrast >= least, "{text} on {ground}: {contrast:.2}");
         }
     }
+}
+
+#[test]
+fn stories_stand_on_the_page_with_links_to_what_they_rest_on_and_are_escaped() {
+    let findings = vec![
+        finding(FindingKind::Beacon, Severity::High, "10.0.0.5", "c2.example"),
+        finding(FindingKind::SmallUploads, Severity::Medium, "10.0.0.5", HOSTILE),
+    ];
+    let stories = crate::detect::stories(&findings);
+    assert_eq!(stories.len(), 1);
+    let page = hunt_page(&Hunted { findings: findings.clone(), stories, ..Hunted::default() }, WRITTEN);
+    assert!(page.contains("Stories of clients <span lang=\"ja\">端末ごとの経緯</span>"), "{page}");
+    assert!(page.contains("beacon (c2.example)") && page.contains("到達段階：基盤構築・遂行。"), "{page}");
+    for finding in &findings {
+        assert_eq!(page.matches(&format!("href=\"#f{}\"", finding.id)).count(), 2, "in the table and in the story");
+    }
+    assert!(!page.contains("<script") && !page.contains('\u{202e}'));
+    let none = page_of(finding(FindingKind::Beacon, Severity::High, "10.0.0.5", "c2.example"));
+    assert!(!none.contains("Stories of clients"));
 }
