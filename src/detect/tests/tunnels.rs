@@ -221,6 +221,15 @@ fn what_a_person_opens_again_and_what_pushes_news_to_many_is_let_be() {
 }
 
 #[test]
+fn what_comes_back_after_uneven_times_is_told_where_it_does_so_often() {
+    let waits = [2.0, 40.0, 9.0, 25.0, 3.0, 50.0];
+    let finding = the_one([office(4), reopened(&waits, RARE)], FindingKind::ReopenedTunnel);
+    assert_eq!(finding.severity, Severity::Low, "{}", finding.score);
+    let english = said(&finding.in_english(), "; 2 of");
+    assert_eq!(english, "cut 6 times after 8.0 h, opened again after 2.0 s to 50.0 s, 25.0 s in the middle");
+}
+
+#[test]
 fn a_tunnel_that_carries_far_more_out_than_in_is_told_with_how_much() {
     let made = Made { up: 30 * MIB, down: MIB, ..Made::new(2.0 * DAY, 10.0 * MINUTE, RARE) };
     let finding = the_one([office(3), made.entries()], FindingKind::UploadTunnel);
@@ -355,6 +364,18 @@ fn a_tunnel_in_which_a_person_types_is_told_with_how_it_shows() {
              多くは送った量と同じだけ返る（エコー））"
         )
     );
+}
+
+#[test]
+fn lines_that_somebody_outside_types_are_told_as_such() {
+    let bursts = typing::Kind::ReverseLines.bursts(&mut Source(4));
+    let made = Made { bursts, ..Made::new(2.0 * DAY, 1.1 * HOUR, RARE) };
+    let finding = the_one([office(3), made.entries()], FindingKind::InteractiveTunnel);
+    let (up, down) = (finding.number("typed", "up_bytes").unwrap(), finding.number("typed", "down_bytes").unwrap());
+    assert!(down < 60.0 && up > 100.0, "{up} up, {down} down");
+    let (english, japanese) = (finding.in_english(), finding.in_japanese());
+    assert!(english.contains("down each; short lines of uneven length one way, answers the other; 2 of"), "{english}");
+    assert!(japanese.contains("。片方向は不ぞろいな短い行、逆方向はその応答）。61台中"), "{japanese}");
 }
 
 #[test]
