@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
 use crate::detect;
@@ -181,17 +179,6 @@ impl Challenge {
     }
 }
 
-fn read_detect(section: &mut Section<'_, '_>) -> detect::Settings {
-    let mut settings = detect::Settings::default();
-    if let Some(zone) = section.string("time_zone") {
-        match TimeZone::get(&zone.value) {
-            Ok(found) => settings.zone = found,
-            Err(_) => section.problem(&zone.place, "there is no such time zone", "write it as in `Asia/Tokyo` (IANA)"),
-        }
-    }
-    settings
-}
-
 fn read_trust(section: &mut Section<'_, '_>) -> Trust {
     let mut files = |key| section.strings(key).unwrap_or_default().into_iter().map(|file| PathBuf::from(file.value));
     let added: Vec<_> = files("ca_files").map(Roots::File).collect();
@@ -289,12 +276,10 @@ impl Config {
                 config.inspection = read_trust(&mut section);
                 section.finish();
             }
-            if let Some(mut section) = root.table("detect") {
+            config.detect = detect::Settings::read_all(root, |section| {
                 config.watches = section.boolean("live").unwrap_or(config.watches);
-                seconds(&mut section, "delay_seconds", 600, &mut config.watch_delay);
-                config.detect = read_detect(&mut section);
-                section.finish();
-            }
+                seconds(section, "delay_seconds", 600, &mut config.watch_delay);
+            });
             if let Some(mut section) = root.table("secure_proxy") {
                 config.secure_proxy = SecureProxySettings::read(&mut section);
                 section.finish();

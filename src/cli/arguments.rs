@@ -425,9 +425,12 @@ pub(super) struct HuntArguments {
     /// Show one finding whole, with the picture of its gaps
     #[arg(long, value_name = "ID")]
     pub(super) explain: Option<String>,
-    /// By which nights and hours of the week are told, such as Asia/Tokyo
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub(super) time_zone: String,
+    /// A gate's config, of which `[detect]` counts: what is allowed, what is explained, the time zone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// By which nights and hours of the week are told, such as Asia/Tokyo; UTC unless the config has one
+    #[arg(long, value_name = "ZONE")]
+    pub(super) time_zone: Option<String>,
     /// Findings shown; JSON has all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) rows: usize,

@@ -11,6 +11,7 @@ use crate::store::{LogFile, log_files};
 
 use super::arguments::HuntArguments;
 use super::error::CliError;
+use super::files::read_config;
 use super::output::{Rows, report};
 use super::progress::ProgressLine;
 
@@ -32,8 +33,7 @@ fn one(mut hunted: Hunted, id: Option<&str>) -> Result<Hunted, CliError> {
 }
 
 fn find(arguments: &HuntArguments) -> Result<Hunted, CliError> {
-    let no_zone = |_| CliError::NoTimeZone(arguments.time_zone.clone());
-    let settings = Settings { zone: TimeZone::get(&arguments.time_zone).map_err(no_zone)? };
+    let settings = settings(arguments)?;
     let paths = &arguments.paths;
     let failed = |path: &Path, source: io::Error| CliError::Log { path: path.to_owned(), source };
     if paths.iter().any(|path| path == Path::new("-")) {
@@ -49,6 +49,16 @@ fn find(arguments: &HuntArguments) -> Result<Hunted, CliError> {
     hunt(&files, Limits::LOGS, &settings, |at| line.show(at)).map_err(|(path, error)| failed(&path, error))
 }
 
+/// What the gate's config says of its network, if one is named.
+fn settings(arguments: &HuntArguments) -> Result<Settings, CliError> {
+    let config = arguments.config.as_deref().map(read_config).transpose()?;
+    let mut settings = config.map(|config| config.detect).unwrap_or_default();
+    if let Some(name) = &arguments.time_zone {
+        settings.zone = TimeZone::get(name).map_err(|_| CliError::NoTimeZone(name.clone()))?;
+    }
+    Ok(settings)
+}
+
 fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
     let mut rows: Rows = hunted.logs.iter().map(|log| ("log", log_in_words(log))).collect();
     let counts = hunted.counts;
@@ -60,6 +70,8 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
         (counts.names_evicted, "clients and hosts had to go for others"),
         (counts.exchanges_beyond, "exchanges had no room"),
         (counts.findings_beyond, "findings had no room"),
+        (counts.allowed, "findings are allowed"),
+        (counts.explained, "findings are as explained"),
     ] {
         if count > 0 {
             let _ = write!(took, "; {count} {what}");

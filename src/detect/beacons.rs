@@ -1,8 +1,9 @@
-use crate::evidence::{Beat, FindingKind, Ground, Severity};
+use crate::evidence::{Beat, Bytes, FindingKind, Ground, Severity, Span};
 
 use super::beacon::{Best, Scan};
 use super::draft::{Draft, Drafts};
 use super::event::{Event, What};
+use super::kinds::Stream;
 use super::network::Network;
 use super::pairs::{Pair, PairKey, Pairs, Taken};
 
@@ -11,8 +12,13 @@ const TOLD: f32 = 3.5;
 const HIGH: f32 = 5.0;
 /// What the evidence must gain for a finding to be told again, in tenths.
 const GAIN: u16 = 10;
+/// By how much a pace must be another one for that to be told, in ln seconds: by half.
+const CHANGED: f32 = 0.41;
 /// Hours of a day in which a pair must have been seen to be always on.
 const ALWAYS_HOURS: u32 = 20;
+
+/// Bursts are told apart by the size of what went up: their shape is this and its binary logarithm.
+const BURST: u32 = 0x8000_0000;
 
 /// Finds who calls a host, or the hosts of a domain, at steady intervals, and who is always on.
 #[derive(Debug)]
@@ -29,33 +35,50 @@ impl Beacons {
 
     /// Takes what is a request, a tunnel, or a burst within one.
     pub(super) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
-        let denied = match event.what {
-            What::Call { denied, .. } => denied,
-            What::Burst { .. } => false,
+        if let Some(facts) = event.what.whole().filter(|facts| facts.bytes_up > 0)
+            && let Some(pair) = self.pairs.get_mut((event.client, event.host))
+        {
+            pair.carried(facts.bytes_up);
+        }
+        let (denied, shape) = match event.what {
+            What::Call { denied, shape, .. } => (denied, shape),
+            What::Burst { up, .. } => (false, BURST | up.saturating_add(1).ilog2()),
             What::Shown(_) | What::Going(_) | What::Done(_) | What::Challenge(_) => return,
         };
-        let is_found = self.take_for((event.client, event.host), event, denied, FindingKind::Beacon, network, drafts);
-        let Some(domain) = network.hosts.domain(event.host, event.time) else { return };
-        network.hosts.add_part(domain, event.host);
-        if !is_found && network.hosts.parts(domain) > 1 {
-            self.take_for((event.client, domain), event, denied, FindingKind::RotatingBeacon, network, drafts);
+        let call = Call { denied, shape, ..Call::of(event) };
+        if self.count((event.client, event.host), call, FindingKind::Beacon, network, drafts) {
+            return;
+        }
+        let domain = network.hosts.domain(event.host, event.time);
+        let mut hosts = 1;
+        if let Some(domain) = domain {
+            let place = network.hosts.meet(event.host);
+            network.hosts.add_part(domain, place);
+            hosts = network.hosts.parts(domain);
+            if hosts > 1 && self.count((event.client, domain), call, FindingKind::RotatingBeacon, network, drafts) {
+                return;
+            }
+        }
+        // Of what shares an address with half of the world nothing can be said.
+        if let Some(address) = network.shared_address(event.host, hosts, event.time) {
+            self.count((event.client, address), call, FindingKind::AddressBeacon, network, drafts);
         }
     }
 
-    /// Counts an event towards a pair; says whether that was or is told of.
-    fn take_for(
+    /// Counts a call towards a pair; says whether that was or is told of.
+    fn count(
         &mut self,
         key: PairKey,
-        event: &Event,
-        denied: bool,
+        call: Call,
         kind: FindingKind,
         network: &mut Network,
         drafts: &mut Drafts,
     ) -> bool {
-        let &Event { time, port, line, .. } = event;
+        let Call { time, port, line, denied, shape } = call;
         let (pair, is_new) = self.pairs.entry(key, || Pair::new(time, port, line));
-        let taken = pair.event(time, denied, line);
+        let taken = pair.event(time, denied, shape, line);
         let (told, told_always, hours) = (pair.told, pair.told_always, pair.hours_of_day());
+        let told_pace = Some(pair.told_pace).filter(|_| told > 0);
         let place = network.clients.meet(key.0);
         if is_new {
             network.hosts.add_other(key.1, place);
@@ -63,32 +86,51 @@ impl Beacons {
         let mut is_told = told > 0;
         match taken {
             Taken::Late => self.late += 1,
-            Taken::Scanned(best) if best.score >= TOLD && tenths(best.score) >= told.saturating_add(GAIN.min(told)) => {
-                self.tell(key, kind, best, network, drafts);
+            Taken::Scanned(best, stream)
+                if best.score >= TOLD
+                    && (tenths(best.score) >= told.saturating_add(GAIN.min(told)) || is_changed(told_pace, best)) =>
+            {
+                self.tell(key, kind, best, stream, network, drafts);
                 is_told = true;
             }
-            Taken::Counted | Taken::Scanned(_) => {}
+            Taken::Counted | Taken::Scanned(..) => {}
         }
         if hours >= ALWAYS_HOURS && !told_always && kind == FindingKind::Beacon && network.rarity(key.1, time).is_rare()
         {
-            self.tell(key, FindingKind::AlwaysOn, Best::default(), network, drafts);
+            self.tell(key, FindingKind::AlwaysOn, Best::default(), Stream::All, network, drafts);
         }
         is_told
     }
 
-    fn tell(&mut self, key: PairKey, kind: FindingKind, best: Best, network: &Network, drafts: &mut Drafts) {
+    fn tell(
+        &mut self,
+        key: PairKey,
+        kind: FindingKind,
+        best: Best,
+        stream: Stream,
+        network: &Network,
+        drafts: &mut Drafts,
+    ) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
-        let Some(gaps) = pair.gaps() else { return };
+        let Some(gaps) = pair.gaps(stream) else { return };
         let beat = beat(gaps.scan(best.level), gaps.strip(best.level));
         let hours = pair.hours_of_day();
         let rarity = network.rarity(key.1, pair.last);
         let mut grounds = Vec::new();
-        match kind {
-            FindingKind::AlwaysOn => {
-                pair.told_always = true;
-                grounds.push(always_on(hours));
-            }
-            _ => pair.told = tenths(best.score),
+        if let Stream::Kind(place) = stream {
+            grounds.push(of_kind(pair.of_kind(place), pair.requests));
+        }
+        if kind == FindingKind::AlwaysOn {
+            pair.told_always = true;
+            grounds.push(always_on(hours));
+        } else {
+            let before = Some(pair.told_pace).filter(|_| pair.told > 0);
+            grounds.extend(before.filter(|before| is_changed(Some(*before), best)).map(|before| changed(before, best)));
+            pair.told = pair.told.max(tenths(best.score));
+            pair.told_pace = (best.level, best.centre);
+        }
+        if pair.bytes_up > 0.0 {
+            grounds.push(size(pair.bytes_up));
         }
         drafts.add(Draft {
             kind,
@@ -107,6 +149,56 @@ impl Beacons {
             records: [pair.first_line, pair.last_line],
         });
     }
+}
+
+/// A request, a tunnel or a burst, as far as its time matters.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    time: u64,
+    port: u16,
+    line: u64,
+    denied: bool,
+    shape: u32,
+}
+
+impl Call {
+    fn of(event: &Event) -> Self {
+        Self { time: event.time, port: event.port, line: event.line, denied: false, shape: 0 }
+    }
+}
+
+/// Whether this is another pace than what was told, seen at the same level.
+fn is_changed(told: Option<(u8, f32)>, best: Best) -> bool {
+    told.is_some_and(|(level, centre)| level == best.level && (best.centre - centre).abs() > CHANGED)
+}
+
+fn changed((_, before): (u8, f32), best: Best) -> Ground {
+    let (before, now) = (Span(f64::from(before).exp()), Span(f64::from(best.centre).exp()));
+    Ground::new(
+        "changed",
+        &[("period_before_seconds", before.0)],
+        format!("its period was {before} and is {now} now"),
+        format!("周期が{}から{}に変化", before.in_japanese(), now.in_japanese()),
+    )
+}
+
+fn of_kind(count: u32, all: u32) -> Ground {
+    Ground::new(
+        "one_kind",
+        &[("of_kind", f64::from(count)), ("requests", f64::from(all))],
+        format!("these are {count} requests of one kind among {all}"),
+        format!("全{all}件のうち同じ形の要求{count}件について"),
+    )
+}
+
+fn size(bytes_up: f32) -> Ground {
+    let bytes = Bytes(f64::from(bytes_up));
+    Ground::new(
+        "size",
+        &[("bytes_up", f64::from(bytes_up).round())],
+        format!("about {bytes} up each"),
+        format!("1件あたり上り約{bytes}"),
+    )
 }
 
 fn beat(scan: Scan, strip: Vec<f64>) -> Beat {

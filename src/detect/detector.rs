@@ -10,7 +10,7 @@ use super::joins::Joins;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
-use super::settings::Settings;
+use super::settings::{Fate, Settings};
 use super::strangers::Strangers;
 
 /// How much a detector keeps.
@@ -66,6 +66,9 @@ pub struct Counts {
     pub exchanges_beyond: u64,
     /// Findings that are not told, because too many are remembered.
     pub findings_beyond: u64,
+    /// Findings that the operator has allowed, and those that are as the operator has explained.
+    pub allowed: u64,
+    pub explained: u64,
 }
 
 /// Finds what calls home, what tunnels to strangers and what leaks, in what logs tell.
@@ -77,6 +80,7 @@ pub struct Detector {
     beacons: Beacons,
     strangers: Strangers,
     drafts: Drafts,
+    settings: Settings,
     /// What was taken last.
     last: Option<Event>,
     found: Vec<Finding>,
@@ -92,6 +96,7 @@ impl Detector {
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
             drafts: Drafts::new(limits.told_max),
+            settings: settings.clone(),
             last: None,
             found: Vec::new(),
             counts: Counts::default(),
@@ -162,7 +167,13 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
-        self.found.extend(drafts.take(&network.clients));
+        for finding in drafts.take(&network.clients) {
+            match self.settings.fate(finding) {
+                Fate::Told(finding) => self.found.push(finding),
+                Fate::Allowed => self.counts.allowed += 1,
+                Fate::Explained => self.counts.explained += 1,
+            }
+        }
         self.last = Some(event);
     }
 }

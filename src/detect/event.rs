@@ -21,7 +21,12 @@ pub(super) struct Event {
 #[derive(Debug, Clone)]
 pub(super) enum What {
     /// A request or a tunnel began, or was refused. With what is known of it, where that is all that will be.
-    Call { denied: bool, facts: Option<Box<Facts>> },
+    Call {
+        denied: bool,
+        /// What kind of request it is, as [`Facts::shape`].
+        shape: u32,
+        facts: Option<Box<Facts>>,
+    },
     /// The client wrote into a tunnel after silence, and this moved until the next burst.
     Burst { tunnel: u64, up: u32, down: u32 },
     /// A tunnel has shown what goes through it.

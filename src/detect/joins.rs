@@ -65,11 +65,11 @@ impl Joins {
         let facts = facts_of(seen, network);
         let denied = seen.verdict != Verdict::Allowed;
         if seen.part == Part::Whole || seen.id == 0 {
-            let what = What::Call { denied, facts: Some(Box::new(facts)) };
+            let what = What::Call { denied, shape: facts.shape, facts: Some(Box::new(facts)) };
             order.push(event_of(seen, network, what));
             return;
         }
-        let event = event_of(seen, network, What::Call { denied, facts: None });
+        let event = event_of(seen, network, What::Call { denied, shape: facts.shape, facts: None });
         let (time, id) = (event.time, seen.id);
         if self.open.len() >= self.open_max && time >= self.swept.saturating_add(SWEEP) {
             self.swept = time;

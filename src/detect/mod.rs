@@ -12,6 +12,7 @@ mod detector;
 mod draft;
 mod event;
 mod joins;
+mod kinds;
 mod local;
 mod names;
 mod network;
@@ -21,7 +22,7 @@ mod settings;
 mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
-pub use settings::Settings;
+pub use settings::{Explained, Settings, Target};
 
 #[cfg(test)]
 mod tests;

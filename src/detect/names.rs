@@ -16,12 +16,14 @@ pub(super) struct Known {
     pub first: u64,
     /// With how many others it was seen, estimated.
     pub others: Estimate,
-    /// Of a domain: how many of its hosts were seen, estimated.
+    /// Of a domain or an address: how many of its hosts were seen, estimated.
     parts: Estimate,
     /// Its place among those of which an event was taken: unlike its name, it does not hang on the order in which lines came.
     met: Option<u32>,
     /// Of a host: its registrable domain, where that was looked for and is another name.
     domain: Domain,
+    /// Of a host: the address that it was last seen at, among addresses.
+    pub address: Option<Name>,
     turn: u32,
     touched: bool,
 }
@@ -75,6 +77,7 @@ impl Names {
             parts: Estimate::default(),
             met: None,
             domain: Domain::Unknown,
+            address: None,
             turn,
             touched: true,
         };
@@ -148,9 +151,13 @@ impl Names {
         }
     }
 
-    pub(super) fn add_part(&mut self, domain: Name, host: Name) {
-        let place = self.meet(host);
-        self.get_mut(domain).into_iter().for_each(|known| known.parts.add(place));
+    pub(super) fn set_address(&mut self, host: Name, address: Option<Name>) {
+        self.get_mut(host).into_iter().for_each(|known| known.address = address);
+    }
+
+    /// A host of a domain or at an address was seen, which has this place among hosts.
+    pub(super) fn add_part(&mut self, name: Name, place: u32) {
+        self.get_mut(name).into_iter().for_each(|known| known.parts.add(place));
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {

@@ -67,6 +67,24 @@ impl Network {
                 names.add_other(name, place);
             }
         }
+        if facts.address.is_some() {
+            self.hosts.set_address(event.host, facts.address);
+        }
+    }
+
+    /// The address that a host was last seen at, as a host of its own, where few clients talk to what is there, and more than
+    /// so many hosts were seen at it.
+    pub(super) fn shared_address(&mut self, host: Name, hosts: u32, time: u64) -> Option<Name> {
+        let address = self.hosts.known(host)?.address?;
+        let place = self.hosts.meet(host);
+        self.addresses.add_part(address, place);
+        let others = self.addresses.known(address)?.others.count();
+        if others > 3.max(self.clients.met() / 100) || self.addresses.parts(address) <= hosts {
+            return None;
+        }
+        let text = self.addresses.text(address)?;
+        let name = self.hosts.of(&text, time);
+        (name != host).then_some(name)
     }
 
     /// How common a host is, or a domain.

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::beacon::{Best, Gaps};
+use super::kinds::{Kinds, Stream};
 use super::names::Name;
 
 /// A client and a host that it talks to.
@@ -22,9 +23,13 @@ pub(super) struct Pair {
     pub last_line: u64,
     /// What was found of it and told: tenths of the score.
     pub told: u16,
+    /// Of what it was told: the level, and the middle of the window in ln seconds.
+    pub told_pace: (u8, f32),
     /// That it is always on was told.
     pub told_always: bool,
     touched: bool,
+    /// Bytes up of a request, a running mean; 0 where nobody knows.
+    pub bytes_up: f32,
     state: State,
 }
 
@@ -36,7 +41,13 @@ enum State {
         bursts: [(f32, f32); YOUNG_BURSTS],
         count: u8,
     },
-    Grown(Box<Gaps>),
+    Grown(Box<Grown>),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Grown {
+    gaps: Gaps,
+    kinds: Kinds,
 }
 
 const YOUNG_BURSTS: usize = 3;
@@ -52,8 +63,8 @@ pub(super) enum Taken {
     Counted,
     /// It is older than the last of its pair.
     Late,
-    /// The scan ran.
-    Scanned(Best),
+    /// The scan ran, over these of its events.
+    Scanned(Best, Stream),
 }
 
 impl Pair {
@@ -68,14 +79,16 @@ impl Pair {
             first_line: line,
             last_line: line,
             told: 0,
+            told_pace: (0, 0.0),
             told_always: false,
             touched: true,
+            bytes_up: 0.0,
             state: State::Young { bursts: [(0.0, 0.0); YOUNG_BURSTS], count: 0 },
         }
     }
 
-    /// Takes one event.
-    pub(super) fn event(&mut self, time: u64, denied: bool, line: u64) -> Taken {
+    /// Takes one event, of a kind of requests; 0 where that is not known.
+    pub(super) fn event(&mut self, time: u64, denied: bool, shape: u32, line: u64) -> Taken {
         self.touched = true;
         self.requests = self.requests.saturating_add(1);
         self.denied = self.denied.saturating_add(u32::from(denied));
@@ -103,33 +116,57 @@ impl Pair {
                     Taken::Counted
                 }
                 None => {
-                    let mut gaps = Box::new(Gaps::default());
+                    let mut grown = Box::new(Grown::default());
+                    let gaps = &mut grown.gaps;
                     // The first event begins a burst of every level.
                     for (number, (at, quiet)) in bursts.iter().enumerate() {
                         let quiet = if number == 0 { f64::INFINITY } else { f64::from(*quiet) };
                         gaps.event(f64::from(*at), quiet);
                     }
                     let found = gaps.event(at, quiet);
-                    self.state = State::Grown(gaps);
-                    found.map_or(Taken::Counted, Taken::Scanned)
+                    self.state = State::Grown(grown);
+                    found.map_or(Taken::Counted, |best| Taken::Scanned(best, Stream::All))
                 }
             },
             State::Young { .. } => Taken::Counted,
-            State::Grown(gaps) => gaps.event(at, quiet).map_or(Taken::Counted, Taken::Scanned),
+            State::Grown(grown) => {
+                let of_all = grown.gaps.event(at, quiet).map(|best| (best, Stream::All));
+                let of_kind = grown.kinds.event(shape, at, is_burst);
+                let found = of_all.into_iter().chain(of_kind).max_by(|(a, _), (b, _)| a.score.total_cmp(&b.score));
+                found.map_or(Taken::Counted, |(best, stream)| Taken::Scanned(best, stream))
+            }
         }
     }
 
     fn breaks(&mut self) {
-        if let State::Grown(gaps) = &mut self.state {
-            gaps.breaks();
+        if let State::Grown(grown) = &mut self.state {
+            grown.gaps.breaks();
+            grown.kinds.breaks();
         }
     }
 
-    pub(super) fn gaps(&self) -> Option<&Gaps> {
-        match &self.state {
-            State::Young { .. } => None,
-            State::Grown(gaps) => Some(gaps),
+    /// The gaps between these of its events.
+    pub(super) fn gaps(&self, stream: Stream) -> Option<&Gaps> {
+        match (&self.state, stream) {
+            (State::Young { .. }, _) => None,
+            (State::Grown(grown), Stream::All) => Some(&grown.gaps),
+            (State::Grown(grown), Stream::Kind(place)) => grown.kinds.gaps(place),
         }
+    }
+
+    /// How many of its events are of a kind.
+    pub(super) fn of_kind(&self, place: u8) -> u32 {
+        match &self.state {
+            State::Young { .. } => 0,
+            State::Grown(grown) => grown.kinds.count(place),
+        }
+    }
+
+    /// What a request of it carried up, where that is known.
+    pub(super) fn carried(&mut self, bytes_up: u64) {
+        // The mean of about the last eight.
+        let bytes = bytes_up as f32;
+        self.bytes_up = if self.bytes_up == 0.0 { bytes } else { self.bytes_up + (bytes - self.bytes_up) / 8.0 };
     }
 
     /// In how many of the last 24 hours it was seen.
@@ -139,7 +176,10 @@ impl Pair {
 
     /// The strongest so far, in decades.
     pub(super) fn evidence(&self) -> f32 {
-        self.gaps().map_or(0.0, |gaps| gaps.best().score)
+        match &self.state {
+            State::Young { .. } => 0.0,
+            State::Grown(grown) => grown.gaps.best().score.max(grown.kinds.evidence()),
+        }
     }
 }
 

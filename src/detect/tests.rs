@@ -5,6 +5,8 @@ mod traffic;
 mod beacons;
 mod domains;
 mod kept;
+mod kinds;
+mod known;
 mod shuffled;
 mod steady;
 mod strangers;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::facts::Timestamp;
 
@@ -151,7 +151,7 @@ kinds! {
 }
 
 /// How soon a person should look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing beside others.
@@ -263,6 +263,11 @@ impl Finding {
     pub fn number(&self, ground: &str, name: &str) -> Option<f64> {
         let ground = self.grounds.iter().find(|other| other.ground == ground)?;
         ground.numbers.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
+    }
+
+    /// Whether it tells that something is not what it was, which is news though its score is lower.
+    pub fn is_change(&self) -> bool {
+        self.grounds.iter().any(|ground| ground.ground == "changed")
     }
 
     /// What was found, for a person who reads English.

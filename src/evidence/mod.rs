@@ -15,6 +15,9 @@
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
 //!   see [`Exchange`].
+//!   The `close` of a request has `body_type`, what the first 512 bytes of the answer's body were, where there was a body;
+//!   of executables, scripts and archives also `body_sha256`, the hash of the whole body, or `body_cut`, and `file_name`.
+//!   See [`Carried`] for what that does not see.
 //! * `progress` tells what a long tunnel has carried so far, each minute.
 //!   It and a tunnel's `close` have `bursts`, the tunnel's rhythm: an array of `[after, up, down]`, see [`Burst`], one for
 //!   each write of the client after 500 ms in which it wrote nothing, at most one a second, oldest first. A burst is in
@@ -40,6 +43,7 @@
 
 mod bursts;
 mod capacity;
+mod carried;
 mod chain;
 mod finding;
 mod observed;
@@ -51,6 +55,7 @@ pub mod properties;
 
 pub use bursts::Bursts;
 pub use capacity::{Capacity, Outlook, Usage};
+pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};

@@ -46,6 +46,12 @@ pub struct Observed<'a> {
     pub failure: Failure,
     pub status: u16,
     pub content_type: &'a str,
+    /// What the first bytes of the answer's body were: a word of [`BodyType`](crate::parse::BodyType).
+    pub body_type: &'a str,
+    /// SHA-256 of the whole body, in hexadecimal; of executables, scripts and archives alone.
+    pub body_sha256: &'a str,
+    /// What it would be saved under.
+    pub file_name: &'a str,
     pub bytes_up: Option<u64>,
     pub bytes_down: Option<u64>,
     pub duration_us: Option<u64>,
@@ -201,6 +207,9 @@ impl<'a> Observed<'a> {
             },
             status: line.status.unwrap_or_default(),
             content_type: said(&line.content_type),
+            body_type: said(&line.body_type),
+            body_sha256: said(&line.body_sha256),
+            file_name: said(&line.file_name),
             bytes_up: line.bytes_up,
             bytes_down: line.bytes_down,
             duration_us: line.total_us,

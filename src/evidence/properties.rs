@@ -1,16 +1,20 @@
 //! What must hold for any bytes at all. Fuzz targets call this and so do tests; the gate does not.
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::facts::{ExchangeId, Timestamp};
+use crate::parse::Fields;
 
-/// Any bytes as a line of a journal, as what stands before a right hash, and as what clients and
-/// origins say of themselves. Panics when one of these does not hold.
+/// Any bytes as a line of a journal, as what stands before a right hash, as what clients and
+/// origins say of themselves, and as the body of an answer. Panics when one of these does not hold.
 ///
 /// A verifier takes a line only if the chain would have made that line. A record is one line of
 /// JSON whatever text it holds: bounded, without a character that moves a cursor or cannot be seen,
-/// and the text is read back from it, by any reader of JSON and by our own. No bytes make ours panic.
+/// and the text is read back from it, by any reader of JSON and by our own. No bytes make ours panic. Of a body the
+/// same is seen in whatever pieces it comes, and its hash is that of its bytes.
 pub fn journal_line(bytes: &[u8]) {
     let (number, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], bytes));
     let later = Chain { seq: u64::from_le_bytes(*number), hash: [7; 32] };
@@ -22,6 +26,27 @@ pub fn journal_line(bytes: &[u8]) {
     }
     let _ = read_record(bytes);
     record(bytes);
+    body(bytes);
+}
+
+fn body(bytes: &[u8]) {
+    let in_pieces_of = |piece: usize| {
+        let mut carried = Carried::of(200, &Fields::default(), Some("/a.pdf.exe")).expect("it is no part");
+        bytes.chunks(piece).for_each(|piece| carried.pass(piece));
+        carried.end();
+        let mut record = Exchange::new(Event::Close, ExchangeId(1));
+        carried.describe(&mut record);
+        assert!(!carried.looks_on() || bytes.is_empty());
+        (record.body_type, record.body_sha256, record.body_cut, record.file_name)
+    };
+    let whole = in_pieces_of(bytes.len().max(1));
+    assert_eq!((whole.0.is_none(), whole.2), (bytes.is_empty(), None));
+    if let Some(hash) = &whole.1 {
+        assert_eq!(*hash, HEXLOWER.encode(&Sha256::digest(bytes)));
+    }
+    for piece in [1, 7, 511, 512] {
+        assert_eq!(in_pieces_of(piece), whole, "in pieces of {piece}");
+    }
 }
 
 /// The line that these bytes would be if they were a record's, as somebody writes it who knows how
@@ -73,6 +98,7 @@ fn record(bytes: &[u8]) {
         detail: Some(Text::new(text())),
         sni: Some(Text::new(text())),
         content_type: Some(Text::new(text())),
+        file_name: Some(Text::new(text())),
         alpn: pieces.take(8).map(Text::new).collect(),
         ..Exchange::new(Event::Refused, id)
     };
@@ -119,6 +145,7 @@ fn read_by_us(line: &[u8]) {
         ("path", &read.path),
         ("query", &read.query),
         ("sni", &read.sni),
+        ("file_name", &read.file_name),
     ] {
         assert_eq!(text.as_deref(), value[name].as_str(), "{name}");
     }
@@ -197,7 +224,7 @@ mod tests {
         #[test]
         fn lines_of_telling_pieces(pieces in vec(select(vec![
             "{\"v\":1,\"seq\":", "1", "+1", "01", "0", "2", "18446744073709551615", ",", " ", "\"kind\":\"admin\"",
-            ",\"h\":\"", "0123456789abcdef", "\"}", "\n", "\u{1b}[2J", "\u{2028}", "\u{202e}",
+            ",\"h\":\"", "#!/bin/sh", "0123456789abcdef", "\"}", "\n", "\u{1b}[2J", "\u{2028}", "\u{202e}",
         ]), 0..10)) {
             journal_line(pieces.concat().as_bytes());
         }

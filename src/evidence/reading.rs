@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use crate::facts::Timestamp;
 
+use super::finding::Severity;
 use super::observed::Burst;
 use super::record::Event;
 use super::text::read_time;
@@ -78,6 +79,12 @@ pub struct RecordLine<'a> {
     pub status: Option<u16>,
     #[serde(borrow)]
     pub content_type: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub body_type: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub body_sha256: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub file_name: Option<Said<'a>>,
     pub bytes_up: Option<u64>,
     pub bytes_down: Option<u64>,
     pub total_us: Option<u64>,
@@ -90,10 +97,13 @@ pub struct RecordLine<'a> {
     /// What came of a challenge.
     #[serde(borrow)]
     pub outcome: Option<Said<'a>>,
-    /// Which finding it is, and its evidence in decades.
+    /// Which finding it is, its evidence in decades, how pressing it is, and the time of the last event that it rests on.
     #[serde(borrow)]
     pub finding_id: Option<Said<'a>>,
     pub score: Option<f64>,
+    pub severity: Option<Severity>,
+    #[serde(borrow)]
+    pub last: Option<Said<'a>>,
 }
 
 /// What a line tells of, as far as readers care.

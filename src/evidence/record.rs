@@ -168,6 +168,19 @@ pub struct Exchange {
     pub status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Text>,
+    /// What the first bytes of an answer's body were, whatever its Content-Type says; see
+    /// [`BodyType`](crate::parse::BodyType).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_type: Option<&'static str>,
+    /// The SHA-256 of the whole body, in hexadecimal, without the framing: of executables, scripts and archives alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_sha256: Option<String>,
+    /// Such a body did not come whole, so that it has no hash: it was cut off, or asked for in part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_cut: Option<bool>,
+    /// The name that such a body would be saved under; of others, one that Content-Disposition gives or that deceives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<Text>,
     /// Bytes from the client to the origin, heads included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_up: Option<u64>,

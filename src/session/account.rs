@@ -2,16 +2,20 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::evidence::{self, Event, Exchange, Record, Text, query_hash};
+use crate::evidence::{self, Carried, Event, Exchange, Record, Text, query_hash};
 use crate::facts::{
-    Client, Contradictions, ExchangeId, Facts, Hello, Party, Program, Restraint, Scheme, Stage, Standing, Target,
+    Client, Contradictions, ExchangeId, Facts, Hello, Party, Path, Program, Restraint, Scheme, Stage, Standing, Target,
 };
 use crate::identity::Ground;
-use crate::parse::{RequestHead, referer_host};
-use crate::policy::{Beside, Decision, Outcome, Policy, Rate, Reason, Route, RuleRef, Verdict, VerdictKind, decide};
+use crate::parse::{Fields, RequestHead, referer_host};
+use crate::policy::{Decision, Outcome, Policy, Rate, Reason, Verdict, VerdictKind, decide};
 use crate::store::NotAccepted;
 use crate::upstream::{Connected, DialFailed};
 
+use super::describe::{
+    describe_client, describe_denial, describe_end, describe_hello, describe_program, describe_reason, describe_route,
+    describe_would, micros, without_secrets,
+};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::who::{Shown, Who};
@@ -28,6 +32,8 @@ pub(super) struct Account<'g> {
     opened: bool,
     /// What the closing record will say; taken when it is written.
     outcome: Option<Box<Exchange>>,
+    /// What looks at the answer's body as it passes.
+    pub(super) carried: Option<Carried>,
 }
 
 /// What is asked for, as far as it is known.
@@ -96,7 +102,7 @@ impl<'g> Account<'g> {
     pub(super) fn new(worker: &'g Worker, inside: Option<ExchangeId>) -> Self {
         let id = clock::exchange_id();
         let outcome = Box::new(Exchange::new(Event::Close, id));
-        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome) }
+        Self { worker, id, inside, begun: Instant::now(), opened: false, outcome: Some(outcome), carried: None }
     }
 
     /// Asks the policy, and counts what it lets out towards the rate of its rule.
@@ -372,6 +378,20 @@ impl<'g> Account<'g> {
         });
     }
 
+    /// The answer has a body, which is looked at as it passes.
+    pub(super) fn looks_at(&mut self, status: u16, fields: &Fields, target: &Target) {
+        self.carried = Carried::of(status, fields, target.path.as_ref().map(Path::path));
+    }
+
+    /// The closing record, with what was seen of the body.
+    fn take_outcome(&mut self) -> Option<Box<Exchange>> {
+        let mut record = self.outcome.take()?;
+        if let Some(carried) = self.carried.take() {
+            carried.describe(&mut record);
+        }
+        Some(record)
+    }
+
     /// The tunnel that was let out carries what it may not.
     pub(super) fn denied(&mut self, why: &Why) {
         self.outcome(|record| describe_denial(record, why));
@@ -394,7 +414,7 @@ impl<'g> Account<'g> {
     }
 
     fn write_close(&mut self, end: End<'_>) {
-        let Some(mut record) = self.outcome.take() else { return };
+        let Some(mut record) = self.take_outcome() else { return };
         describe_end(&mut record, self.begun, end);
         self.worker.journal.note(&Record::Exchange(record), clock::now());
     }
@@ -463,7 +483,7 @@ pub(super) fn judge(
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if self.opened {
-            let Some(mut record) = self.outcome.take() else { return };
+            let Some(mut record) = self.take_outcome() else { return };
             // What had moved by then is not known here.
             record.closed_by = Some(Party::Gate.as_str());
             record.closed_how = Some("abandoned".into());
@@ -513,82 +533,4 @@ impl<'a> Refused<'a> {
     pub(super) fn by(decision: &'a Decision, why: &'a Why) -> Self {
         Self { verdict: decision.verdict.kind(), reason: Some(&decision.reason), why }
     }
-}
-
-/// The part of a raw target or Host that may be kept: no query, no fragment, no user information.
-fn without_secrets(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(bytes.len());
-    let bytes = bytes.get(..end).unwrap_or_default();
-    match bytes.iter().rposition(|b| *b == b'@') {
-        Some(at) => bytes.get(at..).unwrap_or_default(),
-        None => bytes,
-    }
-}
-
-fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
-    let address = client.address.ip().to_canonical();
-    record.client = Some(address.to_string());
-    record.client_port = Some(client.address.port());
-    record.user = client.user.as_ref().map(|user| user.name.as_ref().into());
-    record.client_group = policy.group_of(client).as_deref().map(Text::from);
-}
-
-fn describe_reason(record: &mut Exchange, reason: &Reason) {
-    record.reason = Some(reason.code.as_str().into());
-    describe_who_says(record, reason.rule.as_deref(), reason.beside.as_ref());
-}
-
-/// The rule that has the word, and what the policy's other layer says.
-pub(super) fn describe_who_says(record: &mut Exchange, rule: Option<&RuleRef>, beside: Option<&Beside>) {
-    if let Some(rule) = rule {
-        record.rule = Some(rule.name.as_ref().into());
-        record.rule_at = Some(format!("{}:{}", rule.file, rule.line).as_str().into());
-    }
-    record.beside = beside.map(|beside| beside.to_string().as_str().into());
-}
-
-/// Which parent it leaves through, if any: where it is to go when it opens, and beside `dialled`.
-fn describe_route(record: &mut Exchange, route: &Route) {
-    if let Route::Parent { parent, resolved_by } = route {
-        record.parent = Some(parent.name().into());
-        record.resolved_by = Some(resolved_by.as_str());
-    }
-}
-
-pub(super) fn describe_hello(record: &mut Exchange, hello: &Hello) {
-    record.sni = hello.sni.as_deref().map(Text::from);
-    record.alpn = hello.alpn.iter().take(8).map(|name| Text::new(name)).collect();
-    record.ech = Some(hello.ech);
-    describe_program(record, hello);
-}
-
-/// The program by its hello, to whomever it was said.
-fn describe_program(record: &mut Exchange, hello: &Hello) {
-    record.ja4 = Some(hello.ja4.as_ref().into());
-    record.tls_key = Some(hello.stable_key.as_ref().into());
-}
-
-pub(super) fn describe_would(record: &mut Exchange, why: &Why) {
-    record.would = Some(VerdictKind::Deny.as_str());
-    record.reason = Some(why.code.into());
-    record.detail = why.detail.as_deref().map(Text::from);
-}
-
-/// What was let out and is denied after all.
-pub(super) fn describe_denial(record: &mut Exchange, why: &Why) {
-    record.verdict = Some(VerdictKind::Deny.as_str());
-    record.reason = Some(why.code.into());
-    record.detail = why.detail.as_deref().map(Text::from);
-}
-
-fn describe_end(record: &mut Exchange, begun: Instant, end: End<'_>) {
-    record.closed_by = Some(end.by.as_str());
-    record.closed_how = Some(end.how.into());
-    record.bytes_up = Some(end.up);
-    record.bytes_down = Some(end.down);
-    record.total_us = Some(micros(begun.elapsed()));
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

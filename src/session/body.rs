@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp;
 
+use crate::evidence::Carried;
 use crate::facts::Party;
 use crate::parse::{Body, CHUNK_DATA_END, ChunkedReader, Fault, Fields, Step, encode_chunk_head, encode_last_chunk};
 use crate::tls::{ReadHalf, WriteHalf};
@@ -92,6 +93,8 @@ pub(super) struct Copying<'a> {
     pub(super) pace: &'a Pace,
     /// Bytes written so far, framing included.
     pub(super) count: &'a mut u64,
+    /// What looks at the body as it passes, as long as there is something to see.
+    pub(super) carried: Option<&'a mut Carried>,
 }
 
 impl Copying<'_> {
@@ -108,7 +111,22 @@ impl Copying<'_> {
             Body::None => self.write(writer, &mut out).await,
             Body::Length(length) if !self.chunked => self.copy_length(reader, buffer, writer, out, length).await,
             Body::Length(_) | Body::Chunked | Body::UntilClose => self.copy_framed(reader, buffer, writer, out).await,
+        }?;
+        if let Some(carried) = &mut self.carried {
+            carried.end();
         }
+        Ok(())
+    }
+
+    fn show(&mut self, data: &[u8]) {
+        if let Some(carried) = &mut self.carried {
+            carried.pass(data);
+        }
+    }
+
+    /// Whether the bytes that come next have to come here.
+    fn looks_on(&self) -> bool {
+        self.carried.as_ref().is_some_and(|carried| carried.looks_on())
     }
 
     async fn copy_length(
@@ -122,6 +140,7 @@ impl Copying<'_> {
         loop {
             let here = buffer.split_to(buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
             left -= here.len() as u64;
+            self.show(&here);
             if out.is_empty() {
                 out = here;
             } else {
@@ -132,6 +151,7 @@ impl Copying<'_> {
                 return Ok(());
             }
             if left >= SPLICE_BYTES_MIN
+                && !self.looks_on()
                 && let (Some(reader), Some(writer)) = (reader.plain(), writer.plain())
                 && let Ok(pipe) = Pipe::take()
             {
@@ -196,7 +216,12 @@ impl Copying<'_> {
         let mut ended = false;
         while !ended {
             if let Some(decoder) = &mut chunks {
-                let end = decode(decoder, buffer, &mut out, self.chunked).map_err(|fault| self.from.fault(fault));
+                let (from, chunked) = (self.from, self.chunked);
+                let put = |out: &mut BytesMut, data: &[u8]| {
+                    self.show(data);
+                    put_data(out, data, chunked);
+                };
+                let end = decode(decoder, buffer, &mut out, put).map_err(|fault| from.fault(fault));
                 if end.is_err() && !out.is_empty() {
                     // What came whole before the fault is not held back.
                     self.write(writer, &mut out).await?;
@@ -210,6 +235,7 @@ impl Copying<'_> {
             } else {
                 let most = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
                 let here = buffer.split_to(buffer.len().min(most));
+                self.show(&here);
                 put_data(&mut out, &here, self.chunked);
                 if let Some(left) = &mut left {
                     *left -= here.len() as u64;
@@ -267,17 +293,17 @@ fn put_data(out: &mut BytesMut, data: &[u8], chunked: bool) {
     }
 }
 
-/// Decodes what has arrived; the trailers once the body has ended.
+/// Decodes what has arrived, and puts each part of it out; the trailers once the body has ended.
 fn decode(
     reader: &mut ChunkedReader,
     buffer: &mut BytesMut,
     out: &mut BytesMut,
-    chunked: bool,
+    mut put: impl FnMut(&mut BytesMut, &[u8]),
 ) -> Result<Option<Fields>, Fault> {
     loop {
         match reader.step(buffer)? {
             Step::Data { data, consumed } => {
-                put_data(out, data, chunked);
+                put(out, data);
                 let _ = buffer.split_to(consumed);
             }
             Step::NeedMore { consumed } => {

@@ -119,8 +119,8 @@ pub(super) async fn serve(
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
     account.dialled(&connected);
-    let mut exchange = Exchange::new(gate, request);
-    let mut end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
+    let mut exchange = Exchange::new(gate, request, target);
+    let mut end = exchange.run(io, &mut connected, &outgoing, &mut account).await;
     let origin_lost = |failure: &Failure| failure.lost && failure.by == Party::Origin;
     if end.as_ref().is_err_and(origin_lost) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
@@ -130,7 +130,7 @@ pub(super) async fn serve(
             None => return Next::Gone,
         };
         account.dialled(&connected);
-        end = exchange.run(io, &mut connected, (&outgoing, target), &mut account).await;
+        end = exchange.run(io, &mut connected, &outgoing, &mut account).await;
     }
     exchange.finish(worker, io, account, connected, end, (&asked, limits, edition.number())).await
 }
@@ -234,6 +234,7 @@ enum Ended {
 struct Exchange<'a> {
     gate: &'a Gate,
     request: &'a Request,
+    target: &'a Target,
     limit: Duration,
     up: u64,
     down: u64,
@@ -250,11 +251,12 @@ struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    fn new(gate: &'a Gate, request: &'a Request) -> Self {
+    fn new(gate: &'a Gate, request: &'a Request, target: &'a Target) -> Self {
         let head = &request.head;
         Self {
             gate,
             request,
+            target,
             limit: gate.limits.body_timeout,
             up: 0,
             down: 0,
@@ -275,14 +277,14 @@ impl<'a> Exchange<'a> {
         &mut self,
         io: &mut Io,
         connected: &mut Connected,
-        (origin_form, target): (&[u8], &Target),
+        origin_form: &[u8],
         account: &mut Account<'_>,
     ) -> Result<Ended, Failure> {
         let Connected { stream: origin, early, form, .. } = connected;
         let outgoing = match form {
             RequestForm::Origin => Cow::Borrowed(origin_form),
             RequestForm::Absolute { credentials, .. } => {
-                Cow::Owned(rewrite::absolute(origin_form, &self.request.head, target, credentials.as_ref()))
+                Cow::Owned(rewrite::absolute(origin_form, &self.request.head, self.target, credentials.as_ref()))
             }
         };
         // An answer that came before the request is one that must not be asked for twice.
@@ -300,7 +302,7 @@ impl<'a> Exchange<'a> {
         } else {
             let upload = async {
                 let (from, to, chunked) = (Peer::Client, Peer::Origin, body == Body::Chunked);
-                let copied = Copying { body, from, to, chunked, pace: &pace, count: &mut up }
+                let copied = Copying { body, from, to, chunked, pace: &pace, count: &mut up, carried: None }
                     .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
                     .await;
                 sent_body.store(copied.is_ok(), Ordering::Relaxed);
@@ -367,6 +369,9 @@ impl<'a> Exchange<'a> {
         };
         check_asked(&response, form)?;
         account.answered(response.status, response.fields.get("content-type"));
+        if !matches!(body, Body::None | Body::Length(0)) {
+            account.looks_at(response.status, &response.fields, self.target);
+        }
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
             self.answering = true;
@@ -383,7 +388,9 @@ impl<'a> Exchange<'a> {
         let out = rebuild(&response, chunked, after)?;
         self.answering = true;
         let (from, to) = (Peer::Origin, Peer::Client);
-        Copying { body, from, to, chunked, pace, count: &mut self.down }.run(origin, &mut buffer, client, out).await?;
+        let (count, carried) = (&mut self.down, account.carried.as_mut());
+        let mut copying = Copying { body, from, to, chunked, pace, count, carried };
+        copying.run(origin, &mut buffer, client, out).await?;
         // What stands behind the answer belongs to nobody.
         self.keep_origin &= buffer.is_empty();
         Ok(Ended::Answered)

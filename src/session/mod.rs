@@ -10,6 +10,7 @@ mod breakglass;
 mod clients;
 mod connect;
 mod connection;
+mod describe;
 mod forward;
 mod gate;
 mod headroom;

@@ -13,7 +13,8 @@ use crate::policy::{
 };
 use crate::upstream::{Connected, DialError, Dialler};
 
-use super::account::{Asked, describe_who_says, judge};
+use super::account::{Asked, judge};
+use super::describe::describe_who_says;
 use super::gate::{Gate, Limits};
 use super::in_force::Edition;
 use super::tunnels::Bounds;

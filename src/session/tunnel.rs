@@ -12,7 +12,8 @@ use crate::policy::{Content, ContentTerms, TunnelLimits};
 use crate::tls::Stream;
 use crate::upstream::Connected;
 
-use super::account::{Asked, End, Ending, describe_denial, describe_hello, describe_would, micros};
+use super::account::{Asked, End, Ending};
+use super::describe::{describe_denial, describe_hello, describe_would, micros};
 use super::gate::{Counted, Gate, Worker};
 use super::io::{linger, write_all};
 use super::look::{ALERT_UNRECOGNIZED_NAME, NotSeen, Patience, first_bytes};

@@ -9,17 +9,27 @@
 use std::collections::HashMap;
 
 use crate::detect::{Detector, Limits, Settings};
-use crate::evidence::{Finding, Kind, Observed, Record, SCORE_MAX, read_record};
+use crate::evidence::{Finding, Kind, Observed, Record, SCORE_MAX, Severity, read_record, read_time};
 use crate::facts::Timestamp;
 
 /// What a running gate has seen of its own journal.
 #[derive(Debug)]
 pub struct Watch {
     detector: Detector,
-    /// The score with which each finding is on record, in tenths.
-    told: HashMap<Box<str>, u64>,
+    /// How each finding is on record.
+    told: HashMap<Box<str>, Told>,
     /// What was found and is not on record.
     found: HashMap<Box<str>, Finding>,
+}
+
+/// How a finding is on record.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// In tenths.
+    score: u64,
+    severity: Severity,
+    /// The last event that it rests on.
+    last: Timestamp,
 }
 
 /// Findings that are known. Beyond that, what is new is not told.
@@ -39,8 +49,9 @@ impl Watch {
             if let (Some(id), Some(score)) = (record.finding_id.as_deref(), record.score)
                 && (self.told.len() < FINDINGS_MAX || self.told.contains_key(id))
             {
-                let told = self.told.entry(id.into()).or_default();
-                *told = (*told).max(tenths(score));
+                let severity = record.severity.unwrap_or(Severity::Low);
+                let last = record.last.as_deref().and_then(read_time).unwrap_or_default();
+                self.remember(id.into(), Told { score: tenths(score), severity, last });
             }
             return;
         }
@@ -59,6 +70,15 @@ impl Watch {
         }
     }
 
+    fn remember(&mut self, id: Box<str>, now: Told) {
+        let told = self.told.entry(id).or_insert(now);
+        *told = Told {
+            score: told.score.max(now.score),
+            severity: told.severity.max(now.severity),
+            last: told.last.max(now.last),
+        };
+    }
+
     /// The whole journal was read, up to `now`: what is new in it, to be put on record. The strongest comes last.
     pub fn new_findings(&mut self, now: Timestamp) -> Vec<Record> {
         self.detector.tick(now);
@@ -68,17 +88,18 @@ impl Watch {
             a.severity.cmp(&b.severity).then(a.score.total_cmp(&b.score)).then(a.id.cmp(&b.id))
         });
         for (id, finding) in &new {
-            self.told.insert(id.clone(), tenths(finding.score));
+            let Finding { score, severity, last, .. } = *finding;
+            self.remember(id.clone(), Told { score: tenths(score), severity, last });
         }
         new.into_iter().map(|(_, finding)| Record::Finding(Box::new(finding))).collect()
     }
 }
 
-fn is_news(told: &HashMap<Box<str>, u64>, id: &str, found: &Finding) -> bool {
-    match told.get(id) {
-        Some(told) => tenths(found.score) >= told.saturating_add(GAIN),
-        None => told.len() < FINDINGS_MAX,
-    }
+/// What was seen again since it was told, and is more, or other, than it was.
+fn is_news(told: &HashMap<Box<str>, Told>, id: &str, found: &Finding) -> bool {
+    let Some(before) = told.get(id) else { return told.len() < FINDINGS_MAX };
+    let is_more = tenths(found.score) >= before.score.saturating_add(GAIN) || found.severity > before.severity;
+    found.last > before.last && (is_more || found.is_change())
 }
 
 fn tenths(score: f64) -> u64 {

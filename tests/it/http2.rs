@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::carriers::{program, sha256};
 use crate::http2_client::{Http2, connect, read, run, secure, trusting, tunnel};
 use crate::inspection::Lab;
 use crate::name_server::NameServer;
@@ -110,6 +111,29 @@ fn a_request_over_http2_is_judged_and_reaches_an_origin_over_http2_and_http11_al
     assert_eq!((inner("open"), inner("refused")), (4, 2), "{records:#?}");
     let complete = |it: &&Value| it["closed_how"] == "complete";
     assert_eq!(records.iter().filter(complete).count(), 4, "{records:#?}");
+}
+
+#[test]
+fn what_an_answer_over_http2_carries_is_seen() {
+    let nginx = Nginx::new("types { image/png png; }");
+    let program = program(300_000);
+    std::fs::write(nginx.files.path().join("www/logo.png"), &program).unwrap();
+    let mut lab = nginx.lab("");
+    for asks in ["--http2", "--http1.1"] {
+        assert!(lab.curl(&[asks], "https://site.test/logo.png").stdout == program);
+    }
+    let records = lab.records();
+    let closes: Vec<_> = records.iter().filter(|it| it["event"] == "close" && it["status"] == 200).collect();
+    let seen: Vec<_> = closes.iter().filter(|it| it.get("body_type").is_some()).collect();
+    assert_eq!(seen.len(), 2, "{closes:#?}");
+    for close in seen {
+        assert_eq!((&close["content_type"], &close["body_type"]), (&"image/png".into(), &"pe".into()), "{close}");
+        assert_eq!(
+            (&close["body_sha256"], &close["file_name"]),
+            (&sha256(&program).into(), &"logo.png".into()),
+            "{close}"
+        );
+    }
 }
 
 #[test]

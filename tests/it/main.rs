@@ -11,6 +11,7 @@ mod peer;
 
 mod browsers;
 mod ca;
+mod carriers;
 mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;

@@ -44,7 +44,9 @@ fn settings() -> Vec<Setting> {
 
 /// Whether the lines of a section belong together.
 fn is_whole(section: &str) -> bool {
-    matches!(section, "internal" | "authentication" | "secure_proxy") || section.starts_with("lists.")
+    matches!(section, "internal" | "authentication" | "secure_proxy")
+        || section.starts_with("lists.")
+        || section.starts_with("explained.")
 }
 
 /// The section with this line alone, or in place of the one with its key where all lines belong together.

@@ -44,6 +44,8 @@ pub(crate) struct Best {
     pub score: f32,
     /// Of [`QUIETS`].
     pub level: u8,
+    /// The middle of the window, in ln seconds.
+    pub centre: f32,
 }
 
 impl Gaps {
@@ -62,16 +64,17 @@ impl Gaps {
             if count > DENSE && !count.is_multiple_of(EVERY) {
                 continue;
             }
-            let found = scan(&level.ring, least).evidence;
+            let Scan { evidence: found, centre, .. } = scan(&level.ring, least);
             if count.is_multiple_of(SPAN) {
                 level.sum = (f64::from(level.sum) + found - DRIFT).max(0.0) as f32;
             }
             let score = (found - looks(count)).max(f64::from(level.sum)) as f32;
+            let best = Best { score, level: number as u8, centre: centre as f32 };
             if score > self.best.score {
-                self.best = Best { score, level: number as u8 };
+                self.best = best;
             }
             if changed.is_none_or(|strongest: Best| score > strongest.score) {
-                changed = Some(Best { score, level: number as u8 });
+                changed = Some(best);
             }
         }
         changed

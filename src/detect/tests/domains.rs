@@ -69,3 +69,47 @@ fn addresses_are_not_of_one_domain() {
     let targets: Vec<Box<str>> = found(&log([calls])).into_iter().map(|Finding { target, .. }| target).collect();
     assert!(targets.iter().all(|target| !target.starts_with('*')), "{targets:?}");
 }
+
+/// Of so many hosts that share no domain, at one address.
+fn at_one_address(source: &mut Source, times: &[f64], address: &str) -> Vec<Entry> {
+    let of = |at: &f64, host: usize| {
+        let mut entry = Entry::request(*at, PC, &format!("www.site{host}.example{host}.com"));
+        entry.more.address = format!("{address}:443");
+        entry
+    };
+    times.iter().map(|at| of(at, source.below(6))).collect()
+}
+
+#[test]
+fn a_beacon_that_rotates_over_unrelated_hosts_at_one_address_is_found_by_it() {
+    for seed in 0..5 {
+        let mut source = Source(seed);
+        let times = source.beats(5.0 * MINUTE, 0.15, DAY);
+        let findings = found(&log([at_one_address(&mut source, &times, "192.0.2.7")]));
+        let finding = findings.iter().find(|finding| finding.kind == FindingKind::AddressBeacon);
+        let finding = finding.unwrap_or_else(|| panic!("seed {seed}: {findings:?}"));
+        assert_eq!((&*finding.client, &*finding.target), (PC, "192.0.2.7"));
+        let period = finding.beat.as_ref().unwrap().period_seconds;
+        assert!((period / (5.0 * MINUTE) - 1.0).abs() < 0.1, "{}", finding.in_english());
+    }
+}
+
+#[test]
+fn who_browses_hosts_at_one_address_is_let_be_and_what_many_share_is_not_summed_up() {
+    for seed in 0..10 {
+        let mut source = Source(seed);
+        let times = source.browsing(3);
+        let findings = found(&log([at_one_address(&mut source, &times, "192.0.2.7")]));
+        assert!(findings.is_empty(), "seed {seed}: {:?}", findings[0].in_english());
+    }
+    let mut source = Source(11);
+    let times = source.beats(5.0 * MINUTE, 0.15, DAY);
+    let beats = at_one_address(&mut source, &times, "192.0.2.7");
+    let others = (0..60).map(|client| {
+        let mut entry = Entry::request(f64::from(client), &format!("10.0.1.{client}"), "cdn.example.net");
+        entry.more.address = "192.0.2.7".to_owned();
+        entry
+    });
+    let findings = found(&log([beats, others.collect()]));
+    assert!(findings.iter().all(|finding| finding.kind != FindingKind::AddressBeacon), "{findings:?}");
+}

@@ -21,7 +21,7 @@ fn exchange<T>(members: &str, look: impl FnOnce(Observed<'_>) -> T) -> T {
 
 #[test]
 fn all_that_a_line_says_is_taken_as_it_stands_there() {
-    let members = r#""event":"open","id":"00000000007","inside":"0000000000A","client":"10.0.0.1","user":"a\u001bb","user_agent":"curl/8","method":"GET","scheme":"https","host":"a.example","port":8443,"path":"/x","verdict":"allow","reason":"rule","sni":"b.example","ja4":"t13d","tls_key":"stable","grounds":["one","two"],"carries":"tls","dialled":"192.0.2.1:8443","status":204,"content_type":"text/plain","bytes_up":1,"bytes_down":18446744073709551615,"total_us":77,"closed_by":"gate","closed_how":"idle_limit""#;
+    let members = r#""event":"open","id":"00000000007","inside":"0000000000A","client":"10.0.0.1","user":"a\u001bb","user_agent":"curl/8","method":"GET","scheme":"https","host":"a.example","port":8443,"path":"/x","verdict":"allow","reason":"rule","sni":"b.example","ja4":"t13d","tls_key":"stable","grounds":["one","two"],"carries":"tls","dialled":"192.0.2.1:8443","status":204,"content_type":"text/plain","body_type":"pe","body_sha256":"00ff","file_name":"a\u202eb.exe","bytes_up":1,"bytes_down":18446744073709551615,"total_us":77,"closed_by":"gate","closed_how":"idle_limit""#;
     let expected = Observed {
         time: Timestamp(1_795_568_400_123_456),
         part: Part::Begun,
@@ -47,6 +47,9 @@ fn all_that_a_line_says_is_taken_as_it_stands_there() {
         failure: Failure::None,
         status: 204,
         content_type: "text/plain",
+        body_type: "pe",
+        body_sha256: "00ff",
+        file_name: "a\u{202e}b.exe",
         bytes_up: Some(1),
         bytes_down: Some(u64::MAX),
         duration_us: Some(77),

@@ -18,9 +18,10 @@ pub fn head(bytes: &[u8]) {
 /// Any bytes as what an origin sends: a head, and behind it the body that its framing announces.
 ///
 /// As for `head`. To every method it has one framing, and none where it must have no body; a body in
-/// chunks is read in one way.
+/// chunks is read in one way. Its body has a type if it has a byte, and its fields give a bounded name or none.
 pub fn response(bytes: &[u8]) {
     let Some((head, taken)) = response_head(bytes) else { return };
+    saved(&head, &bytes[taken..]);
     for method in ["GET", "HEAD", "POST"] {
         match response_body(method, &head) {
             Ok(Body::Chunked) => chunked(&bytes[taken..]),
@@ -30,6 +31,22 @@ pub fn response(bytes: &[u8]) {
             Ok(Body::None) | Err(_) => {}
         }
     }
+}
+
+/// As what the body of the answer would be saved.
+fn saved(head: &ResponseHead, body: &[u8]) {
+    let stated = String::from_utf8_lossy(head.fields.get("content-type").unwrap_or_default()).into_owned();
+    let kind = BodyType::of(body);
+    assert_eq!(kind, BodyType::of(&body[..body.len().min(BODY_TYPE_BYTES)]));
+    assert_eq!(kind.is_none(), body.is_empty());
+    assert!(
+        kind.is_none_or(|kind| kind.fits("application/octet-stream") && (kind.fits(&stated) || !stated.is_empty()))
+    );
+    let Some(name) = FileName::of(&head.fields, str::from_utf8(body).ok()) else { return };
+    let text = name.as_str();
+    assert!(!text.is_empty() && text.len() <= 255 && !text.contains(['/', '\\']), "{text:?}");
+    assert_eq!(name.deceives(), turns_direction(text) || double_extension(text).is_some());
+    assert!(!name.is_given || head.fields.count("content-disposition") > 0);
 }
 
 type Take<H> = fn(&mut BytesMut, &HeadLimits, &mut usize) -> Result<Option<H>, Fault>;

@@ -66,7 +66,9 @@ proptest! {
     fn responses_of_telling_pieces(pieces in vec(select(vec![
         "HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\n", "HTTP/1.1 204\r\n", "HTTP/1.1 103 A\r\n", "HTTP/1.1 304 A\r\n",
         "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
-        "X-A: b\r\n", "\r\n", "\r\n", "3\r\nabc\r\n", "0\r\n\r\n", "hello", "\n",
+        "X-A: b\r\n", "\r\n", "\r\n", "3\r\nabc\r\n", "0\r\n\r\n", "hello", "\n", "Content-Type: image/png\r\n",
+        "Content-Disposition: attachment; filename=\"a\\\"/b.pdf.exe\r\n", "Content-Disposition: filename*=UTF-8''%e2%80%ae\r\n",
+        "MZ", "#!/bin/sh", "PK\x03\x04",
     ]), 0..9)) {
         response(pieces.concat().as_bytes());
     }
