@@ -14,7 +14,7 @@ use crate::software::{Claim, What};
 use crate::trace::{BEGIN, HOUR, PATHS};
 
 /// From the first day on which implants begin, which is a Monday where it is the first of all.
-const DAYS: u32 = 14;
+const DAYS: u32 = 12;
 /// A person looks at so many findings a day.
 const LOOKED: usize = 5;
 /// Days of an implant's life after which the share that was found is told.
@@ -65,6 +65,15 @@ struct Told {
 /// Whether a finding is high, and its place: the least comes first.
 type Rank = (bool, (u32, i64));
 
+/// A client and the domain of what it calls.
+type Place<'a> = (&'a str, &'a str);
+
+/// Each host here has one label before its domain.
+fn place(told: &Told) -> Place<'_> {
+    let target = &*told.finding.target;
+    (&told.finding.client, target.split_once('.').map_or(target, |(_, domain)| domain))
+}
+
 /// The order of `sekisho hunt`.
 fn as_hunt(told: &Told) -> Rank {
     let clients = told.finding.rarity.map_or(0, |rarity: Rarity| rarity.clients);
@@ -76,12 +85,13 @@ fn weighed(told: &Told) -> Rank {
     (weight >= rank::HIGH, (0, -(weight * 1e3) as i64))
 }
 
-/// Prints what is looked at by day, and which implants were found by then.
+/// Prints what is looked at by day, and which implants were found by then. What a client does with the hosts of one domain is
+/// one thing to look at, by the most pressing finding of it, and looked at once.
 fn report(office: &Office, told: &[Told], name: &str, days: u32, rank: impl Fn(&Told) -> Rank) {
     println!("\n{name}: looked at are the first {LOOKED} high findings that were told or told again on a day");
     println!("| day | new high | looked at: implants | and what else | implants so far |");
     println!("|---:|---:|---:|---|---:|");
-    let (mut known, mut looked): (HashSet<FindingId>, HashSet<FindingId>) = Default::default();
+    let (mut known, mut looked): (HashSet<Place>, HashSet<Place>) = Default::default();
     let mut found: BTreeMap<u8, u32> = BTreeMap::new();
     let mut high = Vec::new();
     for day in 0..days {
@@ -91,16 +101,18 @@ fn report(office: &Office, told: &[Told], name: &str, days: u32, rank: impl Fn(&
         let mut first: Vec<_> = today
             .values()
             .map(|told| (rank(told), *told))
-            .filter(|((is_high, _), told)| *is_high && !looked.contains(&told.finding.id))
+            .filter(|((is_high, _), told)| *is_high && !looked.contains(&place(told)))
             .collect();
         first.sort_by_key(|((_, place), told)| (*place, told.finding.id));
-        let new = first.iter().filter(|(_, told)| known.insert(told.finding.id)).count();
+        let mut places = HashSet::new();
+        first.retain(|(_, told)| places.insert(place(told)));
+        let new = first.iter().filter(|(_, told)| known.insert(place(told))).count();
         high.push(new);
         first.truncate(LOOKED);
         let mut others: BTreeMap<&str, u32> = BTreeMap::new();
         let mut implants = 0;
         for (_, told) in first {
-            looked.insert(told.finding.id);
+            looked.insert(place(told));
             if let What::Implant(number) = told.what {
                 implants += 1;
                 found.entry(number).or_insert(day);

@@ -15,7 +15,7 @@ const OWN_SITES: usize = 6;
 /// Of the PCs so many are never switched off.
 const ALWAYS_ON: f64 = 0.3;
 /// Of what a page loads beside itself, so much is kept: a burst is a burst.
-const LOADED: f64 = 0.25;
+const LOADED: f64 = 0.1;
 /// Services without a period among 1,000 PCs, each on one.
 const SERVICES: usize = 40;
 /// Sites that implants may hide in.
