@@ -38,10 +38,8 @@ pub(crate) const KINDS: [Kind; 20] = {
 
 /// One implant: what it is, for a person, and when it begins.
 pub(crate) struct Implant {
-    pub kind: Kind,
     pub said: String,
     pub begins: f64,
-    pub program: u16,
 }
 
 /// Puts the implants on PCs, at moments at which somebody was at work, on these days.
@@ -101,10 +99,8 @@ pub(crate) fn put(
         let agent = programs[usize::from(program)].agent.split(' ').next().unwrap_or_default();
         let key = &programs[usize::from(program)].key;
         put.push(Implant {
-            kind,
             said: format!("{kind:?}, {period:.0} s, jitter {:.0} %, {key} as {agent}", jitter * 100.0),
             begins,
-            program,
         });
         pc.callers.push(Caller {
             denied: kind == Kind::Denied,

@@ -23,7 +23,6 @@ struct Words<'a> {
 /// # Errors
 /// `Err` where this reader cannot say: text with escapes, members of an unexpected type, no JSON. `None` where the line tells
 /// of something else.
-#[expect(clippy::result_unit_err, reason = "who asks then asks the whole reader, which says what is wrong")]
 pub(crate) fn skim<'a>(line: &'a str, bursts: &mut Vec<Burst>) -> Result<Option<Observed<'a>>, ()> {
     bursts.clear();
     let mut rest = Rest(line.trim_ascii_end());
@@ -160,7 +159,7 @@ fn first_of(bytes: &[u8], [one, other]: [u8; 2]) -> Option<usize> {
     let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
         let word = u64::from_le_bytes(chunk.try_into().ok()?);
-        let found = zero(word ^ ONES * u64::from(one)) | zero(word ^ ONES * u64::from(other));
+        let found = zero(word ^ (ONES * u64::from(one))) | zero(word ^ (ONES * u64::from(other)));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
