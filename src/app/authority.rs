@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::clock;
 use crate::evidence::{Admin, Record};
 use crate::session::Gate;
-use crate::tls::{Authorities, AuthorityCertificate, AuthorityFiles, fingerprint};
+use crate::tls::{Authorities, Authority, AuthorityCertificate, AuthorityFiles, fingerprint};
 
 use super::{NotDone, kept};
 
@@ -44,7 +44,9 @@ pub(super) async fn put_on_record(gate: &Gate, data_dir: &Path, act: AuthorityAc
     let files = AuthorityFiles::new(data_dir);
     let read = tokio::task::spawn_blocking(move || files.load()).await.map_err(|_| NotDone::GateEnds)?;
     let Authorities { current, next, .. } = read.map_err(|_| NotDone::NoAuthority)?;
-    let next = next.as_ref().map(|next| next.certificate());
+    let certificate_of_next = next.as_ref().map(|next| next.certificate().clone());
+    prepare(gate, next);
+    let next = certificate_of_next.as_ref();
     let (action, certificate) = match act {
         AuthorityAct::Made => ("authority_made", current.certificate()),
         AuthorityAct::Prepared => ("authority_prepared", next.ok_or(NotDone::NoAuthority)?),
@@ -70,10 +72,19 @@ pub(super) fn note(gate: &Gate, runtime: &Runtime, data_dir: &Path, fault: Optio
     let known = known(&path);
     let vouching = gate.minter.as_ref().map(|minter| minter.authority());
     let next = AuthorityFiles::new(data_dir).load().ok().and_then(|found| found.next);
+    let certificate_of_next = next.as_ref().map(|next| next.certificate().clone());
+    if let Some(authority) = &vouching {
+        let of = authority.certificate().sha256();
+        if known.vouching.is_some() && known.vouching != Some(print_of(authority.certificate())) {
+            gate.reach.follow(of);
+        }
+    }
+    prepare(gate, next);
+    let next = certificate_of_next;
     let found = OnRecord {
         vouching: vouching.as_ref().map(|authority| print_of(authority.certificate())).or(known.vouching.clone()),
         is_in_force: vouching.is_some(),
-        next: next.as_ref().map(|next| print_of(next.certificate())),
+        next: next.as_ref().map(print_of),
     };
     if found == known {
         return;
@@ -93,7 +104,7 @@ pub(super) fn note(gate: &Gate, runtime: &Runtime, data_dir: &Path, fault: Optio
         Some(_) | None => {}
     }
     if let Some(next) = next.filter(|_| found.next != known.next) {
-        records.push(admin("authority_prepared", &describe(next.certificate())));
+        records.push(admin("authority_prepared", &describe(&next)));
     }
     for record in records {
         // A full disk does not keep the gate from working: the record follows once one can be written.
@@ -101,10 +112,16 @@ pub(super) fn note(gate: &Gate, runtime: &Runtime, data_dir: &Path, fault: Optio
             gate.journal.tell(&record, clock::now());
         }
     }
-    if known.vouching.is_some() && found.vouching != known.vouching {
-        gate.reach.forget_clients();
-    }
     keep(&path, found);
+}
+
+/// Has clients be able to try this authority, the next one, where it is given and the gate can look inside at all.
+pub(super) fn prepare(gate: &Gate, next: Option<Authority>) {
+    let Some(minter) = &gate.minter else { return };
+    if let Some(next) = &next {
+        gate.reach.prepare(next.certificate().sha256());
+    }
+    minter.prepare(next, clock::now());
 }
 
 fn admin(action: &'static str, detail: &str) -> Record {

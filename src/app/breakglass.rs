@@ -43,6 +43,8 @@ pub enum NotDone {
     NoAuthority,
     #[error("the gate ends")]
     GateEnds,
+    #[error("nothing is imposed by such a finding")]
+    NoRestraint,
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]

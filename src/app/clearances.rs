@@ -15,7 +15,7 @@ use crate::facts::{ClientKey, ProgramKey, Timestamp};
 use crate::identity::ProgramName;
 use crate::session::Gate;
 
-use super::{NotDone, kept, reach, versions};
+use super::{NotDone, kept, reach, restraints, versions};
 
 /// How often they are written down, and what is over is forgotten.
 const KEEP: Duration = Duration::from_secs(60);
@@ -146,7 +146,7 @@ pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     gate.standings.restore(lines.into_iter().filter_map(Line::read).collect());
 }
 
-/// Forgets what is over each minute for as long as it is polled, and writes down what holds where that has changed, what was
+/// Forgets what is over each minute for as long as it is polled, restraints as well, and writes down what holds where that has changed, what was
 /// learnt of browsers, and which clients trust the authority.
 pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
     let mut ticks = interval(KEEP);
@@ -163,6 +163,7 @@ pub(super) async fn keep(gate: Arc<Gate>, data_dir: PathBuf) {
             gate.standings.sweep();
             versions::write(&gate, &data_dir);
             reach::write(&gate, &data_dir);
+            restraints::expire(&gate, &data_dir, clock::now());
             // Asked before they are listed: what changes meanwhile is written the next time.
             let changes = gate.standings.changes();
             let is_asked = is_due || changes != written;

@@ -19,7 +19,7 @@ use super::clearances::{self, Clearances, Which};
 use super::reach::{self, ReachStatus};
 use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
-use super::{AppError, NotDone, breakglass};
+use super::{AppError, NotDone, breakglass, restraints};
 
 /// Where the socket is, below the data directory.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
@@ -51,6 +51,10 @@ pub enum Question {
     Authority(AuthorityAct),
     /// Take clearances back: asked by [`ask_revoke`].
     Revoke(Which),
+    /// End what a finding has imposed, or all of it where none is named: asked by [`ask_lift`].
+    Lift {
+        finding: Option<String>,
+    },
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
     Fetch {
         names: Vec<String>,
@@ -142,7 +146,8 @@ fn limit_of(question: &Question) -> Duration {
         | Question::Clearances { .. }
         | Question::Reach
         | Question::Authority(_)
-        | Question::Revoke(_) => ANSWER_LIMIT,
+        | Question::Revoke(_)
+        | Question::Lift { .. } => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
     }
@@ -170,6 +175,13 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
         Question::Reach => return Answer::Reach(reach::report(&reporter.gate)),
         Question::Revoke(which) => {
             return match clearances::revoke(&reporter.gate, &reporter.data_dir, which, asker).await {
+                Ok(count) => Answer::Revoked(count),
+                Err(why) => Answer::Refused(why),
+            };
+        }
+        Question::Lift { finding } => {
+            let lifted = restraints::lift(&reporter.gate, &reporter.data_dir, finding.as_deref(), asker);
+            return match lifted.await {
                 Ok(count) => Answer::Revoked(count),
                 Err(why) => Answer::Refused(why),
             };
@@ -264,6 +276,18 @@ pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
 /// As [`ask`].
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
     match put(data_dir, &Question::Revoke(which), PATIENCE)? {
+        Answer::Revoked(count) => Ok(count),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) => Err(other_answer()),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+/// Has the gate end what a finding has imposed, or all of it, and returns how many restraints that were.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskError> {
+    match put(data_dir, &Question::Lift { finding }, PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
         Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),

@@ -13,6 +13,7 @@ mod notices;
 mod reach;
 mod reload;
 mod reloaded;
+mod restraints;
 mod secure_proxy;
 mod status;
 mod system;
@@ -44,7 +45,7 @@ use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{
     Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Reaches,
-    SecureProxy, Standings, Versions, Wording,
+    Restraints, SecureProxy, Standings, Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::tls::{AuthorityError, AuthorityFiles, Minter, OriginTls, PairError, origin_config};
@@ -57,10 +58,11 @@ use status::Reporter;
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
-pub use control::{AskError, Question, ask, ask_clearances, ask_reach, ask_reload, ask_revoke, socket_path};
+pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
-pub use reach::{AskingHost, ClientReach, PinnedHost, ReachStatus};
+pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
+pub use restraints::RestraintStatus;
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DiskStatus, Exchanges, GroupMode, JournalStatus,
     PolicyStatus, ReserveStatus, Status,
@@ -329,6 +331,7 @@ impl Ready {
         clearances::take_up(&gate, &self.data_dir);
         versions::take_up(&gate, &self.data_dir);
         reach::take_up(&gate, &self.data_dir);
+        restraints::take_up(&gate, &self.data_dir);
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -349,7 +352,14 @@ impl Ready {
         };
         let reloading = reload::start(means).map_err(AppError::Runtime)?;
         let watching = self.config.watches.then(|| {
-            watching::start(&self.data_dir, self.config.watch_delay, &self.config.detect, gate.journal.clone())
+            let plan = watching::Plan {
+                gate: gate.clone(),
+                data_dir: self.data_dir.clone(),
+                delay: self.config.watch_delay,
+                settings: self.config.detect.clone(),
+                runtime: self.runtime.handle().clone(),
+            };
+            watching::start(plan)
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
@@ -470,6 +480,7 @@ fn gate(
         pages,
         log_ins,
         head_room: HeadRoom::new(config.heads_bytes_max),
+        restraints: Restraints::default(),
         draining: AtomicBool::new(false),
     }
 }

@@ -290,7 +290,7 @@ impl Reloader {
                 authority::note(&self.means.gate, &self.runtime, &self.means.data_dir, None);
                 eprintln!("sekisho: another certificate authority vouches from now on");
             }
-            Ok(_) => {}
+            Ok(found) => authority::prepare(&self.means.gate, found.next),
             Err(why) => {
                 eprintln!("sekisho: warning: the certificate authority before goes on vouching; the files: {why}");
             }

@@ -16,6 +16,7 @@ use super::breakglass;
 use super::fetch::{FeedStatus, Fetches};
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
+use super::restraints::{self, RestraintStatus};
 
 /// How the running gate is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Status {
     /// `chromium 170`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_browsers: Vec<String>,
+    /// What findings have imposed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restraints: Vec<RestraintStatus>,
     /// The authority by which the gate looks inside, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<AuthorityStatus>,
@@ -273,6 +277,7 @@ impl Reporter {
             },
             lists: self.fetches.as_ref().map(Fetches::status).unwrap_or_default(),
             silent_browsers: self.gate.standings.silent(),
+            restraints: restraints::report(&self.gate),
             authority: self.gate.minter.as_ref().map(|minter| {
                 let authority = minter.authority();
                 let (certificate, now) = (authority.certificate(), clock::now());

@@ -1,22 +1,39 @@
-//! Follows the journal while the gate runs, and puts on record what is found in it.
+//! Follows the journal while the gate runs, puts on record what is found in it, and answers it as the config says.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use crate::clock;
 use crate::detect::{Limits, Settings};
+use crate::evidence::{Finding, Record};
 use crate::facts::Timestamp;
-use crate::store::{Follower, JournalHandle};
+use crate::session::Gate;
+use crate::store::Follower;
 use crate::watch::Watch;
+
+use super::restraints;
 
 /// The thread that watches.
 #[derive(Debug)]
 pub(super) struct Watching {
     end: Sender<()>,
     thread: JoinHandle<()>,
+}
+
+/// What it needs.
+pub(super) struct Plan {
+    pub(super) gate: Arc<Gate>,
+    pub(super) data_dir: PathBuf,
+    /// How long what was seen waits for what is told late.
+    pub(super) delay: Duration,
+    pub(super) settings: Settings,
+    pub(super) runtime: Handle,
 }
 
 /// How often the journal is looked at.
@@ -28,19 +45,15 @@ const LOOK_BACK: u64 = 6 * 24 * 3_600_000_000;
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(super) fn start(
-    data_dir: &Path,
-    delay: Duration,
-    settings: &Settings,
-    journal: JournalHandle,
-) -> io::Result<Watching> {
+pub(super) fn start(plan: Plan) -> io::Result<Watching> {
     let since = Timestamp(clock::now().0.saturating_sub(LOOK_BACK));
-    let window = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-    let (follower, watch) = (Follower::new(data_dir, since), Watch::new(Limits { window, ..Limits::LIVE }, settings));
+    let window = u64::try_from(plan.delay.as_micros()).unwrap_or(u64::MAX);
+    let follower = Follower::new(&plan.data_dir, since);
+    let watch = Watch::new(Limits { window, ..Limits::LIVE }, &plan.settings);
     let (end, ended) = channel();
     let thread = std::thread::Builder::new()
         .name("watch".to_owned())
-        .spawn(move || Watcher { follower, watch, journal, is_told: false }.run(&ended))?;
+        .spawn(move || Watcher { follower, watch, plan, is_told: false }.run(&ended))?;
     Ok(Watching { end, thread })
 }
 
@@ -55,7 +68,7 @@ impl Watching {
 struct Watcher {
     follower: Follower,
     watch: Watch,
-    journal: JournalHandle,
+    plan: Plan,
     /// That the journal cannot be read was said.
     is_told: bool,
 }
@@ -74,10 +87,7 @@ impl Watcher {
                     rest = begun.elapsed();
                 }
                 Ok(false) => {
-                    let now = clock::now();
-                    for finding in self.watch.new_findings(now) {
-                        self.journal.tell(&finding, now);
-                    }
+                    self.tell_new();
                     rest = EVERY;
                 }
                 Err(error) => {
@@ -88,5 +98,23 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// What the journal takes no record of is told with the next look; what it is answered with does not wait for that.
+    fn tell_new(&mut self) {
+        let now = clock::now();
+        for finding in self.watch.new_findings(now) {
+            let Plan { gate, data_dir, settings, runtime, .. } = &self.plan;
+            restraints::answer(gate, data_dir, settings, &finding, now);
+            let record = Record::Finding(Box::new(finding));
+            let is_on_record = runtime.block_on(gate.journal.append(&record, now)).is_ok();
+            if let Record::Finding(finding) = record {
+                self.settle(*finding, is_on_record);
+            }
+        }
+    }
+
+    fn settle(&mut self, finding: Finding, is_on_record: bool) {
+        if is_on_record { self.watch.told(&finding) } else { self.watch.keep(finding) }
     }
 }

@@ -40,6 +40,7 @@ pub(super) use notes;
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
         "sekisho clearance list            which programs have shown to be browsers",
+        "sekisho restraint list            what findings have imposed",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
@@ -196,6 +197,19 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ClearanceCommand,
     },
+    /// Show what findings have imposed on clients, targets and programs, or lift it
+    ///
+    /// The config says what findings are answered with (`[response.NAME]`), and for how long. What is lifted is imposed again
+    /// when its finding gains evidence: where it was wrong, say so in the config (`allow`, `[explained.NAME]`).
+    #[command(after_help = notes!(
+        "sekisho restraint list",
+        "sekisho restraint lift 0123456789abcdef",
+        "sekisho restraint lift --all --data-dir /var/lib/sekisho"
+    ))]
+    Restraint {
+        #[command(subcommand)]
+        command: RestraintCommand,
+    },
     /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
     ///
     /// Rules that inspect need one, and clients that trust it. What that means, and how to bring the certificate to
@@ -325,6 +339,43 @@ pub(super) struct RevokeArguments {
     pub(super) all: bool,
     /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
     #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RestraintCommand {
+    /// Show every restraint that is in force, the one that ends first first
+    #[command(after_help = notes!("sekisho restraint list", "sekisho restraint list /var/lib/sekisho"))]
+    List {
+        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// End what a finding has imposed, or all of it
+    #[command(after_help = notes!(
+        "sekisho restraint lift 0123456789abcdef",
+        "sekisho restraint lift --all --data-dir /var/lib/sekisho"
+    ))]
+    Lift(LiftArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["finding", "all"]))]
+pub(super) struct LiftArguments {
+    /// The finding, by its id in `list` and in records
+    #[arg(value_name = "FINDING")]
+    pub(super) finding: Option<String>,
+    /// All restraints
+    #[arg(long)]
+    pub(super) all: bool,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
-use crate::app::{AskError, AuthorityAct, Question, ask};
+use crate::app::{AskError, AuthorityAct, NextReach, Question, ask, ask_reach};
 use crate::clock;
 use crate::evidence::format_time;
 use crate::facts::{Host, Timestamp};
@@ -156,6 +156,9 @@ struct Shown {
     previous: Option<ShownCertificate>,
     /// Where the certificate in use is.
     file: String,
+    /// What clients made of the next one, by the gate that runs there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<NextReach>,
     /// What became of the record of what was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<String>,
@@ -206,9 +209,13 @@ fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
     let RotateArguments { finish, all_names, made, shown } = arguments;
     let data_dir = shown.data_dir.unwrap_or_else(default_data_dir);
     let files = AuthorityFiles::new(&data_dir);
+    // Of what it is before it is taken into use, the gate knows nothing any more afterwards.
+    let tried = || ask_reach(&data_dir).ok().and_then(|reach| reach.next);
     if finish {
+        let reach = tried();
         let finished = files.finish(now).map_err(CliError::from);
         let result = finished.and_then(|_| show_done(&files, &data_dir, AuthorityAct::Finished, now));
+        let result = result.map(|told| warn_of_lacking(Shown { reach, ..told }));
         return report(shown.format, result, |told| {
             let mut rows =
                 vec![("in use", "the next authority, from the gate's next reload on (sekisho reload)".to_owned())];
@@ -224,12 +231,14 @@ fn rotate(arguments: RotateArguments, now: Timestamp) -> Result<(), CliError> {
             terms.exclude = hosts(current.certificate().excluded());
         }
         files.prepare(&terms, now)?;
-        show_done(&files, &data_dir, AuthorityAct::Prepared, now)
+        let told = show_done(&files, &data_dir, AuthorityAct::Prepared, now)?;
+        Ok(Shown { reach: tried(), ..told })
     };
     report(shown.format, prepare(), |told| {
         let mut rows = vec![("made", "the next authority; the one in use goes on vouching".to_owned())];
         rows.extend(rows_of(told));
         rows.push(("next", "bring it to all clients (sekisho ca export --which next)".to_owned()));
+        rows.push(("watch", "who takes it by then, and who does not: sekisho ca reach".to_owned()));
         rows.push(("then", "take it into use (sekisho ca rotate --finish)".to_owned()));
         rows
     })
@@ -271,6 +280,7 @@ fn show(files: &AuthorityFiles, now: Timestamp) -> Result<Shown, CliError> {
         next: next.map(|next| ShownCertificate::of(next.certificate(), now)),
         previous: previous.map(|previous| ShownCertificate::of(&previous, now)),
         file: files.certificate_path().display().to_string(),
+        reach: None,
         record: None,
         warnings,
     })
@@ -284,6 +294,17 @@ fn show_done(files: &AuthorityFiles, data_dir: &Path, act: AuthorityAct, now: Ti
         Err(why) => format!("{why}; the next start of the gate writes which authority it finds"),
     };
     Ok(Shown { record: Some(record), ..show(files, now)? })
+}
+
+/// It is in use now: who had not taken it by then sees errors, or may.
+fn warn_of_lacking(mut told: Shown) -> Shown {
+    if let Some(NextReach { lacking, unknown, .. }) = told.reach.take().filter(|next| next.lacking + next.unknown > 0) {
+        let (lacking, unknown) = (count(lacking, "client"), count(unknown, "client"));
+        told.warnings.push(format!(
+            "{lacking} had refused it and {unknown} had not tried it: sekisho ca reach, after the reload"
+        ));
+    }
+    told
 }
 
 fn warnings(current: &AuthorityCertificate, next: Option<&AuthorityCertificate>, now: Timestamp) -> Vec<String> {
@@ -314,6 +335,7 @@ fn rows_of(told: &Shown) -> Rows {
     if let Some(previous) = &told.previous {
         rows.extend(previous.rows("one before"));
     }
+    rows.extend(told.reach.iter().flat_map(NextReach::rows));
     rows.extend(told.record.iter().map(|record| ("record", record.clone())));
     rows.extend(told.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows

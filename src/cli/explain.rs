@@ -7,7 +7,7 @@ use crate::clock;
 use crate::facts::Timestamp;
 use crate::policy::{
     Asker, ChallengeKind, Condition, Considered, Explained, Explanation, Handling, Need, Policy, Question, Rate,
-    RuleRef, TunnelLimits, VerdictKind, explain,
+    RuleRef, SetField, TunnelLimits, VerdictKind, explain,
 };
 
 use super::arguments::ExplainArguments;
@@ -47,6 +47,8 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     inspects: Option<bool>,
     limits: Vec<String>,
+    /// The fields that are set in the request, `Name: value`; none in a tunnel that is not looked into.
+    sets: Vec<String>,
     /// The policy only observes: the request passes all the same.
     observed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +176,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
         }
         Explained::Guarded { .. } | Explained::Needs(..) => (None, None, Vec::new()),
     };
+    let is_closed = matches!(result, Explained::Decided { handling: Handling::Tunnel, .. });
     Told {
         policy: policy_file,
         client: format!("{}, {group}{user}", client.address.ip()),
@@ -189,8 +192,9 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
         clearances: None,
         inspects: None,
         limits,
+        sets: if is_closed { Vec::new() } else { describe_fields(&explained.set_fields) },
         observed: matches!(result, Explained::Decided { observed: true, .. }),
-        note: note(result),
+        note: note(explained),
     }
 }
 
@@ -229,6 +233,10 @@ fn describe_limits(limits: &TunnelLimits, rates: &[Rate]) -> Vec<String> {
     of_tunnel.into_iter().flatten().chain(of_rates).collect()
 }
 
+fn describe_fields(fields: &[SetField]) -> Vec<String> {
+    fields.iter().map(|field| format!("{}: {}", field.name, field.value)).collect()
+}
+
 fn describe(found: Considered) -> &'static str {
     match found {
         Considered::Applies => "applies",
@@ -247,8 +255,8 @@ fn describe(found: Considered) -> &'static str {
     }
 }
 
-fn note(result: &Explained) -> Option<String> {
-    match result {
+fn note(explained: &Explanation) -> Option<String> {
+    match &explained.result {
         Explained::Needs(Need::Hello, _) => {
             Some("say what its TLS shows with --ja4 or --tls-key, or which program it is with --program".to_owned())
         }
@@ -261,6 +269,10 @@ fn note(result: &Explained) -> Option<String> {
         }
         Explained::Needs(Need::User, _) => Some("say who asks with --user and --group".to_owned()),
         Explained::Guarded { refused, .. } => Some(format!("the rule lets it out, and the guard does not: {refused}")),
+        Explained::Decided { handling: Handling::Tunnel, .. } if !explained.set_fields.is_empty() => Some(format!(
+            "the tunnel is not looked into, so this cannot be set in it: {}",
+            describe_fields(&explained.set_fields).join(", ")
+        )),
         Explained::Decided { .. } => None,
     }
 }
@@ -307,6 +319,7 @@ fn rows(told: &Told) -> Rows {
     if !told.limits.is_empty() {
         rows.push(("limits", told.limits.join(", ")));
     }
+    rows.extend(told.sets.iter().map(|field| ("sets", field.clone())));
     if told.observed {
         rows.push(("observed", "the policy only observes, so it passes; this is what would happen".to_owned()));
     }

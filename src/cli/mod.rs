@@ -21,6 +21,7 @@ mod policy;
 mod progress;
 mod reach;
 mod replay;
+mod restraint;
 mod reload;
 mod run;
 mod status;
@@ -49,6 +50,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
+        Command::Restraint { command } => restraint::restraint(command),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::app::{AskingHost, ClientReach, PinnedHost, ReachStatus, ask_reach};
+use crate::app::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus, ask_reach};
 use crate::facts::{Host, Scheme};
 use crate::policy::draft_uninspected;
 
@@ -50,9 +50,13 @@ fn rows(status: &ReachStatus) -> Rows {
         ("lack it", count(status.lacking, "client")),
         ("unknown", count(status.unknown, "client")),
     ];
-    rows.extend(status.clients.iter().map(|ClientReach { client, authority, refused }| {
+    if let Some(next) = &status.next {
+        rows.extend(next.rows());
+    }
+    rows.extend(status.clients.iter().map(|ClientReach { client, authority, next, refused }| {
+        let next = next.as_ref().map_or(String::new(), |next| format!("   next one: {next}"));
         let hosts = if refused.is_empty() { String::new() } else { format!("   refused: {}", refused.join(", ")) };
-        ("client", format!("{client}   {authority}{hosts}"))
+        ("client", format!("{client}   {authority}{next}{hosts}"))
     }));
     rows.extend(status.pinned.iter().map(|pinned| ("pinned", format!("{}   {}", pinned.host, pinned.grounds()))));
     rows.extend(status.asking.iter().map(|asking| ("asks", format!("{}   {}", asking.place(), asking.grounds()))));
@@ -72,6 +76,22 @@ fn proposal(status: &ReachStatus) -> Option<String> {
         let _ = write!(text, "\n# {grounds}\n{}\n", draft_uninspected(&host, port));
     }
     (!text.is_empty()).then(|| format!("{PROPOSED}{text}"))
+}
+
+impl NextReach {
+    /// What clients made of it, and how it is tried.
+    pub(super) fn rows(&self) -> Rows {
+        let Self { host, trusting, lacking, unknown } = self;
+        let (trusting, lacking) = (count(*trusting, "client"), count(*lacking, "client"));
+        let unknown = count(*unknown, "client");
+        vec![
+            ("next one", format!("{trusting} took it, {lacking} refused it, {unknown} did not try")),
+            (
+                "try it",
+                format!("on a client, by this gate as its proxy: curl -sSI https://{host}/ (204 where it is trusted)"),
+            ),
+        ]
+    }
 }
 
 impl PinnedHost {
@@ -122,7 +142,7 @@ mod tests {
     }
 
     fn status(pinned: Vec<PinnedHost>, asking: Vec<AskingHost>) -> ReachStatus {
-        ReachStatus { trusting: 2, lacking: 0, unknown: 0, clients: Vec::new(), pinned, asking }
+        ReachStatus { trusting: 2, lacking: 0, unknown: 0, clients: Vec::new(), pinned, next: None, asking }
     }
 
     #[test]

@@ -69,6 +69,13 @@ fn rows(status: &Status) -> Rows {
             .iter()
             .map(|why| ("WARNING", format!("rules that inspect deny (inspection_unavailable): {why}"))),
     );
+    let restraints = status.restraints.len();
+    rows.extend((restraints > 0).then(|| {
+        (
+            "restraints",
+            format!("{} in force for what was found: sekisho restraint list", count(restraints, "restraint")),
+        )
+    }));
     rows.extend(status.silent_browsers.iter().map(|version| {
         let what = "does not come back when a tunnel is ended; see `fallback` in [challenge] of the config";
         ("WARNING", format!("{version} {what}"))

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::evidence::{Asked, Burst, Observed, Part, Shown, Verdict};
 
 use super::event::{Carries, Cut, Event, Facts, Refusal, Sni, What};
@@ -10,7 +12,7 @@ use super::order::Order;
 /// Joins what several lines tell of one exchange, and makes events of it.
 #[derive(Debug)]
 pub(super) struct Joins {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, Open, RandomState>,
     open_max: usize,
     /// When exchanges whose end was never told were looked for.
     swept: u64,
@@ -43,7 +45,7 @@ const WORD_BYTES_MAX: usize = 80;
 
 impl Joins {
     pub(super) fn new(open_max: usize) -> Self {
-        Self { open: HashMap::new(), open_max, swept: 0, beyond: 0 }
+        Self { open: HashMap::default(), open_max, swept: 0, beyond: 0 }
     }
 
     /// Takes what a line tells.

@@ -14,6 +14,7 @@ mod event;
 mod joins;
 mod kinds;
 mod local;
+mod measure;
 mod names;
 mod network;
 mod order;
@@ -22,6 +23,7 @@ mod settings;
 mod strangers;
 
 pub use detector::{Counts, Detector, Limits};
+pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 /// A client or a host: its place, and which of those that had the place it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Name {
@@ -38,7 +40,7 @@ enum Domain {
 /// Names that were seen, each once. Beyond the bound those go that were not seen for a while (CLOCK).
 #[derive(Debug)]
 pub(super) struct Names {
-    by_text: HashMap<Arc<str>, Name>,
+    by_text: HashMap<Arc<str>, Name, RandomState>,
     known: Vec<Known>,
     names_max: usize,
     hand: usize,
@@ -56,7 +58,7 @@ const NAME_BYTES_MAX: usize = 255;
 impl Names {
     pub(super) fn new(names_max: usize) -> Self {
         let names_max = names_max.max(1);
-        Self { by_text: HashMap::new(), known: Vec::new(), names_max, hand: 0, evicted: 0, met: 0 }
+        Self { by_text: HashMap::default(), known: Vec::new(), names_max, hand: 0, evicted: 0, met: 0 }
     }
 
     /// The name of a text.

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::beacon::{Best, Gaps};
 use super::kinds::{Kinds, Stream};
 use super::names::Name;
@@ -187,7 +189,7 @@ impl Pair {
 /// nothing (CLOCK, second chance for what was seen since, and for evidence).
 #[derive(Debug)]
 pub(super) struct Pairs {
-    by_key: HashMap<PairKey, u32>,
+    by_key: HashMap<PairKey, u32, RandomState>,
     pairs: Vec<(PairKey, Pair)>,
     pairs_max: usize,
     hand: usize,
@@ -202,7 +204,7 @@ const PASSES_MAX: usize = 64;
 
 impl Pairs {
     pub(super) fn new(pairs_max: usize) -> Self {
-        Self { by_key: HashMap::new(), pairs: Vec::new(), pairs_max: pairs_max.max(1), hand: 0, evicted: 0 }
+        Self { by_key: HashMap::default(), pairs: Vec::new(), pairs_max: pairs_max.max(1), hand: 0, evicted: 0 }
     }
 
     /// The pair of a key, made by `new` where it is not there; says whether it was made.

@@ -2,8 +2,11 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use crate::evidence::{Bytes, Finding, FindingKind, Ground, Span};
+use crate::facts::Timestamp;
 use crate::parse::{Place, Section};
 use crate::policy::prefixes;
+
+use super::measure::{Imposed, Measure};
 
 /// What the operator says of this network.
 #[derive(Debug, Clone)]
@@ -13,11 +16,13 @@ pub struct Settings {
     /// Of these nothing is told.
     pub allow: Vec<Target>,
     pub explained: Vec<Explained>,
+    /// What findings are answered with.
+    pub measures: Vec<Measure>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { zone: TimeZone::UTC, allow: Vec::new(), explained: Vec::new() }
+        Self { zone: TimeZone::UTC, allow: Vec::new(), explained: Vec::new(), measures: Vec::new() }
     }
 }
 
@@ -31,6 +36,10 @@ impl Target {
         let bare = text.strip_prefix("*.").unwrap_or(text);
         let is_good = !bare.is_empty() && text.len() <= 255 && !bare.contains(['*', ' ']);
         is_good.then(|| Self(text.to_ascii_lowercase().into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether this is it, or is below it.
@@ -61,6 +70,8 @@ pub struct Explained {
 const PERIOD_OFF: f64 = 1.5;
 /// How far the size of a request may be.
 const BYTES_OFF: f64 = 2.0;
+/// Responses, at most.
+const MEASURES_MAX: usize = 64;
 /// Entries of a list, at most.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -92,7 +103,22 @@ impl Settings {
             }
             settings.explained.extend(explained);
         }
+        for (name, mut section) in root.named_tables("response") {
+            let measure = Measure::read(&name.value, &mut section);
+            section.finish();
+            if settings.measures.len() == MEASURES_MAX {
+                let what = format!("there are more than {MEASURES_MAX} responses");
+                section.problem(&name.place, what, "join some of them");
+                break;
+            }
+            settings.measures.extend(measure);
+        }
         settings
+    }
+
+    /// What a finding that is told now imposes.
+    pub fn imposed(&self, finding: &Finding, now: Timestamp) -> Vec<Imposed> {
+        self.measures.iter().filter_map(|measure| measure.imposes(finding, now)).collect()
     }
 
     fn read(section: &mut Section<'_, '_>) -> Self {

@@ -50,6 +50,14 @@ impl FindingId {
     }
 }
 
+impl FindingId {
+    /// What [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex.then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
 impl fmt::Display for FindingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -79,6 +87,10 @@ macro_rules! kinds {
                 match self {
                     $(Self::$kind => $text,)*
                 }
+            }
+
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
             }
 
             /// Where in an attack it belongs.
@@ -148,6 +160,13 @@ kinds! {
     SameFetch, "same_fetch", Foothold;
     /// Several clients changed their pace at the same time.
     CommonChange, "common_change", Foothold;
+}
+
+impl FindingKind {
+    /// Whether its target is a program, not a host.
+    pub fn is_of_program(self) -> bool {
+        matches!(self, Self::Mimic | Self::StrangeKey | Self::ManyAgents | Self::LoneProgram)
+    }
 }
 
 /// How soon a person should look.

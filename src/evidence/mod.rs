@@ -31,6 +31,7 @@
 //!   `health` that the gate can do its work less well than before, or better again.
 //! * `finding` says what a detector found in the records, see [`Finding`]; a later one with the same `finding_id` takes its
 //!   place.
+//! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
 //! * `flow` and `triage` are reserved for the rooms that make them.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
@@ -61,7 +62,7 @@ pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, 
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
-    Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, SCHEMA,
-    Segment, Source, Target,
+    Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, Restraint,
+    SCHEMA, Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};

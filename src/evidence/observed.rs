@@ -150,11 +150,13 @@ impl From<Burst> for (u32, u32, u32) {
 }
 
 impl<'a> Observed<'a> {
-    /// What a line of the journal tells of an exchange, a tunnel or a challenge; `None` for all other lines, and
-    /// for what passed unrecorded. A tunnel's bursts are not in it: [`RecordLine::bursts`] has them.
+    /// What a line of the journal tells of an exchange, a tunnel or a challenge; `None` for all other lines, for
+    /// what passed unrecorded, and for what clients try of the gate's next authority. A tunnel's bursts are not in it: [`RecordLine::bursts`] has them.
     pub fn of(line: &'a RecordLine<'a>) -> Option<Self> {
         let part = match (line.kind, line.event) {
             (Kind::Exchange, Some(Event::Waiting)) => Part::Waits,
+            // The gate answered it itself, since its own pages and people have clients ask: it went nowhere.
+            (Kind::Exchange, Some(Event::Open)) if said(&line.reason) == "next_authority" => return None,
             (Kind::Exchange, Some(Event::Open)) => Part::Begun,
             (Kind::Exchange, Some(Event::Established | Event::FirstBytes)) => Part::Shown,
             (Kind::Exchange, Some(Event::Close)) => Part::Ended,

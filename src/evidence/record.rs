@@ -26,6 +26,7 @@ pub enum Record {
     Challenge(Challenge),
     LogIn(LogIn),
     Finding(Box<Finding>),
+    Restraint(Restraint),
 }
 
 /// Opens a segment file.
@@ -343,6 +344,29 @@ pub struct LogIn {
     /// `failed_log_ins`, `unanswered_log_ins` or `user_on_several_clients`.
     pub ground: &'static str,
     pub detail: Text,
+}
+
+/// A finding is answered with something, or that has ended.
+#[derive(Debug, Serialize)]
+pub struct Restraint {
+    /// `imposed`, `lifted` by a person, `over`, or `no_room`: it is not in force, as too many are.
+    pub action: &'static str,
+    /// `challenge_afresh`, `deny` or `isolate`.
+    #[serde(rename = "do")]
+    pub act: &'static str,
+    /// Whom it is about; absent for all clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<Text>,
+    pub until: String,
+    /// The finding, and the name of the response.
+    pub finding_id: String,
+    pub response: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Text>,
 }
 
 #[derive(Serialize)]

@@ -257,7 +257,7 @@ impl Policy {
         self.all_rules().count()
     }
 
-    fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = &Rule> {
         self.layers.iter().flat_map(|layer| &layer.rules)
     }
 

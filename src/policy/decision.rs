@@ -10,6 +10,7 @@ use crate::facts::{Breakglass, Host, Scheme, Target, Timestamp};
 use super::content::ContentTerms;
 use super::parents::Route;
 use super::set_fields::SetField;
+use super::tenant::TenantField;
 
 /// What `decide` says of an exchange.
 #[derive(Debug)]
@@ -296,15 +297,9 @@ impl Permit {
         self.terms.each().fold(TunnelLimits::default(), |limits, terms| limits.and(terms.limits))
     }
 
-    /// The fields that are set in the request: a base's first, which a site's rule of the same name does not change.
+    /// The fields that are set in a request to its host: a base's first, which a site's of the same name do not change.
     pub fn set_fields(&self) -> Vec<SetField> {
-        let mut all: Vec<SetField> = Vec::new();
-        for field in self.terms.each().flat_map(|terms| terms.set_fields.iter()) {
-            if !all.iter().any(|other| other.name.eq_ignore_ascii_case(&field.name)) {
-                all.push(field.clone());
-            }
-        }
-        all
+        fields_set_at(&self.host, self.terms.each())
     }
 
     /// The counts that it must be within; where there are two, within both.
@@ -333,6 +328,20 @@ impl Permit {
     }
 }
 
+/// The fields that rules of these terms set in a request to this host; of two of one name the first.
+pub(super) fn fields_set_at<'t>(host: &Host, terms: impl Iterator<Item = &'t PermitTerms>) -> Vec<SetField> {
+    let mut all: Vec<SetField> = Vec::new();
+    for terms in terms {
+        let tenant = terms.tenant.iter().filter_map(|field| field.at(host));
+        for field in terms.set_fields.iter().chain(tenant) {
+            if !all.iter().any(|other| other.name.eq_ignore_ascii_case(&field.name)) {
+                all.push(field.clone());
+            }
+        }
+    }
+    all
+}
+
 /// What a rule says of the exchanges it lets out.
 #[derive(Debug, Clone)]
 pub(super) struct PermitTerms {
@@ -355,6 +364,8 @@ pub(super) struct PermitTerms {
     pub(super) no_script: bool,
     pub(super) rate: Option<Arc<Rate>>,
     pub(super) set_fields: Arc<[SetField]>,
+    /// What is set besides, at the hosts that read it.
+    pub(super) tenant: Arc<[TenantField]>,
     pub(super) essential: bool,
 }
 

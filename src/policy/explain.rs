@@ -4,9 +4,12 @@ use crate::facts::{Scheme, Timestamp};
 
 use super::compile::Policy;
 use super::decide::{Condition, Considered, Trace, decide_traced};
-use super::decision::{Handling, Need, Outcome, Rate, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind};
+use super::decision::{
+    Handling, Need, Outcome, Rate, Reason, RuleRef, TunnelLimits, Verdict, VerdictKind, fields_set_at,
+};
 use super::guard::{AddressRefused, OwnEndpoints, judge_address};
 use super::question::Question;
+use super::set_fields::SetField;
 
 /// What becomes of a request, and why: by the very evaluation that decides.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub struct Explanation {
     /// Every rule that was considered, in order; the last may be the one that decides.
     pub considered: Vec<Line>,
     pub result: Explained,
+    /// The fields that its rules set in the request; for a tunnel, in those inside, where it is looked into.
+    pub set_fields: Vec<SetField>,
     /// A rule with hours was considered, and nothing but the moment may have decided about it.
     pub rests_on_hours: bool,
 }
@@ -115,7 +120,21 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
         line.rule.notes.hours.is_some()
             && !matches!(line.found, Considered::Lacks(Condition::Host | Condition::Until | Condition::Client))
     });
-    Explanation { considered: lines.0, result, rests_on_hours }
+    let set_fields = match result.verdict() {
+        Some(VerdictKind::Deny) => Vec::new(),
+        Some(VerdictKind::Allow | VerdictKind::Challenge) | None => set_fields(policy, question, &lines.0),
+    };
+    Explanation { considered: lines.0, result, set_fields, rests_on_hours }
+}
+
+/// What the rules set that apply, or that wait for the request alone.
+fn set_fields(policy: &Policy, question: &Question, lines: &[Line]) -> Vec<SetField> {
+    let applies = |reference: &Arc<RuleRef>| {
+        let found = lines.iter().find(|line| Arc::ptr_eq(&line.rule, reference)).map(|line| line.found);
+        matches!(found, Some(Considered::Applies | Considered::Waits(Need::InnerRequest)))
+    };
+    let rules = policy.all_rules().filter(|rule| applies(&rule.reference));
+    fields_set_at(&question.target().host, rules.map(|rule| &*rule.terms))
 }
 
 /// Which challenge would be used: a page where one can be shown, and in a tunnel the reset, but where a

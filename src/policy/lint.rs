@@ -186,6 +186,12 @@ fn of_one(rule: &Rule) -> Vec<Found> {
         let fix = "write `inspect = true` if that is meant, ports = [80] if plain http is, or let a rule without it stand before";
         found.push((LintCode::NeedsInspection, what, fix));
     }
+    if !rule.terms.tenant.is_empty() && asks.is_none() && rule.terms.inspect != Some(true) {
+        let what = "has `tenant`, and lets tunnels out without a look inside, where its fields cannot be set: any \
+                    account may log in there"
+            .to_owned();
+        found.push((LintCode::NeedsInspection, what, "write `inspect = true`"));
+    }
     found
 }
 

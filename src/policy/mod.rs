@@ -30,6 +30,7 @@ mod rule;
 mod schema;
 mod set_fields;
 mod sources;
+mod tenant;
 #[doc(hidden)]
 pub mod properties;
 

@@ -110,6 +110,21 @@ impl HostSet {
                 && self.below.iter().all(|name| below(name)))
     }
 
+    /// Whether some host is in both, as far as patterns tell; what is below a name may be in any list.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let is_below = |name: &str, parent: &str| {
+            name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let overlaps = |name: &str| other.below.iter().any(|parent| is_below(name, parent) || is_below(parent, name));
+        self.any
+            || other.any
+            || self.exact.iter().any(|host| other.contains(host))
+            || other.exact.iter().any(|host| self.contains(host))
+            || self.below.iter().any(|name| overlaps(name))
+            || (!self.lists.is_empty() && other.below.iter().next().is_some())
+            || (!other.lists.is_empty() && self.below.iter().next().is_some())
+    }
+
     /// Takes a whole list.
     pub(super) fn add_list(&mut self, list: Arc<NameSet>) {
         self.lists.push(list);
@@ -192,6 +207,19 @@ mod tests {
         assert!(!set.contains(&host("example.com")));
         assert!(!set.contains(&host("badexample.com")));
         assert!(!set.contains(&host("example.com.evil.example")));
+    }
+
+    #[test]
+    fn sets_meet_where_a_host_is_in_both() {
+        let meets = |one: &[&str], other: &[&str]| {
+            let both = (set(one).meets(&set(other)), set(other).meets(&set(one)));
+            assert_eq!(both.0, both.1, "{one:?} {other:?}");
+            both.0
+        };
+        assert!(meets(&["a.example"], &["*.example"]) && meets(&["*.a.example"], &["*.example"]));
+        assert!(meets(&["*"], &["a.example"]) && meets(&["b.example", "a.example"], &["a.example"]));
+        assert!(!meets(&["a.example"], &["*.a.example"]) && !meets(&["*.ba.example"], &["*.a.example"]));
+        assert!(!meets(&["a.example"], &["b.example"]) && !meets(&[], &["a.example"]));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::parents::{ResolvedBy, Route};
 use super::paths::Paths;
 use super::pattern::HostSet;
 use super::set_fields::read_set_fields;
+use super::tenant::read_tenant;
 
 /// One rule; everything that is `None` matches all.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
     let programs = some_strings(section, "programs").map(|names| groups.program_groups(section, &names));
     let (opened, opens_internal) = private(section);
     let essential = section.boolean("essential").unwrap_or(false);
+    let set_fields = read_set_fields(section);
+    let tenant = read_tenant(section, hosts.as_ref(), &set_fields);
     let terms = PermitTerms {
         opened: opened.into(),
         any_protocol: section.word("protocol", &[("tls", false), ("any", true)]).unwrap_or(false),
@@ -84,7 +87,8 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
         limits: read_limits(section),
         rate: read_rate(section, name.as_ref().map_or(place.line, |name| name.place.line)),
         route: read_route(section, groups, verdict),
-        set_fields: read_set_fields(section),
+        set_fields,
+        tenant,
         essential,
     };
     let notes = read_notes(section, hours_written, until.as_ref(), &terms);
@@ -151,9 +155,13 @@ fn refuse_contradictions(section: &Section<'_, '_>, rule: &Rule) {
         let fix = "add inspect = true, or ports = [80] where plain http alone is meant";
         contradicts("set_headers", "sets fields, and lets tunnels out in which it sets none".to_owned(), fix);
     }
-    for (key, is_set) in
-        [("rate", terms.rate.is_some()), ("inspect", terms.inspect == Some(true)), ("set_headers", sets)]
-    {
+    let restricts = !terms.tenant.is_empty();
+    for (key, is_set) in [
+        ("rate", terms.rate.is_some()),
+        ("inspect", terms.inspect == Some(true)),
+        ("set_headers", sets),
+        ("tenant", restricts),
+    ] {
         if is_set && denies {
             contradicts(
                 key,
@@ -165,6 +173,10 @@ fn refuse_contradictions(section: &Section<'_, '_>, rule: &Rule) {
     if terms.inspect == Some(false) && rule.paths.is_some() {
         let fix = "take `paths` away, or `inspect = false`: without inspection no path of https is seen";
         contradicts("inspect", "asks for paths and forbids to look at them".to_owned(), fix);
+    }
+    if terms.inspect == Some(false) && restricts {
+        let fix = "take `tenant` away, or `inspect = false`: a field can be set where the gate looks inside alone";
+        contradicts("inspect", "restricts tenants and forbids to look where that is said".to_owned(), fix);
     }
     if terms.inspect == Some(true) && terms.any_protocol {
         let fix = "take one of them away: only TLS can be inspected";

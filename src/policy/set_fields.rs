@@ -4,7 +4,7 @@ use crate::parse::Section;
 
 /// Fields that one rule may set.
 const FIELDS_MAX: usize = 16;
-const VALUE_BYTES_MAX: usize = 4096;
+pub(super) const VALUE_BYTES_MAX: usize = 4096;
 /// What the gate writes itself, what ends at it, and what shows who somebody is: no rule sets these.
 const NOT_SET: [&str; 17] = [
     "authorization",

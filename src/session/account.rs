@@ -124,7 +124,8 @@ impl<'g> Account<'g> {
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
         let shown = (self.standing(policy, asked), asked.who.grounds.contradictions());
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
+        let restraint = self.worker.gate.restraints.on(asked.client, &asked.target.host, user_agent, asked.hello);
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown, restraint)
     }
 
     fn standing(&self, policy: &Policy, asked: &Asked<'_>) -> Standing {
@@ -242,18 +243,19 @@ impl<'g> Account<'g> {
         self.or_unrecorded(recorded, reason)
     }
 
-    /// Opens a tunnel that the gate answers itself until its first request is read and judged.
+    /// Opens a tunnel that the gate answers itself until its first request is read and judged; without a reason, one
+    /// that it answers to its end.
     pub(super) async fn open_for_request(
         &mut self,
         policy: &Policy,
         asked: &Asked<'_>,
-        reason: &Reason,
+        reason: Option<&Reason>,
     ) -> Result<(), NotAccepted> {
         let mut record = self.describe(Event::Open, policy, asked);
-        record.reason = Some("needs_inner_request".into());
+        record.reason = Some(if reason.is_some() { "needs_inner_request" } else { "next_authority" }.into());
         let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
         self.opened = recorded.is_ok();
-        self.or_unrecorded(recorded, reason)
+        reason.map_or(recorded, |reason| self.or_unrecorded(recorded, reason))
     }
 
     /// Where an essential rule waits for what is still to come, a breakglass lets the wait go unrecorded:
@@ -458,6 +460,7 @@ pub(super) fn judge(
     user_agent: Option<&[u8]>,
     hello: Stage<&Hello>,
     (standing, contradictions): (Standing, Contradictions),
+    restraint: Restraint,
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,
@@ -475,7 +478,7 @@ pub(super) fn judge(
             inner,
             standing,
             contradictions,
-            restraint: Restraint::NONE,
+            restraint,
         },
     )
 }

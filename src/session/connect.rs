@@ -19,11 +19,12 @@ use super::relay::Ended;
 use super::reset::{After, challenge, reset};
 use super::rewrite::is_websocket;
 use super::standing::First;
+use super::trial;
 use super::tunnel::Tunnelled;
 use super::who::Shown;
 use super::why::Why;
 
-const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+pub(super) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Serves one CONNECT up to the moment its tunnel stands, or does not.
 pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &RequestHead, target: &Target) -> Next {
@@ -40,6 +41,9 @@ pub(super) async fn serve(worker: &Worker, io: &mut Io, client: &Client, head: &
     }
     if let Some(why) = gate.looped(head) {
         return refuse(gate, io, account, (policy, &asked), &Refused::by_gate(&why), false).await;
+    }
+    if gate.is_trial(target) {
+        return trial::serve(worker, io, account, (policy, &asked)).await;
     }
     match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => match decision.verdict {
@@ -328,17 +332,22 @@ async fn inspect(
             return alert(gate, io, seen).await;
         }
     };
-    if account.open_for_request(policy, asked, reason).await.is_err() {
+    if account.open_for_request(policy, asked, Some(reason)).await.is_err() {
         let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
         return alert(gate, io, seen).await;
     }
     account.hello(hello, begun.elapsed());
     let ending = account.established(0, 0);
     let (client, target, hello) = (asked.client.clone(), asked.target.clone(), Box::new(hello.clone()));
-    Next::Inspect(Box::new(Inspected { ending, config, inside: Inside { outer: ending.id, client, target, hello } }))
+    Next::Inspect(Box::new(Inspected {
+        ending,
+        config,
+        inside: Inside { outer: ending.id, client, target, hello },
+        is_trial: false,
+    }))
 }
 
-async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
+pub(super) async fn alert(gate: &Gate, io: &mut Io, seen: &FirstBytes) -> Next {
     if seen.speaks_tls() {
         let _ = write_all(&mut io.stream, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }
@@ -375,7 +384,7 @@ async fn read_request(
     reason: &Reason,
 ) -> Next {
     let gate = &*worker.gate;
-    if account.open_for_request(policy, asked, reason).await.is_err() {
+    if account.open_for_request(policy, asked, Some(reason)).await.is_err() {
         let _ = account.refuse(policy, asked, &Refused::by_gate(&Why::evidence())).await;
         return Next::Close;
     }

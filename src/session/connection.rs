@@ -323,6 +323,7 @@ pub(super) fn page_with(
     head: Option<&RequestHead>,
     keep: bool,
 ) -> Vec<u8> {
+    let tries = gate.tried_at().map(|host| host.to_string());
     let refusal = Refusal {
         status: why.status,
         host,
@@ -333,6 +334,7 @@ pub(super) fn page_with(
         authenticate: &why.authenticate,
         id,
         contact: gate.wording.contact.as_deref(),
+        tries: tries.as_deref(),
         has_body: head.is_none_or(|head| head.method() != "HEAD"),
     };
     site::refusal(&refusal, head.map(|head| &head.fields), keep)

@@ -24,7 +24,7 @@ use super::body::{Copying, Failure, Peer};
 use super::connection::{page, page_with, refuse, send_page};
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
-use super::io::{Io, Next, Pace, write_paced};
+use super::io::{Io, Next, Pace, leaves, write_paced};
 use super::log_in::{ask, ask_first, cannot_ask};
 use super::page::{challenge, take_answer};
 use super::rewrite::{self, After, is_websocket};
@@ -241,7 +241,7 @@ struct Exchange<'a> {
     /// Something came back from the origin.
     heard: bool,
     /// The final head has begun to leave for the client.
-    answering: bool,
+    answering: Arc<AtomicBool>,
     /// The request's body has gone to the origin whole.
     sent_body: Arc<AtomicBool>,
     keep_client: bool,
@@ -261,7 +261,7 @@ impl<'a> Exchange<'a> {
             up: 0,
             down: 0,
             heard: false,
-            answering: false,
+            answering: Arc::default(),
             keep_client: gate.keeps(head),
             keep_origin: false,
             sent_body: Arc::new(AtomicBool::new(request.body == Body::None)),
@@ -297,26 +297,32 @@ impl<'a> Exchange<'a> {
         let (mut origin_read, mut origin_write) = origin.split();
         let body = self.request.body;
         let sent_body = self.sent_body.clone();
-        let end = if sent_body.load(Ordering::Relaxed) {
+        let end = if sent_body.load(Ordering::Relaxed) && !client_read.tells_by_reading() {
             self.download((&mut origin_read, early, form), &mut client_write, account, &pace).await
         } else {
-            let upload = async {
+            let answering = self.answering.clone();
+            let client = async {
                 let (from, to, chunked) = (Peer::Client, Peer::Origin, body == Body::Chunked);
-                let copied = Copying { body, from, to, chunked, pace: &pace, count: &mut up, carried: None }
-                    .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
-                    .await;
-                sent_body.store(copied.is_ok(), Ordering::Relaxed);
-                copied
+                if !sent_body.load(Ordering::Relaxed) {
+                    let copied = Copying { body, from, to, chunked, pace: &pace, count: &mut up, carried: None }
+                        .run(&mut client_read, &mut io.buffer, &mut origin_write, BytesMut::new())
+                        .await;
+                    sent_body.store(copied.is_ok(), Ordering::Relaxed);
+                    copied?;
+                }
+                leaves(&mut client_read, &mut io.buffer).await;
+                // While it is answered, the writing tells.
+                if answering.load(Ordering::Relaxed) { Ok(()) } else { Err(nobody_waits()) }
             };
             let download = self.download((&mut origin_read, early, form), &mut client_write, account, &pace);
-            tokio::pin!(upload, download);
-            let mut uploading = true;
+            tokio::pin!(client, download);
+            let mut listening = true;
             loop {
                 tokio::select! {
                     biased;
                     // The upload first, so that an answer behind it finds it at its end.
-                    result = &mut upload, if uploading => {
-                        uploading = false;
+                    result = &mut client, if listening => {
+                        listening = false;
                         match result {
                             Ok(()) => {}
                             // The origin may refuse a body that it does not want to read to its end:
@@ -374,7 +380,7 @@ impl<'a> Exchange<'a> {
         }
         if response.status == 101 {
             let out = rebuild(&response, false, After::Upgrade)?;
-            self.answering = true;
+            self.answering.store(true, Ordering::Relaxed);
             self.send(client, &out, pace).await?;
             return Ok(Ended::Upgraded { early: buffer });
         }
@@ -386,7 +392,7 @@ impl<'a> Exchange<'a> {
         self.keep_client &= self.sent_body.load(Ordering::Relaxed);
         let after = if self.keep_client { After::Keep } else { After::Close };
         let out = rebuild(&response, chunked, after)?;
-        self.answering = true;
+        self.answering.store(true, Ordering::Relaxed);
         let (from, to) = (Peer::Origin, Peer::Client);
         let (count, carried) = (&mut self.down, account.carried.as_mut());
         let mut copying = Copying { body, from, to, chunked, pace, count, carried };
@@ -475,7 +481,7 @@ impl<'a> Exchange<'a> {
             }
             Err(failure) => {
                 let client_lost = failure.lost && failure.by == Party::Client;
-                let answer = !self.answering && !client_lost;
+                let answer = !self.answering.load(Ordering::Relaxed) && !client_lost;
                 let failure = attributed(failure, &connected.form);
                 let page = answer.then(|| {
                     let host = asked.target.host.readable();

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
 use crate::evidence::{self, Gap, Record};
-use crate::facts::{Client, ClientKey};
+use crate::facts::{Client, ClientKey, Restraint};
 use crate::identity::Browsers;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
@@ -21,7 +21,9 @@ use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
 use super::reaches::Reaches;
+use super::restraints::Restraints;
 use super::secure_proxy::SecureProxy;
+use super::standing::Known;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::versions::Versions;
 use super::why::Why;
@@ -48,6 +50,8 @@ pub struct Gate {
     /// Who users are; absent where the config says nothing of that.
     pub log_ins: Option<LogIns>,
     pub head_room: HeadRoom,
+    /// What findings have imposed.
+    pub restraints: Restraints,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }
@@ -149,6 +153,8 @@ pub struct Worker {
     pub(super) dialler: Dialler,
     pub(super) tunnels: Tunnels,
     own: OwnConnections,
+    /// The restraints that open tunnels were held to last.
+    restrained: AtomicU32,
 }
 
 impl Gate {
@@ -216,7 +222,7 @@ impl Worker {
 
     pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
         let journal = Desk::new(gate.journal.clone());
-        Self { gate, journal, dialler, tunnels: Tunnels::new(), own }
+        Self { gate, journal, dialler, tunnels: Tunnels::new(), own, restrained: AtomicU32::new(0) }
     }
 
     /// Carries this worker's records to the journal, for as long as it is polled.
@@ -272,6 +278,14 @@ impl Worker {
     /// Holds open tunnels to the policy in force, where it came after them and says that they are to be.
     fn judge_again(&self) {
         let edition = self.gate.policy.now();
+        let (restraints, number) = (&self.gate.restraints, self.gate.restraints.number());
+        let is_restrained = |known: &Known| known.restraint(restraints) != Restraint::NONE;
+        let judge = |known: &Known| known.judge(&edition, &self.dialler, &self.gate);
+        if number != self.restrained.load(Ordering::Relaxed)
+            && self.tunnels.judge_restrained(edition.number(), is_restrained, judge)
+        {
+            self.restrained.store(number, Ordering::Relaxed);
+        }
         match edition.policy.reload() {
             Reload::Keep => {}
             Reload::Strict => {

@@ -18,6 +18,7 @@ use super::forward;
 use super::gate::{Counted, Worker};
 use super::io::{Io, Next, linger};
 use super::streams::{self, Asker};
+use super::trial;
 use super::tunnel::Tunnelled;
 use super::who::Shown;
 use super::why::Why;
@@ -27,6 +28,8 @@ pub(super) struct Inspected {
     pub(super) ending: Ending,
     pub(super) config: Arc<ServerConfig>,
     pub(super) inside: Inside,
+    /// Its client tries the next authority, and asks for nothing else.
+    pub(super) is_trial: bool,
 }
 
 /// What all requests in a tunnel have in common.
@@ -70,7 +73,7 @@ impl Inspected {
     /// Shakes hands with the client and answers its requests to its end, or to where it becomes another tunnel.
     pub(super) async fn serve(self, worker: &Arc<Worker>, io: Io) -> Option<(Tunnelled, Stream)> {
         let gate = &*worker.gate;
-        let Self { ending, config, inside } = self;
+        let Self { ending, config, inside, is_trial } = self;
         let mut record = OnRecord { worker, ending, closed: false };
         let client = ClientKey::of(inside.client.address.ip());
         let handshake = TlsAcceptor::from(config).accept(Rewound::new(io.buffer, io.stream));
@@ -78,7 +81,9 @@ impl Inspected {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
                 let is_refused = is_refusal(&error);
-                if is_refused {
+                if is_refused && is_trial {
+                    trial::shook(gate, &inside, false);
+                } else if is_refused {
                     gate.reach.shook(client, &inside.target.host, false);
                 }
                 record.close(Party::Client, if is_refused { "tls_refused" } else { "tls_failed" });
@@ -89,6 +94,13 @@ impl Inspected {
                 return None;
             }
         };
+        if is_trial {
+            trial::shook(gate, &inside, true);
+            let mut io = Io::new(Stream::Secured(Box::new(secured.into())), None);
+            let how = if trial::answer(gate, &mut io).await { "complete" } else { "closed" };
+            record.leave(&mut io, how).await;
+            return None;
+        }
         gate.reach.shook(client, &inside.target.host, true);
         let _inspected = Counted::new(&gate.counters.inspected);
         let ends = Instant::now() + gate.limits.tunnel_lifetime;

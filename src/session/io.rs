@@ -1,15 +1,19 @@
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock;
 use crate::facts::{Hello, Moment};
-use crate::tls::Stream;
+use crate::tls::{ReadHalf, Stream};
 use crate::upstream::Connected;
 
 use super::inspect::Inspected;
@@ -113,6 +117,26 @@ pub(super) async fn write_paced(to: &mut (impl AsyncWrite + Unpin), mut bytes: &
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(()) => Err(()),
     }
+}
+
+/// Reads ahead, at most.
+const AHEAD_BYTES: usize = 4096;
+
+/// Waits until the client has ended its way here, where that shows by reading alone. What comes before that is of the next
+/// request and kept; beyond 4 KiB nothing is read, and so nothing shows, before that is.
+pub(super) async fn leaves(client: &mut ReadHalf<'_>, ahead: &mut BytesMut) {
+    poll_fn(|context| {
+        while client.tells_by_reading() && ahead.len() < AHEAD_BYTES {
+            let mut scratch = [MaybeUninit::uninit(); AHEAD_BYTES];
+            let mut come = ReadBuf::uninit(&mut scratch);
+            match ready!(Pin::new(&mut *client).poll_read(context, &mut come)) {
+                Ok(()) if !come.filled().is_empty() => ahead.extend_from_slice(come.filled()),
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Makes the close of a connection a reset: what was sent over it must not look whole.

@@ -158,6 +158,7 @@ pub(super) async fn challenge(
         return refuse(gate, io, account, (policy, asked), &Refused::by(decision, &why), keep).await;
     };
     let link = issued.wait.map(|token| waited(&token, asked.target.path.as_ref()));
+    let tries = gate.tried_at().map(|host| host.to_string());
     let page = ChallengePage {
         host: &bound.host.readable(),
         id: account.id,
@@ -169,6 +170,7 @@ pub(super) async fn challenge(
         wait: link.as_deref().map(|link| (link, WAIT.as_secs() + 1)),
         confirm: person,
         contact: gate.wording.contact.as_deref(),
+        tries: tries.as_deref(),
     };
     let page = site::challenge_page(&page, &asked.head.fields, keep);
     let why = refused(&Why::new(403, "challenge_page"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::evidence::Exchange;
-use crate::facts::{Client, Hello, Scheme, Stage, Target};
+use crate::facts::{Client, Hello, Restraint, Scheme, Stage, Target};
 use crate::identity::Face;
 use crate::parse::FirstBytes;
 use crate::policy::{
@@ -17,6 +17,7 @@ use super::account::{Asked, judge};
 use super::describe::describe_who_says;
 use super::gate::{Gate, Limits};
 use super::in_force::Edition;
+use super::restraints::Restraints;
 use super::tunnels::Bounds;
 use super::who::Who;
 use super::why::Why;
@@ -127,6 +128,16 @@ impl Known {
         *self.first() = First::Seen(seen).kept();
     }
 
+    /// What findings have imposed on it.
+    pub(super) fn restraint(&self, restraints: &Restraints) -> Restraint {
+        let first = self.first();
+        let hello = match &*first {
+            First::Seen(FirstBytes::Tls(hello)) => Stage::Known(&**hello),
+            First::Request | First::Awaited(_) | First::Seen(_) | First::TooLong => Stage::Never,
+        };
+        restraints.on(&self.client, &self.target.host, self.user_agent.as_deref(), hello)
+    }
+
     /// Judges the exchange as if it were asked for now, and what it has become: the address it leads to,
     /// its way there, and what it carries.
     pub(super) fn judge(&self, edition: &Edition, dialler: &Dialler, gate: &Gate) -> Judged {
@@ -156,8 +167,9 @@ impl Known {
         let standing = who.standing(&gate.standings, &self.target);
         // Those of the head that is gone were judged when it was there.
         let contradictions = self.who.grounds.contradictions();
-        match judge(&edition.policy, &self.client, method, &self.target, user_agent, hello, (standing, contradictions))
-        {
+        let (client, shown) = (&self.client, (standing, contradictions));
+        let restraint = gate.restraints.on(client, &self.target.host, user_agent, hello);
+        match judge(&edition.policy, client, method, &self.target, user_agent, hello, shown, restraint) {
             Outcome::Needs(Need::Hello, _) => Judged::Waits,
             // The request that a rule asks for has gone by, and was judged where it was read.
             Outcome::Needs(Need::InnerRequest, _) => Judged::GoesOn(None, None),

@@ -196,14 +196,26 @@ impl Tunnels {
     /// that it does not allow. What there is no time or no room for has its turn with the next call, and
     /// so has what waits for its client to speak.
     pub(super) fn judge_again(&self, edition: u32, judge: impl Fn(&Known) -> Judged) {
-        let others: Vec<_> = {
-            let open = self.open();
-            open.values().filter(|tunnel| tunnel.edition.load(Ordering::Relaxed) != edition).cloned().collect()
-        };
+        self.judge_those(edition, |tunnel| tunnel.edition.load(Ordering::Relaxed) != edition, judge);
+    }
+
+    /// Judges the tunnels on which something is imposed, and cuts those that are not allowed any more. Says whether it came to
+    /// their end.
+    pub(super) fn judge_restrained(
+        &self,
+        edition: u32,
+        is_restrained: impl Fn(&Known) -> bool,
+        judge: impl Fn(&Known) -> Judged,
+    ) -> bool {
+        self.judge_those(edition, |tunnel| is_restrained(&tunnel.known), judge)
+    }
+
+    fn judge_those(&self, edition: u32, which: impl Fn(&Tunnel) -> bool, judge: impl Fn(&Known) -> Judged) -> bool {
+        let others: Vec<_> = self.open().values().filter(|tunnel| which(tunnel)).cloned().collect();
         let (begun, mut cut) = (Instant::now(), 0);
         for tunnel in others {
             if cut >= AT_ONCE_MAX || begun.elapsed() >= JUDGING_MAX {
-                return;
+                return false;
             }
             match judge(&tunnel.known) {
                 Judged::Waits => continue,
@@ -221,6 +233,7 @@ impl Tunnels {
             }
             tunnel.edition.store(edition, Ordering::Relaxed);
         }
+        true
     }
 
     /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use crate::facts::ExchangeId;
 use crate::parse::Fields;
 
-use super::deny::{STYLE, STYLE_HASH, connection, escape, prefers_japanese};
+use super::deny::{STYLE, STYLE_HASH, connection, escape, may_try, prefers_japanese, tried};
 
 /// What a challenge page says.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct ChallengePage<'a> {
     pub confirm: bool,
     /// The contact line of the config.
     pub contact: Option<&'a str>,
+    /// A host that the page has the browser ask for a picture: see [`Refusal::tries`](super::Refusal::tries).
+    pub tries: Option<&'a str>,
 }
 
 const SCRIPT: &str = include_str!("challenge.js");
@@ -86,12 +88,12 @@ const JAPANESE: Words = Words {
 pub fn challenge_page(page: &ChallengePage<'_>, fields: &Fields, keep_alive: bool) -> Vec<u8> {
     let words = if prefers_japanese(fields) { &JAPANESE } else { &ENGLISH };
     let body = html(page, words);
-    let (connection, nonce) = (connection(keep_alive), page.nonce);
+    let (connection, nonce, tries) = (connection(keep_alive), page.nonce, may_try(page.tries));
     format!(
         "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: sekisho; error=http_request_denied; details=\"challenge_page {}\"\r\nCache-Control: no-store\r\n\
          Content-Security-Policy: default-src 'none'; script-src 'nonce-{nonce}'; style-src 'sha256-{STYLE_HASH}'; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
+         connect-src 'self'; {tries}base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
          X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nConnection: {connection}\r\n\r\n{body}",
         body.len(),
         page.id,
@@ -153,6 +155,7 @@ fn html(page: &ChallengePage<'_>, words: &Words) -> String {
     if let Some(contact) = page.contact {
         let _ = writeln!(html, "<p>{}</p>", escape(contact));
     }
+    html.push_str(&tried(page.tries));
     let script =
         SCRIPT.replace("@token@", page.token).replace("@bits@", &page.bits.to_string()).replace("@path@", page.path);
     let _ = write!(html, "</main>\n<script nonce=\"{}\">\n{script}</script>\n</html>\n", page.nonce);
@@ -183,6 +186,7 @@ mod tests {
             wait: Some(("/solve?t=A&u=B", 5)),
             confirm,
             contact: Some("help <desk>"),
+            tries: Some("try.example"),
         };
         html(&page, &ENGLISH)
     }
@@ -192,6 +196,7 @@ mod tests {
         let page = page("<script>alert(1)</script>", false);
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;alert"), "{page}");
         assert!(page.contains("help &lt;desk&gt;"), "{page}");
+        assert!(page.contains("<img src=\"https://try.example/\" alt=\"\" width=\"0\" height=\"0\">"), "{page}");
         assert!(page.contains("var token = \"TOKEN\", bits = 12, path = \"/solve\""), "{page}");
         assert!(page.contains("<script nonce=\"NONCE\">") && !page.contains('@'), "{page}");
         assert!(!page.contains("<button"));

@@ -23,6 +23,9 @@ pub struct Refusal<'a> {
     pub id: ExchangeId,
     /// The contact line of the config.
     pub contact: Option<&'a str>,
+    /// A host that the page has the browser ask for a picture, which shows whether it takes the certificate; it shows
+    /// nothing to the person.
+    pub tries: Option<&'a str>,
     /// The answer to a HEAD has none, and says how long it would be.
     pub has_body: bool,
 }
@@ -76,6 +79,7 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
     if let Some(contact) = refusal.contact {
         let _ = writeln!(page, "<p>{}</p>", escape(contact));
     }
+    page.push_str(&tried(refusal.tries));
     page.push_str("</main>\n</html>\n");
     page
 }
@@ -115,11 +119,12 @@ fn response(refusal: &Refusal<'_>, kind: &str, body: &str, keep_alive: bool) -> 
     let connection = connection(keep_alive);
     let error = error_type(refusal);
     let asks: String = refusal.authenticate.iter().map(|value| format!("Proxy-Authenticate: {value}\r\n")).collect();
+    let tries = may_try(refusal.tries);
     let retry = refusal.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {} {phrase}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: sekisho; error={error}; details=\"{} {}\"\r\nCache-Control: no-store\r\n\
-         Content-Security-Policy: default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; \
+         Content-Security-Policy: default-src 'none'; style-src 'sha256-{STYLE_HASH}'; {tries}base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'\r\n\
          X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n{retry}{asks}Connection: {connection}\r\n\r\n{body}",
         refusal.status,
@@ -151,6 +156,17 @@ pub(super) const STYLE: &str =
     "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
 /// SHA-256 of [`STYLE`], Base64.
 pub(super) const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
+
+/// A picture from the host that a page has the browser try, which nobody sees.
+pub(super) fn tried(host: Option<&str>) -> String {
+    let image = |host| format!("<img src=\"https://{}/\" alt=\"\" width=\"0\" height=\"0\">\n", escape(host));
+    host.map_or_else(String::new, image)
+}
+
+/// What lets the browser ask for it.
+pub(super) fn may_try(host: Option<&str>) -> String {
+    host.map_or_else(String::new, |host| format!("img-src https://{}; ", escape(host)))
+}
 
 pub(super) fn connection(keep_alive: bool) -> &'static str {
     if keep_alive { "keep-alive" } else { "close" }
@@ -218,6 +234,7 @@ mod tests {
                 detail: Some("a\"b'&"),
                 id: ExchangeId(1),
                 contact: None,
+                tries: None,
                 has_body: true,
             },
             &ENGLISH,

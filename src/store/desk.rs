@@ -104,7 +104,8 @@ impl Desk {
             | Record::Clients(_)
             | Record::Challenge(_)
             | Record::LogIn(_)
-            | Record::Finding(_) => Duty::Meanwhile,
+            | Record::Finding(_)
+            | Record::Restraint(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

@@ -21,6 +21,8 @@ use super::server::{Offered, config};
 /// So many hosts have their certificate kept, about 2 KiB each. Beyond, those not asked for lately are let go and
 /// minted again when they are.
 const HOSTS_MAX: usize = 10_000;
+/// The first label of the host at which the next authority can be tried.
+const TRIAL: &str = "sekisho-next-authority";
 /// A certificate holds so long.
 const HOLDS: Duration = Duration::from_secs(7 * 86_400);
 /// It is minted again so long before its end.
@@ -48,8 +50,16 @@ struct LeafKey {
 /// Who vouches, and what it vouched for: two generations, of which the older is let go when the younger is full.
 struct State {
     authority: Arc<Authority>,
+    next: Option<Next>,
     young: HashMap<Host, Arc<Slot>>,
     old: HashMap<Host, Arc<Slot>>,
+}
+
+/// The authority that will vouch next, and the one host for which it does already, so that clients may try it.
+struct Next {
+    host: Host,
+    authority: Arc<Authority>,
+    slot: Arc<Slot>,
 }
 
 /// The certificate of one host. It is locked while it is minted.
@@ -82,6 +92,28 @@ impl Minter {
     /// it are not resumed, so that every client shows whether it trusts the new one.
     pub fn exchange(&self, authority: Authority) {
         *locked(&self.state) = State::new(authority);
+    }
+
+    /// Has this authority vouch too, for one host that no origin has: `sekisho-next-authority` below the first name that it
+    /// is confined to, or below `invalid` (RFC 6761 section 6.4). Without one, or where it may not vouch for that, none.
+    pub fn prepare(&self, next: Option<Authority>, now: Timestamp) {
+        let next = next.and_then(|authority| {
+            let below = authority.certificate().permitted().first().map_or("invalid", String::as_str);
+            let host = Host::parse(format!("{TRIAL}.{below}").as_bytes()).ok()?;
+            authority.check(&host, now).ok()?;
+            Some(Next { host, authority: Arc::new(authority), slot: Arc::default() })
+        });
+        locked(&self.state).next = next;
+    }
+
+    /// The host that the next authority vouches for, where one is prepared.
+    pub fn next_host(&self) -> Option<Host> {
+        locked(&self.state).next.as_ref().map(|next| next.host.clone())
+    }
+
+    /// Whether it is this one.
+    pub fn is_next_host(&self, host: &Host) -> bool {
+        locked(&self.state).next.as_ref().is_some_and(|next| next.host == *host)
     }
 
     /// Who vouches.
@@ -130,10 +162,14 @@ impl Minter {
 
 impl State {
     fn new(authority: Authority) -> Self {
-        Self { authority: Arc::new(authority), young: HashMap::new(), old: HashMap::new() }
+        Self { authority: Arc::new(authority), next: None, young: HashMap::new(), old: HashMap::new() }
     }
 
     fn take(&mut self, host: &Host, now: Timestamp) -> Result<(Arc<Authority>, Arc<Slot>), AuthorityError> {
+        if let Some(next) = self.next.as_ref().filter(|next| next.host == *host) {
+            next.authority.check(host, now)?;
+            return Ok((next.authority.clone(), next.slot.clone()));
+        }
         // Before there is a slot for it: what cannot be vouched for must not push out what can.
         self.authority.check(host, now)?;
         if let Some(slot) = self.young.get(host) {

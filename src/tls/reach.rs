@@ -125,9 +125,14 @@ impl Reach {
     }
 
     /// Another authority vouches: what clients made of the one before says nothing of it. They stay known, as clients of
-    /// which nothing was seen.
-    pub fn forget(&mut self) {
+    /// which nothing was seen but what they made of the new one when they tried it.
+    pub fn follow(&mut self, tried: Self) {
         self.clients.values_mut().for_each(|seen| *seen = Seen::default());
+        for (client, seen) in tried.clients {
+            // What it refused before others were vouched for is no pin.
+            let refused = if seen.accepted.is_some() { Vec::new() } else { seen.refused };
+            self.take_up(client, Seen { accepted: seen.accepted, refused });
+        }
     }
 }
 
@@ -300,8 +305,12 @@ mod tests {
     #[test]
     fn of_another_authority_nothing_is_known_but_who_its_clients_are() {
         let mut reach = after(&[(1, "+shop.test"), (1, "-bank.test"), (1, "+shop.test"), (2, "-shop.test")]);
-        reach.forget();
+        reach.follow(Reach::default());
         assert_eq!(reached(&reach, NOW), [Reached::Unknown, Reached::Unknown]);
+        assert!(pinned(&reach, NOW).is_empty());
+        // But for what they made of it when they tried it.
+        reach.follow(after(&[(2, "-trial.test"), (2, "+trial.test"), (3, "-trial.test")]));
+        assert_eq!(reached(&reach, NOW), [Reached::Unknown, Reached::Trusts, Reached::Lacks]);
         assert!(pinned(&reach, NOW).is_empty());
     }
 

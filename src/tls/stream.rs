@@ -144,6 +144,14 @@ impl ReadHalf<'_> {
             Self::Secured(_) | Self::Piped(_) => None,
         }
     }
+
+    /// Whether nothing but reading tells that the other side has ended its way here: see [`WriteHalf::ended`].
+    pub fn tells_by_reading(&self) -> bool {
+        match self {
+            Self::Secured(_) => true,
+            Self::Plain(_) | Self::Piped(_) => false,
+        }
+    }
 }
 
 impl WriteHalf<'_> {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use crate::detect::{Detector, Limits, Settings};
-use crate::evidence::{Finding, Kind, Observed, Record, SCORE_MAX, Severity, read_record, read_time};
+use crate::evidence::{Finding, Kind, Observed, SCORE_MAX, Severity, read_record, read_time};
 use crate::facts::Timestamp;
 
 /// What a running gate has seen of its own journal.
@@ -79,19 +79,27 @@ impl Watch {
         };
     }
 
-    /// The whole journal was read, up to `now`: what is new in it, to be put on record. The strongest comes last.
-    pub fn new_findings(&mut self, now: Timestamp) -> Vec<Record> {
+    /// The whole journal was read, up to `now`: what is new in it, to be put on record and then [told](Self::told), the most
+    /// pressing first.
+    pub fn new_findings(&mut self, now: Timestamp) -> Vec<Finding> {
         self.detector.tick(now);
         self.collect();
         let mut new: Vec<_> = self.found.drain().filter(|(id, found)| is_news(&self.told, id, found)).collect();
         new.sort_by(|(_, a), (_, b)| {
-            a.severity.cmp(&b.severity).then(a.score.total_cmp(&b.score)).then(a.id.cmp(&b.id))
+            b.severity.cmp(&a.severity).then(b.score.total_cmp(&a.score)).then(a.id.cmp(&b.id))
         });
-        for (id, finding) in &new {
-            let Finding { score, severity, last, .. } = *finding;
-            self.remember(id.clone(), Told { score: tenths(score), severity, last });
-        }
-        new.into_iter().map(|(_, finding)| Record::Finding(Box::new(finding))).collect()
+        new.into_iter().map(|(_, finding)| finding).collect()
+    }
+
+    /// A finding is on record.
+    pub fn told(&mut self, finding: &Finding) {
+        let Finding { score, severity, last, .. } = *finding;
+        self.remember(finding.id.to_string().into(), Told { score: tenths(score), severity, last });
+    }
+
+    /// A finding could not be put on record: it is new still, unless there is a later one.
+    pub fn keep(&mut self, finding: Finding) {
+        self.found.entry(finding.id.to_string().into()).or_insert(finding);
     }
 }
 

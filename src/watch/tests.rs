@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::evidence::format_time;
+use crate::evidence::{Record, format_time};
 
 use super::*;
 
@@ -22,8 +22,13 @@ fn at(minutes: u64) -> Timestamp {
 
 /// What is told, as lines of a journal.
 fn told(watch: &mut Watch, now: Timestamp) -> Vec<String> {
-    let encode = |record: &Record| format!("{{\"v\":1,\"seq\":1,{}}}", String::from_utf8(record.encode(now)).unwrap());
-    watch.new_findings(now).iter().map(encode).collect()
+    let new = watch.new_findings(now);
+    new.iter().for_each(|finding| watch.told(finding));
+    let encode = |finding| {
+        let record = Record::Finding(Box::new(finding));
+        format!("{{\"v\":1,\"seq\":1,{}}}", String::from_utf8(record.encode(now)).unwrap())
+    };
+    new.into_iter().map(encode).collect()
 }
 
 #[test]
@@ -68,4 +73,15 @@ fn what_is_no_record_is_passed_over() {
         watch.read(line.as_bytes());
     }
     assert_eq!(told(&mut watch, at(1)), [""; 0]);
+}
+
+#[test]
+fn what_could_not_be_put_on_record_is_new_still() {
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
+    beats(0..12).iter().for_each(|line| watch.read(line.as_bytes()));
+    let finding = watch.new_findings(at(20)).remove(0);
+    watch.keep(finding.clone());
+    assert_eq!(watch.new_findings(at(21)), std::slice::from_ref(&finding));
+    watch.told(&finding);
+    assert_eq!(watch.new_findings(at(22)), []);
 }

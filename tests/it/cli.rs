@@ -95,6 +95,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "status",
         "reload",
         "breakglass",
+        "restraint",
         "ca",
         "verify",
         "completions",
@@ -132,6 +133,7 @@ Examples:
   sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho fetch                     fetch the host lists of the config now
   sekisho clearance list            which programs have shown to be browsers
+  sekisho restraint list            what findings have imposed
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered

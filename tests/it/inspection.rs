@@ -37,7 +37,7 @@ impl Lab {
     }
 
     /// The same with an origin of these names.
-    fn with_origin(names: &[&str], keys: &str, more: &str) -> Self {
+    pub(crate) fn with_origin(names: &[&str], keys: &str, more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (config, authority) = tls_of(names.iter().map(|name| (*name).to_owned()).collect());
         std::fs::write(files.path().join("origins.pem"), authority).unwrap();
@@ -441,6 +441,79 @@ fn a_rotated_authority_vouches_after_a_reload_and_the_one_before_no_longer() {
     assert!(told[3].1.ends_with(&first) && first != second, "{told:?}");
     let secret = key.lines().nth(1).unwrap();
     assert!(records.iter().all(|record| !record.to_string().contains(secret)));
+}
+
+#[test]
+fn who_takes_the_next_authority_shows_before_it_vouches_and_nobody_is_broken_by_trying() {
+    let mut lab = Lab::new("");
+    let made = |lab: &Lab, arguments: &[&str]| {
+        let output = sekisho(arguments, &lab.data_dir());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let trial = "https://sekisho-next-authority.invalid/";
+    let (next, before) = (lab.files.path().join("next.pem"), lab.files.path().join("before.pem"));
+    std::fs::write(&before, made(&lab, &["ca", "export"])).unwrap();
+    let says = |lab: &Lab, client: &str, trusted: &Path, url: &str| {
+        let trusted = ["--cacert", trusted.to_str().unwrap(), "--interface", client, "-o", "/dev/null"];
+        let output = lab.curl(&[&trusted[..], &["-w", "%{http_code}"]].concat(), url);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Before there is a next one the name is one that no rule names.
+    assert_eq!(says(&lab, "127.0.4.1", &before, trial), "000");
+    let denied = |lab: &Lab| lab.curl(&["-i", "-H", "Accept: text/html"], "http://other.test/");
+    let page = String::from_utf8(denied(&lab).stdout).unwrap();
+    assert!(page.contains("no_rule") && !page.contains("img"), "{page}");
+    assert_eq!(says(&lab, "127.0.4.3", &before, "https://site.test/"), "200");
+    let told = made(&lab, &["ca", "rotate"]);
+    assert!(told.contains("0 clients took it, 0 clients refused it, 1 client did not try"), "{told}");
+    std::fs::write(&next, made(&lab, &["ca", "export", "--which", "next"])).unwrap();
+    assert_eq!(says(&lab, "127.0.4.1", &next, trial), "204");
+    assert_eq!(says(&lab, "127.0.4.2", &before, trial), "000");
+    // It is shown nowhere else.
+    assert_eq!(says(&lab, "127.0.4.2", &before, "https://site.test/"), "200");
+    assert_eq!(says(&lab, "127.0.4.1", &next, "https://site.test/"), "000");
+    let page = String::from_utf8(denied(&lab).stdout).unwrap();
+    assert!(page.contains(&format!("img-src {}; ", trial.trim_end_matches('/'))), "{page}");
+    assert!(page.contains(&format!("<img src=\"{trial}\" alt=\"\"")), "{page}");
+    let reach =
+        |lab: &Lab| -> Value { serde_json::from_str(&made(lab, &["ca", "reach", "--format", "json"])).unwrap() };
+    let of = |told: &Value, member: &str| -> Vec<(String, String)> {
+        let text = |of: &Value, member: &str| of[member].as_str().unwrap_or_default().to_owned();
+        told["clients"].as_array().unwrap().iter().map(|it| (text(it, "client"), text(it, member))).collect()
+    };
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
+    let told = reach(&lab);
+    let expected = [("127.0.4.1", "trusts"), ("127.0.4.2", "lacks"), ("127.0.4.3", "unknown")];
+    assert_eq!(of(&told, "next"), pairs(&expected), "{told:#}");
+    let expected = [("127.0.4.1", "lacks"), ("127.0.4.2", "trusts"), ("127.0.4.3", "trusts")];
+    assert_eq!(of(&told, "authority"), pairs(&expected), "{told:#}");
+    assert!(made(&lab, &["ca", "reach"]).contains(&format!("curl -sSI {trial}")));
+    // That is kept over a restart, in which the policy is the same.
+    assert_eq!(lab.gate.end("-TERM"), Some(0));
+    let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
+    let start = Start { policy: &policy, config: "", data_dir: Some(lab.data_dir()), ..Start::default() };
+    let again = start.gate();
+    drop(std::mem::replace(&mut lab.gate, again));
+    assert_eq!(of(&reach(&lab), "next"), of(&told, "next"));
+    let finished = made(&lab, &["ca", "rotate", "--finish"]);
+    assert!(finished.contains("1 client had refused it and 1 client had not tried it"), "{finished}");
+    made(&lab, &["reload"]);
+    // What they made of it then is what is known of it now.
+    let now = reach(&lab);
+    assert_eq!(of(&now, "authority"), of(&told, "next"), "{now:#}");
+    assert_eq!(now["next"], Value::Null);
+    assert_eq!(says(&lab, "127.0.4.1", &next, trial), "000", "there is none to try");
+    let records = lab.records();
+    let tried: Vec<_> = records.iter().filter(|record| record["reason"] == "next_authority").collect();
+    let client = |record: &&Value| record["client"].as_str().unwrap().to_owned();
+    assert_eq!(tried.iter().map(client).collect::<Vec<_>>(), ["127.0.4.1", "127.0.4.2"], "{tried:#?}");
+    let closed =
+        |record: &&Value| records.iter().find(|it| it["id"] == record["id"] && it["event"] == "close").unwrap();
+    let ends: Vec<_> = tried.iter().map(|it| closed(it)["closed_how"].as_str().unwrap()).collect();
+    assert_eq!(ends, ["complete", "tls_refused"]);
+    assert!(tried.iter().all(|record| record["verdict"] == Value::Null && closed(record)["dialled"] == Value::Null));
 }
 
 /// What is on record of authorities: what was done, and of which.

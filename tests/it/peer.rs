@@ -150,6 +150,11 @@ impl Peer {
         }
     }
 
+    /// Says so within TLS alone: the connection stays open both ways.
+    pub(crate) fn finish_secured(&mut self) {
+        self.secured.as_mut().expect("TLS is spoken").finish();
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn finish(&mut self) {
         if let Some(secured) = &mut self.secured {

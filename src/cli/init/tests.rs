@@ -47,6 +47,7 @@ fn is_whole(section: &str) -> bool {
     matches!(section, "internal" | "authentication" | "secure_proxy")
         || section.starts_with("lists.")
         || section.starts_with("explained.")
+        || section.starts_with("response.")
 }
 
 /// The section with this line alone, or in place of the one with its key where all lines belong together.

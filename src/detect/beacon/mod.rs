@@ -19,6 +19,9 @@ const DRIFT: f64 = 2.5;
 /// From so many gaps on the scan runs at every [`EVERY`]th gap only.
 const DENSE: u32 = 8;
 const EVERY: u32 = 4;
+/// Where a whole ring showed less than this, in decades, it runs at every [`EVERY_WEAK`]th.
+const WEAK: f64 = 0.5;
+const EVERY_WEAK: u32 = 8;
 /// Gaps after which evidence is added up.
 const SPAN: u32 = 32;
 
@@ -35,6 +38,8 @@ struct Level {
     ring: Ring,
     /// Evidence of the spans that are over.
     sum: f32,
+    /// The last scan of a whole ring found next to nothing.
+    is_weak: bool,
 }
 
 /// The strongest evidence so far.
@@ -61,10 +66,12 @@ impl Gaps {
                 continue;
             }
             let count = level.ring.count();
-            if count > DENSE && !count.is_multiple_of(EVERY) {
+            let every = if level.is_weak { EVERY_WEAK } else { EVERY };
+            if count > DENSE && !count.is_multiple_of(every) {
                 continue;
             }
             let Scan { evidence: found, centre, .. } = scan(&level.ring, least);
+            level.is_weak = count >= SPAN && found < WEAK;
             if count.is_multiple_of(SPAN) {
                 level.sum = (f64::from(level.sum) + found - DRIFT).max(0.0) as f32;
             }

@@ -91,6 +91,14 @@ fn each_kind_of_line_is_its_part_of_an_exchange_and_others_are_none() {
 }
 
 #[test]
+fn what_the_gate_has_clients_ask_of_itself_is_nothing_to_look_at() {
+    for (reason, is_seen) in [("next_authority", false), ("needs_inner_request", true)] {
+        let members = format!(r#""event":"open","client":"10.0.0.1","host":"a.example","reason":"{reason}""#);
+        observed("exchange", &members, |seen| assert_eq!(seen.is_some(), is_seen, "{reason}"));
+    }
+}
+
+#[test]
 fn a_connect_and_the_progress_of_one_are_tunnels_and_what_is_read_inside_is_none() {
     for (kind, scheme, what) in [
         ("exchange", "tunnel", Asked::Tunnel),

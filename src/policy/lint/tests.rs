@@ -152,6 +152,20 @@ fn an_exception_is_named_in_its_last_14_days_and_when_it_is_over() {
 }
 
 #[test]
+fn where_nobody_looks_inside_no_tenant_can_be_set() {
+    let rule = |keys: &str| format!("hosts = [\"*.slack.com\"]\n{keys}\nverdict = \"allow\"");
+    let tenant = "tenant = { slack = { requester = \"T1\", workspaces = [\"T1\"] } }";
+    assert_eq!(of_rule(&rule(tenant)), ["needs_inspection"]);
+    assert_eq!(of_rule(&rule(&format!("{tenant}\nports = [80]"))), ["needs_inspection"]);
+    assert_eq!(of_rule(&rule(&format!("{tenant}\ninspect = true"))), [""; 0]);
+    // Told once: by what is asked for beside it, for which the gate looks inside.
+    assert_eq!(of_rule(&rule(&format!("{tenant}\npaths = [\"/a\"]"))), ["needs_inspection"]);
+    let text = format!("[[rule]]\nname = \"r\"\n{}\n", rule(tenant));
+    let lint = &Policy::compile("p.toml", &text).unwrap().lint(NOW)[0];
+    assert!(lint.what.contains("its fields cannot be set") && lint.line == 2, "{lint:?}");
+}
+
+#[test]
 fn paths_and_methods_on_https_wait_for_inspection() {
     let rule = |keys: &str| of_rule(&format!("hosts = [\"a.example\"]\n{keys}\nverdict = \"allow\""));
     for key in ["paths = [\"/a\"]", "methods = [\"GET\"]"] {

@@ -169,12 +169,46 @@ static RULE: Table = table(
         key("confirm", Kind::Boolean, "Whether a person must confirm."),
         key("no_script", Kind::Boolean, "Whether a browser without scripts may wait some seconds instead."),
         key("set_headers", Kind::SomeTexts, "Fields set in each request: \"Name: value\"; https needs inspect."),
+        key("tenant", Kind::Table(&TENANT), "Whose accounts alone may log in to services; needs inspect."),
         key("essential", Kind::Boolean, "Whether it passes under a breakglass when no record can be written."),
         key("parent", Kind::Text, "The parent by which it leaves; absent: directly."),
         key("resolve", Kind::Words(&["gate", "parent"]), "Who looks the name up behind a parent; absent: the gate."),
         needed("verdict", Kind::Words(VERDICTS), "What it says."),
         key("rate", Kind::Table(&RATE), "The most that may be asked for."),
         key("tunnel", Kind::Table(&TUNNEL), "Limits of a tunnel; absent: the gate's."),
+    ],
+);
+
+static TENANT: Table = Table {
+    about: "Whose accounts alone may log in to services: the fields that they ask for, at their hosts.",
+    keys: &[
+        key("microsoft", Kind::Table(&MICROSOFT), "Tenants of Microsoft Entra."),
+        key(
+            "microsoft_policy",
+            Kind::Text,
+            "\"DIRECTORY:POLICY\": tenant restrictions v2, by the ids of your directory and of its policy.",
+        ),
+        key("microsoft_private", Kind::Words(&["allow", "deny"]), "Whether private Microsoft accounts may log in."),
+        key("google", Kind::SomeTexts, "Domains of Google Workspace; \"consumer_accounts\" for private ones."),
+        key("slack", Kind::Table(&SLACK), "Workspaces of Slack."),
+        key("dropbox", Kind::Text, "The id of the Dropbox team."),
+    ],
+    one_of: &["microsoft", "microsoft_policy", "microsoft_private", "google", "slack", "dropbox"],
+};
+
+static MICROSOFT: Table = table(
+    "Tenants of Microsoft Entra.",
+    &[
+        needed("tenants", Kind::SomeTexts, "Domains or directory ids of the tenants that may be logged in to."),
+        needed("directory", Kind::Text, "The id of your own directory, in which refusals are logged."),
+    ],
+);
+
+static SLACK: Table = table(
+    "Workspaces of Slack.",
+    &[
+        needed("requester", Kind::Text, "The id of your own workspace or organisation."),
+        needed("workspaces", Kind::SomeTexts, "The ids of those that may be logged in to."),
     ],
 );
 

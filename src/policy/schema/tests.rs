@@ -31,7 +31,7 @@ fn problems(text: &str) -> Vec<Problem> {
 #[test]
 fn each_table_has_the_keys_that_the_reader_reads_and_no_others() {
     let tables = tables();
-    assert_eq!(tables.len(), 14, "each table of the file is walked");
+    assert_eq!(tables.len(), 17, "each table of the file is walked");
     for (table, opened) in tables {
         let found = problems(&format!("{opened}qqqqqqqqqqqqqqqq = 1\n"));
         let unknown = found.iter().find(|problem| problem.what == "unknown key `qqqqqqqqqqqqqqqq`").unwrap();
@@ -128,7 +128,15 @@ fn what_is_needed_is_refused_where_it_is_missing_and_nothing_else_is() {
         "request" => "\"GET http://a.example/\"",
         "expect" => "{ verdict = \"deny\" }",
         "users" | "names" | "ja4" | "tls_key" => "[\"a\"]",
-        "name" | "user_agent" => "\"a\"",
+        "name" | "user_agent" | "dropbox" => "\"a\"",
+        "microsoft" => "{ tenants = [\"a.example\"], directory = \"00000000-0000-0000-0000-000000000000\" }",
+        "tenants" | "google" => "[\"a.example\"]",
+        "directory" => "\"00000000-0000-0000-0000-000000000000\"",
+        "microsoft_policy" => "\"00000000-0000-0000-0000-000000000000:00000000-0000-0000-0000-000000000000\"",
+        "microsoft_private" => "\"deny\"",
+        "slack" => "{ requester = \"T0\", workspaces = [\"T0\"] }",
+        "requester" => "\"T0\"",
+        "workspaces" => "[\"T0\"]",
         other => panic!("{other}"),
     };
     for (table, opened) in tables() {

@@ -208,3 +208,26 @@ fn a_key_that_does_not_sign_is_an_error_and_is_asked_again_next_time() {
         assert_eq!(signed.load(Ordering::Relaxed), asked);
     }
 }
+
+#[test]
+fn the_next_authority_vouches_for_one_host_alone_and_for_none_that_it_may_not() {
+    let minter = Minter::new(authority(&terms())).unwrap();
+    let (site, trial) = (host("site.example"), host("sekisho-next-authority.invalid"));
+    assert_eq!(minter.next_host(), None);
+    let (next, now) = (authority(&terms()), minter.authority());
+    let der = next.certificate().der().clone();
+    minter.prepare(Some(next), NOW);
+    assert_eq!(minter.next_host(), Some(trial.clone()));
+    assert!(minter.is_next_host(&trial) && !minter.is_next_host(&site));
+    let issuer = |of: &Host| minter.certificate(of, NOW).unwrap().cert[1].clone();
+    assert_eq!((issuer(&trial), issuer(&site)), (der, now.certificate().der().clone()));
+    // Below what it is confined to; and where it may not vouch there is nothing to try.
+    let confined = Terms { permit: vec![host("corp.example")], ..terms() };
+    minter.prepare(Some(authority(&confined)), NOW);
+    assert_eq!(minter.next_host(), Some(host("sekisho-next-authority.corp.example")));
+    minter.prepare(Some(authority(&Terms { exclude: vec![host("invalid")], ..terms() })), NOW);
+    assert_eq!(minter.next_host(), None);
+    minter.prepare(Some(authority(&terms())), NOW);
+    minter.exchange(authority(&terms()));
+    assert_eq!(minter.next_host(), None, "it vouches for all now");
+}

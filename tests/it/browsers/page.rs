@@ -205,3 +205,95 @@ fn a_hello_that_the_rule_does_not_take_is_told_on_a_page_where_the_gate_looks_in
     let refused = records.iter().find(|record| record["reason"] == "ech_denied").unwrap();
     assert_eq!((&refused["scheme"], &refused["path"]), (&"https".into(), &"/".into()), "{refused}");
 }
+
+/// A page that refuses has the browser try the next authority, and shows nothing of that.
+fn tries_the_next_authority(drive: Drive, is_trusted: bool) {
+    let mut site = Site::inspected(SCRIPTLESS, "");
+    site.rotate(is_trusted);
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go("http://refused.example/");
+    browser.until_shown("refused.example");
+    browser.until("document.images.length === 1 && document.images[0].complete && document.images[0].height === 0");
+    drop(browser);
+    let records = site.records();
+    let tried: Vec<_> = records.iter().filter(|record| record["reason"] == "next_authority").collect();
+    let ends: Vec<_> = records
+        .iter()
+        .filter(|record| record["event"] == "close" && tried.iter().any(|it| it["id"] == record["id"]))
+        .map(|record| record["closed_how"].as_str().unwrap())
+        .collect();
+    let expected = if is_trusted { "complete" } else { "tls_refused" };
+    assert!(ends.contains(&expected), "{ends:?} {records:#?}");
+    assert!(is_trusted || !ends.contains(&"complete"), "{ends:?}");
+}
+
+#[test]
+fn chromium_that_trusts_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::chromium, true);
+}
+
+#[test]
+fn chromium_that_lacks_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::chromium, false);
+}
+
+#[test]
+fn firefox_that_trusts_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::firefox, true);
+}
+
+#[test]
+fn firefox_that_lacks_the_next_authority_shows_it_at_a_page_that_refuses() {
+    tries_the_next_authority(Driven::firefox, false);
+}
+
+/// Asks for what wants NTLM, and tells what it got.
+const NTLM: &str = "<!doctype html><title>site</title><script>
+fetch('/ntlm').then(function (answer) { fetch('/done?' + answer.status); }, function () { fetch('/done?0'); });
+</script>";
+
+fn comes_again_by_http11_where_ntlm_is_asked_for(drive: Drive) {
+    let mut site = Site::inspected(NTLM, "");
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    assert_eq!(site.told(), 200);
+    drop(browser);
+    let records = site.records();
+    let asked = records.iter().filter(|record| record["path"] == "/ntlm" && record["event"] == "open");
+    let protocols: Vec<_> = asked.map(|record| record["http"].as_str().unwrap()).collect();
+    assert_eq!(protocols, ["2", "1.1"]);
+}
+
+#[test]
+fn chromium_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
+    comes_again_by_http11_where_ntlm_is_asked_for(Driven::chromium);
+}
+
+#[test]
+fn firefox_comes_again_by_http11_where_an_origin_asks_for_ntlm() {
+    comes_again_by_http11_where_ntlm_is_asked_for(Driven::firefox);
+}
+
+/// So does one that challenges, and its site comes all the same.
+fn tries_the_next_authority_while_it_is_challenged(drive: Drive, is_trusted: bool) {
+    let mut site = Site::page_first();
+    site.rotate(is_trusted);
+    let mut browser = site.drive(drive, Settings::AS_INSTALLED);
+    browser.go(&site.url());
+    site.told();
+    drop(browser);
+    let records = site.records();
+    let pages = records.iter().filter(|record| record["reason"] == "challenge_page").count();
+    let tried = records.iter().filter(|record| record["reason"] == "next_authority").count();
+    assert!(pages == 1 && tried > 0, "{records:#?}");
+}
+
+#[test]
+fn chromium_tries_the_next_authority_while_it_is_challenged() {
+    tries_the_next_authority_while_it_is_challenged(Driven::chromium, true);
+}
+
+#[test]
+fn firefox_that_lacks_the_next_authority_passes_the_challenge_all_the_same() {
+    tries_the_next_authority_while_it_is_challenged(Driven::firefox, false);
+}

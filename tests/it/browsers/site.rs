@@ -6,13 +6,19 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use data_encoding::BASE64;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use tempfile::{NamedTempFile, TempDir};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::gate::{Gate, Start};
+use crate::http2_client::run;
 use crate::name_server::NameServer;
 use crate::origin::{listener_of_its_own, tls_of};
 
@@ -88,27 +94,27 @@ const WORKER: &str = "onfetch = function (e) { e.respondWith(fetch(e.request)); 
 oninstall = function () { skipWaiting(); };
 onactivate = function (e) { e.waitUntil(clients.claim()); };";
 
-/// Serves every host of the page, and tells of what the page says at its end.
-fn serve(
-    stream: &mut (impl Read + Write),
-    page: &str,
-    scheme: &str,
-    told: &Sender<String>,
-    asked: &Mutex<Vec<String>>,
-) {
-    let mut reader = BufReader::new(stream);
-    while let Some(head) = read_head(&mut reader) {
+/// What serves every host of the page, and tells of what the page says at its end.
+#[derive(Clone)]
+struct Hosts {
+    page: &'static str,
+    scheme: &'static str,
+    told: Sender<String>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Hosts {
+    /// What a request with this head, whose body was read, is answered with.
+    fn answer(&self, head: &str) -> Vec<u8> {
         let mut line = head.lines().next().unwrap_or_default().split(' ');
         let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
-        let host = field(&head, "host").unwrap_or_default();
-        asked.lock().unwrap().push(format!("{method} {host}{target}\n{head}"));
-        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
-        reader.read_exact(&mut vec![0; length]).unwrap();
+        let host = field(head, "host").unwrap_or_default();
+        self.asked.lock().unwrap().push(format!("{method} {host}{target}\n{head}"));
         if let Some(came) = target.strip_prefix("/done?") {
-            let _ = told.send(came.to_owned());
+            let _ = self.told.send(came.to_owned());
         }
-        let downloaded = asked.lock().unwrap().iter().any(|line| line.starts_with("GET download.test/d.bin"));
-        let answer = match field(&head, "sec-websocket-key") {
+        let downloaded = self.asked.lock().unwrap().iter().any(|line| line.starts_with("GET download.test/d.bin"));
+        match field(head, "sec-websocket-key") {
             Some(key) => {
                 let accept = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
                 let fields = format!("Connection: Upgrade\r\nSec-WebSocket-Accept: {}", BASE64.encode(&accept));
@@ -117,11 +123,83 @@ fn serve(
             None if target == "/downloaded" && !downloaded => {
                 b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()
             }
-            None => answer(page, host, method, target, scheme),
-        };
-        let stream = reader.get_mut();
-        if stream.write_all(&answer).and_then(|()| stream.flush()).is_err() {
-            return;
+            // Whoever comes again is let in: a browser would ask its person for a password.
+            None if target == "/ntlm" && field(head, "via") != Some("1.1 sekisho") => {
+                b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n".to_vec()
+            }
+            None => answer(self.page, host, method, target, self.scheme),
+        }
+    }
+
+    /// Serves a connection of HTTP/1.1.
+    fn serve(&self, stream: &mut (impl Read + Write)) {
+        let mut reader = BufReader::new(stream);
+        while let Some(head) = read_head(&mut reader) {
+            let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let answer = self.answer(&head);
+            let stream = reader.get_mut();
+            if stream.write_all(&answer).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Serves a connection of HTTP/2.
+    async fn serve_http2(&self, secured: TlsStream<tokio::net::TcpStream>) -> Result<(), h2::Error> {
+        let mut connection = h2::server::handshake(secured).await?;
+        while let Some(arrived) = connection.accept().await {
+            let ((request, respond), hosts) = (arrived?, self.clone());
+            // That a stream is reset is for its asker to mind.
+            tokio::spawn(async move { drop(hosts.serve_stream(request, respond).await) });
+        }
+        Ok(())
+    }
+
+    async fn serve_stream(
+        &self,
+        request: http::Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let (parts, mut body) = request.into_parts();
+        while let Some(data) = body.data().await {
+            body.flow_control().release_capacity(data?.len())?;
+        }
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let host = parts.uri.host().unwrap();
+        let mut head = format!("{} {target} {:?}\r\nhost: {host}\r\n", parts.method, parts.version);
+        for (name, value) in &parts.headers {
+            head += &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()));
+        }
+        let answer = String::from_utf8(self.answer(&head)).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = http::Response::builder().status(&head["HTTP/1.1 ".len()..][..3]);
+        for (name, value) in head.lines().skip(1).map(|line| line.split_once(": ").unwrap()) {
+            response = response.header(name, value);
+        }
+        let mut down = respond.send_response(response.body(()).unwrap(), body.is_empty())?;
+        if body.is_empty() { Ok(()) } else { down.send_data(Bytes::copy_from_slice(body.as_bytes()), true) }
+    }
+
+    /// Serves what comes to a listener in TLS, in the protocol that is agreed on.
+    async fn serve_either(&self, listener: std::net::TcpListener, config: Arc<ServerConfig>) {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let acceptor = TlsAcceptor::from(config);
+        loop {
+            let ((tcp, _), acceptor, hosts) = (listener.accept().await.unwrap(), acceptor.clone(), self.clone());
+            tokio::spawn(async move {
+                let Ok(mut secured) = acceptor.accept(tcp).await else { return };
+                if secured.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    let _ = hosts.serve_http2(secured).await;
+                    return;
+                }
+                let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+                std::thread::spawn(move || hosts.serve(&mut far));
+                near.set_nonblocking(true).unwrap();
+                let mut near = tokio::net::UnixStream::from_std(near).unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut secured, &mut near).await;
+            });
         }
     }
 }
@@ -214,6 +292,8 @@ pub(super) struct Site {
     inside: Option<(NamedTempFile, TempDir)>,
     /// Whether the gate looks into every host.
     pub(super) is_inspected: bool,
+    /// Whether its hosts speak HTTP/2.
+    pub(super) is_http2: bool,
     /// Where the PAC file is that leads to the proxy within TLS.
     pac: Option<u16>,
 }
@@ -230,14 +310,20 @@ impl Site {
     /// One over https whose tunnels the gate looks into.
     pub(super) fn inspected(page: &'static str, keys: &str) -> Self {
         let policy = rule("*.test", &format!("inspect = true\n{keys}"));
-        Self::started("https", page, &policy, "", Some((authority(), Reached::Clear)))
+        Self::started(("https", false), page, &policy, "", Some((authority(), Reached::Clear)))
+    }
+
+    /// The same with hosts that speak HTTP/2, but for WebSockets.
+    pub(super) fn inspected_over_http2(page: &'static str) -> Self {
+        let policy = rule("*.test", "inspect = true");
+        Self::started(("https", true), page, &policy, "", Some((authority(), Reached::Clear)))
     }
 
     /// One over https of which the gate looks into the page's own host alone, by a rule that asks for its paths: there a
     /// page is the first that it can show.
     pub(super) fn page_first() -> Self {
         let policy = rule("site.test", "paths = [\"/**\"]") + &rule("*.test", "");
-        let site = Self::started("https", PAGE, &policy, "", Some((authority(), Reached::Clear)));
+        let site = Self::started(("https", false), PAGE, &policy, "", Some((authority(), Reached::Clear)));
         site.trust_origins_too();
         site
     }
@@ -245,7 +331,7 @@ impl Site {
     /// One over this scheme whose gate is reached by TLS.
     pub(super) fn within_tls(scheme: &'static str, keys: &str) -> Self {
         let more = "[secure_proxy]\nlisten = [\"127.0.0.1:0\"]\nnames = [\"127.0.0.1\"]\n";
-        let site = Self::started(scheme, PAGE, &rule("*.test", keys), more, Some((authority(), Reached::Tls)));
+        let site = Self::started((scheme, false), PAGE, &rule("*.test", keys), more, Some((authority(), Reached::Tls)));
         site.trust_origins_too();
         site
     }
@@ -272,11 +358,11 @@ impl Site {
 
     /// The same with more of a config.
     pub(super) fn configured(scheme: &'static str, page: &'static str, keys: &str, more: &str) -> Self {
-        Self::started(scheme, page, &rule("*.test", keys), more, None)
+        Self::started((scheme, false), page, &rule("*.test", keys), more, None)
     }
 
     fn started(
-        scheme: &'static str,
+        (scheme, is_http2): (&'static str, bool),
         page: &'static str,
         policy: &str,
         more: &str,
@@ -292,16 +378,23 @@ impl Site {
         };
         let listener = listener_of_its_own(port);
         let address = listener.local_addr().unwrap();
-        let (seen, config) = (asked.clone(), secured.as_ref().map(|secured| secured.config.clone()));
+        let config = secured.as_ref().map(|secured| secured.config.clone());
+        let hosts = Hosts { page, scheme, told: tell, asked: asked.clone() };
         std::thread::spawn(move || {
+            if let Some(config) = config.clone().filter(|_| is_http2) {
+                let mut config = Arc::unwrap_or_clone(config);
+                config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                run(hosts.serve_either(listener, Arc::new(config)));
+                return;
+            }
             for stream in listener.incoming() {
-                let (mut stream, tell, seen, config) = (stream.unwrap(), tell.clone(), seen.clone(), config.clone());
+                let (mut stream, hosts, config) = (stream.unwrap(), hosts.clone(), config.clone());
                 std::thread::spawn(move || match config {
                     Some(config) => {
                         let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
-                        serve(&mut stream, page, scheme, &tell, &seen);
+                        hosts.serve(&mut stream);
                     }
-                    None => serve(&mut stream, page, scheme, &tell, &seen),
+                    None => hosts.serve(&mut stream),
                 });
             }
         });
@@ -312,7 +405,18 @@ impl Site {
         let data_dir = inside.as_ref().map(|(_, data_dir)| data_dir.path().to_path_buf());
         let gate = Start { policy, config: &config, data_dir, ..Start::default() }.gate();
         let pac = (reached == Some(Reached::Tls)).then(|| serve_pac(&inside.as_ref().unwrap().1));
-        Self { scheme, gate, told, asked, secured, _names: names, inside, is_inspected, pac }
+        Self { scheme, gate, told, asked, secured, _names: names, inside, is_inspected, is_http2, pac }
+    }
+
+    /// Prepares the gate's next authority, which browsers trust too from here on if they are to.
+    pub(super) fn rotate(&self, is_trusted: bool) {
+        let (file, data_dir) = self.inside.as_ref().unwrap();
+        ask(&["ca", "rotate"], data_dir);
+        if is_trusted {
+            let next = ask(&["ca", "export", "--which", "next"], data_dir);
+            let both = [std::fs::read(file.path()).unwrap(), next].concat();
+            std::fs::write(file.path(), both).unwrap();
+        }
     }
 
     /// Where the gate keeps what it keeps.

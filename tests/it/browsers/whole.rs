@@ -32,6 +32,14 @@ fn records_of_two_whole_visits_as(site: &mut Site, drive: Drive, settings: Setti
         let asked = std::mem::take(&mut *site.asked.lock().unwrap());
         let has = |what: &str| asked.iter().any(|line| line.starts_with(what));
         assert!(has("POST form.test/post") && has("GET font.test/f.woff2"), "{visit}: {asked:#?}");
+        let (over_http2, others): (Vec<_>, Vec<_>) = asked.iter().partition(|line| line.contains(" HTTP/2.0\r\n"));
+        // WebSockets are the one thing that browsers and the gate ask for in HTTP/1.1.
+        let is_as_set = if site.is_http2 {
+            over_http2.len() >= 11 && others.iter().all(|line| field(line, "sec-websocket-key").is_some())
+        } else {
+            over_http2.is_empty()
+        };
+        assert!(is_as_set, "{visit}: {asked:#?}");
         let has_ours = |head: &String| head.contains("well-known") || field(head, "cookie").is_some();
         assert!(!asked.iter().any(has_ours), "nothing of ours but Via reaches an origin: {asked:#?}");
     }
@@ -134,7 +142,10 @@ fn has_paths(records: &[Value]) {
 }
 
 fn loads_whole_inside(drive: Drive, http2: bool) {
-    let mut site = Site::inspected(PAGE, "");
+    loads_whole_inside_of(Site::inspected(PAGE, ""), drive, http2);
+}
+
+fn loads_whole_inside_of(mut site: Site, drive: Drive, http2: bool) {
     let settings = Settings { http2, ..Settings::AS_INSTALLED };
     let records = records_of_two_whole_visits_as(&mut site, drive, settings);
     let inner: Vec<_> = records.iter().filter(|record| record["scheme"] == "https").collect();
@@ -152,6 +163,21 @@ fn loads_whole_inside(drive: Drive, http2: bool) {
 #[test]
 fn a_page_of_ten_hosts_loads_whole_in_chromium_where_the_gate_looks_inside() {
     loads_whole_inside(Driven::chromium, true);
+}
+
+#[test]
+fn a_page_of_ten_hosts_that_speak_http2_loads_whole_in_chromium_where_the_gate_looks_inside() {
+    loads_whole_inside_of(Site::inspected_over_http2(PAGE), Driven::chromium, true);
+}
+
+#[test]
+fn a_page_of_ten_hosts_that_speak_http2_loads_whole_in_firefox_where_the_gate_looks_inside() {
+    loads_whole_inside_of(Site::inspected_over_http2(PAGE), Driven::firefox, true);
+}
+
+#[test]
+fn a_page_of_ten_hosts_that_speak_http2_loads_whole_in_chromium_over_http11_where_the_gate_looks_inside() {
+    loads_whole_inside_of(Site::inspected_over_http2(PAGE), Driven::chromium, false);
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! What findings have imposed: put on record, in force, and written down, so that a restart lifts nothing.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::detect::{Act, Imposed, Settings, Target};
+use crate::evidence::{Finding, FindingId, Record, Restraint, format_time};
+use crate::facts::{ClientKey, Timestamp};
+use crate::session::Gate;
+use crate::store::JournalHandle;
+
+use super::{NotDone, kept};
+
+/// One that is in force, as `sekisho restraint list` and `status` show it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestraintStatus {
+    /// What is done: `challenge_afresh`, `deny` or `isolate`.
+    #[serde(rename = "do")]
+    pub act: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// UTC.
+    pub until: String,
+    pub finding_id: String,
+    /// The name of the response in the config.
+    pub response: String,
+}
+
+/// One in the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    act: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<Box<str>>,
+    until: u64,
+    finding: String,
+    measure: Box<str>,
+}
+
+const LINES_MAX: usize = 20_000;
+
+/// Answers what was found, as the config says.
+pub(super) fn answer(gate: &Gate, data_dir: &Path, settings: &Settings, finding: &Finding, now: Timestamp) {
+    let mut changed = false;
+    for imposed in settings.imposed(finding, now) {
+        let is_afresh = imposed.act == Act::ChallengeAfresh;
+        let client = imposed.client.as_deref().and_then(ClientKey::parse);
+        let said = record("imposed", &imposed, None);
+        match gate.restraints.impose(imposed.clone()) {
+            Ok(true) => {
+                gate.journal.tell(&said, now);
+                if is_afresh {
+                    // What was shown before the finding does not count.
+                    gate.standings.revoke(|_, of_client, _| client.is_none_or(|client| client == of_client));
+                }
+            }
+            Ok(false) => {}
+            Err(no_room) => gate.journal.tell(&record("no_room", &imposed, Some(&no_room.to_string())), now),
+        }
+        changed = true;
+    }
+    if changed {
+        write(gate, data_dir);
+    }
+}
+
+/// Ends those whose time is over, which count for nothing from then on. Called about once a minute.
+pub(super) fn expire(gate: &Gate, data_dir: &Path, now: Timestamp) {
+    let over = gate.restraints.expire(now);
+    for imposed in &over {
+        gate.journal.tell(&record("over", imposed, None), now);
+    }
+    if !over.is_empty() {
+        write(gate, data_dir);
+    }
+}
+
+/// Ends what a finding has imposed, or all of it, once that is on record.
+///
+/// # Errors
+/// Nothing is in force by that finding, or the journal takes no record.
+pub(super) async fn lift(gate: &Gate, data_dir: &Path, finding: Option<&str>, asker: &str) -> Result<usize, NotDone> {
+    let id = finding.map(|text| FindingId::parse(text).ok_or(NotDone::NoRestraint)).transpose()?;
+    let meant: Vec<_> =
+        gate.restraints.list().into_iter().filter(|imposed| id.is_none_or(|id| id == imposed.finding)).collect();
+    if meant.is_empty() {
+        return Err(NotDone::NoRestraint);
+    }
+    for imposed in &meant {
+        let lifted = record("lifted", imposed, Some(&format!("by {asker}")));
+        append(&gate.journal, &lifted).await?;
+    }
+    let lifted = gate.restraints.lift(id).len();
+    write(gate, data_dir);
+    Ok(lifted)
+}
+
+async fn append(journal: &JournalHandle, record: &Record) -> Result<(), NotDone> {
+    journal.append(record, clock::now()).await.map_err(|_| NotDone::NoRecord)
+}
+
+/// Those that are in force.
+pub(super) fn report(gate: &Gate) -> Vec<RestraintStatus> {
+    let status = |imposed: Imposed| RestraintStatus {
+        act: imposed.act.as_str().to_owned(),
+        client: imposed.client.map(Into::into),
+        target: imposed.target.map(|target| target.as_str().to_owned()),
+        program: imposed.program.map(Into::into),
+        until: format_time(imposed.until),
+        finding_id: imposed.finding.to_string(),
+        response: imposed.measure.into(),
+    };
+    gate.restraints.list().into_iter().map(status).collect()
+}
+
+/// Takes up what is kept there, before anybody is let out.
+pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
+    let now = clock::now();
+    let lines = kept::read::<Line>(&path(data_dir), LINES_MAX).into_iter();
+    for imposed in lines.filter_map(Line::read).filter(|imposed| imposed.until > now) {
+        if gate.restraints.impose(imposed).is_err() {
+            eprintln!("sekisho: warning: a restraint that was kept has no room");
+        }
+    }
+}
+
+fn write(gate: &Gate, data_dir: &Path) {
+    let lines = gate.restraints.list();
+    if let Err(error) = kept::replace(&path(data_dir), lines.iter().map(Line::of)) {
+        eprintln!("sekisho: warning: restraints cannot be written to the data directory: {error}");
+    }
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("restraints.jsonl")
+}
+
+fn record(action: &'static str, imposed: &Imposed, detail: Option<&str>) -> Record {
+    Record::Restraint(Restraint {
+        action,
+        act: imposed.act.as_str(),
+        client: imposed.client.as_deref().map(Into::into),
+        target: imposed.target.as_ref().map(|target| target.as_str().into()),
+        program: imposed.program.as_deref().map(Into::into),
+        until: format_time(imposed.until),
+        finding_id: imposed.finding.to_string(),
+        response: (*imposed.measure).into(),
+        detail: detail.map(Into::into),
+    })
+}
+
+impl Line {
+    fn of(imposed: &Imposed) -> Self {
+        Self {
+            act: imposed.act.as_str().to_owned(),
+            client: imposed.client.clone(),
+            target: imposed.target.as_ref().map(|target| target.as_str().into()),
+            program: imposed.program.clone(),
+            until: imposed.until.0,
+            finding: imposed.finding.to_string(),
+            measure: imposed.measure.clone(),
+        }
+    }
+
+    /// `None` for what cannot be read: what names no client, target or program would be about everybody.
+    fn read(self) -> Option<Imposed> {
+        let target = match self.target {
+            Some(target) => Some(Target::new(&target)?),
+            None => None,
+        };
+        let is_about = self.client.is_some() || target.is_some() || self.program.is_some();
+        is_about.then_some(())?;
+        Some(Imposed {
+            finding: FindingId::parse(&self.finding)?,
+            measure: self.measure,
+            act: Act::named(&self.act)?,
+            client: self.client,
+            target,
+            program: self.program,
+            until: Timestamp(self.until),
+        })
+    }
+}

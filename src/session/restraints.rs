@@ -1,0 +1,254 @@
+//! What findings have imposed on clients, targets and programs, for as long as it lasts.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::clock;
+use crate::detect::{Act, Imposed};
+use crate::evidence::FindingId;
+use crate::facts::{Client, ClientKey, Hello, Host, Response, Restraint, Stage, Timestamp};
+
+/// All that is imposed now.
+#[derive(Debug, Default)]
+pub struct Restraints {
+    table: RwLock<Table>,
+    /// How many there are: mostly none, and then nobody waits for the table.
+    count: AtomicUsize,
+    /// Counts what was imposed: tunnels that stand are looked at when it changes.
+    number: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    of_clients: HashMap<ClientKey, Vec<Imposed>>,
+    /// What is about all clients.
+    of_all: Vec<Imposed>,
+}
+
+/// At most so many are in force, so many of them on one client, and so many about all clients: what any exchange is compared
+/// with is bounded.
+const RESTRAINTS_MAX: usize = 10_000;
+const OF_CLIENT_MAX: usize = 64;
+const OF_ALL_MAX: usize = 256;
+
+/// What there is no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many restraints are in force")]
+pub struct NoRoom;
+
+impl Restraints {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts one in force; the same again lasts until the later end. Says whether it is news.
+    ///
+    /// # Errors
+    /// Too many are in force.
+    pub fn impose(&self, imposed: Imposed) -> Result<bool, NoRoom> {
+        let mut table = self.write();
+        let client = imposed.client.as_deref().and_then(ClientKey::parse);
+        let (list, most) = match client {
+            Some(client) => (table.of_clients.entry(client).or_default(), OF_CLIENT_MAX),
+            // What names a client that is none is about nobody.
+            None if imposed.client.is_some() => return Err(NoRoom),
+            None => (&mut table.of_all, OF_ALL_MAX),
+        };
+        let same = |other: &&mut Imposed| other.finding == imposed.finding && other.measure == imposed.measure;
+        if let Some(other) = list.iter_mut().find(same) {
+            other.until = other.until.max(imposed.until);
+            return Ok(false);
+        }
+        if list.len() >= most || self.count.load(Ordering::Relaxed) >= RESTRAINTS_MAX {
+            return Err(NoRoom);
+        }
+        list.push(imposed);
+        self.count.fetch_add(1, Ordering::Release);
+        self.number.fetch_add(1, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Takes out what is over. Called about once a minute.
+    pub fn expire(&self, now: Timestamp) -> Vec<Imposed> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let is_over = |imposed: &Imposed| imposed.until <= now;
+        if !self.read().all().any(is_over) {
+            return Vec::new();
+        }
+        self.take_out(is_over)
+    }
+
+    /// Ends what a finding has imposed; all where none is named.
+    pub fn lift(&self, finding: Option<FindingId>) -> Vec<Imposed> {
+        self.take_out(|imposed| finding.is_none_or(|finding| finding == imposed.finding))
+    }
+
+    fn take_out(&self, mut which: impl FnMut(&Imposed) -> bool) -> Vec<Imposed> {
+        let mut table = self.write();
+        let mut taken: Vec<_> = table.of_all.extract_if(.., |imposed| which(imposed)).collect();
+        for list in table.of_clients.values_mut() {
+            taken.extend(list.extract_if(.., |imposed| which(imposed)));
+        }
+        table.of_clients.retain(|_, list| !list.is_empty());
+        self.count.fetch_sub(taken.len(), Ordering::Release);
+        taken
+    }
+
+    /// All that are in force, those that end first first.
+    pub fn list(&self) -> Vec<Imposed> {
+        let mut list: Vec<_> = self.read().all().cloned().collect();
+        list.sort_by(|a, b| a.until.cmp(&b.until).then_with(|| a.finding.cmp(&b.finding)));
+        list
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// What is imposed on this exchange.
+    pub(super) fn on(
+        &self,
+        client: &Client,
+        host: &Host,
+        user_agent: Option<&[u8]>,
+        hello: Stage<&Hello>,
+    ) -> Restraint {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Restraint::NONE;
+        }
+        let (now, host) = (clock::now(), host.to_string());
+        let key = match hello {
+            Stage::Known(hello) => Some(&*hello.stable_key),
+            Stage::NotYet | Stage::Never => None,
+        };
+        let is_program =
+            |program: &str| key == Some(program) || user_agent.is_some_and(|agent| agent == program.as_bytes());
+        let table = self.read();
+        let of_client = table.of_clients.get(&ClientKey::of(client.address.ip())).into_iter().flatten();
+        let meant = of_client.chain(&table.of_all).filter(|imposed| {
+            imposed.until > now
+                && imposed.target.as_ref().is_none_or(|target| target.is(&host))
+                && imposed.program.as_deref().is_none_or(is_program)
+        });
+        let act = meant.map(|imposed| imposed.act).max();
+        Restraint {
+            isolated: act == Some(Act::Isolate),
+            finding: match act {
+                Some(Act::Deny) => Some(Response::Deny),
+                Some(Act::ChallengeAfresh) => Some(Response::ChallengeAfresh),
+                Some(Act::Isolate) | None => None,
+            },
+            ..Restraint::NONE
+        }
+    }
+}
+
+impl Table {
+    fn all(&self) -> impl Iterator<Item = &Imposed> {
+        self.of_clients.values().flatten().chain(&self.of_all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use crate::detect::Target;
+    use crate::evidence::FindingKind;
+
+    use super::*;
+
+    fn imposed(number: usize, act: Act, client: Option<&str>, target: Option<&str>) -> Imposed {
+        Imposed {
+            finding: FindingId::new(FindingKind::Beacon, "c", &number.to_string()),
+            measure: "m".into(),
+            act,
+            client: client.map(Into::into),
+            target: target.and_then(Target::new),
+            program: None,
+            until: Timestamp(u64::MAX),
+        }
+    }
+
+    fn on(restraints: &Restraints, client: &str, host: &str) -> Restraint {
+        let client = Client { address: SocketAddr::new(client.parse().unwrap(), 1), user: None };
+        let host = Host::parse(host.as_bytes()).unwrap();
+        restraints.on(&client, &host, Some(b"agent/1"), Stage::Never)
+    }
+
+    fn finding(response: Response) -> Restraint {
+        Restraint { finding: Some(response), ..Restraint::NONE }
+    }
+
+    #[test]
+    fn what_is_imposed_is_on_whom_it_names_and_the_strongest_counts() {
+        let restraints = Restraints::default();
+        assert_eq!(on(&restraints, "10.0.0.1", "c2.test"), Restraint::NONE);
+        for one in [
+            imposed(1, Act::ChallengeAfresh, Some("10.0.0.1"), Some("c2.test")),
+            imposed(2, Act::Deny, None, Some("*.evil.test")),
+            imposed(3, Act::Isolate, Some("10.0.0.9"), None),
+            imposed(4, Act::ChallengeAfresh, Some("10.0.0.1"), Some("a.evil.test")),
+            imposed(5, Act::Deny, Some("2001:db8::7"), Some("c2.test")),
+        ] {
+            assert_eq!(restraints.impose(one), Ok(true));
+        }
+        for (client, host, expected) in [
+            ("10.0.0.1", "c2.test", finding(Response::ChallengeAfresh)),
+            ("::ffff:10.0.0.1", "c2.test", finding(Response::ChallengeAfresh)),
+            ("10.0.0.2", "c2.test", Restraint::NONE),
+            ("10.0.0.1", "a.evil.test", finding(Response::Deny)),
+            ("10.0.0.2", "b.evil.test", finding(Response::Deny)),
+            ("10.0.0.2", "evil.test", Restraint::NONE),
+            ("10.0.0.9", "portal.test", Restraint::ISOLATED),
+            ("2001:db8::9", "c2.test", finding(Response::Deny)),
+        ] {
+            assert_eq!(on(&restraints, client, host), expected, "{client} {host}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_known_by_what_it_calls_itself() {
+        let restraints = Restraints::default();
+        for (number, program) in [(1, "agent/2"), (2, "agent/1")] {
+            let one = Imposed { program: Some(program.into()), ..imposed(number, Act::Deny, None, None) };
+            restraints.impose(one).unwrap();
+            let expected = if number == 1 { Restraint::NONE } else { finding(Response::Deny) };
+            assert_eq!(on(&restraints, "10.0.0.1", "a.test"), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_over_or_lifted_is_gone_and_told() {
+        let restraints = Restraints::default();
+        let brief = Imposed { until: Timestamp(5), ..imposed(1, Act::Deny, Some("10.0.0.1"), None) };
+        restraints.impose(brief.clone()).unwrap();
+        restraints.impose(imposed(2, Act::Isolate, Some("10.0.0.1"), None)).unwrap();
+        assert_eq!(restraints.impose(brief.clone()), Ok(false), "it is in force");
+        assert_eq!(restraints.expire(Timestamp(4)), []);
+        assert_eq!(restraints.expire(Timestamp(5)), [brief]);
+        assert_eq!(restraints.list().len(), 1);
+        assert_eq!(restraints.lift(Some(FindingId::new(FindingKind::Beacon, "c", "9"))), []);
+        assert_eq!(restraints.lift(Some(FindingId::new(FindingKind::Beacon, "c", "2"))).len(), 1);
+        assert_eq!((on(&restraints, "10.0.0.1", "a.test"), restraints.lift(None)), (Restraint::NONE, Vec::new()));
+    }
+
+    #[test]
+    fn there_are_no_more_than_are_looked_at_quickly() {
+        let restraints = Restraints::default();
+        let fill = |client: Option<&str>| {
+            (0..2 * OF_ALL_MAX)
+                .filter(|number| restraints.impose(imposed(*number, Act::Deny, client, None)).is_ok())
+                .count()
+        };
+        assert_eq!((fill(None), fill(Some("10.0.0.1"))), (OF_ALL_MAX, OF_CLIENT_MAX));
+        assert_eq!(restraints.impose(imposed(1, Act::Deny, Some("nobody"), None)), Err(NoRoom));
+    }
+}
