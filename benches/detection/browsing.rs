@@ -1,6 +1,7 @@
 //! People at work: pages of sites they come back to, each with third parties, and pauses between them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::random::{Random, Weighted};
 use crate::trace::{HOUR, Hit, Trace};
@@ -24,7 +25,7 @@ struct Site {
 }
 
 /// What one person is like.
-struct Habits {
+pub(crate) struct Habits {
     favourites: Vec<usize>,
     ranks: Weighted,
     /// Minutes between sittings.
@@ -69,42 +70,73 @@ pub(crate) fn hours_at_work(random: &mut Random, days: u32) -> Vec<(f64, f64)> {
     hours.iter().map(|(begin, end)| (begin * HOUR, end * HOUR)).collect()
 }
 
+impl Site {
+    fn new(random: &mut Random, ranks: &Weighted) -> Self {
+        let mut third_parties: Vec<usize> = (0..2 + random.below(11)).map(|_| ranks.draw(random)).collect();
+        third_parties.sort_unstable();
+        third_parties.dedup();
+        Self {
+            third_parties,
+            hosts: if random.happens(0.6) { 1 } else { 2 + random.below(3) as u8 },
+            is_app: random.happens(0.25),
+            beats: random.happens(0.05).then(|| random.of(&[10.0, 15.0, 20.0, 30.0, 60.0])),
+            bytes_up: random.lognormal(900.0, 0.4),
+        }
+    }
+}
+
+impl Habits {
+    /// Makes sites their own favourites, each at a place by chance.
+    pub(crate) fn prefer(&mut self, random: &mut Random, sites: Range<usize>) {
+        for site in sites {
+            let place = random.below(self.favourites.len());
+            self.favourites[place] = site;
+        }
+    }
+}
+
 impl Web {
     pub(crate) fn new(random: &mut Random) -> Self {
         let ranks = Weighted::zipf(THIRD_PARTIES, 1.0);
-        let sites = (0..SITES).map(|_| {
-            let mut third_parties: Vec<usize> = (0..2 + random.below(11)).map(|_| ranks.draw(random)).collect();
-            third_parties.sort_unstable();
-            third_parties.dedup();
-            Site {
-                third_parties,
-                hosts: if random.happens(0.6) { 1 } else { 2 + random.below(3) as u8 },
-                is_app: random.happens(0.25),
-                beats: random.happens(0.05).then(|| random.of(&[10.0, 15.0, 20.0, 30.0, 60.0])),
-                bytes_up: random.lognormal(900.0, 0.4),
-            }
-        });
-        Self { sites: sites.collect() }
+        Self { sites: (0..SITES).map(|_| Site::new(random, &ranks)).collect() }
     }
 
     /// All that one person asks for.
     pub(crate) fn person(&self, random: &mut Random, days: u32) -> Vec<Browsed> {
+        let habits = Self::habits(random);
+        let hours = hours_at_work(random, days);
+        self.browse(random, &habits, &hours)
+    }
+
+    /// A person whom nothing is known of but the sites that all share.
+    pub(crate) fn habits(random: &mut Random) -> Habits {
         let favourites: Vec<usize> = (0..20 + random.below(70)).map(|_| random.below(SITES)).collect();
-        let habits = Habits {
+        Habits {
             ranks: Weighted::zipf(favourites.len(), random.between(0.8, 1.4)),
             favourites,
             pause: random.lognormal(12.0, 0.5),
             pages: random.lognormal(6.0, 0.4),
             think: random.lognormal(18.0, 0.4),
             spread: random.between(0.9, 1.4),
-        };
+        }
+    }
+
+    /// Adds so many sites that nobody goes to yet; says which.
+    pub(crate) fn add_sites(&mut self, random: &mut Random, count: usize) -> Range<usize> {
+        let (first, ranks) = (self.sites.len(), Weighted::zipf(THIRD_PARTIES, 1.0));
+        self.sites.extend((0..count).map(|_| Site::new(random, &ranks)));
+        first..self.sites.len()
+    }
+
+    /// What a person asks for in these hours.
+    pub(crate) fn browse(&self, random: &mut Random, habits: &Habits, hours: &[(f64, f64)]) -> Vec<Browsed> {
         let mut asked = BTreeMap::new();
-        for (begin, end) in hours_at_work(random, days) {
+        for (begin, end) in hours {
             let mut at = begin + random.exponential(habits.pause * 30.0);
-            while at < end {
+            while at < *end {
                 for _ in 0..random.tries(habits.pages) {
-                    at += self.page(random, &habits, at, &mut asked);
-                    if at > end {
+                    at += self.page(random, habits, at, &mut asked);
+                    if at > *end {
                         break;
                     }
                 }

@@ -54,27 +54,27 @@ pub(crate) fn run(seed: u64, pairs: usize) {
     }
 }
 
-fn report(name: &str, units: usize, spent: Duration) {
+pub(crate) fn report(name: &str, units: usize, spent: Duration) {
     let each = spent.as_secs_f64() / units as f64;
     println!("| {name} | {:.0} ns | {:.0} a second |", each * 1e9, 1.0 / each);
 }
 
 /// One request, as its own text.
-struct Event {
-    hit: Hit,
-    client: Box<str>,
-    host: Box<str>,
+pub(crate) struct Event {
+    pub hit: Hit,
+    pub client: Box<str>,
+    pub host: Box<str>,
 }
 
 impl Event {
-    fn observed(&self, number: u64) -> Observed<'_> {
+    pub(crate) fn observed(&self, number: u64) -> Observed<'_> {
         observed(&self.hit, &self.client, &self.host, number)
     }
 }
 
 /// A day of so many pairs, in the order of time: people, on each of their machines one program without a period, and some
 /// beacons.
-fn traffic(random: &mut Random, pairs: usize) -> Vec<Event> {
+pub(crate) fn traffic(random: &mut Random, pairs: usize) -> Vec<Event> {
     let web = Web::new(random);
     let mut events = Vec::new();
     let (mut made, mut clients) = (0, 0);
@@ -136,7 +136,7 @@ fn read(log: &[u8], mut detector: Option<Detector>) -> Counts {
 }
 
 /// The least CPU time of this thread, and what came of it.
-fn least<T>(work: impl Fn() -> T) -> (Duration, T) {
+pub(crate) fn least<T>(work: impl Fn() -> T) -> (Duration, T) {
     let mut least: Option<(Duration, T)> = None;
     for _ in 0..ROUNDS {
         let before = cpu();

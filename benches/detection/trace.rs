@@ -5,7 +5,7 @@ use sekisho::facts::Timestamp;
 
 pub(crate) const HOUR: f64 = 3_600.0;
 /// 2026-11-23 00:00 UTC, a Monday.
-const BEGIN: u64 = 1_795_392_000_000_000;
+pub(crate) const BEGIN: u64 = 1_795_392_000_000_000;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hit {
@@ -53,9 +53,12 @@ impl Trace {
     }
 }
 
+/// Of requests, by their numbers.
+pub(crate) const PATHS: [&str; 8] =
+    ["/", "/a.js", "/b.css", "/api/items", "/img/1.png", "/img/2.png", "/f.woff2", "/search"];
+
 /// What a hit looks like in a log.
 pub(crate) fn observed<'a>(hit: &Hit, client: &'a str, host: &'a str, line: u64) -> Observed<'a> {
-    const PATHS: [&str; 8] = ["/", "/a.js", "/b.css", "/api/items", "/img/1.png", "/img/2.png", "/f.woff2", "/search"];
     Observed {
         time: Timestamp(BEGIN + (hit.at.max(0.0) * 1e6) as u64),
         line,
