@@ -65,6 +65,7 @@ mod review;
 mod reload;
 mod reload_load;
 mod reload_tunnels;
+mod resumed;
 mod restraints;
 mod secure_proxy;
 mod shipped;
