@@ -1,17 +1,17 @@
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Beat, Bytes, FindingKind, Ground, Severity, Span};
+use crate::evidence::{Beat, Bytes, FindingKind, Ground, Span};
 
 use super::beacon::{Best, Scan};
 use super::draft::{Draft, Drafts};
-use super::event::{Event, What};
+use super::event::{Event, Facts, What};
 use super::kinds::Stream;
 use super::network::Network;
 use super::pairs::{Pair, PairKey, Pairs, Taken};
+use super::weight::{Beside, severity, weight};
 
-/// Evidence in decades from which a pair is told of, and from which on it is pressing where the host is rare.
+/// Evidence in decades from which a pair is told of.
 const TOLD: f32 = 3.5;
-const HIGH: f32 = 5.0;
 /// What the evidence must gain for a finding to be told again, in tenths.
 const GAIN: u16 = 10;
 /// By how much a pace must be another one for that to be told, in ln seconds: by half.
@@ -37,10 +37,8 @@ impl Beacons {
 
     /// Takes what is a request, a tunnel, or a burst within one.
     pub(super) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
-        if let Some(facts) = event.what.whole().filter(|facts| facts.bytes_up > 0)
-            && let Some(pair) = self.pairs.get_mut((event.client, event.host))
-        {
-            pair.carried(facts.bytes_up);
+        if let What::Shown(facts) | What::Done(facts) | What::Call { facts: Some(facts), .. } = &event.what {
+            self.learn(event, facts, network);
         }
         let (denied, shape) = match event.what {
             What::Call { denied, shape, .. } => (denied, shape),
@@ -67,6 +65,16 @@ impl Beacons {
         }
     }
 
+    /// What was learnt of a request is kept with its pair, and with that of its domain.
+    fn learn(&mut self, event: &Event, facts: &Facts, network: &mut Network) {
+        let domain = network.hosts.domain(event.host, event.time).filter(|domain| network.hosts.parts(*domain) > 1);
+        for host in [Some(event.host), domain].into_iter().flatten() {
+            if let Some(pair) = self.pairs.get_mut((event.client, host)) {
+                pair.learn(facts);
+            }
+        }
+    }
+
     /// Counts a call towards a pair; says whether that was or is told of.
     fn count(
         &mut self,
@@ -80,6 +88,7 @@ impl Beacons {
         let (pair, is_new) = self.pairs.entry(key, || Pair::new(time, port, line));
         let taken = pair.event(time, denied, shape, line);
         let (told, told_always, hours) = (pair.told, pair.told_always, pair.hours_of_day());
+        let told_severity = pair.told_severity;
         let told_pace = Some(pair.told_pace).filter(|_| told > 0);
         let place = network.clients.meet(key.0);
         if is_new {
@@ -88,11 +97,13 @@ impl Beacons {
         let mut is_told = told > 0;
         match taken {
             Taken::Late => self.late += 1,
-            Taken::Scanned(best, stream)
-                if best.score >= TOLD
-                    && (tenths(best.score) >= told.saturating_add(GAIN.min(told)) || is_changed(told_pace, best)) =>
-            {
-                self.tell(key, kind, best, stream, network, drafts);
+            Taken::Scanned(best, stream) if best.score >= TOLD => {
+                let pair = self.pairs.get(key);
+                let weight = pair.map_or(0.0, |pair| weight(kind, best.score, &beside(key, pair, best, network)));
+                let is_more = tenths(best.score) >= told.saturating_add(GAIN.min(told));
+                if is_more || is_changed(told_pace, best) || severity(weight) > told_severity {
+                    self.tell(key, kind, best, stream, network, drafts);
+                }
                 is_told = true;
             }
             Taken::Counted | Taken::Scanned(..) => {}
@@ -110,10 +121,11 @@ impl Beacons {
         kind: FindingKind,
         best: Best,
         stream: Stream,
-        network: &Network,
+        network: &mut Network,
         drafts: &mut Drafts,
     ) {
         let Some(pair) = self.pairs.get_mut(key) else { return };
+        let weight = weight(kind, best.score, &beside(key, pair, best, network));
         let Some(gaps) = pair.gaps(stream) else { return };
         let beat = beat(gaps.scan(best.level), gaps.strip(best.level));
         let hours = pair.hours_of_day();
@@ -130,14 +142,16 @@ impl Beacons {
             grounds.extend(before.filter(|before| is_changed(Some(*before), best)).map(|before| changed(before, best)));
             pair.told = pair.told.max(tenths(best.score));
             pair.told_pace = (best.level, best.centre);
+            pair.told_severity = pair.told_severity.max(severity(weight));
         }
         if pair.bytes_up > 0.0 {
             grounds.push(size(pair.bytes_up));
         }
         drafts.add(Draft {
             kind,
-            severity: if best.score >= HIGH && rarity.is_rare() { Severity::High } else { Severity::Medium },
+            severity: severity(weight),
             score: best.score,
+            weight: Some(weight),
             client: key.0,
             target: network.hosts.text(key.1),
             port: pair.port,
@@ -150,6 +164,24 @@ impl Beacons {
             rarity: Some(rarity),
             records: [pair.first_line, pair.last_line],
         });
+    }
+}
+
+/// What is known of a pair beside its rhythm.
+fn beside((client, host): PairKey, pair: &Pair, best: Best, network: &mut Network) -> Beside {
+    let rarity = network.rarity(host, pair.last);
+    let users = pair.program.and_then(|program| network.users_of(host, program));
+    Beside {
+        users: users.unwrap_or(rarity.clients),
+        owners: pair.program.map_or(0, |program| network.owners_of(program)),
+        standing: pair.standing,
+        of: rarity.of,
+        network_seconds: network.age_seconds(pair.last),
+        client_seconds: network.known_seconds(client, pair.last),
+        pair_seconds: pair.last.saturating_sub(pair.first) / 1_000_000,
+        period: f64::from(best.centre).exp(),
+        requests: pair.requests,
+        denied: pair.denied,
     }
 }
 

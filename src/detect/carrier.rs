@@ -54,6 +54,7 @@ impl Carriers {
             kind: FindingKind::Carrier,
             severity,
             score,
+            weight: None,
             client: event.client,
             target: Some(host),
             port: event.port,

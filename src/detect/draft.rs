@@ -15,6 +15,8 @@ pub(super) struct Draft {
     pub severity: Severity,
     /// In decades.
     pub score: f32,
+    /// How pressing it is, where that is not the score.
+    pub weight: Option<f32>,
     pub client: Name,
     /// A host, a domain, or the key of a program; `None` where it is all that the client does.
     pub target: Option<Arc<str>>,
@@ -105,6 +107,7 @@ impl Drafts {
                 kind: draft.kind,
                 severity: draft.severity,
                 score: f64::from(draft.score),
+                weight: f64::from(draft.weight.unwrap_or(draft.score)),
                 client,
                 target,
                 port: draft.port,

@@ -38,6 +38,7 @@ mod subnames;
 mod suffixes;
 mod table;
 mod tunnels;
+mod weight;
 
 pub use detector::{Counts, Detector, Limits};
 pub use measure::{Act, Imposed, Measure, Scope};

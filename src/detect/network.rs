@@ -5,8 +5,9 @@ use crate::evidence::Rarity;
 
 use super::event::{Event, Facts};
 use super::local::{Local, LocalClock};
-use super::names::{Name, Names};
+use super::names::{Estimate, Name, Names};
 use super::settings::Settings;
+use super::table::Table;
 
 /// What this network knows of who is in it and of what they talk to. What all detectors share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,10 +26,14 @@ pub(super) struct Network {
     pub addresses: Names,
     #[serde(skip, default = "LocalClock::utc")]
     clock: LocalClock,
+    /// With which programs hosts are called, and how many clients do so with each, estimated.
+    uses: Table<(Name, Name), Estimate>,
     /// When the first event was, in microseconds.
     began: Option<u64>,
 }
 
+/// Hosts, each with a program that calls it.
+const USES_MAX: usize = 300_000;
 /// Programs, and what they call themselves.
 const PROGRAMS_MAX: usize = 65_536;
 
@@ -42,6 +47,7 @@ impl Network {
             users: Names::new(clients_max),
             addresses: Names::new(hosts_max),
             clock: LocalClock::new(settings.zone.clone()),
+            uses: Table::new(USES_MAX.min(hosts_max)),
             began: None,
         }
     }
@@ -76,6 +82,9 @@ impl Network {
                 names.add_other(name, place);
             }
         }
+        if let Some(program) = facts.program {
+            self.uses.entry((event.host, program), Estimate::default).add(place);
+        }
         if facts.address.is_some() {
             self.hosts.set_address(event.host, facts.address);
         }
@@ -94,6 +103,21 @@ impl Network {
         let text = self.addresses.text(address)?;
         let name = self.hosts.of(&text, time);
         (name != host).then_some(name)
+    }
+
+    /// How many clients call a host with this program, about; `None` where that is not known.
+    pub(super) fn users_of(&mut self, host: Name, program: Name) -> Option<u32> {
+        self.uses.get_mut((host, program)).map(|clients| clients.count())
+    }
+
+    /// How many clients have a program, about.
+    pub(super) fn owners_of(&self, program: Name) -> u32 {
+        self.programs.known(program).map_or(0, |known| known.others.count())
+    }
+
+    /// For how long a client is known, in seconds.
+    pub(super) fn known_seconds(&self, client: Name, now: u64) -> u64 {
+        self.clients.known(client).map_or(0, |known| now.saturating_sub(known.first) / 1_000_000)
     }
 
     /// How common a host is, or a domain.

@@ -3,7 +3,10 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::{Severity, Shown};
+
 use super::beacon::{Best, Gaps};
+use super::event::Facts;
 use super::kinds::{Kinds, Stream};
 use super::names::{Inconsistent, Name};
 
@@ -26,6 +29,8 @@ pub(super) struct Pair {
     pub last_line: u64,
     /// What was found of it and told: tenths of the score.
     pub told: u16,
+    /// How pressing it was told to be.
+    pub told_severity: Severity,
     /// Of what it was told: the level, and the middle of the window in ln seconds.
     pub told_pace: (u8, f32),
     /// That it is always on was told.
@@ -33,6 +38,9 @@ pub(super) struct Pair {
     touched: bool,
     /// Bytes up of a request, a running mean; 0 where nobody knows.
     pub bytes_up: f32,
+    /// The program that called last, and what it had shown.
+    pub program: Option<Name>,
+    pub standing: Shown,
     state: State,
 }
 
@@ -86,6 +94,9 @@ impl Pair {
             told_always: false,
             touched: true,
             bytes_up: 0.0,
+            program: None,
+            standing: Shown::Unasked,
+            told_severity: Severity::Low,
             state: State::Young { bursts: [(0.0, 0.0); YOUNG_BURSTS], count: 0 },
         }
     }
@@ -165,8 +176,21 @@ impl Pair {
         }
     }
 
-    /// What a request of it carried up, where that is known.
-    pub(super) fn carried(&mut self, bytes_up: u64) {
+    /// What was learnt of a request of it.
+    pub(super) fn learn(&mut self, facts: &Facts) {
+        self.program = facts.program.or(self.program);
+        if facts.contradictions > 0 {
+            self.standing = Shown::Mimic;
+        } else if facts.standing != Shown::Unasked && self.standing != Shown::Mimic {
+            self.standing = facts.standing;
+        }
+        if facts.bytes_up > 0 {
+            self.carried(facts.bytes_up);
+        }
+    }
+
+    /// What a request of it carried up.
+    fn carried(&mut self, bytes_up: u64) {
         // The mean of about the last eight.
         let bytes = bytes_up as f32;
         self.bytes_up = if self.bytes_up == 0.0 { bytes } else { self.bytes_up + (bytes - self.bytes_up) / 8.0 };

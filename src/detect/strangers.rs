@@ -53,6 +53,7 @@ impl Strangers {
             kind: FindingKind::UnknownTunnel,
             severity,
             score,
+            weight: None,
             client: event.client,
             target: Some(host),
             port: event.port,

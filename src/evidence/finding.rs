@@ -17,6 +17,9 @@ pub struct Finding {
     /// Decades of evidence: 3.5 means that what is harmless does this once in 3,000 times. Of a beacon it is computed, of
     /// most others it is the sum of what its grounds weigh.
     pub score: f64,
+    /// How pressing it is, in decades: of a beacon its evidence, at most 6, weighed with who else calls the target with the same
+    /// program, since when, what that program has shown, and what was denied; of all others the score.
+    pub weight: f64,
     /// The client's address.
     pub client: Box<str>,
     /// The host, or `*.` and its registrable domain, or the key of a program; empty where it is all that the client does.
@@ -301,7 +304,7 @@ impl Finding {
     /// The most pressing first: by severity, of which rarity is a part, then by evidence. Of what is certain alike, first what
     /// many clients do together, then what few talk to: a mass infection must not be last because so many have it.
     pub fn by_rank(&self, other: &Self) -> Ordering {
-        let certainty = |finding: &Self| finding.score.min(CERTAIN);
+        let certainty = |finding: &Self| finding.weight.min(CERTAIN);
         let is_lone = |finding: &Self| !finding.kind.is_of_several();
         let clients = |finding: &Self| finding.rarity.map_or(0, |rarity| rarity.clients);
         (other.severity.cmp(&self.severity))
@@ -407,6 +410,7 @@ impl Serialize for Finding {
             finding_id: FindingId,
             severity: Severity,
             score: f64,
+            weight: f64,
             stage: Stage,
             client: &'a str,
             target: &'a str,
@@ -430,6 +434,7 @@ impl Serialize for Finding {
             finding_id: self.id,
             severity: self.severity,
             score: self.score.min(SCORE_MAX),
+            weight: self.weight.min(SCORE_MAX),
             stage: self.kind.stage(),
             client: &self.client,
             target: &self.target,

@@ -61,7 +61,8 @@ fn day() -> String {
             }
         }
         if client % 7 == 0 {
-            let mut at = 100.0;
+            // It begins while its client is known.
+            let mut at = 7_200.0;
             while at < 86_400.0 {
                 lines.push((at, client, format!("home{client}.test")));
                 at += 300.0 * (0.7 + 0.6 * numbers.next());
@@ -323,7 +324,7 @@ fn what_was_found_of_one_client_is_told_as_one_story_in_order_of_time() {
     assert!(!text(&["-", "--explain", &id("10.0.0.14")]).contains(english));
 }
 
-/// Three days of Squid's log of five hundred clients, ten of which have a beacon of their own; in the second day 83 begin to
+/// Three days of Squid's log of five hundred clients. On the second ten begin to have a beacon of their own, and 83 begin to
 /// call one host that nobody knew.
 fn outbreak() -> String {
     let mut numbers = Numbers(17);
@@ -334,7 +335,7 @@ fn outbreak() -> String {
         }
         let (from, period, host) = match client {
             0..83 => (100_000.0 + 600.0 * f64::from(client), 900.0, "outbreak.test".to_owned()),
-            100..110 => (0.0, 300.0, format!("home{client}.test")),
+            100..110 => (90_000.0, 300.0, format!("home{client}.test")),
             _ => continue,
         };
         let mut at = from;

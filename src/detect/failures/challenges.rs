@@ -89,6 +89,7 @@ impl FailedChallenges {
             kind: FindingKind::FailedChallenges,
             severity,
             score: grounds.score(),
+            weight: None,
             client: event.client,
             target: program.text(network),
             port: 0,

@@ -104,6 +104,7 @@ impl FailedConnects {
             kind: FindingKind::FailedConnects,
             severity,
             score: grounds.score(),
+            weight: None,
             client: event.client,
             target: (tried.hosts.count() == 1).then_some(host),
             port: 0,

@@ -127,6 +127,7 @@ impl OutOfHours {
                 kind: FindingKind::OutOfHours,
                 severity: Severity::Low,
                 score: grounds.score(),
+                weight: None,
                 client: waiting.client,
                 target: None,
                 port: 0,

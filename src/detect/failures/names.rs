@@ -104,6 +104,7 @@ impl UnresolvedNames {
             kind: FindingKind::UnresolvedNames,
             severity,
             score: grounds.score(),
+            weight: None,
             client: event.client,
             target: None,
             port: 0,

@@ -88,6 +88,7 @@ impl UserOnSeveralClients {
             kind: FindingKind::UserOnSeveralClients,
             severity,
             score: grounds.score(),
+            weight: None,
             client: told_at,
             target: Some(name),
             port: 0,

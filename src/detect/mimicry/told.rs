@@ -207,6 +207,7 @@ impl Told<'_> {
             kind,
             severity: grounds.severity(least)?,
             score: grounds.score(),
+            weight: None,
             client: self.event.client,
             target,
             port: 0,

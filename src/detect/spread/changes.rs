@@ -180,6 +180,7 @@ fn draft(together: &[Change], host: Name, event: &Event, is_rare: bool, network:
         kind: FindingKind::CommonChange,
         severity,
         score: grounds.score(),
+        weight: None,
         client: first.client,
         target: network.hosts.text(host),
         port: event.port,

@@ -186,6 +186,7 @@ impl Fetched {
             kind: FindingKind::SameFetch,
             severity,
             score: grounds.score(),
+            weight: None,
             client,
             target: Some(host),
             port: event.port,

@@ -157,6 +157,7 @@ impl Sites {
             kind: FindingKind::Spread,
             severity,
             score: grounds.score() + STEADY * steady as f32,
+            weight: None,
             client,
             target: text(target),
             port: event.port,

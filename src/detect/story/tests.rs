@@ -16,6 +16,7 @@ fn finding(kind: FindingKind, severity: Severity, target: &str, after: u64) -> F
         kind,
         severity,
         score: 4.0,
+        weight: 4.0,
         client: PC.into(),
         target: target.into(),
         port: 443,

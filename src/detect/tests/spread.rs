@@ -75,7 +75,8 @@ fn mass() -> Vec<Entry> {
         infection(&mut source, 83, "c2.evil.example", (1.5 * DAY, 3.5 * DAY), 15.0 * MINUTE),
     ];
     for lone in 0..10 {
-        let times: Vec<f64> = source.beats(5.0 * MINUTE, 0.0, 3.0 * DAY);
+        // They begin while their clients are known.
+        let times: Vec<f64> = source.beats(5.0 * MINUTE, 0.0, 1.5 * DAY).iter().map(|at| at + 1.5 * DAY).collect();
         parts.push(requests(&times, &pc(400 + lone), &format!("lone{lone}.example")));
     }
     log(parts)
@@ -97,16 +98,16 @@ fn a_host_that_83_of_500_clients_began_to_call_within_two_days_is_the_first_that
     assert!((60.0..=100.0).contains(&clients), "{clients}");
     assert_eq!(
         finding.in_english(),
-        "about 85 of 500 clients began to talk to it within 21.1 h, 10.0.0.1 first; about 74 of them call it at steady \
-         intervals; about 42 of them call it in 12 hours of a day or more; 100 % of the requests come from programs that \
-         are no browsers; 100 % of its answers are of one size; 3560 requests over 22.5 h; 85 of 500 clients talk to it, \
-         known here for 22.5 h."
+        "about 85 of 500 clients began to talk to it within 22.0 h, 10.0.0.1 first; about 79 of them call it at steady \
+         intervals; about 44 of them call it in 12 hours of a day or more; 100 % of the requests come from programs that \
+         are no browsers; 100 % of its answers are of one size; 3864 requests over 23.4 h; 85 of 500 clients talk to it, \
+         known here for 23.4 h."
     );
     assert_eq!(
         finding.in_japanese(),
-        "21.1時間のうちに500台中約85台が通信を開始（最初の端末は10.0.0.1）。うち約74台が一定間隔で通信。\
-         うち約42台が1日のうち12時間以上にわたり通信。要求の100%がブラウザ以外のプログラム。応答の100%が同じ大きさ。\
-         22.5時間で3560件、500台中85台が通信、この網では22.5時間前から。"
+        "22.0時間のうちに500台中約85台が通信を開始（最初の端末は10.0.0.1）。うち約79台が一定間隔で通信。\
+         うち約44台が1日のうち12時間以上にわたり通信。要求の100%がブラウザ以外のプログラム。応答の100%が同じ大きさ。\
+         23.4時間で3864件、500台中85台が通信、この網では23.4時間前から。"
     );
 }
 

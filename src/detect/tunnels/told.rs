@@ -79,6 +79,7 @@ impl Case {
             kind: self.kind,
             severity: severity.min(self.severity_max),
             score,
+            weight: None,
             client: event.client,
             target: Some(host),
             port: event.port,

@@ -27,6 +27,7 @@ fn finding(kind: FindingKind, severity: Severity, client: &str, target: &str) ->
         kind,
         severity,
         score: 6.5,
+        weight: 6.5,
         client: client.into(),
         target: target.into(),
         port: 443,
