@@ -136,6 +136,7 @@ pub(super) enum Command {
         "sekisho hunt /var/lib/sekisho",
         "sekisho hunt /var/log/squid/access.log*",
         "sekisho hunt conn.log.gz --explain 4f1c09a2b3d4e5f6",
+        "sekisho hunt /var/lib/sekisho --html report.html",
         "zcat access.log.*.gz | sekisho hunt - --format json"
     ))]
     Hunt(HuntArguments),
@@ -476,6 +477,9 @@ pub(super) struct HuntArguments {
     /// Show one finding whole, with the picture of its gaps
     #[arg(long, value_name = "ID")]
     pub(super) explain: Option<String>,
+    /// Write what was found to a page of its own as well, which needs no other file and no script
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) html: Option<PathBuf>,
     /// A gate's config, of which `[detect]` counts: what is allowed, what is explained, the time zone
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) config: Option<PathBuf>,

@@ -69,6 +69,9 @@ pub enum CliError {
     /// A log that `hunt` was to look through.
     #[error("cannot read {}: {source}", .path.display())]
     Log { path: PathBuf, source: io::Error },
+    /// The page of a hunt.
+    #[error("cannot write the page {}: {source}", .path.display())]
+    Page { path: PathBuf, source: io::Error },
     #[error("there is no finding `{0}` in these logs")]
     NoFinding(String),
     #[error("there is no time zone `{0}`")]
@@ -123,6 +126,7 @@ impl CliError {
             | CliError::NotFetched(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
+            | CliError::Page { .. }
             | CliError::Executable(_)
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
@@ -169,6 +173,7 @@ impl CliError {
             CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
+            CliError::Page { .. } => Some("give the name of a new file in a directory that you may write to"),
             CliError::NotLaidOut(_) => Some("run it without --check to lay them out"),
             CliError::NotAlone => Some("give `-` or names of files"),
             CliError::Log { source, .. } => Some(match source.kind() {

@@ -4,22 +4,34 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use crate::detect::{Limits, Settings};
+use crate::clock;
+use crate::detect::{Limits, Settings, Step, Story};
 use crate::evidence::{Beat, Finding, Severity, format_time, shown};
-use crate::review::{Hunted, LogRead, hunt, hunt_stream};
+use crate::review::{Hunted, LogRead, hunt, hunt_page, hunt_stream};
 use crate::store::{LogFile, log_files};
 
 use super::arguments::HuntArguments;
 use super::error::CliError;
 use super::files::read_config;
 use super::output::{Rows, report};
+use super::page_file::PageFile;
 use super::progress::ProgressLine;
 
 /// Looks through logs for what calls home, and shows it.
 pub(super) fn hunt_logs(arguments: &HuntArguments) -> Result<(), CliError> {
-    let hunted = find(arguments).and_then(|hunted| one(hunted, arguments.explain.as_deref()));
+    let hunted = find_and_write(arguments);
     let is_explained = arguments.explain.is_some();
     report(arguments.format, hunted, |hunted| rows(hunted, arguments.rows, is_explained))
+}
+
+/// Writes the page too, where one is asked for.
+fn find_and_write(arguments: &HuntArguments) -> Result<Hunted, CliError> {
+    let page = arguments.html.as_deref().map(PageFile::at).transpose()?;
+    let hunted = one(find(arguments)?, arguments.explain.as_deref())?;
+    if let Some(page) = page {
+        page.write(&hunt_page(&hunted, clock::now()))?;
+    }
+    Ok(hunted)
 }
 
 /// Leaves the finding that is to be explained, if any is.
@@ -29,6 +41,7 @@ fn one(mut hunted: Hunted, id: Option<&str>) -> Result<Hunted, CliError> {
     if hunted.findings.is_empty() {
         return Err(CliError::NoFinding(id.to_owned()));
     }
+    hunted.stories.retain(|story| story.steps.iter().any(|step| step.finding.to_string() == id));
     Ok(hunted)
 }
 
@@ -80,18 +93,22 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
     rows.push(("looked at", took));
     for finding in hunted.findings.iter().take(most) {
         let text = if is_explained { explained(finding) } else { finding_in_words(finding) };
-        rows.push((severity(finding), text));
+        rows.push((severity(finding.severity), text));
     }
     if let Some(others @ 1..) = hunted.findings.len().checked_sub(most) {
         rows.push(("others", format!("{others} findings; `--format json` and `--rows` show more")));
+    }
+    rows.extend(hunted.stories.iter().take(most).map(|story| ("story", story_in_words(story))));
+    if let Some(others @ 1..) = hunted.stories.len().checked_sub(most) {
+        rows.push(("others", format!("{others} stories; `--format json` and `--rows` show more")));
     }
     let high = hunted.findings.iter().filter(|finding| finding.severity == Severity::High).count();
     rows.push(("result", format!("{} findings, {high} of them high", hunted.findings.len())));
     rows
 }
 
-fn severity(finding: &Finding) -> &'static str {
-    match finding.severity {
+fn severity(severity: Severity) -> &'static str {
+    match severity {
         Severity::High => "HIGH",
         Severity::Medium => "medium",
         Severity::Low => "low",
@@ -125,9 +142,31 @@ fn finding_in_words(finding: &Finding) -> String {
         finding.port,
         finding.score,
         finding.id,
-        finding.in_english(),
-        finding.in_japanese(),
+        shown(&finding.in_english()),
+        shown(&finding.in_japanese()),
     )
+}
+
+/// How an attack on a client may have gone on: in one sentence of each language, then what was found, in order of time.
+fn story_in_words(story: &Story) -> String {
+    let mut text = format!("{}: {}\n{}\n", severity(story.severity), story.english, story.japanese);
+    for step in &story.steps {
+        let Step { finding, kind, severity: how, target, first } = step;
+        let (kind, stage) = (kind.as_str(), kind.stage());
+        let first = format_time(*first);
+        let _ = writeln!(
+            text,
+            "  {first}  {}  {kind} → {}  {} ({})  {finding}",
+            severity(*how),
+            shown(target),
+            stage.as_str(),
+            stage.in_japanese(),
+        );
+    }
+    if story.more > 0 {
+        let _ = writeln!(text, "  and {} findings more", story.more);
+    }
+    text
 }
 
 fn explained(finding: &Finding) -> String {

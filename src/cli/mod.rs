@@ -17,6 +17,7 @@ mod hunt;
 mod init;
 mod learn;
 mod output;
+mod page_file;
 mod policy;
 mod progress;
 mod reach;

@@ -117,7 +117,9 @@ fn faults(error: &CliError) -> Vec<Fault> {
                 ..Fault::default()
             })
             .collect(),
-        CliError::Read { path, .. } => vec![Fault { file: Some(path.display().to_string()), ..other() }],
+        CliError::Read { path, .. } | CliError::Page { path, .. } => {
+            vec![Fault { file: Some(path.display().to_string()), ..other() }]
+        }
         CliError::Verify(OpenError::Broken { segment, source }) => vec![Fault {
             file: Some(segment.display().to_string()),
             record: Some(first_at_fault(source)),

@@ -4,15 +4,20 @@ use crate::evidence::{Burst, Finding, Observed};
 use crate::facts::Timestamp;
 
 use super::beacons::Beacons;
+use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
+use super::failures::Failures;
 use super::joins::Joins;
+use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
 use super::pairs::Pair;
 use super::settings::{Fate, Settings};
 use super::snapshot::{Kept, Snapshot};
+use super::spread::Spread;
 use super::strangers::Strangers;
+use super::tunnels::Tunnels;
 
 /// How much a detector keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +94,11 @@ pub(super) struct State {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    carriers: Carriers,
+    failures: Failures,
+    mimicry: Mimicry,
+    spread: Spread,
+    tunnels: Tunnels,
     drafts: Drafts,
     /// What was taken last.
     last: Option<Event>,
@@ -103,6 +113,11 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            carriers: Carriers,
+            failures: Failures::new(limits.clients_max),
+            mimicry: Mimicry::new(limits.clients_max),
+            spread: Spread::new(limits.hosts_max, &settings.publishers),
+            tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             drafts: Drafts::new(limits.told_max),
             last: None,
             counts: Counts::default(),
@@ -119,6 +134,7 @@ impl Detector {
     pub fn resume(limits: Limits, settings: &Settings, kept: Kept) -> Option<Self> {
         let Kept { limits: before, mut state } = kept;
         state.network.set_zone(settings.zone.clone());
+        state.spread.set_publishers(&settings.publishers);
         (before == limits).then(|| Self { limits, settings: settings.clone(), found: Vec::new(), state })
     }
 
@@ -166,15 +182,15 @@ impl Detector {
     }
 
     pub fn counts(&self) -> Counts {
-        let State { joins, network, beacons, drafts, counts, .. } = &self.state;
+        let State { joins, network, beacons, tunnels, drafts, counts, .. } = &self.state;
         Counts {
             late: beacons.late,
             clients: network.clients.len() as u64,
             hosts: network.hosts.len() as u64,
             pairs: beacons.pairs.len() as u64,
-            pairs_evicted: beacons.pairs.evicted,
+            pairs_evicted: beacons.pairs.evicted + tunnels.evicted(),
             names_evicted: network.evicted(),
-            exchanges_beyond: joins.beyond,
+            exchanges_beyond: joins.beyond + tunnels.beyond,
             findings_beyond: drafts.beyond,
             ..*counts
         }
@@ -196,9 +212,14 @@ impl State {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.carriers.take(&event, network, drafts);
+        self.failures.take(&event, network, drafts);
+        self.mimicry.take(&event, network, drafts);
+        self.spread.take(&event, &self.beacons.pairs, network, drafts);
+        self.tunnels.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match settings.fate(finding) {
-                Fate::Told(finding) => found.push(finding),
+                Fate::Told(finding) => found.push(*finding),
                 Fate::Allowed => self.counts.allowed += 1,
                 Fate::Explained => self.counts.explained += 1,
             }

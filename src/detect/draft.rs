@@ -61,6 +61,11 @@ impl Drafts {
         Self { drafts: Vec::new(), told: HashMap::new(), told_max, beyond: 0 }
     }
 
+    /// What detectors told of since it was taken.
+    pub(super) fn waiting(&self) -> &[Draft] {
+        &self.drafts
+    }
+
     /// Tells what a detector knows is news.
     pub(super) fn add(&mut self, draft: Draft) {
         self.drafts.push(draft);

@@ -3,6 +3,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Asked, Failure, Shown, Verdict};
+use crate::parse::BodyType;
 
 use super::names::Name;
 
@@ -75,6 +76,18 @@ pub(super) struct Facts {
     pub duration: u64,
     pub cut: Cut,
     pub content_type: Option<Box<str>>,
+    /// What came, where that may bring in more than something to look at, or has a name that deceives.
+    pub body: Option<Box<Body>>,
+}
+
+/// The body of an answer, as far as it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Body {
+    pub kind: BodyType,
+    /// SHA-256 of all of it, where it is a carrier that came whole.
+    pub hash: Option<[u8; 32]>,
+    /// Hostile text of at most 255 bytes; empty where nobody knows.
+    pub name: Box<str>,
 }
 
 /// Why it was not let out.
@@ -82,8 +95,10 @@ pub(super) struct Facts {
 pub(super) enum Refusal {
     #[default]
     None,
-    /// A log-in was asked for, or was wrong.
+    /// A log-in was asked for.
     LogIn,
+    /// It was wrong.
+    WrongLogIn,
     /// By the policy, the guard, or a challenge.
     Other,
 }

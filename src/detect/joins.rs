@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 
+use data_encoding::HEXLOWER;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Asked, Burst, Observed, Part, Shown, Verdict};
+use crate::parse::{BodyType, double_extension, turns_direction};
 
-use super::event::{Carries, Cut, Event, Facts, Refusal, Sni, What};
+use super::event::{Body, Carries, Cut, Event, Facts, Refusal, Sni, What};
 use super::names::Name;
 use super::network::Network;
 use super::order::Order;
@@ -39,8 +41,8 @@ struct Open {
 const FORGOTTEN: u64 = 24 * 3_600_000_000;
 /// Such exchanges are looked for no more often.
 const SWEEP: u64 = 3_600_000_000;
-/// Of a name in a ClientHello so much is kept, in bytes.
-const SNI_BYTES_MAX: usize = 255;
+/// Of a name in a ClientHello, or of a file, so much is kept, in bytes.
+const NAME_BYTES_MAX: usize = 255;
 /// Of what else lines say in words so much is kept, in bytes.
 const WORD_BYTES_MAX: usize = 80;
 
@@ -160,7 +162,7 @@ fn add(facts: &mut Facts, seen: &Observed<'_>, host: &str, network: &mut Network
     }
     if !seen.sni.is_empty() {
         let is_same = seen.sni.eq_ignore_ascii_case(host);
-        facts.sni = if is_same { Sni::Same } else { Sni::Other(cut(seen.sni, SNI_BYTES_MAX).into()) };
+        facts.sni = if is_same { Sni::Same } else { Sni::Other(cut(seen.sni, NAME_BYTES_MAX).into()) };
     } else if facts.carries == Carries::Tls && facts.sni == Sni::Unseen {
         facts.sni = Sni::Absent;
     }
@@ -168,7 +170,11 @@ fn add(facts: &mut Facts, seen: &Observed<'_>, host: &str, network: &mut Network
         facts.verdict = seen.verdict;
     }
     if facts.verdict == Verdict::Denied || facts.verdict == Verdict::Challenged {
-        facts.refusal = if seen.reason.starts_with("log_in") { Refusal::LogIn } else { Refusal::Other };
+        facts.refusal = match seen.reason {
+            "log_in_wrong" | "log_in_refused" => Refusal::WrongLogIn,
+            reason if reason.starts_with("log_in") || seen.status == 407 => Refusal::LogIn,
+            _ => Refusal::Other,
+        };
     }
     if seen.failure != crate::evidence::Failure::None {
         facts.failure = seen.failure;
@@ -188,6 +194,22 @@ fn add(facts: &mut Facts, seen: &Observed<'_>, host: &str, network: &mut Network
     if !seen.content_type.is_empty() {
         facts.content_type = Some(cut(seen.content_type, WORD_BYTES_MAX).into());
     }
+    if !seen.body_type.is_empty() {
+        facts.body = body(seen).or(facts.body.take());
+    }
+}
+
+/// What came, where that is of interest.
+fn body(seen: &Observed<'_>) -> Option<Box<Body>> {
+    let kind = BodyType::named(seen.body_type)?;
+    let name = cut(seen.file_name, NAME_BYTES_MAX);
+    let deceives = || turns_direction(name) || double_extension(name).is_some();
+    let mut hash = [0; 32];
+    // Of other lengths decoding would panic.
+    let is_hash =
+        seen.body_sha256.len() == 2 * hash.len() && HEXLOWER.decode_mut(seen.body_sha256.as_bytes(), &mut hash).is_ok();
+    (kind.carrier().is_some() || deceives())
+        .then(|| Box::new(Body { kind, hash: is_hash.then_some(hash), name: name.into() }))
 }
 
 /// An address without its port.

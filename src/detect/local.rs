@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 /// The hours of this network, by its time zone.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub(super) struct LocalClock {
 }
 
 /// A time as people there have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Local {
     /// Days since 1970-01-01.
     pub day: i64,

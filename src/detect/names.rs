@@ -29,6 +29,8 @@ pub(super) struct Known {
     pub address: Option<Name>,
     turn: u32,
     touched: bool,
+    /// Of a host: it was reached once.
+    pub was_reached: bool,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -95,6 +97,7 @@ impl Names {
             address: None,
             turn,
             touched: true,
+            was_reached: false,
         };
         let (place, turn) = if self.known.len() < self.names_max {
             self.known.push(new(0));
@@ -172,7 +175,9 @@ impl Names {
 
     /// A host of a domain or at an address was seen, which has this place among hosts.
     pub(super) fn add_part(&mut self, name: Name, place: u32) {
-        self.get_mut(name).into_iter().for_each(|known| known.parts.add(place));
+        if let Some(known) = self.get_mut(name) {
+            known.parts.add(place);
+        }
     }
 
     pub(super) fn parts(&self, domain: Name) -> u32 {
@@ -193,9 +198,18 @@ impl Names {
         self.met
     }
 
+    /// A host was reached.
+    pub(super) fn reach(&mut self, host: Name) {
+        if let Some(known) = self.get_mut(host) {
+            known.was_reached = true;
+        }
+    }
+
     /// It was seen with another, which has this place among its own.
     pub(super) fn add_other(&mut self, name: Name, place: u32) {
-        self.get_mut(name).into_iter().for_each(|known| known.others.add(place));
+        if let Some(known) = self.get_mut(name) {
+            known.others.add(place);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -246,12 +260,20 @@ impl Estimate {
     /// What a full sketch tells.
     const MAX: u32 = 620;
 
-    fn add(&mut self, place: u32) {
+    /// Adds one; says whether the estimate knew of none like it.
+    pub(super) fn add(&mut self, place: u32) -> bool {
         // SplitMix64 (Steele, Lea and Flood, 2014): neighbours must fall as if by chance, or the estimate is too high.
         let mut spread = u64::from(place).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         spread = (spread ^ spread >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         spread = (spread ^ spread >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let before = self.0;
         self.0 |= 1 << ((spread ^ spread >> 31) >> 57);
+        self.0 != before
+    }
+
+    /// Those of both.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     pub(super) fn count(self) -> u32 {

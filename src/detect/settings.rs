@@ -15,6 +15,8 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Of these nothing is told.
     pub allow: Vec<Target>,
+    /// Whose new hosts may become common within days.
+    pub publishers: Vec<Target>,
     pub explained: Vec<Explained>,
     /// What findings are answered with.
     pub measures: Vec<Measure>,
@@ -22,7 +24,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { zone: TimeZone::UTC, allow: Vec::new(), explained: Vec::new(), measures: Vec::new() }
+        Self {
+            zone: TimeZone::UTC,
+            allow: Vec::new(),
+            publishers: Vec::new(),
+            explained: Vec::new(),
+            measures: Vec::new(),
+        }
     }
 }
 
@@ -40,6 +48,14 @@ impl Target {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a host, or `*.` and a domain, is this name or below it, with `*.` in front of either or not.
+    pub(super) fn covers(&self, host: &str) -> bool {
+        let bare = |text| str::strip_prefix(text, "*.").unwrap_or(text);
+        let (own, host) = (bare(&self.0).as_bytes(), bare(host).as_bytes());
+        let Some(before) = host.len().checked_sub(own.len()) else { return false };
+        host[before..].eq_ignore_ascii_case(own) && (before == 0 || host[before - 1] == b'.')
     }
 
     /// Whether this is it, or is below it.
@@ -78,7 +94,7 @@ const ENTRIES_MAX: usize = 10_000;
 /// What becomes of a finding.
 #[derive(Debug)]
 pub(super) enum Fate {
-    Told(Finding),
+    Told(Box<Finding>),
     Allowed,
     Explained,
 }
@@ -134,13 +150,17 @@ impl Settings {
         for target in section.strings("allow").unwrap_or_default() {
             settings.allow.extend(read_target(section, &target.value, &target.place));
         }
-        if settings.allow.len() > ENTRIES_MAX {
-            let place = section.place().clone();
-            section.problem(
-                &place,
-                format!("more than {ENTRIES_MAX} targets are allowed"),
-                "name domains, as `*.example.com`",
-            );
+        for publisher in section.strings("publishers").unwrap_or_default() {
+            settings.publishers.extend(read_target(section, &publisher.value, &publisher.place));
+        }
+        for (entries, what) in
+            [(&settings.allow, "targets are allowed"), (&settings.publishers, "publishers are named")]
+        {
+            if entries.len() > ENTRIES_MAX {
+                let place = section.place().clone();
+                let what = format!("more than {ENTRIES_MAX} {what}");
+                section.problem(&place, what, "name domains, as `*.example.com`");
+            }
         }
         settings
     }
@@ -157,7 +177,7 @@ impl Settings {
             }
         }
         finding.grounds.extend(unlike);
-        Fate::Told(finding)
+        Fate::Told(Box::new(finding))
     }
 }
 

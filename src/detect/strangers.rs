@@ -5,6 +5,8 @@ use crate::evidence::{Asked, FindingKind, Ground, Rarity, Severity, Shown, Span}
 use super::draft::{Draft, Drafts};
 use super::event::{Carries, Event, Facts, Sni, What};
 use super::network::Network;
+use super::spelling::{Spelling, spelling};
+use super::suffixes::{Service, ServiceKind, service_of};
 
 /// Finds tunnels to hosts that nobody in this network knew.
 ///
@@ -14,14 +16,14 @@ use super::network::Network;
 pub(super) struct Strangers;
 
 /// A host is a stranger for so long after it was first seen, in seconds.
-const NEW: u64 = 24 * 3_600;
+pub(super) const NEW: u64 = 24 * 3_600;
 /// What must speak against a tunnel for it to be told of, with a severity each.
 const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
 /// Of fewer clients one that differs from the others says nothing.
 const CLIENTS_MIN: u32 = 20;
 
 /// What speaks against a tunnel, and what it weighs.
-type Grounds = Vec<(f32, Ground)>;
+pub(super) type Grounds = Vec<(f32, Ground)>;
 
 impl Strangers {
     pub(super) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
@@ -67,18 +69,26 @@ impl Strangers {
     }
 }
 
-fn ground(weight: f32, code: &'static str, english: impl Into<String>, japanese: impl Into<String>) -> (f32, Ground) {
+pub(super) fn ground(
+    weight: f32,
+    code: &'static str,
+    english: impl Into<String>,
+    japanese: impl Into<String>,
+) -> (f32, Ground) {
     (weight, Ground::new(code, &[("weight", f64::from(weight))], english.into(), japanese.into()))
 }
 
 /// The longer the network is known, the more it says that a host is new to it.
-fn stranger(age_seconds: u64) -> (f32, Ground) {
-    let days = age_seconds / 86_400;
-    let weight = match days {
+pub(super) fn weight_of_new(age_seconds: u64) -> f32 {
+    match age_seconds / 86_400 {
         0 => 0.3,
         1..7 => 0.6,
         7.. => 1.0,
-    };
+    }
+}
+
+fn stranger(age_seconds: u64) -> (f32, Ground) {
+    let weight = weight_of_new(age_seconds);
     let age = Span(age_seconds as f64);
     let numbers = [("weight", f64::from(weight)), ("watched_seconds", age_seconds as f64)];
     let english = format!("a tunnel to a host that was new here (this network is watched for {age})");
@@ -87,7 +97,7 @@ fn stranger(age_seconds: u64) -> (f32, Ground) {
 }
 
 /// What its name says.
-fn name(host: &str) -> Grounds {
+pub(super) fn name(host: &str) -> Grounds {
     let mut grounds = Grounds::new();
     if is_address(host) {
         grounds.push(ground(
@@ -96,15 +106,53 @@ fn name(host: &str) -> Grounds {
             "asked for by address, not by name",
             "名前ではなくIPアドレスを直接指定",
         ));
+        return grounds;
     }
+    let spelt = spelling(host);
+    // Networks that deliver content name what is below their own domain so.
+    let labels = [(spelt.registrable, 1.2), (spelt.sub, 0.4)];
+    let generated = labels.into_iter().filter_map(|(label, weight)| Some((label?, weight)));
+    if let Some((label, weight)) = generated.into_iter().find(|(label, _)| label.is_generated()) {
+        grounds.push(generated_name(&label, weight));
+    }
+    grounds.extend(service_of(host).map(service));
     grounds
+}
+
+fn generated_name(label: &Spelling<'_>, weight: f32) -> (f32, Ground) {
+    let Spelling { label, decades, odd, .. } = label;
+    let odd: Vec<_> = odd.iter().map(|group| format!("“{group}”")).collect();
+    let (odd, whole) = (odd.join(", "), decades.floor());
+    let numbers = [("weight", f64::from(weight)), ("decades", f64::from(*decades))];
+    let english =
+        format!("{label} is no word: characters drawn blindly explain it 1e{whole} times better (above all {odd})");
+    let japanese = format!("{label}は単語らしくない（無作為な文字列である見込みが1e{whole}倍、特に{odd}）");
+    (weight, Ground::new("generated_name", &numbers, english, japanese))
+}
+
+fn service(service: Service) -> (f32, Ground) {
+    let Service { suffix, kind, name } = service;
+    let (weight, english, japanese) = match kind {
+        ServiceKind::Tunnel => {
+            (2.0, "a tunnel into a machine behind a firewall", "ファイアウォール内の機器へのトンネル")
+        }
+        ServiceKind::Catcher => {
+            (1.5, "whatever is sent is kept for whoever made the address", "送信内容を作成者のために保存するサービス")
+        }
+        ServiceKind::DynamicDns => (1.0, "dynamic DNS", "ダイナミックDNS"),
+        ServiceKind::FileDrop => (1.0, "files handed on without an account", "アカウント不要のファイル受け渡し"),
+        ServiceKind::Paste => (0.8, "texts handed on without an account", "アカウント不要のテキスト受け渡し"),
+    };
+    let english = format!("its name is under {suffix} of {name}: {english}");
+    let japanese = format!("{name}の{suffix}配下の名前（{japanese}）");
+    (weight, Ground::new(kind.word(), &[("weight", f64::from(weight))], english, japanese))
 }
 
 pub(super) fn is_address(host: &str) -> bool {
     host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn port(port: u16) -> Option<(f32, Ground)> {
+pub(super) fn port(port: u16) -> Option<(f32, Ground)> {
     let weight = match port {
         0 | 443 => return None,
         8443 | 4443 => 0.4,
@@ -117,7 +165,7 @@ fn port(port: u16) -> Option<(f32, Ground)> {
 }
 
 /// What its first bytes say. A ClientHello to an address has no name to give (RFC 6066 §3).
-fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
+pub(super) fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
     match (&facts.carries, &facts.sni) {
         (Carries::Other(what), _) => Some(ground(
             1.2,
@@ -139,7 +187,7 @@ fn content(facts: &Facts, is_address: bool) -> Option<(f32, Ground)> {
 }
 
 /// What the program that asked says.
-fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
+pub(super) fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
     let mut grounds = Grounds::new();
     if let Some(program) = facts.program {
         let rarity = network.rarity_of_program(program, now);
@@ -151,14 +199,20 @@ fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
             grounds.push((0.8, Ground::new("rare_program", &numbers, english, japanese)));
         }
     }
+    grounds.extend(standing(facts));
+    grounds
+}
+
+/// What the gate saw of a program that claims to be a browser.
+pub(super) fn standing(facts: &Facts) -> Option<(f32, Ground)> {
     match facts.standing {
-        Shown::Mimic => grounds.push(ground(
+        Shown::Mimic => Some(ground(
             1.5,
             "mimic",
             "the program claims to be a browser that it is not",
             "ブラウザを装ったプログラム",
         )),
-        Shown::Failed => grounds.push(ground(
+        Shown::Failed => Some(ground(
             1.5,
             "failed_challenge",
             "the program failed at a challenge, or did not return from it",
@@ -168,9 +222,8 @@ fn program(facts: &Facts, network: &Network, now: u64) -> Grounds {
             let numbers = [("weight", 1.0), ("contradictions", f64::from(facts.contradictions))];
             let english = format!("{} things do not fit the browser that it claims to be", facts.contradictions);
             let japanese = format!("名乗るブラウザと合わない点が{}つ", facts.contradictions);
-            grounds.push((1.0, Ground::new("contradictions", &numbers, english, japanese)));
+            Some((1.0, Ground::new("contradictions", &numbers, english, japanese)))
         }
-        Shown::Unasked | Shown::Uncleared | Shown::Cleared => {}
+        Shown::Unasked | Shown::Uncleared | Shown::Cleared => None,
     }
-    grounds
 }

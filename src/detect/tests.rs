@@ -3,12 +3,19 @@
 mod traffic;
 
 mod beacons;
+mod carrier;
 mod domains;
+mod failures;
+mod hours;
 mod kept;
 mod kinds;
 mod known;
+mod mimicry;
 mod shuffled;
 mod snapshot;
+mod spread;
 mod steady;
 mod strangers;
 mod told;
+mod tunnels;
+mod users;

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::Error;
@@ -175,6 +176,11 @@ impl FindingKind {
     pub fn is_of_program(self) -> bool {
         matches!(self, Self::Mimic | Self::StrangeKey | Self::ManyAgents | Self::LoneProgram)
     }
+
+    /// Whether it is what several clients do together.
+    pub fn is_of_several(self) -> bool {
+        matches!(self, Self::Spread | Self::SameFetch | Self::CommonChange)
+    }
 }
 
 /// How soon a person should look.
@@ -292,6 +298,20 @@ impl Finding {
         ground.numbers.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
     }
 
+    /// The most pressing first: by severity, of which rarity is a part, then by evidence. Of what is certain alike, first what
+    /// many clients do together, then what few talk to: a mass infection must not be last because so many have it.
+    pub fn by_rank(&self, other: &Self) -> Ordering {
+        let certainty = |finding: &Self| finding.score.min(CERTAIN);
+        let is_lone = |finding: &Self| !finding.kind.is_of_several();
+        let clients = |finding: &Self| finding.rarity.map_or(0, |rarity| rarity.clients);
+        (other.severity.cmp(&self.severity))
+            .then(certainty(other).total_cmp(&certainty(self)))
+            .then(is_lone(self).cmp(&is_lone(other)))
+            .then(clients(self).cmp(&clients(other)))
+            .then(other.score.total_cmp(&self.score))
+            .then(self.id.cmp(&other.id))
+    }
+
     /// Whether it tells that something is not what it was, which is news though its score is lower.
     pub fn is_change(&self) -> bool {
         self.grounds.iter().any(|ground| ground.ground == "changed")
@@ -372,6 +392,9 @@ impl Beat {
         )
     }
 }
+
+/// From so many decades on it does not matter how certain it is.
+const CERTAIN: f64 = 30.0;
 
 /// Of no score more is said: it is certain by far.
 pub const SCORE_MAX: f64 = 300.0;

@@ -47,6 +47,7 @@ mod capacity;
 mod carried;
 mod chain;
 mod finding;
+mod kind_words;
 mod observed;
 mod reading;
 mod record;

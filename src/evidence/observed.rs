@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
+use crate::identity::{Ground, Grounds};
 
 use super::reading::{Kind, RecordLine, Said};
 use super::record::Event;
@@ -33,7 +34,8 @@ pub struct Observed<'a> {
     pub user_agent: &'a str,
     /// The program's TLS key: the stable one, else the JA4 or JA3.
     pub tls_key: &'a str,
-    /// What does not fit the browser that it claims to be.
+    /// In how many of what it shows (CONNECT, plain requests, TLS, inside TLS) something does not fit the browser that it claims
+    /// to be: 0 to 4.
     pub contradictions: u8,
     /// What was said of a program that claims to be a browser.
     pub standing: Shown,
@@ -184,7 +186,7 @@ impl<'a> Observed<'a> {
             path: said(&line.path),
             user_agent: said(&line.user_agent),
             tls_key: line.tls_key.as_deref().or(line.ja4.as_deref()).unwrap_or_default(),
-            contradictions: u8::try_from(line.grounds.len()).unwrap_or(u8::MAX),
+            contradictions: contradictions(line),
             standing: match (said(&line.standing), reason, said(&line.outcome)) {
                 (_, _, "did_not_return" | "not_solved") => Shown::Failed,
                 (_, "mimic", _) => Shown::Mimic,
@@ -219,6 +221,13 @@ impl<'a> Observed<'a> {
             closed_how: how,
         })
     }
+}
+
+/// In how many of what a program shows (CONNECT, plain requests, TLS, inside TLS) something does not fit, as the policy counts
+/// it too.
+fn contradictions(line: &RecordLine<'_>) -> u8 {
+    let grounds: Grounds = line.grounds.iter().filter_map(|ground| Ground::of(ground)).collect();
+    grounds.contradictions().count() as u8
 }
 
 fn said<'a>(field: &'a Option<Said<'a>>) -> &'a str {

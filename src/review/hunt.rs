@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::detect::{Counts, Detector, Limits, Settings};
-use crate::evidence::{Finding, FindingId, Observed, Rarity, read_record};
+use crate::detect::{Counts, Detector, Limits, Settings, Story, stories};
+use crate::evidence::{Finding, FindingId, Observed, read_record};
 use crate::facts::Timestamp;
 use crate::formats::{BadLine, Format, LINE_BYTES_MAX, Line, Reader, Tally};
 use crate::store::LogFile;
@@ -17,6 +17,8 @@ use super::scan::Progress;
 pub struct Hunted {
     /// The most pressing first.
     pub findings: Vec<Finding>,
+    /// What was found of one client, stitched together; the most pressing first.
+    pub stories: Vec<Story>,
     pub counts: Counts,
     pub logs: Vec<LogRead>,
 }
@@ -220,11 +222,8 @@ impl Hunting {
         self.detector.finish();
         self.collect();
         let mut findings: Vec<_> = self.found.into_values().collect();
-        findings.sort_by(|a, b| {
-            let clients = |finding: &Finding| finding.rarity.map_or(0, |rarity: Rarity| rarity.clients);
-            let by_rank = b.severity.cmp(&a.severity).then(clients(a).cmp(&clients(b)));
-            by_rank.then(b.score.total_cmp(&a.score)).then(a.id.cmp(&b.id))
-        });
-        Hunted { findings, counts: self.detector.counts(), ..self.hunted }
+        findings.sort_by(Finding::by_rank);
+        let stories = stories(&findings);
+        Hunted { findings, stories, counts: self.detector.counts(), ..self.hunted }
     }
 }

@@ -11,12 +11,14 @@ mod lines;
 
 mod hunt;
 mod learn;
+mod page;
 mod replay;
 mod scan;
 mod since;
 
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
+pub use page::{PAGE_BEGINS, hunt_page};
 pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};

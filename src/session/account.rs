@@ -123,9 +123,9 @@ impl<'g> Account<'g> {
     /// Asks the policy about what is counted already.
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
         let user_agent = asked.head.fields.get("user-agent");
-        let shown = (self.standing(policy, asked), asked.who.grounds.contradictions());
         let restraint = self.worker.gate.restraints.on(asked.client, &asked.target.host, user_agent, asked.hello);
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown, restraint)
+        let shown = (self.standing(policy, asked), asked.who.grounds.contradictions(), restraint);
+        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
     }
 
     fn standing(&self, policy: &Policy, asked: &Asked<'_>) -> Standing {
@@ -459,8 +459,7 @@ pub(super) fn judge(
     target: &Target,
     user_agent: Option<&[u8]>,
     hello: Stage<&Hello>,
-    (standing, contradictions): (Standing, Contradictions),
-    restraint: Restraint,
+    (standing, contradictions, restraint): (Standing, Contradictions, Restraint),
 ) -> Outcome {
     let inner = match target.scheme {
         Scheme::Tunnel => Stage::NotYet,

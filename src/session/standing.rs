@@ -167,9 +167,9 @@ impl Known {
         let standing = who.standing(&gate.standings, &self.target);
         // Those of the head that is gone were judged when it was there.
         let contradictions = self.who.grounds.contradictions();
-        let (client, shown) = (&self.client, (standing, contradictions));
-        let restraint = gate.restraints.on(client, &self.target.host, user_agent, hello);
-        match judge(&edition.policy, client, method, &self.target, user_agent, hello, shown, restraint) {
+        let restraint = gate.restraints.on(&self.client, &self.target.host, user_agent, hello);
+        let (client, shown) = (&self.client, (standing, contradictions, restraint));
+        match judge(&edition.policy, client, method, &self.target, user_agent, hello, shown) {
             Outcome::Needs(Need::Hello, _) => Judged::Waits,
             // The request that a rule asks for has gone by, and was judged where it was read.
             Outcome::Needs(Need::InnerRequest, _) => Judged::GoesOn(None, None),

@@ -176,7 +176,8 @@ fn single_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-pub(super) fn escape(text: &str) -> String {
+/// Text of others as it may stand in an element of HTML, or in a quoted value of an attribute. Controls are left out.
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

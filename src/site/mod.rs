@@ -10,5 +10,5 @@ mod recipient;
 mod words;
 
 pub use challenge::{ChallengePage, challenge_page, challenge_solved, challenge_waited};
-pub use deny::{Refusal, refusal, welcome};
+pub use deny::{Refusal, escape, refusal, welcome};
 pub use recipient::final_answer;

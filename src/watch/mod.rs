@@ -99,9 +99,7 @@ impl Watch {
         self.detector.tick(now);
         self.collect();
         let mut new: Vec<_> = self.found.drain().filter(|(id, found)| is_news(&self.told, id, found)).collect();
-        new.sort_by(|(_, a), (_, b)| {
-            b.severity.cmp(&a.severity).then(b.score.total_cmp(&a.score)).then(a.id.cmp(&b.id))
-        });
+        new.sort_by(|(_, a), (_, b)| a.by_rank(b));
         new.into_iter().map(|(_, finding)| finding).collect()
     }
 

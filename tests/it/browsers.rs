@@ -1,6 +1,7 @@
 //! Real browsers at the gate.
 
 mod driven;
+mod hour;
 mod log_in;
 mod naive;
 mod page;

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
+use crate::carriers::{program, sha256};
 use crate::gate::{Gate, Start, records};
 use crate::origin::Origin;
 use crate::peer::End;
@@ -150,6 +151,84 @@ fn a_finding_says_in_two_languages_why_it_stands_there_and_shows_its_gaps() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("no finding `0`"));
 }
 
+/// The names of the elements of a page, as they begin; fails where one is not closed, or closed by another.
+fn elements(page: &str) -> Vec<&str> {
+    let (mut begun, mut open) = (Vec::new(), Vec::new());
+    for part in page.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap_or_else(|| panic!("{part}"));
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        assert!(!text.contains('>') || name == "style", "{part}");
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{part}");
+        } else {
+            begun.push(name);
+            if !["!doctype", "meta"].contains(&name) && !tag.ends_with('/') {
+                open.push(name);
+            }
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new());
+    begun
+}
+
+#[test]
+fn a_page_shows_what_was_found_whatever_is_in_the_log() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("report.html");
+    let named = path.to_str().unwrap();
+    // One calls a host whose name is meant for whoever reads of it, and one line is none.
+    let hostile = "\"'><script>alert(1)<b>.test";
+    let mut log = day().replace("http://home7.test/", &format!("http://{hostile}/"));
+    log.push_str("<script>alert(2)</script>\n");
+    let report = json(&["-", "--html", named], log.as_bytes());
+    let page = std::fs::read_to_string(&path).unwrap();
+    let begun = elements(&page);
+    assert!(!begun.contains(&"script") && !begun.contains(&"link"), "{begun:?}");
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(begun.iter().filter(|name| **name == "article").count(), findings.len());
+    assert_eq!(begun.iter().filter(|name| **name == "svg").count(), homes().len());
+    for finding in findings {
+        for part in ["finding_id", "client", "english", "japanese"] {
+            let text = finding[part].as_str().unwrap();
+            assert!(page.contains(text), "{part}: {text}");
+        }
+    }
+    let told = told(&report);
+    assert!(told.iter().any(|(_, _, target)| target.contains("<script>")), "{told:?}");
+    for part in [
+        "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;b&gt;.test",
+        "&lt;script&gt;alert(2)&lt;/script&gt;",
+        "home14.test",
+        "squid",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // With one finding, the page takes the place of the one before; beside it nothing is left.
+    let id = findings[0]["finding_id"].as_str().unwrap();
+    let output = hunt(&["-", "--explain", id, "--html", named], log.as_bytes());
+    assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(elements(&page).iter().filter(|name| **name == "article").count(), 1);
+    assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_page_never_takes_the_place_of_a_log_or_of_a_directory() {
+    let files = tempfile::tempdir().unwrap();
+    let log = files.path().join("access.log");
+    std::fs::write(&log, day()).unwrap();
+    let log = log.to_str().unwrap();
+    for place in [log, files.path().to_str().unwrap(), "/nowhere/report.html"] {
+        let output = hunt(&[log, "--html", place], b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("cannot write the page {place}: ")), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(log).unwrap(), day());
+    assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 1);
+}
+
 #[test]
 fn eight_filters_each_with_a_part_of_the_clients_find_what_one_finds() {
     let log = day();
@@ -210,6 +289,83 @@ fn logs_of_several_files_are_read_by_their_times_in_whatever_order_they_are_name
     };
     assert_eq!(evidence(&json(&named, b"")), evidence(&whole));
     assert_eq!(evidence(&json(&[files.path().to_str().unwrap()], b"")), evidence(&whole));
+}
+
+#[test]
+fn what_was_found_of_one_client_is_told_as_one_story_in_order_of_time() {
+    let mut log = day();
+    assert_eq!(json(&["-"], log.as_bytes())["stories"], serde_json::json!([]), "beacons alone are none");
+    // A day later the client with a beacon of its own opens a tunnel to an address that nobody knew.
+    log.push_str(
+        "1760090000.000 120 10.0.0.7 TCP_TUNNEL/200 900 CONNECT 203.0.113.77:4444 - HIER_DIRECT/203.0.113.77 -\n",
+    );
+    let report = json(&["-"], log.as_bytes());
+    let stories = report["stories"].as_array().unwrap();
+    let [story] = &**stories else { panic!("{stories:#?}") };
+    assert_eq!((&story["client"], &story["severity"]), (&"10.0.0.7".into(), &"high".into()));
+    let kinds: Vec<_> = story["findings"].as_array().unwrap().iter().map(|step| step["finding"].clone()).collect();
+    assert_eq!(kinds, ["always_on", "beacon", "unknown_tunnel"]);
+    assert!(story["english"].as_str().unwrap().contains("then unknown tunnel (203.0.113.77)"), "{story:#}");
+    assert!(story["japanese"].as_str().unwrap().contains("次いで未知の相手へのトンネル（203.0.113.77）"), "{story:#}");
+    let text = |arguments: &[&str]| String::from_utf8(hunt(arguments, log.as_bytes()).stdout).unwrap();
+    let shown = text(&["-"]);
+    for part in [story["english"].as_str().unwrap(), story["japanese"].as_str().unwrap(), "foothold (基盤構築)"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // Who asks for one finding sees the story that it is part of, and no other.
+    let id = |client: &str| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let beacon = findings.filter(|f| f["finding"] == "beacon").find(|f| f["client"] == client);
+        beacon.unwrap()["finding_id"].as_str().unwrap().to_owned()
+    };
+    let english = story["english"].as_str().unwrap();
+    assert!(text(&["-", "--explain", &id("10.0.0.7")]).contains(english));
+    assert!(!text(&["-", "--explain", &id("10.0.0.14")]).contains(english));
+}
+
+/// Three days of Squid's log of five hundred clients, ten of which have a beacon of their own; in the second day 83 begin to
+/// call one host that nobody knew.
+fn outbreak() -> String {
+    let mut numbers = Numbers(17);
+    let mut lines = Vec::new();
+    for client in 0..500_u32 {
+        for _ in 0..24 {
+            lines.push((numbers.next() * 259_200.0, client, format!("site{}.test", client % 5)));
+        }
+        let (from, period, host) = match client {
+            0..83 => (100_000.0 + 600.0 * f64::from(client), 900.0, "outbreak.test".to_owned()),
+            100..110 => (0.0, 300.0, format!("home{client}.test")),
+            _ => continue,
+        };
+        let mut at = from;
+        while at < 259_200.0 {
+            lines.push((at, client, host.clone()));
+            at += period * (0.9 + 0.2 * numbers.next());
+        }
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+    lines.iter().fold(String::new(), |mut log, (at, client, host)| {
+        let _ = writeln!(
+            log,
+            "{:.3} 120 10.0.{}.{} TCP_MISS/200 900 GET http://{host}/a - HIER_DIRECT/192.0.2.1 text/html",
+            1_760_000_000.0 + at,
+            client / 250,
+            client % 250
+        );
+        log
+    })
+}
+
+#[test]
+fn a_mass_infection_is_among_the_first_five_of_the_day_though_so_many_have_it() {
+    let report = json(&["-"], outbreak().as_bytes());
+    let told = told(&report);
+    let first: Vec<_> = told.iter().take(5).map(|(kind, _, target)| (&**kind, &**target)).collect();
+    assert!(first.contains(&("spread", "outbreak.test")), "{first:?}");
+    let highs = report["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == "high").count();
+    assert!(highs > 10, "it has rivals: {highs}");
+    let of_it = told.iter().filter(|(kind, _, target)| kind == "beacon" && target == "outbreak.test").count();
+    assert!(of_it > 60, "each of its beacons is told of too: {of_it}");
 }
 
 /// Does something seven times at a steady pace, which takes as long as it takes.
@@ -293,4 +449,30 @@ fn a_running_gate_puts_what_it_finds_on_record_and_its_journal_verifies() {
     assert_eq!(gate.end("-TERM"), Some(0));
     let verified = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data.path()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn a_program_that_came_as_a_picture_is_found_in_the_journal_with_its_hash() {
+    let body = program(600);
+    let answer = [b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 600\r\n\r\n", &body[..]].concat();
+    let origin = Origin::serving(move |mut peer, _| {
+        peer.request();
+        peer.send(&answer);
+        peer.finish();
+        peer.rest();
+    });
+    let mut gate = Gate::start(&origin.policy());
+    let (mut client, at) = (gate.client(), origin.address);
+    client.send(format!("GET http://{at}/logo.png HTTP/1.1\r\nHost: {at}\r\nUser-Agent: tester/1\r\n\r\n"));
+    assert!(client.answer().body == body);
+    drop(client);
+    gate.events("close");
+    let report = json(&[gate.data_dir().to_str().unwrap()], b"");
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings.iter().find(|f| f["finding"] == "carrier").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!((&found["target"], &found["stage"]), (&at.ip().to_string().into(), &"initial_intrusion".into()));
+    let english = found["english"].as_str().unwrap();
+    for part in ["stated as image/png", "named \"logo.png\"", &format!("SHA-256 {}", sha256(&body)), "is no browser"] {
+        assert!(english.contains(part), "{part}: {english}");
+    }
 }

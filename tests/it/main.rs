@@ -35,6 +35,7 @@ mod guard;
 mod host_lists;
 mod http2;
 mod hunt;
+mod imitations;
 mod http2_client;
 mod http2_floods;
 mod inspection;

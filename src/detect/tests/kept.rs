@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::detect::{Counts, Detector, Limits, Settings};
-use crate::evidence::{Asked, Burst, Part, Verdict};
+use crate::evidence::{Asked, Burst, Failure, Part, Shown, Verdict};
 use crate::facts::Timestamp;
 
 use super::traffic::{Entry, More, START};
@@ -131,14 +131,70 @@ fn names() -> impl Strategy<Value = String> {
     ]
 }
 
+fn bodies() -> impl Strategy<Value = More> {
+    let file_name = prop_oneof![
+        any::<String>(),
+        Just("\u{202e}".repeat(85)),
+        (0usize..4).prop_map(|number| format!("{}.pdf.exe", "語".repeat(80 + number))),
+    ];
+    let kinds = select(vec!["", "pe", "zip", "text", "encoded", "none of them"]);
+    let stated = select(vec!["", "/", "image/png", "text/plain", "関所/\u{1b}[2J\u{202e}"]);
+    let hash = prop_oneof![Just("0f".repeat(32)), "[0-9a-g]{64}", "語{21}0", any::<String>()];
+    (file_name, kinds, stated, hash).prop_map(|(file_name, body_type, content_type, body_sha256)| More {
+        file_name,
+        body_type,
+        content_type,
+        body_sha256,
+        ..More::default()
+    })
+}
+
+fn more() -> impl Strategy<Value = More> {
+    let users = select(vec!["", "sato", "\u{1b}[31m", "語"]);
+    let agents = select(vec![
+        "",
+        "Go-http-client/1.1",
+        "Mozilla/5.0 (Windows NT 10.0) Chrome/148.0 Safari/537.36",
+        "Mozilla/5.0 (Macintosh) Firefox/1",
+        "語 / ( zzzz",
+    ]);
+    let keys = select(vec!["", "chrome", "go-http"]);
+    let standings = select(vec![Shown::Unasked, Shown::Uncleared, Shown::Cleared, Shown::Failed, Shown::Mimic]);
+    let failures = select(vec![Failure::None, Failure::NoName, Failure::Refused, Failure::Unanswered, Failure::Other]);
+    let reasons = select(vec!["", "log_in_needed", "log_in_wrong"]);
+    let carries = select(vec!["", "tls", "ssh"]);
+    (users, agents, keys, (any::<u8>(), standings), failures, reasons, carries).prop_map(
+        |(user, user_agent, tls_key, (contradictions, standing), failure, reason, carries)| More {
+            user,
+            user_agent,
+            tls_key,
+            contradictions,
+            standing,
+            failure,
+            reason,
+            carries,
+            ..More::default()
+        },
+    )
+}
+
+fn sizes() -> impl Strategy<Value = More> {
+    let many = || prop_oneof![Just(None), any::<Option<u64>>(), (0u64..1 << 31).prop_map(Some)];
+    let ends = select(vec!["", "closed", "lifetime_limit"]);
+    (many(), many(), many(), any::<bool>(), ends).prop_map(|(bytes_up, bytes_down, duration_us, cut, closed_how)| {
+        More { bytes_up, bytes_down, duration_us, cut, closed_how, ..More::default() }
+    })
+}
+
 pub(super) fn entries() -> impl Strategy<Value = Entry> {
     let part = select(vec![Part::Whole, Part::Waits, Part::Begun, Part::Shown, Part::Going, Part::Ended]);
     let what = select(vec![Asked::Request, Asked::Tunnel]);
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6)).prop_map(
-        |(time, line, id, (part, what, verdict), client, host, bursts)| Entry {
+    let more = prop_oneof![bodies(), more(), sizes()];
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), (vec(burst, 0..6), more)).prop_map(
+        |(time, line, id, (part, what, verdict), client, host, (bursts, more))| Entry {
             time,
             line,
             part,
@@ -149,7 +205,7 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
             host,
             port: 443,
             bursts,
-            more: More::default(),
+            more,
         },
     )
 }
@@ -162,7 +218,10 @@ proptest! {
         let mut detector = Detector::new(Limits { window, ..SMALL }, &Settings::default());
         for (number, (entry, times)) in entries.iter().enumerate() {
             for more in 0..u64::from(*times) {
-                Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() }.give(&mut detector);
+                let mut given =
+                    Entry { time: entry.time.wrapping_add(more * (entry.line % 400_000_000)), ..entry.clone() };
+                given.more.bytes_down = (entry.line % 3 > 0).then_some(entry.line);
+                given.give(&mut detector);
             }
             if let Some(now) = ticks.get(number) {
                 detector.tick(Timestamp(*now));

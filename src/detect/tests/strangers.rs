@@ -110,6 +110,27 @@ fn what_is_denied_is_told_of_too_and_what_it_carries_instead_of_tls() {
 }
 
 #[test]
+fn a_name_that_no_person_chose_and_a_tunnel_service_speak_against_a_tunnel() {
+    let sni = "xkqvzjhwtbrfgpd.com".to_owned();
+    let browser = |sni: String| More { tls_key: "chrome", user_agent: BROWSER, carries: "tls", sni, ..More::default() };
+    let findings = told(tunnel("xkqvzjhwtbrfgpd.com", 443, browser(sni)));
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert_eq!((codes(finding), finding.severity), (vec!["generated_name", "stranger"], Severity::Low));
+    let text = finding.in_english();
+    assert!(text.starts_with("xkqvzjhwtbrfgpd is no word: characters drawn blindly explain it 1e"), "{text}");
+    let japanese = finding.in_japanese();
+    assert!(japanese.starts_with("xkqvzjhwtbrfgpdは単語らしくない（無作為な文字列である見込みが1e"), "{japanese}");
+    let host = "calm-river-12.trycloudflare.com";
+    let findings = told(tunnel(host, 443, browser(host.to_owned())));
+    let [finding] = &*findings else { panic!("{findings:?}") };
+    assert_eq!((codes(finding), finding.severity), (vec!["tunnel", "stranger"], Severity::Medium));
+    assert!(finding.in_english().contains("under trycloudflare.com of"), "{}", finding.in_english());
+    assert!(finding.in_japanese().contains("ファイアウォール内の機器へのトンネル"), "{}", finding.in_japanese());
+    let host = "d111111abcdef8.cloudfront.net";
+    assert_eq!(told(tunnel(host, 443, browser(host.to_owned()))), [], "such names are given to customers");
+}
+
+#[test]
 fn strange_tunnels_are_found_and_new_places_of_browsers_are_not_whatever_the_seed() {
     let seed = Source::drawn();
     let mut source = Source(seed);

@@ -21,7 +21,7 @@ fn exchange<T>(members: &str, look: impl FnOnce(Observed<'_>) -> T) -> T {
 
 #[test]
 fn all_that_a_line_says_is_taken_as_it_stands_there() {
-    let members = r#""event":"open","id":"00000000007","inside":"0000000000A","client":"10.0.0.1","user":"a\u001bb","user_agent":"curl/8","method":"GET","scheme":"https","host":"a.example","port":8443,"path":"/x","verdict":"allow","reason":"rule","sni":"b.example","ja4":"t13d","tls_key":"stable","grounds":["one","two"],"carries":"tls","dialled":"192.0.2.1:8443","status":204,"content_type":"text/plain","body_type":"pe","body_sha256":"00ff","file_name":"a\u202eb.exe","bytes_up":1,"bytes_down":18446744073709551615,"total_us":77,"closed_by":"gate","closed_how":"idle_limit""#;
+    let members = r#""event":"open","id":"00000000007","inside":"0000000000A","client":"10.0.0.1","user":"a\u001bb","user_agent":"curl/8","method":"GET","scheme":"https","host":"a.example","port":8443,"path":"/x","verdict":"allow","reason":"rule","sni":"b.example","ja4":"t13d","tls_key":"stable","grounds":["tls_key","tls_ech","connect_host","what"],"carries":"tls","dialled":"192.0.2.1:8443","status":204,"content_type":"text/plain","body_type":"pe","body_sha256":"00ff","file_name":"a\u202eb.exe","bytes_up":1,"bytes_down":18446744073709551615,"total_us":77,"closed_by":"gate","closed_how":"idle_limit""#;
     let expected = Observed {
         time: Timestamp(1_795_568_400_123_456),
         part: Part::Begun,
@@ -170,9 +170,12 @@ fn the_stable_key_of_a_program_counts_before_its_ja4() {
 }
 
 #[test]
-fn more_grounds_than_can_be_counted_are_as_many_as_can() {
-    let grounds = vec![r#""g""#; 300].join(",");
-    exchange(&format!(r#""grounds":[{grounds}]"#), |seen| assert_eq!(seen.contradictions, u8::MAX));
+fn what_does_not_fit_is_counted_by_where_it_shows() {
+    for (grounds, count) in
+        [(r#""g""#, 0), (r#""tls_key","tls_ech""#, 1), (r#""tls_key","plain_order","inner_window""#, 3)]
+    {
+        exchange(&format!(r#""grounds":[{grounds}]"#), |seen| assert_eq!(seen.contradictions, count, "{grounds}"));
+    }
 }
 
 #[test]
