@@ -1,8 +1,8 @@
 //! Programs, scripts and archives that come under the name of something else, or from a stranger.
 
-use serde::{Deserialize, Serialize};
-
 use data_encoding::HEXLOWER;
+
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Bytes, FindingKind, Ground, Severity, Span, shown};
 use crate::parse::{BodyType, Carrier, double_extension, turns_direction};

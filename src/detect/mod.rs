@@ -28,10 +28,10 @@ mod network;
 mod order;
 mod pairs;
 mod settings;
+mod snapshot;
 mod spelling;
 mod spread;
 mod story;
-mod snapshot;
 mod strangers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;

@@ -1,15 +1,20 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use foldhash::fast::RandomState;
+use super::names::Inconsistent;
 
 /// What is kept by a key, of which there are no more than the bound: then those go that were not asked for since the hand
 /// passed (CLOCK).
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "K: Deserialize<'de> + Eq + Hash, V: Deserialize<'de>"))]
+#[serde(
+    try_from = "KeptTable<K, V>",
+    bound(deserialize = "K: Deserialize<'de> + Copy + Eq + Hash, V: Deserialize<'de>")
+)]
 pub(super) struct Table<K, V> {
+    #[serde(skip)]
     by_key: HashMap<K, u32, RandomState>,
     rows: Vec<Row<K, V>>,
     rows_max: usize,
@@ -23,6 +28,15 @@ struct Row<K, V> {
     key: K,
     value: V,
     touched: bool,
+}
+
+/// [`Table`] as a snapshot has it: what is found by its keys is made of it.
+#[derive(Deserialize)]
+struct KeptTable<K, V> {
+    rows: Vec<Row<K, V>>,
+    rows_max: usize,
+    hand: usize,
+    evicted: u64,
 }
 
 /// Rows that the hand passes over before it takes whatever comes.
@@ -85,6 +99,22 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         let row = &mut self.rows[place];
         row.touched = true;
         Some(&mut row.value)
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> TryFrom<KeptTable<K, V>> for Table<K, V> {
+    type Error = Inconsistent;
+
+    fn try_from(kept: KeptTable<K, V>) -> Result<Self, Inconsistent> {
+        let KeptTable { rows, rows_max, hand, evicted } = kept;
+        if rows.len() > rows_max || hand > rows.len().saturating_sub(1) {
+            return Err(Inconsistent);
+        }
+        let by_key: HashMap<_, _, _> = rows.iter().enumerate().map(|(place, row)| (row.key, place as u32)).collect();
+        if by_key.len() < rows.len() {
+            return Err(Inconsistent);
+        }
+        Ok(Self { by_key, rows, rows_max, hand, evicted })
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod stated;
 
+use serde::{Deserialize, Serialize};
+
 pub use stated::Coding;
 
 /// What a body begins as: a family of formats that share their first bytes. It is a description and no verdict: what
 /// begins so need not be whole, nor harmless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BodyType {
     /// A program or library of Windows.
     Pe,

@@ -27,13 +27,13 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// What the config says now, for one that a snapshot held.
-    pub(super) fn set_publishers(&mut self, publishers: &[Target]) {
-        self.sites.set_publishers(publishers);
-    }
-
     pub(super) fn new(hosts_max: usize, publishers: &[Target]) -> Self {
         Self { sites: Sites::new(hosts_max, publishers), fetches: Fetches::new(), changes: Changes::new() }
+    }
+
+    /// Goes by other publishers from now on.
+    pub(super) fn set_publishers(&mut self, publishers: &[Target]) {
+        self.sites.set_publishers(publishers);
     }
 
     /// Takes an event of which beacons know already.

@@ -35,7 +35,6 @@ const STEADY: f32 = 3.5;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sites {
     sites: Table<Name, Site>,
-    /// Of the config, not of what was seen.
     #[serde(skip)]
     publishers: Box<[Target]>,
 }
@@ -67,7 +66,7 @@ pub(super) struct Newcomer {
 }
 
 impl Sites {
-    /// What a snapshot does not hold.
+    /// Goes by other publishers from now on.
     pub(super) fn set_publishers(&mut self, publishers: &[Target]) {
         self.publishers = publishers.into();
     }

@@ -12,9 +12,8 @@ mod told;
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Asked, Bytes, FindingKind, Ground, Severity, Span};
 

@@ -176,7 +176,7 @@ impl Typing {
 }
 
 /// Logarithms in order of size.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Steps<T>([T; WINDOW]);
 
 impl<T: Copy + Ord + Sub<Output = T>> Steps<T> {
@@ -215,7 +215,7 @@ fn most_alike(steps: &[u8]) -> usize {
     most
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Window {
     gaps: Steps<u16>,
     ups: Steps<u8>,
