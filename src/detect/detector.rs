@@ -12,6 +12,7 @@ use super::order::Order;
 use super::pairs::Pair;
 use super::settings::Settings;
 use super::strangers::Strangers;
+use super::volume::Volume;
 
 /// How much a detector keeps.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,8 @@ pub struct Counts {
     pub pairs_evicted: u64,
     /// Clients, hosts and programs that had to go for others.
     pub names_evicted: u64,
+    /// Clients, pairs and programs of which it was forgotten how much they usually send, for others.
+    pub volumes_evicted: u64,
     /// Exchanges of which only the beginning counts, because too many were open.
     pub exchanges_beyond: u64,
     /// Findings that are not told, because too many are remembered.
@@ -76,6 +79,7 @@ pub struct Detector {
     network: Network,
     beacons: Beacons,
     strangers: Strangers,
+    volume: Volume,
     drafts: Drafts,
     /// What was taken last.
     last: Option<Event>,
@@ -91,6 +95,7 @@ impl Detector {
             network: Network::new(limits.clients_max, limits.hosts_max, settings),
             beacons: Beacons::new(limits.pairs_max),
             strangers: Strangers,
+            volume: Volume::new(&limits),
             drafts: Drafts::new(limits.told_max),
             last: None,
             found: Vec::new(),
@@ -142,6 +147,7 @@ impl Detector {
             pairs: self.beacons.pairs.len() as u64,
             pairs_evicted: self.beacons.pairs.evicted,
             names_evicted: self.network.evicted(),
+            volumes_evicted: self.volume.evicted(),
             exchanges_beyond: self.joins.beyond,
             findings_beyond: self.drafts.beyond,
             ..self.counts
@@ -162,6 +168,7 @@ impl Detector {
         }
         self.beacons.take(&event, network, drafts);
         self.strangers.take(&event, network, drafts);
+        self.volume.take(&event, network, drafts);
         self.found.extend(drafts.take(&network.clients));
         self.last = Some(event);
     }

@@ -19,6 +19,7 @@ mod order;
 mod pairs;
 mod settings;
 mod strangers;
+mod volume;
 
 pub use detector::{Counts, Detector, Limits};
 pub use settings::Settings;

@@ -9,3 +9,4 @@ mod shuffled;
 mod steady;
 mod strangers;
 mod told;
+mod volume;

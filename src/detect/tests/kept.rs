@@ -137,8 +137,8 @@ fn entries() -> impl Strategy<Value = Entry> {
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6)).prop_map(
-        |(time, line, id, (part, what, verdict), client, host, bursts)| Entry {
+    (times(), any::<u64>(), 0u64..5, kinds, names(), names(), vec(burst, 0..6), more()).prop_map(
+        |(time, line, id, (part, what, verdict), client, host, bursts, more)| Entry {
             time,
             line,
             part,
@@ -149,9 +149,21 @@ fn entries() -> impl Strategy<Value = Entry> {
             host,
             port: 443,
             bursts,
-            more: More::default(),
+            more,
         },
     )
+}
+
+fn more() -> impl Strategy<Value = More> {
+    let number = || prop_oneof![Just(None), any::<u64>().prop_map(Some), (0u64..1 << 32).prop_map(Some)];
+    let key = select(vec!["", "one", "other"]);
+    (number(), number(), number(), key).prop_map(|(bytes_up, bytes_down, duration_us, tls_key)| More {
+        bytes_up,
+        bytes_down,
+        duration_us,
+        tls_key,
+        ..More::default()
+    })
 }
 
 proptest! {
