@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::evidence::{FindingKind, Rarity, Severity};
 
+use super::channels::Channels;
 use super::growth::{Growth, SIZES};
 use super::history::Scheme;
 use super::meter::{Meter, Place, Sent, Span, Window};
@@ -21,6 +22,7 @@ pub(in crate::detect) struct Volume {
     clients: Table<Name, Client>,
     pairs: Table<(Name, Name), Pair>,
     programs: Table<Name, Meter>,
+    channels: Channels,
     tunnels: HashMap<u64, Tunnel>,
     tunnels_max: usize,
     /// When tunnels whose end was never told were looked for, in microseconds.
@@ -112,6 +114,7 @@ impl Volume {
             clients: Table::new(limits.clients_max),
             pairs: Table::new(limits.pairs_max.div_ceil(PAIRS_SHARE)),
             programs: Table::new(PROGRAMS_MAX.min(limits.hosts_max)),
+            channels: Channels::new(limits.pairs_max.div_ceil(PAIRS_SHARE)),
             tunnels: HashMap::new(),
             tunnels_max: limits.open_max,
             swept: 0,
@@ -119,6 +122,10 @@ impl Volume {
     }
 
     pub(in crate::detect) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
+        if let What::Call { denied, .. } = event.what {
+            let draft = self.channels.take(event, denied, network);
+            tell(draft, network, drafts);
+        }
         match &event.what {
             What::Call { facts: Some(facts), .. } if facts.bytes_up > 0 => {
                 self.count(event, facts, facts.bytes_up, network, drafts);
@@ -154,9 +161,9 @@ impl Volume {
         }
     }
 
-    /// Clients, pairs and programs that had to go for others.
+    /// Clients, pairs, programs and domains that had to go for others.
     pub(in crate::detect) fn evicted(&self) -> u64 {
-        self.clients.evicted + self.pairs.evicted + self.programs.evicted
+        self.clients.evicted + self.pairs.evicted + self.programs.evicted + self.channels.evicted()
     }
 
     /// What is known of a tunnel that stands; `None` where there is no room. What goes through it is counted at its end then.
@@ -290,7 +297,7 @@ impl Volume {
         let mut grounds = Grounds::default();
         grounds.grown(grown);
         grounds.host(rarity, true, network.age_seconds(event.time));
-        let span = Span { first: grown.first, line: grown.line, exchanges: SIZES as u32 };
+        let span = Span { first: grown.first, line: grown.line, exchanges: SIZES as u32, denied: 0 };
         let target = network.hosts.text(event.host);
         let draft = draft(FindingKind::GrowingBodies, event, target, Some(rarity), span, grounds);
         tell(draft, network, drafts);
@@ -308,7 +315,7 @@ impl Volume {
         let mut grounds = Grounds::default();
         grounds.heap(heap, event.time);
         grounds.host(rarity, true, network.age_seconds(event.time));
-        let span = Span { first: heap.first, line: heap.line, exchanges: heap.count };
+        let span = Span { first: heap.first, line: heap.line, exchanges: heap.count, denied: 0 };
         let target = network.hosts.text(event.host);
         let draft = draft(FindingKind::SmallUploads, event, target, Some(rarity), span, grounds);
         tell(draft, network, drafts);
@@ -340,7 +347,7 @@ fn quarter(event: &Event, network: &mut Network) -> Place {
     (Window { number, slot: usize::from(local.is_weekend()) * 4 + usize::from(quarter) }, event.time, event.line)
 }
 
-fn is_rare(rarity: Rarity) -> bool {
+pub(super) fn is_rare(rarity: Rarity) -> bool {
     rarity.of >= CLIENTS_MIN && rarity.is_rare()
 }
 
@@ -353,7 +360,7 @@ fn vote(most: &mut Option<(Name, u64)>, host: Name, bytes: u64) {
     }
 }
 
-fn draft(
+pub(super) fn draft(
     kind: FindingKind,
     event: &Event,
     target: Option<Arc<str>>,
@@ -373,7 +380,7 @@ fn draft(
         first: span.first.min(event.time),
         last: event.time,
         requests: span.exchanges,
-        denied: 0,
+        denied: span.denied,
         beat: None,
         grounds: grounds.sorted(),
         rarity,

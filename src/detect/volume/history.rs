@@ -203,11 +203,12 @@ mod tests {
         let monday = [8, 9, 10];
         let mut history = history(5, &monday, 10 * MIB);
         (24..54).for_each(|slot| history.add(&HOURS, slot, 2048));
-        let usual = |slot| history.usual(&HOURS, slot).map(|usual| (usual.when, usual.values, usual.typical / MIB));
+        let usual =
+            |slot| history.usual(&HOURS, slot).map(|usual| (usual.when, usual.values, usual.typical.div_ceil(MIB)));
         assert_eq!(usual(9), Some((When::OfWeek, 15, 10)));
-        assert_eq!(usual(7), Some((When::OfDay, 8, 0)), "Monday at eight, and Tuesday from six to eight");
+        assert_eq!(usual(7), Some((When::OfDay, 8, 10)), "Monday at eight, and Tuesday from six to eight");
         assert_eq!(usual(6 * 24 + 9), Some((When::OfDay, 18, 10)), "a Sunday is as other days");
-        assert_eq!(usual(6 * 24 + 16), Some((When::Any, 45, 0)));
+        assert_eq!(usual(6 * 24 + 16), Some((When::Any, 45, 1)));
     }
 
     #[test]

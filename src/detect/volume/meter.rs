@@ -48,6 +48,7 @@ pub(super) struct Span {
     pub first: u64,
     pub line: u64,
     pub exchanges: u32,
+    pub denied: u32,
 }
 
 /// What is of an older window by no more counts as of this one; beyond that the clock was set back. In windows.
@@ -63,7 +64,7 @@ impl Meter {
         Self { history, since, now, sum, elsewhere, limit: 0, exchanges, first, first_line, is_told: false }
     }
 
-    /// Takes what went up; says whether it is now more than is usual, and twice as much as when that was said last. What is
+    /// Takes what went up; says whether it is now more than is usual, and half as much again as when that was said last. What is
     /// told of elsewhere belongs to what is usual, but is no reason to tell.
     pub(super) fn add(&mut self, scheme: &Scheme, (window, time, line): Place, sent: Sent) -> bool {
         let is_late = window.number < self.now.number && window.number.saturating_add(LATE) >= self.now.number;
@@ -79,7 +80,7 @@ impl Meter {
         if self.unexplained() < self.limit {
             return false;
         }
-        self.limit = self.unexplained().saturating_mul(2);
+        self.limit = self.unexplained().saturating_add(self.unexplained() / 2);
         true
     }
 
@@ -105,6 +106,6 @@ impl Meter {
     }
 
     pub(super) fn span(&self) -> Span {
-        Span { first: self.first, line: self.first_line, exchanges: self.exchanges }
+        Span { first: self.first, line: self.first_line, exchanges: self.exchanges, denied: 0 }
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! Measured by `leaks_are_told_of_and_offices_are_not` in `tests/volume.rs`.
 
+mod channels;
 mod detector;
 mod growth;
 mod history;

@@ -1,5 +1,7 @@
 use crate::evidence::{Bytes, Ground, Rarity, Span};
 
+use crate::detect::subnames::{Channel, Within};
+
 use super::growth::Grown;
 use super::history::{Usual, When};
 use super::pieces::{Heap, PIECE_MAX};
@@ -23,6 +25,8 @@ const YOUNG: u64 = 14 * 24 * 3_600_000_000;
 /// A host that is known for less is new, in seconds, in a network that is known for so long.
 const NEW: u64 = 24 * 3_600;
 const NETWORK_AGE_MIN: u64 = 7 * 24 * 3_600;
+/// What names carry that just show, in characters.
+const CHANNEL_BYTES: f32 = 1_000.0;
 /// Where less is usual, what is more is weighed by this, in bytes.
 const TYPICAL_MIN: u64 = 1024 * 1024;
 /// What the most that a volume says is, in decades.
@@ -80,7 +84,7 @@ impl Grounds {
             "{all} {what}; {typical} is usual {when}, and up to {limit} would not have been told (from {values} values)"
         );
         let japanese = format!(
-            "{what_japanese}が{all}（{when_japanese}の通常値は{typical}、通知の境は{limit}、{values}個の実績から）"
+            "{what_japanese}が{all}（{when_japanese}の通常値{typical}、しきい値{limit}、実績{values}件から算出）"
         );
         self.add(ratio.log10().clamp(0.0, VOLUME_MAX), "unusual_volume", &numbers, english, japanese);
         self.large(sum);
@@ -129,10 +133,12 @@ impl Grounds {
         if !is_rare {
             return;
         }
-        let english = "hardly anybody else here talks to this host".to_owned();
+        let english = "hardly anybody else here talks to it".to_owned();
         let japanese = "ほかの端末はこの相手とほとんど通信していない".to_owned();
         let numbers = [("clients", f64::from(rarity.clients)), ("of", f64::from(rarity.of))];
-        self.add(1.0, "rare_host", &numbers, english, japanese);
+        // At first every host seems rare.
+        let weight = if age_seconds < NETWORK_AGE_MIN { 0.5 } else { 1.0 };
+        self.add(weight, "rare_host", &numbers, english, japanese);
         if rarity.known_seconds < NEW && age_seconds >= NETWORK_AGE_MIN {
             let numbers = [("known_seconds", rarity.known_seconds as f64), ("watched_seconds", age_seconds as f64)];
             let age = Span(age_seconds as f64);
@@ -180,5 +186,33 @@ impl Grounds {
             grown.rises, grown.pairs
         );
         self.add(1.5, "growing_bodies", &numbers, english, japanese);
+    }
+
+    /// Sub-names of a domain carry data.
+    pub(super) fn channel(&mut self, channel: Channel) {
+        let Channel { within, names, bytes_mean, encoded_mean, entropy_mean, longest, bytes } = channel;
+        let numbers = [
+            ("names", f64::from(names)),
+            ("name_bytes_mean", f64::from(bytes_mean)),
+            ("encoded_bytes_mean", f64::from(encoded_mean)),
+            ("entropy_bits_mean", f64::from(entropy_mean)),
+            ("label_bytes_max", f64::from(longest)),
+            ("bytes", bytes as f64),
+        ];
+        let (english, japanese) = match within {
+            Within::Hour => ("an hour", "1時間"),
+            Within::Day => ("a day", "1日"),
+        };
+        let all = Bytes(bytes as f64);
+        let english = format!(
+            "about {names} different names below the domain within {english}, of {bytes_mean:.0} characters each, of which \
+             {encoded_mean:.0} spell no words ({entropy_mean:.1} bits a character, longest label {longest}): room for {all}"
+        );
+        let japanese = format!(
+            "このドメイン配下の異なる名前を{japanese}に約{names}件要求（平均{bytes_mean:.0}文字、うち単語にならない部分\
+             {encoded_mean:.0}文字、1文字あたり{entropy_mean:.1}ビット、最長ラベル{longest}文字）。最大{all}を運べる量"
+        );
+        let weight = 1.5 + (bytes as f32 / CHANNEL_BYTES).max(1.0).log10() / 2.0;
+        self.add(weight.min(3.0), "name_channel", &numbers, english, japanese);
     }
 }
