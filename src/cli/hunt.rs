@@ -81,6 +81,7 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
         (counts.late, "events came late"),
         (counts.pairs_evicted, "pairs had to go for others"),
         (counts.names_evicted, "clients and hosts had to go for others"),
+        (counts.volumes_evicted, "clients, pairs and programs had to go for others, with what they usually send"),
         (counts.exchanges_beyond, "exchanges had no room"),
         (counts.findings_beyond, "findings had no room"),
         (counts.allowed, "findings are allowed"),

@@ -18,6 +18,7 @@ use super::snapshot::{Kept, Snapshot};
 use super::spread::Spread;
 use super::strangers::Strangers;
 use super::tunnels::Tunnels;
+use super::volume::Volume;
 
 /// How much a detector keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,8 @@ pub struct Counts {
     pub pairs_evicted: u64,
     /// Clients, hosts and programs that had to go for others.
     pub names_evicted: u64,
+    /// Clients, pairs and programs of which it was forgotten how much they usually send, for others.
+    pub volumes_evicted: u64,
     /// Exchanges of which only the beginning counts, because too many were open.
     pub exchanges_beyond: u64,
     /// Findings that are not told, because too many are remembered.
@@ -99,6 +102,7 @@ pub(super) struct State {
     mimicry: Mimicry,
     spread: Spread,
     tunnels: Tunnels,
+    volume: Volume,
     drafts: Drafts,
     /// What was taken last.
     last: Option<Event>,
@@ -118,6 +122,7 @@ impl Detector {
             mimicry: Mimicry::new(limits.clients_max),
             spread: Spread::new(limits.hosts_max, &settings.publishers),
             tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
+            volume: Volume::new(&limits),
             drafts: Drafts::new(limits.told_max),
             last: None,
             counts: Counts::default(),
@@ -182,7 +187,7 @@ impl Detector {
     }
 
     pub fn counts(&self) -> Counts {
-        let State { joins, network, beacons, tunnels, drafts, counts, .. } = &self.state;
+        let State { joins, network, beacons, tunnels, volume, drafts, counts, .. } = &self.state;
         Counts {
             late: beacons.late,
             clients: network.clients.len() as u64,
@@ -190,6 +195,7 @@ impl Detector {
             pairs: beacons.pairs.len() as u64,
             pairs_evicted: beacons.pairs.evicted + tunnels.evicted(),
             names_evicted: network.evicted(),
+            volumes_evicted: volume.evicted(),
             exchanges_beyond: joins.beyond + tunnels.beyond,
             findings_beyond: drafts.beyond,
             ..*counts
@@ -217,6 +223,7 @@ impl State {
         self.mimicry.take(&event, network, drafts);
         self.spread.take(&event, &self.beacons.pairs, network, drafts);
         self.tunnels.take(&event, network, drafts);
+        self.volume.take(&event, network, drafts);
         for finding in drafts.take(&network.clients) {
             match settings.fate(finding) {
                 Fate::Told(finding) => found.push(*finding),

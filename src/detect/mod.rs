@@ -33,11 +33,11 @@ mod spelling;
 mod spread;
 mod story;
 mod strangers;
-#[cfg_attr(not(test), expect(dead_code, reason = "the detector that calls it is not there yet"))]
 mod subnames;
 mod suffixes;
 mod table;
 mod tunnels;
+mod volume;
 mod weight;
 
 pub use detector::{Counts, Detector, Limits};

@@ -20,6 +20,8 @@
 //! Fewer than [`HOUR_NAMES_MIN`] names an hour and [`DAY_NAMES_MIN`] a day; fewer than [`ENCODED_BYTES_MIN`] characters in a
 //! name; data spelt in words of fewer than [`LONG_BYTES_MIN`] characters a name; channels over many domains.
 
+use serde::{Deserialize, Serialize};
+
 use super::spelling::drawn_run;
 
 /// Different names within an hour from which on they are looked at.
@@ -54,6 +56,7 @@ pub(super) struct Carried {
 
 /// What the part of a host left of its registrable domain can carry; `None` where nothing stands there. The domain may be
 /// written as `*.example.com` too.
+#[cfg(test)]
 pub(super) fn carried(host: &str, registrable: &str) -> Option<Carried> {
     Some(Carried::of(sub_name(host, registrable)?))
 }
@@ -94,7 +97,7 @@ fn entropy(sub: &str) -> f32 {
 }
 
 /// The sub-names of one registrable domain that one client asked for, in this hour and this day, in 92 bytes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SubNames {
     hour: Window,
     day: Window,
@@ -184,7 +187,7 @@ fn hash(sub: &str) -> u64 {
 }
 
 /// Names within an hour or a day that begin with the first one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Window {
     /// In seconds since 1970.
     start: u32,
@@ -240,7 +243,7 @@ impl Window {
 
 /// How many different hashes were added, in 32 bytes: HyperLogLog (Flajolet, Fusy, Gandouet and Meunier, 2007) with 64
 /// registers of 4 bits, and linear counting below 160. Off by about an eighth; good to some two millions.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Distinct([u8; REGISTERS / 2]);
 
 const REGISTERS: usize = 64;

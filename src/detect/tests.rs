@@ -19,3 +19,4 @@ mod strangers;
 mod told;
 mod tunnels;
 mod users;
+mod volume;

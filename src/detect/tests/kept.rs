@@ -192,7 +192,7 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
     let verdict = select(vec![Verdict::Allowed, Verdict::Challenged, Verdict::Denied]);
     let burst = (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(Burst::from);
     let kinds = (part, what, verdict);
-    let more = prop_oneof![bodies(), more(), sizes()];
+    let more = prop_oneof![bodies(), more(), sizes(), uploads()];
     (times(), any::<u64>(), 0u64..5, kinds, names(), names(), (vec(burst, 0..6), more)).prop_map(
         |(time, line, id, (part, what, verdict), client, host, (bursts, more))| Entry {
             time,
@@ -208,6 +208,18 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
             more,
         },
     )
+}
+
+fn uploads() -> impl Strategy<Value = More> {
+    let number = || prop_oneof![Just(None), any::<u64>().prop_map(Some), (0u64..1 << 32).prop_map(Some)];
+    let key = select(vec!["", "one", "other"]);
+    (number(), number(), number(), key).prop_map(|(bytes_up, bytes_down, duration_us, tls_key)| More {
+        bytes_up,
+        bytes_down,
+        duration_us,
+        tls_key,
+        ..More::default()
+    })
 }
 
 proptest! {
