@@ -140,10 +140,22 @@ fn a_leak_to_a_host_that_nobody_knows_is_told_while_it_goes_on_and_again_when_it
     assert_eq!(told, [(Severity::Medium, 0), (Severity::Medium, 26), (Severity::High, 40)]);
     assert_eq!(codes(&findings[0]), ["unusual_volume", "rare_host", "new_host", "most_to_one"]);
     assert_eq!(codes(&findings[2]), ["rare_upload", "rare_host", "large", "new_host"]);
-    let said = "2.0 GiB went up to it within six hours, and nothing is usual yet between the two; hardly anybody else";
+    let said = "2.0 GiB went up to it within 40.0 min, and nothing is usual yet between the two; hardly anybody else";
     assert!(findings[2].in_english().starts_with(said), "{}", findings[2].in_english());
-    let said = "この相手への6時間の送信量が2.0 GiB（この組み合わせの通常値はまだない）。ほかの端末は";
+    let said = "この相手への送信量が40.0分で2.0 GiB（この組み合わせの通常値はまだない）。ほかの端末は";
     assert!(findings[2].in_japanese().starts_with(said), "{}", findings[2].in_japanese());
+}
+
+#[test]
+fn a_leak_that_trickles_for_a_day_is_told() {
+    let leak = |host: &str, size: f64| tunnel(5, midnight(23) + 9.5 * HOUR, 24.0 * HOUR, PC, host, size);
+    let finding = the_one([weeks(4), leak("drop.example.info", 100.0 * MIB)]);
+    assert_eq!(codes(&finding), ["rare_upload", "rare_host", "new_host"]);
+    let finding = the_one([weeks(4), common("cdn.example.net"), leak("cdn.example.net", 2.0 * GIB)]);
+    assert_eq!(codes(&finding), ["unusual_volume", "large", "most_to_one"]);
+    let said = finding.in_english();
+    assert!(said.contains("went up within a day") && said.contains("is usual on "), "{said}");
+    assert_eq!(told([weeks(4), common("cdn.example.net"), leak("cdn.example.net", 50.0 * MIB)]), []);
 }
 
 #[test]
@@ -156,8 +168,8 @@ fn a_tunnel_of_a_day_is_counted_as_it_goes_not_at_its_end() {
     assert_eq!(findings, []);
     let line =
         |more: More| Entry { what: Asked::Tunnel, more, ..Entry::request(midnight(24), PC, "portal1.example.net") };
-    let told_at_once = More { bytes_up: Some(GIB as u64), duration_us: Some(20 * 3_600_000_000), ..More::default() };
-    assert_eq!(told([weeks(4), vec![line(told_at_once.clone())]]), [], "51 MiB an hour");
+    let told_at_once = More { bytes_up: Some(600 << 20), duration_us: Some(20 * 3_600_000_000), ..More::default() };
+    assert_eq!(told([weeks(4), vec![line(told_at_once.clone())]]), [], "30 MiB an hour");
     assert_eq!(told([weeks(4), vec![line(More { duration_us: None, ..told_at_once })]]).len(), 1);
 }
 
@@ -383,7 +395,7 @@ impl Office {
             let client = client(number);
             let (each, pace) = (source.lognormal(20.0 * KIB, 1.2), source.lognormal(40.0, 0.5));
             let is_on_at_night = source.below(3) == 0;
-            let backup_on = (source.below(10) == 0).then(|| source.below(7));
+            let backup_on = (number % 10 == 0).then(|| source.below(7));
             let (size, hour) = (source.even(0.2, 4.0) * GIB, source.even(0.0, 23.0));
             for day in 1..self.days {
                 let begins = midnight(day);
@@ -448,6 +460,6 @@ fn leaks_are_told_of_and_offices_are_not() {
     let ([low, medium, high], [false_low, false_medium, false_high]) = measured(seed, 40, 8, None);
     let said = format!("seed {seed}: {low}, {medium}, {high} of 8; false {false_low}, {false_medium}, {false_high}");
     assert!(low + medium + high >= 7, "{said}");
-    // Of forty clients in four weeks; most of them are backups that run for the first time.
-    assert!(false_high == 0 && false_medium <= 8 && false_low <= 8, "{said}");
+    // Four backups that run for the first time, to a host that few know until then, are among them.
+    assert!(false_high == 0 && false_medium <= 6 && false_low <= 10, "{said}");
 }

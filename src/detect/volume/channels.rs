@@ -48,8 +48,7 @@ impl Channels {
     /// A host was asked for. What is denied says as much: whoever asks does not know that nobody will look the name up.
     pub(super) fn take(&mut self, event: &Event, denied: bool, network: &mut Network) -> Option<Draft> {
         let domain = network.hosts.domain(event.host, event.time)?;
-        let [host, registrable] = [event.host, domain].map(|name| network.hosts.text(name));
-        let (host, registrable) = (host?, registrable?);
+        let (host, registrable) = (&network.hosts.known(event.host)?.text, &network.hosts.known(domain)?.text);
         let key = (event.client, domain);
         let new =
             || Asked { names: SubNames::new(event.time), first: event.time, line: event.line, asked: 0, denied: 0 };
@@ -60,8 +59,8 @@ impl Channels {
         }
         asked.asked = asked.asked.saturating_add(1);
         asked.denied = asked.denied.saturating_add(u32::from(denied));
-        asked.names.add(event.time, &host, &registrable);
-        if asked.asked % EACH != 0 {
+        asked.names.add(event.time, host, registrable);
+        if !asked.asked.is_multiple_of(EACH) {
             return None;
         }
         let channel = asked.names.channel()?;
@@ -74,6 +73,6 @@ impl Channels {
         grounds.channel(channel);
         grounds.host(rarity, true, network.age_seconds(event.time));
         let span = Span { first: asked.first, line: asked.line, exchanges: asked.asked, denied: asked.denied };
-        draft(FindingKind::NameChannel, event, Some(registrable), Some(rarity), span, grounds)
+        draft(FindingKind::NameChannel, event, Some(registrable.clone()), Some(rarity), span, grounds)
     }
 }

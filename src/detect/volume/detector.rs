@@ -10,7 +10,7 @@ use super::channels::Channels;
 use super::growth::{Growth, SIZES};
 use super::history::Scheme;
 use super::meter::{Meter, Place, Sent, Span, Window};
-use super::pieces::{PIECE_MIN, Pieces, is_piece};
+use super::recent::{HEAP_MIN, PIECE_MIN, Recent, is_piece};
 use super::sayings::{Grounds, Whose};
 use crate::detect::detector::Limits;
 use crate::detect::draft::{Draft, Drafts};
@@ -34,9 +34,15 @@ pub(in crate::detect) struct Volume {
 /// What all that a client sends comes to.
 #[derive(Debug, Serialize, Deserialize)]
 struct Client {
+    hour: Sum,
+    day: Sum,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Sum {
     meter: Meter,
-    /// The host that most of this hour may have gone to, and at least so much of it (Boyer and Moore, MJRTY: a fast majority
-    /// vote algorithm, 1991, with bytes as votes).
+    /// The host that most of this window may have gone to, and at least so much of it (Boyer and Moore, MJRTY: a fast
+    /// majority vote algorithm, 1991, with bytes as votes).
     most: Option<(Name, u64)>,
 }
 
@@ -44,7 +50,10 @@ struct Client {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pair {
     meter: Meter,
-    pieces: Pieces,
+    /// All of it, which is looked at while nothing is usual.
+    all: Recent,
+    /// What is small.
+    pieces: Recent,
     growth: Growth,
 }
 
@@ -60,7 +69,7 @@ struct Tunnel {
 }
 
 /// Of a client: by the hour of the week, five weeks, so that what comes once a month was there before.
-const CLIENT: Scheme = Scheme {
+const HOURS: Scheme = Scheme {
     window: HOUR,
     slots: 168,
     slots_of_day: 24,
@@ -69,6 +78,18 @@ const CLIENT: Scheme = Scheme {
     near_values_min: 6,
     values_min: 24,
     bytes_min: 20 * MIB,
+    cold_limit: u64::MAX,
+};
+/// Of a client, by the day of the week: what is little each hour.
+const DAYS: Scheme = Scheme {
+    window: 24 * HOUR,
+    slots: 7,
+    slots_of_day: 1,
+    kept: 5,
+    near: 0,
+    near_values_min: 4,
+    values_min: 5,
+    bytes_min: 64 * MIB,
     cold_limit: u64::MAX,
 };
 /// Of a client and a host: by quarters of a day, at weekends and else.
@@ -81,7 +102,7 @@ const PAIR: Scheme = Scheme {
     near_values_min: 6,
     values_min: 10,
     bytes_min: 32 * MIB,
-    cold_limit: RARE_MAX,
+    cold_limit: u64::MAX,
 };
 /// Of a program, wherever it is.
 const PROGRAM: Scheme = Scheme { values_min: 12, bytes_min: 64 * MIB, cold_limit: u64::MAX, ..PAIR };
@@ -89,7 +110,7 @@ const PROGRAM: Scheme = Scheme { values_min: 12, bytes_min: 64 * MIB, cold_limit
 const MIB: u64 = 1024 * 1024;
 /// In microseconds.
 const HOUR: u64 = 3_600_000_000;
-/// What a host that few talk to may get from one client in a quarter of a day before anybody knows what is usual, in bytes,
+/// What a host that few talk to may get from one client in a day before anybody knows what is usual, in bytes,
 const RARE_MAX: u64 = 64 * MIB;
 /// and on the first day, when every host seems rare.
 const FIRST_DAY_MAX: u64 = 256 * MIB;
@@ -102,7 +123,7 @@ const GROWN_MIN: u64 = 16 * 1024;
 /// What must speak for a finding for it to be told of, with a severity each.
 const SEVERITIES: [(f32, Severity); 3] = [(4.5, Severity::High), (3.0, Severity::Medium), (2.0, Severity::Low)];
 /// For so many pairs of the network one is kept here: to most hosts nothing is sent but questions.
-const PAIRS_SHARE: usize = 8;
+const PAIRS_SHARE: usize = 10;
 /// Programs, by TLS key.
 const PROGRAMS_MAX: usize = 16_384;
 /// A tunnel of which so long nothing was heard goes, where there are too many, and how often that is looked for, in
@@ -192,7 +213,10 @@ impl Volume {
             Sent { bytes, is_end, is_told }
         };
         let mut is_told = self.count_for_pair(event, sent(&PAIR, false), network, drafts);
-        is_told |= self.count_for_client(event, sent(&CLIENT, is_told), network, drafts);
+        let (hour, day) = (hour(event, network), day(event, network));
+        let client = self.clients.entry(event.client, || Client { hour: Sum::new(hour), day: Sum::new(day) });
+        is_told |= client.hour.count(Whose::Client, &HOURS, hour, event, sent(&HOURS, is_told), network, drafts);
+        is_told |= client.day.count(Whose::ClientDay, &DAYS, day, event, sent(&DAYS, is_told), network, drafts);
         if let Some(program) = facts.program {
             self.count_for_program(program, event, sent(&PROGRAM, is_told), network, drafts);
         }
@@ -201,57 +225,30 @@ impl Volume {
     /// Says whether that was or is told of in this window.
     fn count_for_pair(&mut self, event: &Event, sent: Sent, network: &mut Network, drafts: &mut Drafts) -> bool {
         let at = quarter(event, network);
-        let Some(Pair { meter, .. }) = self.pair(event, sent.bytes, at) else { return false };
-        if !meter.add(&PAIR, at, sent) {
+        let Some(Pair { meter, all, .. }) = self.pair(event, sent.bytes, at) else { return false };
+        let is_over = meter.add(&PAIR, at, sent);
+        let heap = all.add(event.time, event.line, sent.bytes, RARE_MAX);
+        if !is_over && heap.is_none() {
             return meter.is_told;
         }
         let rarity = network.rarity(event.host, event.time);
         let age = network.age_seconds(event.time);
-        let sum = meter.unexplained();
         let mut grounds = Grounds::default();
-        match meter.usual(&PAIR) {
-            Some(usual) => {
-                grounds.usual(Whose::Pair, sum, usual);
+        let span = match (meter.usual(&PAIR), heap) {
+            (Some(usual), _) if is_over => {
+                grounds.usual(Whose::Pair, meter.unexplained(), usual);
                 grounds.young(event.time.saturating_sub(meter.since));
+                meter.span()
             }
-            None if is_rare(rarity) && (age >= FIRST_DAY || sum >= FIRST_DAY_MAX) => grounds.rare_upload(sum, RARE_MAX),
-            None => return meter.is_told,
-        }
+            (None, Some(heap)) if is_rare(rarity) && (age >= FIRST_DAY || heap.bytes >= FIRST_DAY_MAX) => {
+                grounds.rare_upload(heap, RARE_MAX, event.time);
+                Span { first: heap.first, line: heap.line, exchanges: meter.span().exchanges, denied: 0 }
+            }
+            (Some(_) | None, _) => return meter.is_told,
+        };
         grounds.host(rarity, is_rare(rarity), age);
         let target = network.hosts.text(event.host);
-        let draft = draft(FindingKind::UnusualVolume, event, target, Some(rarity), meter.span(), grounds);
-        meter.is_told |= tell(draft, network, drafts);
-        meter.is_told
-    }
-
-    fn count_for_client(&mut self, event: &Event, sent: Sent, network: &mut Network, drafts: &mut Drafts) -> bool {
-        let at = hour(event, network);
-        let Client { meter, most } =
-            self.clients.entry(event.client, || Client { meter: Meter::new(&CLIENT, at), most: None });
-        let is_over = meter.add(&CLIENT, at, sent);
-        if meter.began_with(sent.bytes) {
-            *most = None;
-        }
-        if !sent.is_told {
-            vote(most, event.host, sent.bytes);
-        }
-        if !is_over {
-            return meter.is_told;
-        }
-        let Some(usual) = meter.usual(&CLIENT) else { return false };
-        let sum = meter.unexplained();
-        let mut grounds = Grounds::default();
-        grounds.usual(Whose::Client, sum, usual);
-        grounds.young(event.time.saturating_sub(meter.since));
-        let most = most.filter(|(_, bytes)| bytes.saturating_mul(2) >= sum);
-        let (mut target, mut rarity) = (None, None);
-        if let Some((host, bytes)) = most {
-            let how = network.rarity(host, event.time);
-            grounds.most(bytes);
-            grounds.host(how, is_rare(how), network.age_seconds(event.time));
-            (target, rarity) = (network.hosts.text(host), Some(how));
-        }
-        let draft = draft(FindingKind::UnusualVolume, event, target, rarity, meter.span(), grounds);
+        let draft = draft(FindingKind::UnusualVolume, event, target, Some(rarity), span, grounds);
         meter.is_told |= tell(draft, network, drafts);
         meter.is_told
     }
@@ -309,7 +306,7 @@ impl Volume {
     fn piece(&mut self, event: &Event, bytes: u64, network: &mut Network, drafts: &mut Drafts) {
         let at = quarter(event, network);
         let Some(pair) = self.pair(event, bytes, at) else { return };
-        let Some(heap) = pair.pieces.add(event.time, event.line, bytes) else { return };
+        let Some(heap) = pair.pieces.add(event.time, event.line, bytes, HEAP_MIN) else { return };
         let rarity = network.rarity(event.host, event.time);
         if !is_rare(rarity) {
             return;
@@ -329,8 +326,59 @@ impl Volume {
         if bytes < PIECE_MIN {
             return self.pairs.get_mut(key);
         }
-        let new = || Pair { meter: Meter::new(&PAIR, at), pieces: Pieces::default(), growth: Growth::default() };
+        let new = || Pair {
+            meter: Meter::new(&PAIR, at),
+            all: Recent::default(),
+            pieces: Recent::default(),
+            growth: Growth::default(),
+        };
         Some(self.pairs.entry(key, new))
+    }
+}
+
+impl Sum {
+    fn new(at: Place) -> Self {
+        Self { meter: Meter::new(&HOURS, at), most: None }
+    }
+
+    /// Says whether that was or is told of in this window.
+    #[expect(clippy::too_many_arguments, reason = "the window, what was sent, and where to tell of it")]
+    fn count(
+        &mut self,
+        whose: Whose,
+        scheme: &Scheme,
+        at: Place,
+        event: &Event,
+        sent: Sent,
+        network: &Network,
+        drafts: &mut Drafts,
+    ) -> bool {
+        let Self { meter, most } = self;
+        let is_over = meter.add(scheme, at, sent);
+        if meter.began_with(sent.bytes) {
+            *most = None;
+        }
+        if !sent.is_told {
+            vote(most, event.host, sent.bytes);
+        }
+        if !is_over {
+            return meter.is_told;
+        }
+        let Some(usual) = meter.usual(scheme) else { return false };
+        let sum = meter.unexplained();
+        let mut grounds = Grounds::default();
+        grounds.usual(whose, sum, usual);
+        grounds.young(event.time.saturating_sub(meter.since));
+        let (mut target, mut rarity) = (None, None);
+        if let Some((host, bytes)) = most.filter(|(_, bytes)| bytes.saturating_mul(2) >= sum) {
+            let how = network.rarity(host, event.time);
+            grounds.most(bytes);
+            grounds.host(how, is_rare(how), network.age_seconds(event.time));
+            (target, rarity) = (network.hosts.text(host), Some(how));
+        }
+        let draft = draft(FindingKind::UnusualVolume, event, target, rarity, meter.span(), grounds);
+        meter.is_told |= tell(draft, network, drafts);
+        meter.is_told
     }
 }
 
@@ -339,6 +387,11 @@ fn hour(event: &Event, network: &mut Network) -> Place {
     let slot = network.local(event.time).hour_of_week();
     // Hours as they pass: none comes twice where clocks are set back.
     (Window { number: (event.time / HOUR) as i64, slot }, event.time, event.line)
+}
+
+fn day(event: &Event, network: &mut Network) -> Place {
+    let local = network.local(event.time);
+    (Window { number: local.day, slot: usize::from(local.weekday) }, event.time, event.line)
 }
 
 /// The quarter of a day here.

@@ -4,7 +4,7 @@ use crate::detect::subnames::{Channel, Within};
 
 use super::growth::Grown;
 use super::history::{Usual, When};
-use super::pieces::{Heap, PIECE_MAX};
+use super::recent::{Heap, PIECE_MAX};
 
 /// What speaks for a finding, each with its weight in decades.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub(super) struct Grounds(Vec<(f32, Ground)>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     Client,
+    ClientDay,
     Pair,
     Program,
 }
@@ -69,12 +70,15 @@ impl Grounds {
         let [all, typical, limit] = [sum, usual.typical, usual.limit].map(|bytes| Bytes(bytes as f64));
         let (what, what_japanese) = match whose {
             Whose::Client => ("went up within an hour", "1時間の送信量"),
+            Whose::ClientDay => ("went up within a day", "1日の送信量"),
             Whose::Pair => ("went up to it within six hours", "この相手への6時間の送信量"),
             Whose::Program => {
                 ("went up within six hours by this program, at all clients", "全端末のこのプログラムの6時間の送信量")
             }
         };
         let (when, when_japanese) = match usual.when {
+            When::OfWeek if whose == Whose::ClientDay => ("on this day of the week", "この曜日"),
+            When::OfDay | When::Any if whose == Whose::ClientDay => ("on any day", "全曜日"),
             When::OfWeek => ("at this time of the week", "この曜日・時間帯"),
             When::OfDay => ("at this time of the day", "この時間帯"),
             When::Any => ("at any time", "全時間帯"),
@@ -91,11 +95,13 @@ impl Grounds {
     }
 
     /// Much went up to a host that few talk to, and nobody knows yet what is usual.
-    pub(super) fn rare_upload(&mut self, sum: u64, limit: u64) {
-        let numbers = [("bytes", sum as f64), ("limit_bytes", limit as f64)];
-        let all = Bytes(sum as f64);
-        let english = format!("{all} went up to it within six hours, and nothing is usual yet between the two");
-        let japanese = format!("この相手への6時間の送信量が{all}（この組み合わせの通常値はまだない）");
+    pub(super) fn rare_upload(&mut self, heap: Heap, limit: u64, now: u64) {
+        let sum = heap.bytes;
+        let took = now.saturating_sub(heap.first) as f64 / 1e6;
+        let numbers = [("bytes", sum as f64), ("limit_bytes", limit as f64), ("seconds", took)];
+        let (all, took) = (Bytes(sum as f64), Span(took));
+        let english = format!("{all} went up to it within {took}, and nothing is usual yet between the two");
+        let japanese = format!("この相手への送信量が{}で{all}（この組み合わせの通常値はまだない）", took.in_japanese());
         let weight = 1.0 + (sum as f32 / limit as f32).log10().max(0.0);
         self.add(weight.min(VOLUME_MAX), "rare_upload", &numbers, english, japanese);
         self.large(sum);

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-/// Small uploads of the last day or half of it.
+/// Uploads of the last day or half of it.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Pieces {
+pub(super) struct Recent {
     /// Counted from 1970.
     half_day: u64,
     /// Of the half day before, and of this one.
@@ -20,7 +20,7 @@ struct Half {
     line: u64,
 }
 
-/// Small uploads that add up.
+/// Uploads that add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heap {
     pub bytes: u64,
@@ -43,9 +43,10 @@ pub(super) fn is_piece(up: u64, down: u64) -> bool {
     (PIECE_MIN..PIECE_MAX).contains(&up) && up > down
 }
 
-impl Pieces {
-    /// Takes a small upload; says what they come to where that is much, and four times as much as when that was said last.
-    pub(super) fn add(&mut self, time: u64, line: u64, bytes: u64) -> Option<Heap> {
+impl Recent {
+    /// Takes an upload; says what they come to where that is `least` or more, and half as much again as when that was said
+    /// last.
+    pub(super) fn add(&mut self, time: u64, line: u64, bytes: u64, least: u64) -> Option<Heap> {
         let half_day = time / HALF_DAY;
         match half_day.checked_sub(self.half_day) {
             Some(0) => {}
@@ -68,7 +69,7 @@ impl Pieces {
             first: first.first.min(time),
             line: first.line,
         };
-        if heap.bytes < HEAP_MIN.max(self.told.saturating_mul(4)) {
+        if heap.bytes < least.max(self.told.saturating_add(self.told / 2)) {
             return None;
         }
         self.told = heap.bytes;
@@ -85,15 +86,17 @@ mod tests {
     #[test]
     fn pieces_of_one_day_add_up_and_those_of_two_do_not() {
         let heap_after = |hours: &[u64]| {
-            let mut pieces = Pieces::default();
-            let heaps = hours.iter().map(|hour| pieces.add(480_000 * HOUR + hour * HOUR, *hour, HEAP_MIN / 3 + 1));
+            let mut pieces = Recent::default();
+            let heaps =
+                hours.iter().map(|hour| pieces.add(480_000 * HOUR + hour * HOUR, *hour, HEAP_MIN / 3 + 1, HEAP_MIN));
             heaps.last().flatten().map(|heap| (heap.count, heap.line))
         };
         assert_eq!(heap_after(&[1, 2]), None);
         assert_eq!(heap_after(&[1, 2, 3]), Some((3, 1)));
         assert_eq!(heap_after(&[1, 2, 13]), Some((3, 1)));
         assert_eq!(heap_after(&[1, 2, 25]), None, "a day later");
-        assert_eq!(heap_after(&[1, 2, 3, 4]), None, "told once");
+        assert_eq!(heap_after(&[1, 2, 3, 4]), None, "a third more");
+        assert_eq!(heap_after(&[1, 2, 3, 4, 5]), Some((5, 1)));
         assert_eq!(heap_after(&[100, 101, 3]), None, "the clock was set back");
     }
 
