@@ -36,6 +36,8 @@ const BURSTS_MIN: u8 = 8;
 const SHARE_MAX: f32 = 0.9;
 /// What it costs to have looked at three streams of a pair and not at one, in decades.
 const LOOKS: f32 = 0.5;
+/// Of fewer gaps of one kind of requests nothing is said: there are many kinds, and few gaps are alike by chance.
+const GAPS_MIN: u32 = 8;
 /// A kind with less evidence makes room for one that was seen so many times as often.
 const EVIDENCE_KEPT: f32 = 1.5;
 const OFTENER: u32 = 2;
@@ -73,7 +75,7 @@ impl Kinds {
         let quiet = if kind.count == 0 { f64::INFINITY } else { at - kind.last };
         kind.count = kind.count.saturating_add(1);
         kind.last = at;
-        let best = kind.gaps.event(at, quiet)?;
+        let best = kind.gaps.event(at, quiet).filter(|best| kind.gaps.count(best.level) >= GAPS_MIN)?;
         Some((Best { score: best.score - LOOKS, ..best }, Stream::Kind(place as u8)))
     }
 
@@ -106,6 +108,7 @@ impl Kinds {
     /// The strongest so far, in decades.
     pub(super) fn evidence(&self) -> f32 {
         let kinds = self.kinds.as_deref().into_iter().flatten();
-        kinds.map(|kind| kind.gaps.best().score - LOOKS).fold(0.0, f32::max)
+        let telling = kinds.filter(|kind| kind.gaps.count(kind.gaps.best().level) >= GAPS_MIN);
+        telling.map(|kind| kind.gaps.best().score - LOOKS).fold(0.0, f32::max)
     }
 }

