@@ -2,15 +2,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::draft::Draft;
 use crate::detect::event::Event;
+use crate::detect::grounds::Grounds;
 use crate::detect::names::Name;
 use crate::detect::network::Network;
 use crate::detect::subnames::SubNames;
+use crate::detect::table::Table;
 use crate::evidence::FindingKind;
 
-use super::super::table::Table;
 use super::detector::{draft, is_rare};
 use super::meter::Span;
-use super::sayings::Grounds;
 
 /// Finds names that are used as a channel, by client and registrable domain.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,22 +1,24 @@
-use serde::{Deserialize, Serialize};
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{FindingKind, Rarity, Severity};
 
-use super::super::table::Table;
 use super::channels::Channels;
 use super::growth::{Growth, SIZES};
 use super::history::Scheme;
 use super::meter::{Meter, Place, Sent, Span, Window};
 use super::recent::{HEAP_MIN, PIECE_MIN, Recent, is_piece};
-use super::sayings::{Grounds, Whose};
+use super::sayings::Whose;
 use crate::detect::detector::Limits;
 use crate::detect::draft::{Draft, Drafts};
 use crate::detect::event::{Event, Facts, What};
+use crate::detect::grounds::Grounds;
 use crate::detect::names::Name;
 use crate::detect::network::Network;
+use crate::detect::table::Table;
 
 /// Finds where more goes out than is usual, and where it goes out in pieces or in ever larger ones.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub(in crate::detect) struct Volume {
     pairs: Table<(Name, Name), Pair>,
     programs: Table<Name, Meter>,
     channels: Channels,
-    tunnels: HashMap<u64, Tunnel>,
+    tunnels: HashMap<u64, Tunnel, RandomState>,
     tunnels_max: usize,
     /// When tunnels whose end was never told were looked for, in microseconds.
     swept: u64,
@@ -138,7 +140,7 @@ impl Volume {
             pairs: Table::new(limits.pairs_max.div_ceil(PAIRS_SHARE)),
             programs: Table::new(PROGRAMS_MAX.min(limits.hosts_max)),
             channels: Channels::new(limits.pairs_max.div_ceil(PAIRS_SHARE)),
-            tunnels: HashMap::new(),
+            tunnels: HashMap::default(),
             tunnels_max: limits.open_max,
             swept: 0,
         }
@@ -384,14 +386,15 @@ impl Sum {
 
 /// The hour, by the week.
 fn hour(event: &Event, network: &mut Network) -> Place {
-    let slot = network.local(event.time).hour_of_week();
+    let local = network.local(event.time);
+    let slot = local.weekday * 24 + local.hour;
     // Hours as they pass: none comes twice where clocks are set back.
     (Window { number: (event.time / HOUR) as i64, slot }, event.time, event.line)
 }
 
 fn day(event: &Event, network: &mut Network) -> Place {
     let local = network.local(event.time);
-    (Window { number: local.day, slot: usize::from(local.weekday) }, event.time, event.line)
+    (Window { number: local.day, slot: local.weekday }, event.time, event.line)
 }
 
 /// The quarter of a day here.
@@ -399,7 +402,7 @@ fn quarter(event: &Event, network: &mut Network) -> Place {
     let local = network.local(event.time);
     let quarter = local.hour / 6;
     let number = local.day.saturating_mul(4).saturating_add(i64::from(quarter));
-    (Window { number, slot: usize::from(local.is_weekend()) * 4 + usize::from(quarter) }, event.time, event.line)
+    (Window { number, slot: u8::from(local.is_weekend()) * 4 + quarter }, event.time, event.line)
 }
 
 pub(super) fn is_rare(rarity: Rarity) -> bool {
@@ -424,7 +427,7 @@ pub(super) fn draft(
     grounds: Grounds,
 ) -> Option<Draft> {
     let score = grounds.score();
-    let (_, severity) = SEVERITIES.into_iter().find(|(least, _)| score >= *least)?;
+    let severity = grounds.severity(&SEVERITIES)?;
     Some(Draft {
         kind,
         severity,

@@ -49,7 +49,7 @@ impl Growth {
         if let Some(size) = self.sizes.get_mut(usize::from(self.next)) {
             *size = newest;
         }
-        self.next = (self.next + 1) % SIZES as u8;
+        self.next = self.next.wrapping_add(1) % SIZES as u8;
         self.count = self.count.saturating_add(1);
         let oldest = self.sizes.get(usize::from(self.next)).copied().unwrap_or_default();
         // Most never come so far.
@@ -63,7 +63,7 @@ impl Growth {
 
     fn grown(&self) -> Option<Grown> {
         let mut sizes = self.sizes;
-        sizes.rotate_left(usize::from(self.next));
+        sizes.rotate_left(usize::from(self.next) % SIZES);
         let later = |place: usize| sizes.iter().skip(place + 1);
         let rises: i32 = sizes
             .iter()

@@ -28,7 +28,7 @@ pub(super) struct Meter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
     pub number: i64,
-    pub slot: usize,
+    pub slot: u8,
 }
 
 /// When something went up: in which window, the time in microseconds, and the line that says so.
@@ -71,7 +71,7 @@ impl Meter {
     pub(super) fn add(&mut self, scheme: &Scheme, (window, time, line): Place, sent: Sent) -> bool {
         let is_late = window.number < self.now.number && window.number.saturating_add(LATE) >= self.now.number;
         if window.number != self.now.number && !is_late {
-            self.history.add(scheme, self.now.slot, self.sum);
+            self.history.add(scheme, self.now.slot.into(), self.sum);
             self.open(scheme, (window, time, line));
         }
         self.sum = self.sum.saturating_add(sent.bytes);
@@ -88,13 +88,13 @@ impl Meter {
 
     fn open(&mut self, scheme: &Scheme, (window, time, line): Place) {
         let history = std::mem::take(&mut self.history);
-        let limit = history.usual(scheme, window.slot).map_or(scheme.cold_limit, |usual| usual.limit);
+        let limit = history.usual(scheme, window.slot.into()).map_or(scheme.cold_limit, |usual| usual.limit);
         *self = Self { history, limit, ..Self::empty(self.since, (window, time, line)) };
     }
 
     /// What is usual in this window.
     pub(super) fn usual(&self, scheme: &Scheme) -> Option<Usual> {
-        self.history.usual(scheme, self.now.slot)
+        self.history.usual(scheme, self.now.slot.into())
     }
 
     /// Nothing else was counted in this window but so many bytes.

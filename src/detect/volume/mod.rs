@@ -19,8 +19,8 @@
 //! number in working hours, telemetry at night, a tenth with a weekly backup), each time with a seed of its own:
 //!
 //! * Leaks of 0.1 to 5 GiB within 5 minutes to 4 hours on day 25, to hosts that nobody knows: 80 of 80 in four runs, 8 low,
-//!   59 medium, 13 high. Of 0.1 GiB within 25 hours: 25 of 25.
-//! * To a host that a third of the clients use, within half an hour: 19 of 25 of 0.3 GiB, 21 of 25 of 1 GiB, 25 of 25 of
+//!   59 medium, 13 high. Of 0.1 GiB within 25 hours, among 100 clients: 25 of 25.
+//! * To a host that a third of 100 clients use, within half an hour: 19 of 25 of 0.3 GiB, 21 of 25 of 1 GiB, 25 of 25 of
 //!   3 GiB; of 1 GiB within 25 hours 18 of 25. What is missed comes from clients that send nearly as much at times.
 //! * Else, in 27 days, 0 high, 3 to 5 medium and 13 to 24 low: backups on their first run, and, where each client also sends
 //!   a file of some 30 MiB every 40 days, such files.

@@ -1,14 +1,11 @@
-use crate::evidence::{Bytes, Ground, Rarity, Span};
+use crate::evidence::{Bytes, Rarity, Span};
 
+use crate::detect::grounds::Grounds;
 use crate::detect::subnames::{Channel, Within};
 
 use super::growth::Grown;
 use super::history::{Usual, When};
 use super::recent::{Heap, PIECE_MAX};
-
-/// What speaks for a finding, each with its weight in decades.
-#[derive(Debug, Default)]
-pub(super) struct Grounds(Vec<(f32, Ground)>);
 
 /// Whose bytes are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,31 +30,8 @@ const TYPICAL_MIN: u64 = 1024 * 1024;
 /// What the most that a volume says is, in decades.
 const VOLUME_MAX: f32 = 2.5;
 
+/// What is said of what leaves.
 impl Grounds {
-    fn add(
-        &mut self,
-        weight: f32,
-        code: &'static str,
-        numbers: &[(&'static str, f64)],
-        english: String,
-        japanese: String,
-    ) {
-        let weight = (weight * 10.0).round() / 10.0;
-        let numbers = [&[("weight", f64::from(weight))], numbers].concat();
-        self.0.push((weight, Ground::new(code, &numbers, english, japanese)));
-    }
-
-    /// What they weigh together, to a tenth.
-    pub(super) fn score(&self) -> f32 {
-        (self.0.iter().map(|(weight, _)| weight).sum::<f32>() * 10.0).round() / 10.0
-    }
-
-    /// The heaviest first.
-    pub(super) fn sorted(mut self) -> Vec<Ground> {
-        self.0.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        self.0.into_iter().map(|(_, ground)| ground).collect()
-    }
-
     /// More went up than is usual.
     pub(super) fn usual(&mut self, whose: Whose, sum: u64, usual: Usual) {
         let ratio = sum as f32 / usual.typical.max(TYPICAL_MIN) as f32;
