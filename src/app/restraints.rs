@@ -1,6 +1,7 @@
 //! What findings have imposed: put on record, in force, and written down, so that a restart lifts nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,29 +50,34 @@ struct Line {
 
 const LINES_MAX: usize = 20_000;
 
-/// Answers what was found, as the config says.
-pub(super) fn answer(gate: &Gate, data_dir: &Path, settings: &Settings, finding: &Finding, now: Timestamp) {
-    let mut changed = false;
+/// Answers what was found, as the config says; gives what is to be put on record of that.
+pub(super) fn answer(
+    gate: &Gate,
+    data_dir: &Path,
+    settings: &Settings,
+    finding: &Finding,
+    now: Timestamp,
+) -> Vec<Record> {
+    let (mut records, mut is_new) = (Vec::new(), false);
     for imposed in settings.imposed(finding, now) {
-        let is_afresh = imposed.act == Act::ChallengeAfresh;
-        let client = imposed.client.as_deref().and_then(ClientKey::parse);
-        let said = record("imposed", &imposed, None);
+        let named = imposed.client.as_deref().and_then(ClientKey::parse);
         match gate.restraints.impose(imposed.clone()) {
             Ok(true) => {
-                gate.journal.tell(&said, now);
-                if is_afresh {
-                    // What was shown before the finding does not count.
-                    gate.standings.revoke(|_, of_client, _| client.is_none_or(|client| client == of_client));
+                is_new = true;
+                records.push(record("imposed", &imposed, None));
+                if let Some(client) = named.filter(|_| imposed.act == Act::ChallengeAfresh) {
+                    // What it showed before the finding does not count.
+                    gate.standings.revoke(|_, of_client, _| client == of_client);
                 }
             }
-            Ok(false) => {}
-            Err(no_room) => gate.journal.tell(&record("no_room", &imposed, Some(&no_room.to_string())), now),
+            Ok(false) => is_new = true,
+            Err(why) => records.push(record("not_imposed", &imposed, Some(&why.to_string()))),
         }
-        changed = true;
     }
-    if changed {
+    if is_new {
         write(gate, data_dir);
     }
+    records
 }
 
 /// Ends those whose time is over, which count for nothing from then on. Called about once a minute.
@@ -128,13 +134,16 @@ pub(super) fn take_up(gate: &Gate, data_dir: &Path) {
     let now = clock::now();
     let lines = kept::read::<Line>(&path(data_dir), LINES_MAX).into_iter();
     for imposed in lines.filter_map(Line::read).filter(|imposed| imposed.until > now) {
-        if gate.restraints.impose(imposed).is_err() {
-            eprintln!("sekisho: warning: a restraint that was kept has no room");
+        if let Err(why) = gate.restraints.impose(imposed) {
+            eprintln!("sekisho: warning: a restraint that was kept is not in force: {why}");
         }
     }
 }
 
 fn write(gate: &Gate, data_dir: &Path) {
+    // The thread that watches, the clock and whoever lifts one write it.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = gate.restraints.list();
     if let Err(error) = kept::replace(&path(data_dir), lines.iter().map(Line::of)) {
         eprintln!("sekisho: warning: restraints cannot be written to the data directory: {error}");

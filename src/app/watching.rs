@@ -3,6 +3,7 @@
 //! What was seen is written down once an hour and at the end, with the place in the journal up to which it was. A gate that
 //! starts goes on from there; where that is not to be had, it reads the journal again from some days back.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -113,6 +114,8 @@ struct Watcher {
     /// For what it waits for.
     runtime: Runtime,
     seen: Seen,
+    /// What findings have imposed and is not on record yet: of one finding at most, as there is no next one before it is.
+    untold: VecDeque<Record>,
     /// From when on the journal is read, where what it knows was not written down before.
     since: Option<Timestamp>,
     /// That the journal cannot be read was said; and that the snapshot cannot be written.
@@ -132,7 +135,17 @@ impl Watcher {
         let (watch, follower) = kept.unwrap_or_else(|| {
             (Watch::new(limits, &plan.settings), Follower::new(&plan.data_dir, since.unwrap_or_default()))
         });
-        let watcher = Self { follower, watch, plan, runtime, seen, since, is_told: false, is_unwritten_told: false };
+        let watcher = Self {
+            follower,
+            watch,
+            plan,
+            runtime,
+            seen,
+            untold: VecDeque::new(),
+            since,
+            is_told: false,
+            is_unwritten_told: false,
+        };
         watcher.publish(false);
         watcher
     }
@@ -206,22 +219,47 @@ impl Watcher {
         self.is_unwritten_told = failed.is_some();
     }
 
-    /// What the journal takes no record of is told with the next look; what it is answered with does not wait for that.
+    /// What the journal takes no record of is told, and answered, with the next look.
     fn tell_new(&mut self) {
         let now = clock::now();
+        let mut takes = true;
         for finding in self.watch.new_findings(now) {
-            let Plan { gate, data_dir, settings, .. } = &self.plan;
-            restraints::answer(gate, data_dir, settings, &finding, now);
-            let record = Record::Finding(Box::new(finding));
-            let is_on_record = self.runtime.block_on(gate.journal.append(&record, now)).is_ok();
-            if let Record::Finding(finding) = record {
-                self.settle(*finding, is_on_record);
+            // Nobody waits long for a disk that stands still: what is left is new still.
+            takes = takes && self.records_untold(now);
+            if takes {
+                let Plan { gate, data_dir, settings, .. } = &self.plan;
+                self.untold.extend(restraints::answer(gate, data_dir, settings, &finding, now));
+                takes = self.put_on_record(finding, now);
+            } else {
+                self.watch.keep(finding);
             }
+        }
+        if takes {
+            self.records_untold(now);
         }
     }
 
-    fn settle(&mut self, finding: Finding, is_on_record: bool) {
-        if is_on_record { self.watch.told(&finding) } else { self.watch.keep(finding) }
+    /// Puts on record what findings have imposed; false where the journal takes none.
+    fn records_untold(&mut self, now: Timestamp) -> bool {
+        while let Some(record) = self.untold.front() {
+            if self.runtime.block_on(self.plan.gate.journal.append(record, now)).is_err() {
+                return false;
+            }
+            self.untold.pop_front();
+        }
+        true
+    }
+
+    fn put_on_record(&mut self, finding: Finding, now: Timestamp) -> bool {
+        let record = Record::Finding(Box::new(finding));
+        let is_on_record = self.runtime.block_on(self.plan.gate.journal.append(&record, now)).is_ok();
+        let Record::Finding(finding) = record else { return is_on_record };
+        if is_on_record {
+            self.watch.told(&finding)
+        } else {
+            self.watch.keep(*finding)
+        }
+        is_on_record
     }
 }
 

@@ -83,7 +83,7 @@ fn rows(hunted: &Hunted, most: usize, is_explained: bool) -> Rows {
         (counts.names_evicted, "clients and hosts had to go for others"),
         (counts.volumes_evicted, "clients, pairs and programs had to go for others, with what they usually send"),
         (counts.exchanges_beyond, "exchanges had no room"),
-        (counts.findings_beyond, "findings had no room"),
+        (counts.findings_beyond, "findings are not told, as too many of their kind were of their client that day"),
         (counts.allowed, "findings are allowed"),
         (counts.explained, "findings are as explained"),
     ] {

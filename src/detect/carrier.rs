@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Bytes, FindingKind, Ground, Severity, Span, shown};
+use crate::evidence::{Bytes, FindingKind, Ground, Span, shown};
 use crate::parse::{BodyType, Carrier, double_extension, turns_direction};
 
 use super::draft::{Draft, Drafts};
@@ -19,8 +19,6 @@ use super::strangers::{Grounds, NEW, ground, name, standing, weight_of_new};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carriers;
 
-/// What must speak against a body for it to be told of, with a severity each.
-const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
 /// Of a longer file name so many bytes are told, of its end: there stands what the system goes by.
 const NAME_BYTES_TOLD: usize = 80;
 
@@ -48,26 +46,10 @@ impl Carriers {
         }
         grounds.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         grounds.insert(0, what_came(body, facts));
-        let score: f32 = grounds.iter().map(|(weight, _)| weight).sum();
-        let Some((_, severity)) = SEVERITIES.into_iter().find(|(least, _)| score >= *least) else { return };
-        let draft = Draft {
-            kind: FindingKind::Carrier,
-            severity,
-            score,
-            weight: None,
-            client: event.client,
-            target: Some(host),
-            port: event.port,
-            first: facts.begun.min(event.time),
-            last: event.time,
-            requests: 0,
-            denied: 0,
-            beat: None,
-            grounds: grounds.into_iter().map(|(_, ground)| ground).collect(),
-            rarity: Some(rarity),
-            records: [event.line, event.line],
-        };
-        drafts.add_if_news(draft, &network.clients);
+        let draft = Draft::of_exchange(FindingKind::Carrier, (event, facts.begun), (host, rarity), grounds);
+        if let Some(draft) = draft {
+            drafts.add_if_news(draft, &network.clients);
+        }
     }
 }
 

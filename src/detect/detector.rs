@@ -73,7 +73,7 @@ pub struct Counts {
     pub volumes_evicted: u64,
     /// Exchanges of which only the beginning counts, because too many were open.
     pub exchanges_beyond: u64,
-    /// Findings that are not told, because too many are remembered.
+    /// Findings that are not told, because too many of their kind were told of their client on that day.
     pub findings_beyond: u64,
     /// Findings that the operator has allowed, and those that are as the operator has explained.
     pub allowed: u64,

@@ -103,7 +103,8 @@ impl Measure {
         Some(Self { name, kinds, severity, score, act: act?, scope, lasts })
     }
 
-    /// What it imposes for a finding that was told now.
+    /// What it imposes for a finding; it lasts from the last event that the finding rests on, and is nothing where that time is over
+    /// now.
     pub(super) fn imposes(&self, finding: &Finding, now: Timestamp) -> Option<Imposed> {
         let is_meant =
             self.kinds.contains(&finding.kind) && finding.severity >= self.severity && finding.score >= self.score;
@@ -123,7 +124,10 @@ impl Measure {
             return None;
         }
         let lasts = u64::try_from(self.lasts.as_micros()).unwrap_or(u64::MAX);
-        let until = Timestamp(now.0.saturating_add(lasts));
+        let until = Timestamp(finding.last.min(now).0.saturating_add(lasts));
+        if until <= now {
+            return None;
+        }
         Some(Imposed { finding: finding.id, measure: self.name.clone(), act: self.act, client, target, program, until })
     }
 }

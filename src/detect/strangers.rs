@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Asked, FindingKind, Ground, Rarity, Severity, Shown, Span};
+use crate::evidence::{Asked, FindingKind, Ground, Rarity, Shown, Span};
 
 use super::draft::{Draft, Drafts};
 use super::event::{Carries, Event, Facts, Sni, What};
@@ -17,8 +17,6 @@ pub(super) struct Strangers;
 
 /// A host is a stranger for so long after it was first seen, in seconds.
 pub(super) const NEW: u64 = 24 * 3_600;
-/// What must speak against a tunnel for it to be told of, with a severity each.
-const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
 /// Of fewer clients one that differs from the others says nothing.
 const CLIENTS_MIN: u32 = 20;
 
@@ -46,27 +44,11 @@ impl Strangers {
         grounds.extend(port(event.port));
         grounds.extend(content(facts, is_address(&host)));
         grounds.extend(program(facts, network, event.time));
-        let score: f32 = grounds.iter().map(|(weight, _)| weight).sum();
-        let Some((_, severity)) = SEVERITIES.into_iter().find(|(least, _)| score >= *least) else { return };
         grounds.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let draft = Draft {
-            kind: FindingKind::UnknownTunnel,
-            severity,
-            score,
-            weight: None,
-            client: event.client,
-            target: Some(host),
-            port: event.port,
-            first: facts.begun.min(event.time),
-            last: event.time,
-            requests: 0,
-            denied: 0,
-            beat: None,
-            grounds: grounds.into_iter().map(|(_, ground)| ground).collect(),
-            rarity: Some(rarity),
-            records: [event.line, event.line],
-        };
-        drafts.add_if_news(draft, &network.clients);
+        let draft = Draft::of_exchange(FindingKind::UnknownTunnel, (event, facts.begun), (host, rarity), grounds);
+        if let Some(draft) = draft {
+            drafts.add_if_news(draft, &network.clients);
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for FindingId {
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident, $text:literal, $stage:ident;)*) => {
         /// What was found.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum FindingKind {
             $($(#[$doc])* $kind,)*
         }

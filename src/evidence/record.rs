@@ -349,7 +349,7 @@ pub struct LogIn {
 /// A finding is answered with something, or that has ended.
 #[derive(Debug, Serialize)]
 pub struct Restraint {
-    /// `imposed`, `lifted` by a person, `over`, or `no_room`: it is not in force, as too many are.
+    /// `imposed`, `lifted` by a person, `over`, or `not_imposed`: it is not in force, and `detail` says why.
     pub action: &'static str,
     /// `challenge_afresh`, `deny` or `isolate`.
     #[serde(rename = "do")]

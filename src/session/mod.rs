@@ -49,6 +49,6 @@ pub use page::Pages;
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;
 pub use programs::{Fallback, Standings};
 pub use reaches::Reaches;
-pub use restraints::{NoRoom, Restraints};
+pub use restraints::{NotImposed, Restraints};
 pub use secure_proxy::SecureProxy;
 pub use versions::Versions;

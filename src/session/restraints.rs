@@ -28,14 +28,18 @@ struct Table {
 
 /// At most so many are in force, so many of them on one client, and so many about all clients: what any exchange is compared
 /// with is bounded.
-const RESTRAINTS_MAX: usize = 10_000;
+const RESTRAINTS_MAX: usize = 4_096;
 const OF_CLIENT_MAX: usize = 64;
 const OF_ALL_MAX: usize = 256;
 
-/// What there is no room for.
+/// Why one is not in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many restraints are in force")]
-pub struct NoRoom;
+pub enum NotImposed {
+    #[error("too many restraints are in force")]
+    NoRoom,
+    #[error("it names a client that is no address")]
+    NoClient,
+}
 
 impl Restraints {
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -49,14 +53,17 @@ impl Restraints {
     /// Puts one in force; the same again lasts until the later end. Says whether it is news.
     ///
     /// # Errors
-    /// Too many are in force.
-    pub fn impose(&self, imposed: Imposed) -> Result<bool, NoRoom> {
+    /// Too many are in force, or it is about nobody.
+    pub fn impose(&self, imposed: Imposed) -> Result<bool, NotImposed> {
+        let client = match imposed.client.as_deref() {
+            Some(client) => Some(ClientKey::parse(client).ok_or(NotImposed::NoClient)?),
+            None => None,
+        };
         let mut table = self.write();
-        let client = imposed.client.as_deref().and_then(ClientKey::parse);
+        let is_full = self.count.load(Ordering::Relaxed) >= RESTRAINTS_MAX;
         let (list, most) = match client {
+            Some(client) if is_full && !table.of_clients.contains_key(&client) => return Err(NotImposed::NoRoom),
             Some(client) => (table.of_clients.entry(client).or_default(), OF_CLIENT_MAX),
-            // What names a client that is none is about nobody.
-            None if imposed.client.is_some() => return Err(NoRoom),
             None => (&mut table.of_all, OF_ALL_MAX),
         };
         let same = |other: &&mut Imposed| other.finding == imposed.finding && other.measure == imposed.measure;
@@ -64,8 +71,8 @@ impl Restraints {
             other.until = other.until.max(imposed.until);
             return Ok(false);
         }
-        if list.len() >= most || self.count.load(Ordering::Relaxed) >= RESTRAINTS_MAX {
-            return Err(NoRoom);
+        if list.len() >= most || is_full {
+            return Err(NotImposed::NoRoom);
         }
         list.push(imposed);
         self.count.fetch_add(1, Ordering::Release);
@@ -249,6 +256,6 @@ mod tests {
                 .count()
         };
         assert_eq!((fill(None), fill(Some("10.0.0.1"))), (OF_ALL_MAX, OF_CLIENT_MAX));
-        assert_eq!(restraints.impose(imposed(1, Act::Deny, Some("nobody"), None)), Err(NoRoom));
+        assert_eq!(restraints.impose(imposed(1, Act::Deny, Some("nobody"), None)), Err(NotImposed::NoClient));
     }
 }

@@ -44,7 +44,7 @@ struct Told {
     last: u64,
 }
 
-/// Findings that are known. Beyond that, what is new is not told.
+/// Findings that are known, and findings that wait to be put on record; of those more are not kept.
 const FINDINGS_MAX: usize = 100_000;
 /// A score must have grown by so many tenths to be told again.
 const GAIN: u64 = 10;
@@ -60,9 +60,7 @@ impl Watch {
         let Ok(record) = read_record(line) else { return };
         self.read_up_to = self.read_up_to.max(record.time);
         if record.kind == Kind::Finding {
-            if let (Some(id), Some(score)) = (record.finding_id.as_deref(), record.score)
-                && (self.told.len() < FINDINGS_MAX || self.told.contains_key(id))
-            {
+            if let (Some(id), Some(score)) = (record.finding_id.as_deref(), record.score) {
                 let severity = record.severity.unwrap_or(Severity::Low);
                 let last = record.last.as_deref().and_then(read_time).unwrap_or_default().0;
                 self.remember(id.into(), Told { score: tenths(score), severity, last });
@@ -85,12 +83,24 @@ impl Watch {
     }
 
     fn remember(&mut self, id: Box<str>, now: Told) {
+        if self.told.len() >= FINDINGS_MAX && !self.told.contains_key(&id) {
+            self.forget();
+        }
         let told = self.told.entry(id).or_insert(now);
         *told = Told {
             score: told.score.max(now.score),
             severity: told.severity.max(now.severity),
             last: told.last.max(now.last),
         };
+    }
+
+    /// The half goes of which longest nothing was seen: it is told again when it comes again.
+    fn forget(&mut self) {
+        let mut seen: Vec<_> = self.told.values().map(|told| told.last).collect();
+        let half = seen.len() / 2;
+        let (_, newest_that_goes, _) = seen.select_nth_unstable(half);
+        let newest_that_goes = *newest_that_goes;
+        self.told.retain(|_, told| told.last > newest_that_goes);
     }
 
     /// The whole journal was read, up to `now`: what is new in it, to be put on record and then [told](Self::told), the most
@@ -136,7 +146,7 @@ impl Watch {
 
 /// What was seen again since it was told, and is more, or other, than it was.
 fn is_news(told: &HashMap<Box<str>, Told>, id: &str, found: &Finding) -> bool {
-    let Some(before) = told.get(id) else { return told.len() < FINDINGS_MAX };
+    let Some(before) = told.get(id) else { return true };
     let is_more = tenths(found.score) >= before.score.saturating_add(GAIN) || found.severity > before.severity;
     found.last.0 > before.last && (is_more || found.is_change())
 }

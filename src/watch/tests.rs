@@ -211,3 +211,15 @@ proptest! {
         let _ = read_again(&summed(&[&body[..at], to.as_slice()].concat()));
     }
 }
+
+#[test]
+fn of_more_findings_than_are_known_those_seen_last_are_kept() {
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
+    let told = |last: u64| Told { score: 40, severity: Severity::Low, last };
+    for number in 0..=FINDINGS_MAX {
+        watch.remember(number.to_string().into(), told(number as u64));
+        assert!(watch.told.len() <= FINDINGS_MAX);
+    }
+    assert!(watch.told.contains_key(&*FINDINGS_MAX.to_string()) && !watch.told.contains_key("0"));
+    assert!(watch.told.len() > FINDINGS_MAX / 3, "{}", watch.told.len());
+}

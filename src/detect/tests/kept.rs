@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::detect::{Counts, Detector, Limits, Settings};
-use crate::evidence::{Asked, Burst, Failure, Part, Shown, Verdict};
+use crate::evidence::{Asked, Burst, Failure, FindingKind, Part, Shown, Verdict};
 use crate::facts::Timestamp;
 
 use super::traffic::{Entry, More, START};
@@ -250,4 +250,27 @@ proptest! {
             prop_assert!(finding.in_english().len() < 3_000 && finding.in_japanese().len() < 4_000);
         }
     }
+}
+
+#[test]
+fn a_client_that_makes_findings_by_the_thousand_hides_none_of_another() {
+    let tunnel = |number: usize, client: &str| Entry {
+        what: Asked::Tunnel,
+        line: number as u64 + 1,
+        port: 22,
+        more: More { carries: "ssh", contradictions: 2, ..More::default() },
+        ..Entry::request(number as f64, client, &format!("relay{number}.example{number}.org"))
+    };
+    let flood: Vec<Entry> = (0..3_000).map(|number| tunnel(number, "10.0.0.1")).collect();
+    let entries = [flood, vec![tunnel(3_000, "10.0.0.2")]].concat();
+    let mut detector = Detector::new(Limits { told_max: 300, ..Limits::LIVE }, &Settings::default());
+    entries.iter().for_each(|entry| entry.give(&mut detector));
+    detector.finish();
+    let findings = detector.findings();
+    let of = |client: &str| {
+        let tunnels = findings.iter().filter(|finding| finding.kind == FindingKind::UnknownTunnel);
+        tunnels.filter(|finding| &*finding.client == client).count()
+    };
+    assert_eq!((of("10.0.0.1"), of("10.0.0.2")), (200, 1));
+    assert_eq!(detector.counts().findings_beyond, 2_800, "{:?}", detector.counts());
 }
