@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
@@ -23,7 +23,6 @@ use super::programs::Standings;
 use super::reaches::Reaches;
 use super::restraints::Restraints;
 use super::secure_proxy::SecureProxy;
-use super::standing::Known;
 use super::tunnels::{Bounds, Bytes, Tunnels};
 use super::versions::Versions;
 use super::why::Why;
@@ -153,8 +152,6 @@ pub struct Worker {
     pub(super) dialler: Dialler,
     pub(super) tunnels: Tunnels,
     own: OwnConnections,
-    /// The restraints that open tunnels were held to last.
-    restrained: AtomicU32,
 }
 
 impl Gate {
@@ -222,7 +219,7 @@ impl Worker {
 
     pub fn new(gate: Arc<Gate>, dialler: Dialler, own: OwnConnections) -> Self {
         let journal = Desk::new(gate.journal.clone());
-        Self { gate, journal, dialler, tunnels: Tunnels::new(), own, restrained: AtomicU32::new(0) }
+        Self { gate, journal, dialler, tunnels: Tunnels::new(), own }
     }
 
     /// Carries this worker's records to the journal, for as long as it is polled.
@@ -275,17 +272,15 @@ impl Worker {
         }
     }
 
-    /// Holds open tunnels to the policy in force, where it came after them and says that they are to be.
+    /// Holds open tunnels to what findings have imposed since, and to the policy in force, where it came after them and says that
+    /// they are to be.
     fn judge_again(&self) {
         let edition = self.gate.policy.now();
-        let (restraints, number) = (&self.gate.restraints, self.gate.restraints.number());
-        let is_restrained = |known: &Known| known.restraint(restraints) != Restraint::NONE;
-        let judge = |known: &Known| known.judge(&edition, &self.dialler, &self.gate);
-        if number != self.restrained.load(Ordering::Relaxed)
-            && self.tunnels.judge_restrained(edition.number(), is_restrained, judge)
-        {
-            self.restrained.store(number, Ordering::Relaxed);
-        }
+        let restraints = &self.gate.restraints;
+        self.tunnels.judge_restrained(restraints.number(), |known| {
+            let is_restrained = known.restraint(restraints) != Restraint::NONE;
+            is_restrained.then(|| known.judge(&edition, &self.dialler, &self.gate))
+        });
         match edition.policy.reload() {
             Reload::Keep => {}
             Reload::Strict => {

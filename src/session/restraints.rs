@@ -15,7 +15,7 @@ pub struct Restraints {
     table: RwLock<Table>,
     /// How many there are: mostly none, and then nobody waits for the table.
     count: AtomicUsize,
-    /// Counts what was imposed: tunnels that stand are looked at when it changes.
+    /// Counts what was imposed, from 0: each tunnel is looked at again when it changes.
     number: AtomicU32,
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Tunnel {
     known: Box<Known>,
     /// The number of the policy that judged it last.
     edition: AtomicU32,
+    /// The number of the restraints that it was held to.
+    restraints: AtomicU32,
     /// What that one says of it, where it is not the one that let it out and there is something to say.
     ruling: Mutex<Option<Box<Ruling>>>,
     cut: AtomicU8,
@@ -133,6 +135,7 @@ impl Tunnels {
             lifetime: AtomicU32::default(),
             known: entry.known,
             edition: AtomicU32::new(entry.edition),
+            restraints: AtomicU32::new(0),
             ruling: Mutex::default(),
             active: AtomicU32::new(now),
             reported: AtomicU32::new(now),
@@ -196,44 +199,45 @@ impl Tunnels {
     /// that it does not allow. What there is no time or no room for has its turn with the next call, and
     /// so has what waits for its client to speak.
     pub(super) fn judge_again(&self, edition: u32, judge: impl Fn(&Known) -> Judged) {
-        self.judge_those(edition, |tunnel| tunnel.edition.load(Ordering::Relaxed) != edition, judge);
+        self.judge_those(|tunnel| &tunnel.edition, edition, |known| Some(judge(known)));
     }
 
-    /// Judges the tunnels on which something is imposed, and cuts those that are not allowed any more. Says whether it came to
-    /// their end.
-    pub(super) fn judge_restrained(
+    /// Judges the tunnels that were not held to the restraints of this number yet, among them those that were let out while the
+    /// last of them was imposed; `None` for what nothing is imposed on. Otherwise as [`Self::judge_again`].
+    pub(super) fn judge_restrained(&self, number: u32, judge: impl Fn(&Known) -> Option<Judged>) {
+        self.judge_those(|tunnel| &tunnel.restraints, number, judge);
+    }
+
+    fn judge_those(
         &self,
-        edition: u32,
-        is_restrained: impl Fn(&Known) -> bool,
-        judge: impl Fn(&Known) -> Judged,
-    ) -> bool {
-        self.judge_those(edition, |tunnel| is_restrained(&tunnel.known), judge)
-    }
-
-    fn judge_those(&self, edition: u32, which: impl Fn(&Tunnel) -> bool, judge: impl Fn(&Known) -> Judged) -> bool {
-        let others: Vec<_> = self.open().values().filter(|tunnel| which(tunnel)).cloned().collect();
+        judged_by: impl Fn(&Tunnel) -> &AtomicU32,
+        number: u32,
+        judge: impl Fn(&Known) -> Option<Judged>,
+    ) {
+        let is_judged = |tunnel: &Tunnel| judged_by(tunnel).load(Ordering::Relaxed) == number;
+        let others: Vec<_> = self.open().values().filter(|tunnel| !is_judged(tunnel)).cloned().collect();
         let (begun, mut cut) = (Instant::now(), 0);
         for tunnel in others {
             if cut >= AT_ONCE_MAX || begun.elapsed() >= JUDGING_MAX {
-                return false;
+                return;
             }
             match judge(&tunnel.known) {
-                Judged::Waits => continue,
-                Judged::GoesOn(bounds, ruling) => {
+                None => {}
+                Some(Judged::Waits) => continue,
+                Some(Judged::GoesOn(bounds, ruling)) => {
                     tunnel.rule(ruling);
                     if let Some(bounds) = bounds {
                         tunnel.hold_to(&bounds);
                     }
                 }
-                Judged::Cut(ruling) => {
+                Some(Judged::Cut(ruling)) => {
                     tunnel.rule(Some(ruling));
                     tunnel.cut(Cut::Policy);
                     cut += 1;
                 }
             }
-            tunnel.edition.store(edition, Ordering::Relaxed);
+            judged_by(&tunnel).store(number, Ordering::Relaxed);
         }
-        true
     }
 
     /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there
@@ -541,6 +545,27 @@ mod tests {
         tunnels.sweep_at(6);
         let idle = left.iter().filter(|tunnel| cut_of(tunnel) == Some(Cut::Idle)).count();
         assert_eq!(idle, left.len().min(AT_ONCE_MAX), "too long by the new limits");
+    }
+
+    #[test]
+    fn a_tunnel_that_was_let_out_while_a_restraint_was_imposed_is_held_to_it_and_each_once() {
+        let edition = InForce::new(Policy::compile("p.toml", "").unwrap(), KeyRing::default()).now();
+        let (tunnels, asked) = (Tunnels::new(), Cell::new(0));
+        let before = tunnels.enter(entry(1, 600, 6000));
+        let judge = |judged: fn(&super::super::in_force::Edition) -> Option<Judged>| {
+            asked.set(0);
+            tunnels.judge_restrained(1, |_| {
+                asked.set(asked.get() + 1);
+                judged(&edition)
+            });
+            asked.get()
+        };
+        assert_eq!(judge(|_| Some(Judged::Waits)), 1);
+        assert_eq!((judge(|_| None), judge(|_| None)), (1, 0), "nothing is imposed on it");
+        // It was judged before, and stands only now.
+        let late = tunnels.enter(entry(2, 600, 6000));
+        assert_eq!(judge(|edition| Some(Judged::Cut(Ruling::not_kept(edition)))), 1);
+        assert_eq!((cut_of(&before), cut_of(&late)), (None, Some(Cut::Policy)));
     }
 
     #[test]
