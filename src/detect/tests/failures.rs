@@ -280,3 +280,25 @@ fn generated_names_are_found_and_browsing_with_dead_links_is_not_whatever_the_se
     }
     assert_eq!((hits, false_hits), (20, 0), "seed {seed}");
 }
+
+#[test]
+fn sweeps_and_programs_that_never_log_in_are_found_and_faults_are_not_whatever_the_seed() {
+    let seed = Source::drawn();
+    let mut source = Source(seed);
+    for _ in 0..8 {
+        let (places, net) = (40 + source.below(150), source.below(250));
+        let port = [22, 445, 3389, 8080][source.below(4)];
+        let failure = [Failure::Refused, Failure::Unanswered][source.below(2)];
+        let sweep = (1..=places).map(|host| (format!("10.{net}.20.{host}"), port));
+        let dead = 1 + source.below(5);
+        let faults = (0..places).map(|time| (format!("dead{}.example.org", time % dead), 443));
+        let found = |places| told(FindingKind::FailedConnects, [places]).len();
+        assert_eq!(found(tries(sweep, failure, Verdict::Allowed)), 1, "seed {seed}: {places} places");
+        assert_eq!(found(tries(faults, failure, Verdict::Allowed)), 0, "seed {seed}: {dead} dead ones");
+        let (times, gap) = (25 + source.below(60) as u32, source.even(10.0, 120.0));
+        let never = told(FindingKind::FailedChallenges, [asked(times, gap, "log_in_needed", "Sync/1.2")]);
+        assert_eq!(never.len(), 1, "seed {seed}: {times} times, {gap} s apart");
+        let typos = asked(1 + source.below(4) as u32, gap, "log_in_wrong", BROWSER);
+        assert_eq!(told(FindingKind::FailedChallenges, [typos]), [], "seed {seed}");
+    }
+}

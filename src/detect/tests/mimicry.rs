@@ -239,3 +239,24 @@ fn mimics_are_found_and_browsers_are_not_whatever_the_seed() {
         assert_eq!(of(&by("chrome", CHROME)), [], "seed {seed}");
     }
 }
+
+#[test]
+fn many_names_and_lone_programs_are_found_and_what_all_have_is_not_whatever_the_seed() {
+    let seed = Source::drawn();
+    let mut source = Source(seed);
+    for _ in 0..8 {
+        let mut names = vec![CHROME, FIREFOX, SAFARI, PHONE, "Loader/1", "curl/8.5"];
+        names.truncate(4 + source.below(3));
+        let turn = source.below(names.len());
+        names.rotate_left(turn);
+        let many = told(FindingKind::ManyAgents, [by_turns(&names, "go-http", PC)]);
+        assert_eq!(many.len(), 1, "seed {seed}, {names:?}");
+        let of_one = told(FindingKind::ManyAgents, [by_turns(&names[..1], "go-http", PC)]);
+        assert_eq!(of_one, [], "seed {seed}, {names:?}");
+        let (times, gap) = (30 + source.below(40) as u32, source.even(3_000.0, 4_500.0));
+        let lone = calls(times, gap, "c2.example.org", &by("go-http", "Go-http-client/1.1"));
+        assert_eq!(told(FindingKind::LoneProgram, [lone]).len(), 1, "seed {seed}: {times} times, {gap} s apart");
+        let shared = calls(times, gap, "c2.example.org", &by("schannel", "Updater/1.0"));
+        assert_eq!(told(FindingKind::LoneProgram, [shared]), [], "seed {seed}");
+    }
+}

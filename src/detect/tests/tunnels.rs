@@ -449,3 +449,40 @@ fn tunnels_that_never_end_make_room_after_a_day_and_are_counted_till_then() {
     detector.finish();
     assert_eq!(detector.counts().exchanges_beyond, 2);
 }
+
+#[test]
+fn what_tunnels_to_a_rare_host_do_is_found_and_the_same_to_a_common_one_is_not_whatever_the_seed() {
+    let seed = Source::drawn();
+    let mut source = Source(seed);
+    for _ in 0..6 {
+        let hours = source.even(4.5, 14.0) * HOUR;
+        let (up, wait, pace) = (20 + source.below(60) as u64, source.even(0.5, 4.0), source.even(20.0, 90.0));
+        let (bytes, night) = (20 + source.below(200) as u32, 60 + source.below(300) as u64);
+        let of = |host: &str| {
+            let made = || Made::new(2.0 * DAY, 10.0 * MINUTE, host);
+            [
+                (FindingKind::LongTunnel, Made { span: hours, ..made() }.entries()),
+                (FindingKind::UploadTunnel, Made { up: up * MIB, down: MIB, ..made() }.entries()),
+                (FindingKind::ReopenedTunnel, reopened(&[wait; 4], host)),
+                (FindingKind::KeptTunnel, {
+                    let span = 3.0 * HOUR;
+                    Made { span, bursts: every(pace, span, bytes, bytes / 2), ..made() }.entries()
+                }),
+                (FindingKind::NightBulk, sends(1, 22.0 + source_hour(seed), 6, night, host)),
+            ]
+        };
+        for (kind, entries) in of(RARE) {
+            let findings = told([office(3), entries]);
+            assert!(findings.iter().any(|finding| finding.kind == kind), "seed {seed}: {kind:?} of {findings:#?}");
+        }
+        for (kind, entries) in of(COMMON) {
+            let findings = told([office(3), entries]);
+            assert!(findings.iter().all(|finding| finding.kind != kind), "seed {seed}: {findings:#?}");
+        }
+    }
+}
+
+/// Up to an hour.
+fn source_hour(seed: u64) -> f64 {
+    (seed % 1_000) as f64 / 1_000.0
+}

@@ -463,3 +463,34 @@ fn leaks_are_told_of_and_offices_are_not() {
     // Four backups that run for the first time, to a host that few know until then, are among them.
     assert!(false_high == 0 && false_medium <= 6 && false_low <= 10, "{said}");
 }
+
+#[test]
+fn pieces_and_growth_to_a_host_that_nobody_knows_are_found_and_to_a_common_one_not_whatever_the_seed() {
+    let seed = Source::drawn();
+    let mut source = Source(seed);
+    let base = weeks(4);
+    for _ in 0..6 {
+        let (size, gap) = (source.even(8.0, 50.0) * KIB, source.even(20.0, 60.0));
+        let count = (16.0 * MIB / size) as usize;
+        let mut piece = |number: usize, host: &str| {
+            let mut entry = upload(midnight(24) + gap * number as f64, PC, host, size * source.even(0.8, 1.2));
+            entry.more.bytes_down = Some(300);
+            entry
+        };
+        for (host, is_told) in [("drop.example.info", true), ("portal1.example.net", false)] {
+            let pieces = (0..count).map(|number| piece(number, host)).collect();
+            let kinds: Vec<FindingKind> = told([base.clone(), pieces]).iter().map(|finding| finding.kind).collect();
+            assert_eq!(kinds.contains(&FindingKind::SmallUploads), is_told, "seed {seed}, {host}: {size} bytes");
+        }
+        let (first, factor) = (source.even(8.0, 30.0) * KIB, source.even(1.08, 1.3));
+        for (host, is_told) in [("drop.example.info", true), ("portal1.example.net", false)] {
+            let uploads = (0..20).map(|number| {
+                let at = midnight(24) + 9.0 * HOUR + 1_000.0 * f64::from(number);
+                upload(at, PC, host, first * f64::powi(factor, number))
+            });
+            let kinds: Vec<FindingKind> =
+                told([base.clone(), uploads.collect()]).iter().map(|finding| finding.kind).collect();
+            assert_eq!(kinds.contains(&FindingKind::GrowingBodies), is_told, "seed {seed}, {host}: {factor} each");
+        }
+    }
+}
