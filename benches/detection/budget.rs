@@ -63,7 +63,7 @@ struct Told {
 }
 
 /// Whether a finding is high, and its place: the least comes first.
-type Rank = (bool, (u32, i64));
+type Rank = (bool, (i64, u32));
 
 /// A client and the domain of what it calls.
 type Place<'a> = (&'a str, &'a str);
@@ -74,15 +74,15 @@ fn place(told: &Told) -> Place<'_> {
     (&told.finding.client, target.split_once('.').map_or(target, |(_, domain)| domain))
 }
 
-/// The order of `sekisho hunt`.
+/// The order of `sekisho hunt`: [`Finding::by_rank`](sekisho::evidence::Finding::by_rank), as far as it matters here.
 fn as_hunt(told: &Told) -> Rank {
     let clients = told.finding.rarity.map_or(0, |rarity: Rarity| rarity.clients);
-    (told.finding.severity == Severity::High, (clients, -(told.finding.score * 1e3) as i64))
+    (told.finding.severity == Severity::High, (-(told.finding.weight * 1e3) as i64, clients))
 }
 
 fn weighed(told: &Told) -> Rank {
     let weight = rank::weight(&told.finding, &told.beside);
-    (weight >= rank::HIGH, (0, -(weight * 1e3) as i64))
+    (weight >= rank::HIGH, (-(weight * 1e3) as i64, 0))
 }
 
 /// Prints what is looked at by day, and which implants were found by then. What a client does with the hosts of one domain is
