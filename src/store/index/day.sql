@@ -1,0 +1,61 @@
+-- The tables of one day; DAY stands for its number. What is not known is NULL.
+
+-- Exchanges by the number of their opening record.
+CREATE TABLE x_DAY (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,         -- the exchange's id less the day's first microsecond: when it began
+    inside INTEGER,              -- the same of the exchange it was read inside of
+    event INTEGER NOT NULL,      -- 0 a request or tunnel that was let out, 1 refused, 2 answered by the gate
+    open INTEGER,                -- 1 while its end is not on record
+    client INTEGER NOT NULL, user INTEGER,
+    method INTEGER, scheme INTEGER, -- words
+    host INTEGER, port INTEGER,  -- NULL port: 443
+    path INTEGER,
+    program INTEGER, standing INTEGER,
+    judgement INTEGER NOT NULL,
+    stopped INTEGER,             -- 1, or NULL
+    dialled INTEGER,
+    status INTEGER, content_type INTEGER, body_type INTEGER,
+    up INTEGER, down INTEGER,    -- bytes
+    total_ms INTEGER,
+    ending INTEGER
+) STRICT;
+CREATE INDEX x_DAY_stopped ON x_DAY (stopped) WHERE stopped = 1;
+
+-- What a client did with a host in the day. Times are milliseconds since the day's beginning.
+CREATE TABLE p_DAY (
+    client INTEGER NOT NULL, host INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL,
+    requests INTEGER NOT NULL,   -- exchanges in all, of which:
+    tunnels INTEGER NOT NULL,
+    challenged INTEGER NOT NULL, denied INTEGER NOT NULL, -- stopped
+    would INTEGER NOT NULL,      -- let out because the policy is only observed
+    failed INTEGER NOT NULL,     -- let out, and came to nothing
+    up INTEGER NOT NULL, down INTEGER NOT NULL,
+    PRIMARY KEY (client, host)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX p_DAY_host ON p_DAY (host);
+
+-- What was stopped or would have been, by why, client and host.
+CREATE TABLE r_DAY (
+    judgement INTEGER NOT NULL, client INTEGER NOT NULL, host INTEGER NOT NULL, -- host 0: none
+    port INTEGER NOT NULL, requests INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (judgement, client, host, port)
+) STRICT, WITHOUT ROWID;
+
+-- What was let out and came to nothing, by how it ended.
+CREATE TABLE f_DAY (
+    client INTEGER NOT NULL, host INTEGER NOT NULL, ending INTEGER NOT NULL,
+    requests INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (client, host, ending)
+) STRICT, WITHOUT ROWID;
+
+-- Which software a client used, on how many exchanges; and which addresses a host was dialled at.
+CREATE TABLE s_DAY (
+    program INTEGER NOT NULL, client INTEGER NOT NULL, requests INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (program, client)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE d_DAY (
+    address INTEGER NOT NULL, host INTEGER NOT NULL, requests INTEGER NOT NULL,
+    PRIMARY KEY (address, host)
+) STRICT, WITHOUT ROWID;
