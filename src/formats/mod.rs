@@ -32,9 +32,11 @@ mod combined;
 mod zeek;
 mod reader;
 mod write;
+mod csv;
 #[doc(hidden)]
 pub mod properties;
 
+pub use csv::csv_row;
 pub use fault::Fault;
 pub use reader::{BadLine, LINE_BYTES_MAX, Line, Reader, SAMPLE_MAX, Tally};
 pub use sniff::Format;

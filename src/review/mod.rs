@@ -9,6 +9,7 @@ mod exchange;
 #[cfg(test)]
 mod lines;
 
+mod export;
 mod hunt;
 mod learn;
 mod page;
@@ -16,6 +17,7 @@ mod replay;
 mod scan;
 mod since;
 
+pub use export::{ExportError, Exported, Filter, Form, export};
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
 pub use page::{PAGE_BEGINS, hunt_page};

@@ -19,6 +19,7 @@ mod cli;
 mod disk;
 mod evidence;
 mod evidence_lost;
+mod export;
 mod fetched_lists;
 mod fire_descriptors;
 mod fire_flood;
