@@ -127,17 +127,6 @@ pub(super) enum Command {
         "sekisho replay policy.toml --format json | jq '.changes[] | select(.to.verdict == \"deny\")'"
     ))]
     Replay(ReplayArguments),
-    /// Write what is on record in the form of other programs
-    ///
-    /// Exchanges come in the order in which they ended. As JSON Lines it is the records themselves, of every kind. The
-    /// gate may be running.
-    #[command(after_help = notes!(
-        "sekisho export --format squid --since 1d | goaccess --log-format=SQUID -o report.html -",
-        "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",
-        "sekisho export --format zeek --host '*.example.com' > http.log",
-        "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
-    ))]
-    Export(ExportArguments),
     /// Find in logs what calls home like clockwork, and to whom nobody else talks
     ///
     /// Reads this gate's journal, Squid's access.log (native, combined) and Zeek's conn, http and ssl logs (tables and
@@ -154,6 +143,17 @@ pub(super) enum Command {
         "zcat access.log.*.gz | sekisho hunt - --format json"
     ))]
     Hunt(HuntArguments),
+    /// Write what is on record in the form of other programs
+    ///
+    /// Exchanges come in the order in which they ended. As JSON Lines it is the records themselves, of every kind. The
+    /// gate may be running.
+    #[command(after_help = notes!(
+        "sekisho export --format squid --since 1d --output access.log",
+        "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",
+        "sekisho export --format zeek --host '*.example.com' > http.log",
+        "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
+    ))]
+    Export(ExportArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",

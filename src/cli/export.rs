@@ -117,14 +117,18 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
                     ExportError::Journal(error) => CliError::Journal(error),
                 })
             }
-            None => export(&mut opened.reader, form, &filter, &mut io::stdout().lock(), &mut progress).or_else(|error| {
-                match error {
-                    // A reader that has read enough is no error.
-                    ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exported::default()),
-                    ExportError::Write(error) => Err(CliError::Output(error)),
-                    ExportError::Journal(error) => Err(CliError::Journal(error)),
-                }
-            }),
+            None => {
+                export(&mut opened.reader, form, &filter, &mut io::stdout().lock(), &mut progress).or_else(|error| {
+                    match error {
+                        // A reader that has read enough is no error.
+                        ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                            Ok(Exported::default())
+                        }
+                        ExportError::Write(error) => Err(CliError::Output(error)),
+                        ExportError::Journal(error) => Err(CliError::Journal(error)),
+                    }
+                })
+            }
         }
     };
     drop(line);

@@ -223,7 +223,8 @@ impl Filter {
     }
 
     fn matches<'a>(&self, time: Timestamp, of: impl Fn(&'static str) -> Option<&'a str>) -> bool {
-        let is_one = |list: &[String], name| list.is_empty() || of(name).is_some_and(|said| list.iter().any(|one| one == said));
+        let is_one =
+            |list: &[String], name| list.is_empty() || of(name).is_some_and(|said| list.iter().any(|one| one == said));
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
             && (self.clients.is_empty() || of("client").is_some_and(|client| self.has_client(client)))

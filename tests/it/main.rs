@@ -19,7 +19,7 @@ mod cli;
 mod disk;
 mod evidence;
 mod evidence_lost;
-mod export;
+mod export_readers;
 mod fetched_lists;
 mod fire_descriptors;
 mod fire_flood;

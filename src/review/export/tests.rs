@@ -65,8 +65,8 @@ fn squid_tells_of_the_end_and_of_what_was_refused() {
     let expected = format!(
         "{}.500   1500 10.20.1.5 TCP_MISS/200 4000 GET http://a.example/x kei HIER_NONE/- text/html\n\
          {}.000      0 10.20.1.6 TCP_DENIED/403 0 CONNECT b.example:443 - HIER_NONE/- -\n\
-         {}.000   2000 10.20.1.7 TCP_TUNNEL/000 10 CONNECT c.example:443 - HIER_DIRECT/192.0.2.7 -\n\
-         {}.000      0 10.20.1.7 TCP_TUNNEL/000 0 CONNECT d.example:8443 - HIER_NONE/- -\n",
+         {}.000   2000 10.20.1.7 TCP_TUNNEL/200 10 CONNECT c.example:443 - HIER_DIRECT/192.0.2.7 -\n\
+         {}.000      0 10.20.1.7 TCP_TUNNEL/200 0 CONNECT d.example:8443 - HIER_NONE/- -\n",
         ended(2),
         ended(3),
         ended(6),
@@ -102,7 +102,8 @@ fn records_leave_as_they_lie_with_all_that_belongs_to_an_exchange() {
     let (all, exported_all) = exported(Form::Lines, &Filter::default());
     assert_eq!((exported_all.written, all.lines().count()), (7, 7));
     let (text, _) = exported(Form::Lines, &Filter { hosts: vec!["c.example".to_owned()], ..Filter::default() });
-    let events: Vec<_> = ["open", "established", "close"].iter().map(|event| format!("\"event\":\"{event}\"")).collect();
+    let events: Vec<_> =
+        ["open", "established", "close"].iter().map(|event| format!("\"event\":\"{event}\"")).collect();
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.lines().zip(&events).all(|(line, event)| line.contains(event) && all.contains(line)), "{text}");
 }
@@ -123,8 +124,8 @@ fn zeek_reads_what_was_written_for_it() {
         [
             tunnel("10.20.1.5", "a.example", 80, 200),
             tunnel("10.20.1.6", "b.example", 443, 403),
-            tunnel("10.20.1.7", "c.example", 443, 0),
-            tunnel("10.20.1.7", "d.example", 8443, 0),
+            tunnel("10.20.1.7", "c.example", 443, 200),
+            tunnel("10.20.1.7", "d.example", 8443, 200),
         ]
     );
 }

@@ -187,7 +187,8 @@ impl Whole {
             method: self.text("method"),
             path: self.text("path"),
             user_agent: self.text("user_agent"),
-            status: self.status.unwrap_or_default(),
+            // A tunnel that stood was answered by the gate, which needs no word on record.
+            status: self.status.unwrap_or(if tunnel && verdict == Verdict::Allowed { 200 } else { 0 }),
             content_type: self.text("content_type"),
             verdict,
             bytes_up: self.bytes_up,
