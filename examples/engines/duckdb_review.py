@@ -10,7 +10,7 @@ import duckdb
 
 from questions import ALPHABET, COLUMNS, parse_arguments, question
 
-# What the records of an exchange say together: of each member the first that is said, of counts the last.
+# What the records of an exchange say together: of each member the first that is said, of verdict and counts the last.
 EXCHANGES = f"""
 CREATE VIEW exchanges AS
 SELECT id,
@@ -18,7 +18,7 @@ SELECT id,
            lambda place: (strpos('{ALPHABET}', substring(id, place, 1)) - 1) * (CAST(1 AS HUGEINT) << (5 * (11 - place)))
        )) AS BIGINT)), '%Y-%m-%dT%H:%M:%S.%fZ') AS time,
        arg_min(client, seq) AS client, arg_min(host, seq) AS host,
-       arg_min(verdict, seq) AS verdict, arg_min(reason, seq) AS reason,
+       arg_max(verdict, seq) AS verdict, arg_max(reason, seq) AS reason,
        arg_max(bytes_up, seq) AS bytes_up, arg_max(bytes_down, seq) AS bytes_down
 FROM read_json($files, format = 'newline_delimited', ignore_errors = true, columns = $columns)
 WHERE kind = 'exchange'

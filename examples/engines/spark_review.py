@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from questions import ALPHABET, COLUMNS, parse_arguments, question
 
-# What the records of an exchange say together: of each member the first that is said, of counts the last.
+# What the records of an exchange say together: of each member the first that is said, of verdict and counts the last.
 EXCHANGES = f"""
 SELECT id,
        date_format(timestamp_micros(aggregate(sequence(1, 11), CAST(0 AS BIGINT),
@@ -54,8 +54,8 @@ def main():
     segments = spark.sparkContext.binaryFiles(f"{arguments.journal}/*.{{jsonl,zst}}").flatMap(lines)
     schema = ", ".join(f"{name} {kind.replace('VARCHAR', 'STRING')}" for name, kind in COLUMNS.items())
     spark.read.schema(schema).json(segments).createOrReplaceTempView("records")
-    firsts = said("min_by", ["client", "host", "verdict", "reason"])
-    lasts = said("max_by", ["bytes_up", "bytes_down"])
+    firsts = said("min_by", ["client", "host"])
+    lasts = said("max_by", ["verdict", "reason", "bytes_up", "bytes_down"])
     spark.sql(EXCHANGES.format(first=firsts, last=lasts)).createOrReplaceTempView("exchanges")
     answer = spark.sql(question(arguments))
     writer = csv.writer(sys.stdout)

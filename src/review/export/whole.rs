@@ -93,7 +93,8 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Takes what a record tells. What an earlier one told stays.
+    /// Takes what a record tells. What an earlier one told stays, but for what was decided: the guard may refuse later what a
+    /// rule let out.
     pub(super) fn learn(&mut self, record: &RecordLine<'_>) {
         if self.seq == 0 {
             (self.time, self.seq) = (record.time, record.seq);
@@ -129,8 +130,9 @@ impl Whole {
             &record.file_name,
             &record.closed_by,
         ];
-        for (text, said) in self.texts.iter_mut().zip(said) {
-            if let (true, Some(said)) = (text.is_empty(), said.as_deref()) {
+        for ((text, said), name) in self.texts.iter_mut().zip(said).zip(TEXTS) {
+            let is_news = text.is_empty() || matches!(name, "verdict" | "would" | "reason");
+            if let (true, Some(said)) = (is_news, said.as_deref()) {
                 *text = said.into();
             }
         }
