@@ -4,6 +4,7 @@
 //! nothing of an exchange.
 
 mod authority;
+mod background;
 mod breakglass;
 mod clearances;
 mod control;
@@ -13,7 +14,9 @@ mod notices;
 mod reach;
 mod reload;
 mod reloaded;
+mod indexing;
 mod restraints;
+mod sealing;
 mod secure_proxy;
 mod status;
 mod system;
@@ -60,9 +63,11 @@ pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
+pub use indexing::IndexingStatus;
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
+pub use sealing::SealingStatus;
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
@@ -361,6 +366,8 @@ impl Ready {
             watching::start(plan)
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
+        let background = background::start(&self.data_dir, &self.config, &self.journal.handle());
+        let background = background.map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -375,6 +382,7 @@ impl Ready {
             fetches: fetching.as_ref().map(Fetching::fetches),
             connections_max: self.connections_max,
             seen: watching.as_ref().map(watching::Watching::seen),
+            background: background.seen(),
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let shares = shares(self.bound, self.secured, self.workers);
@@ -393,6 +401,7 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
+        background.end();
         if let Some(watching) = watching {
             watching.end();
         }

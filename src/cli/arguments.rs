@@ -7,8 +7,11 @@ use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
 use super::ca::CaCommand;
+use super::checkpoint::CheckpointCommand;
 use super::export::ExportArguments;
 use super::output::Format;
+use super::reindex::ReindexArguments;
+use super::verify::VerifyArguments;
 
 /// Exit codes stand at the end of every help page, examples before them.
 macro_rules! notes {
@@ -252,25 +255,34 @@ pub(super) enum Command {
         "sekisho breakglass --end"
     ))]
     Breakglass(BreakglassArguments),
-    /// Check the hash chain of a journal and name the first record that was altered, removed or moved
+    /// Check the hash chain of a journal and its checkpoints, and name the first record that was altered, removed or moved
+    ///
+    /// Each segment that has ended is sealed with a checkpoint, which the gate signs. Who holds the machine holds the key too,
+    /// and could write all of it anew: proof against them begins with the last checkpoint that was sent off it, which
+    /// --checkpoints compares. Of what is not sealed yet only the chain is checked.
     #[command(after_help = notes!(
         "sekisho verify",
         "sekisho verify /var/lib/sekisho",
+        "sekisho verify --key gate.pub --checkpoints /mnt/audit/checkpoints.jsonl",
         "sekisho verify --format json /var/lib/sekisho | jq .ok",
         "sekisho verify --from 1959       after you moved the segments before away"
     ))]
-    Verify {
-        /// The data directory [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// The record with which the first segment begins that is still there [default: 1, or something is missing]
-        #[arg(long, value_name = "RECORD", default_value_t = 1, hide_default_value = true,
-              value_parser = clap::value_parser!(u64).range(1..))]
-        from: u64,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+    Verify(VerifyArguments),
+    /// Show the checkpoints of a journal, or the public key that they are signed by
+    #[command(after_help = notes!(
+        "sekisho checkpoint key > gate.pub",
+        "sekisho checkpoint list",
+        "sekisho checkpoint list > checkpoints.jsonl"
+    ))]
+    Checkpoint {
+        #[command(subcommand)]
+        command: CheckpointCommand,
     },
+    /// Build the index anew from the journal, which questions are asked of
+    ///
+    /// The index is derived from the journal alone. The gate may be running. The old index answers until the new one is whole.
+    #[command(after_help = notes!("sekisho reindex", "sekisho reindex --data-dir /var/lib/sekisho --format json"))]
+    Reindex(ReindexArguments),
     /// Print a completion script for a shell
     #[command(after_help = notes!(
         "sekisho completions bash > /etc/bash_completion.d/sekisho",

@@ -105,7 +105,8 @@ impl Desk {
             | Record::Challenge(_)
             | Record::LogIn(_)
             | Record::Finding(_)
-            | Record::Restraint(_) => Duty::Meanwhile,
+            | Record::Restraint(_)
+            | Record::Checkpoint(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }
