@@ -401,7 +401,7 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
-        background.end();
+        let indexing = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
         }
@@ -410,6 +410,9 @@ impl Ready {
         }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
+        if let Some(indexing) = indexing {
+            indexing.end();
+        }
         result.and(closed)
     }
 }
