@@ -25,6 +25,9 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
             *named = directory.join(&named);
         }
     }
+    for named in config.devices.paths_mut() {
+        *named = directory.join(&named);
+    }
     let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
     let files = roots.filter_map(|roots| match roots {
         Roots::System => None,
