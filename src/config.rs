@@ -181,7 +181,11 @@ impl DeviceFiles {
         let mut files = |key| {
             let files = section.strings(key).unwrap_or_default();
             if let Some(beyond) = files.get(LEASE_FILES_MAX) {
-                section.problem(&beyond.place, format!("`{key}` names more than {LEASE_FILES_MAX} files"), "name fewer");
+                section.problem(
+                    &beyond.place,
+                    format!("`{key}` names more than {LEASE_FILES_MAX} files"),
+                    "name fewer",
+                );
             }
             files.into_iter().map(|file| PathBuf::from(file.value)).collect()
         };

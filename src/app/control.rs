@@ -238,7 +238,9 @@ pub enum AskError {
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
     match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => Err(other_answer()),
+        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -251,7 +253,9 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
         Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => Err(other_answer()),
+        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -263,7 +267,9 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
 pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
     match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
         Answer::Clearances(clearances) => Ok(clearances),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -275,7 +281,9 @@ pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<Stri
 pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
     match put(data_dir, &Question::Reach, PATIENCE)? {
         Answer::Reach(reach) => Ok(reach),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) | Answer::Noted => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -287,7 +295,9 @@ pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
     match put(data_dir, &Question::Revoke(which), PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -299,7 +309,9 @@ pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
 pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskError> {
     match put(data_dir, &Question::Lift { finding }, PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }

@@ -211,14 +211,21 @@ impl<T> Seen<T> {
 
     /// Reads it where it has changed; whether what it says may have. One that fails keeps what it said, and that is told
     /// once, and once when it can be read again.
-    fn look(&mut self, records: &mut Vec<Record>, parse: impl FnOnce(&Path, Vec<u8>) -> Result<Vec<T>, String>) -> bool {
+    fn look(
+        &mut self,
+        records: &mut Vec<Record>,
+        parse: impl FnOnce(&Path, Vec<u8>) -> Result<Vec<T>, String>,
+    ) -> bool {
         let stamp = stamp(&self.path);
         if let Ok(stamp) = &stamp
             && self.stamp.as_ref() == Some(stamp)
         {
             return false;
         }
-        let read = stamp.as_ref().map_err(ToString::to_string).and_then(|_| read(&self.path).map_err(|error| error.to_string()));
+        let read = stamp
+            .as_ref()
+            .map_err(ToString::to_string)
+            .and_then(|_| read(&self.path).map_err(|error| error.to_string()));
         match read.and_then(|text| parse(&self.path, text)) {
             Ok(content) => {
                 // Asked before it was read: what is written meanwhile is read with the next look.

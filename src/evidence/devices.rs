@@ -169,8 +169,12 @@ impl Devices {
         let client = client.to_canonical();
         let holding = |all: &'_ Vec<Assignment>| all.iter().filter(|one| one.covers(time)).count() > 0;
         let exact = self.addresses.get(&client).into_iter().flatten();
-        let around: Vec<&Vec<Assignment>> =
-            self.prefixes.iter().filter(|(prefix, all)| prefix.contains(&client) && holding(all)).map(|(_, all)| all).collect();
+        let around: Vec<&Vec<Assignment>> = self
+            .prefixes
+            .iter()
+            .filter(|(prefix, all)| prefix.contains(&client) && holding(all))
+            .map(|(_, all)| all)
+            .collect();
         let longest = around.into_iter().max_by_key(|all| all.first().map(|one| one.client.prefix_len()));
         let (mut assigned, claimed): (Vec<&Assignment>, Vec<&Assignment>) =
             exact.filter(|one| one.covers(time)).partition(|one| one.source.is_assigned());
@@ -179,7 +183,8 @@ impl Devices {
         }
         let is_certain = match (assigned.first(), claimed.first()) {
             (Some(first), _) => {
-                let other_machine = |one: &&Assignment| matches!((&one.hardware, &first.hardware), (Some(a), Some(b)) if a != b);
+                let other_machine =
+                    |one: &&Assignment| matches!((&one.hardware, &first.hardware), (Some(a), Some(b)) if a != b);
                 assigned.iter().all(|one| one.name == first.name) && !claimed.iter().any(other_machine)
             }
             (None, Some(first)) => claimed.iter().all(|one| one.name == first.name),

@@ -55,6 +55,7 @@ mod devices;
 mod finding;
 mod kind_words;
 mod moment;
+mod noted;
 mod observed;
 mod person;
 mod reading;
@@ -70,6 +71,7 @@ pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
+pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Lookup, Mark, Person, Triage};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
@@ -77,5 +79,5 @@ pub use record::{
     Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, Restraint,
     SCHEMA, Segment, Source, Target,
 };
-pub use triages::{Triaged, Triages};
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};
+pub use triages::{Triaged, Triages};

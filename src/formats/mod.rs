@@ -41,7 +41,8 @@ pub mod properties;
 
 pub use fault::Fault;
 pub use leases::{
-    BadLease, DEVICES_MAX, Lease, LeaseFault, Leases, TableEntry, assignments, changes, read_dnsmasq, read_kea, read_table,
+    BadLease, DEVICES_MAX, Lease, LeaseFault, Leases, TableEntry, assignments, changes, read_dnsmasq, read_kea,
+    read_table,
 };
 pub use reader::{BadLine, LINE_BYTES_MAX, Line, Reader, SAMPLE_MAX, Tally};
 pub use sniff::Format;

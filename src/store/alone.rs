@@ -139,7 +139,10 @@ mod tests {
         assert!(matches!(append_alone(directory.path(), &lookup()), Err(AloneError::NoJournal(_))));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let journal = Journal::open(config(directory.path())).unwrap();
-        assert!(matches!(append_alone(directory.path(), &lookup()), Err(AloneError::Locked(_) | AloneError::NoJournal(_))));
+        assert!(matches!(
+            append_alone(directory.path(), &lookup()),
+            Err(AloneError::Locked(_) | AloneError::NoJournal(_))
+        ));
         journal.close().unwrap();
     }
 }

@@ -2,7 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn assignment(client: &str, name: &str, hardware: Option<&str>, source: DeviceSource, since: u64, until: Option<u64>) -> Assignment {
+fn assignment(
+    client: &str,
+    name: &str,
+    hardware: Option<&str>,
+    source: DeviceSource,
+    since: u64,
+    until: Option<u64>,
+) -> Assignment {
     Assignment {
         client: client_of(client).unwrap(),
         name: name.into(),

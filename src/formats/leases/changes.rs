@@ -34,7 +34,8 @@ pub fn assignments<'l>(
     for (source, lease) in leases {
         let since = lease.since.unwrap_or(now);
         let known = lease.hardware.as_ref().and_then(|hardware| by_hardware.get(hardware.as_str()));
-        let named = known.into_iter().flatten().find(|entry| entry.since <= now && entry.until.is_none_or(|until| now < until));
+        let named =
+            known.into_iter().flatten().find(|entry| entry.since <= now && entry.until.is_none_or(|until| now < until));
         let (name, source): (Option<&Text>, _) = match named {
             Some(entry) => (Some(&entry.name), DeviceSource::TableByHardware),
             None => (lease.name.as_ref().or(lease.hardware.as_ref()), source),

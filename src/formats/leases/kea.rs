@@ -122,9 +122,9 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let Some((first, others)) = rest.split_first() {
         let digits = rest.strip_prefix(b"&#x").and_then(|tail| tail.get(..2));
-        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok()).filter(|digits| {
-            digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 out.push(byte);

@@ -88,7 +88,11 @@ fn read_csv(file: &str, text: &str) -> Result<Vec<TableEntry>, Vec<Problem>> {
         let fields = match fields(line) {
             Ok(fields) if fields.len() <= names.len() => fields,
             Ok(_) => {
-                problems.push(problem(&place, "there are more fields than columns", "write a comma within quotes: \"a, b\""));
+                problems.push(problem(
+                    &place,
+                    "there are more fields than columns",
+                    "write a comma within quotes: \"a, b\"",
+                ));
                 continue;
             }
             Err(what) => {
