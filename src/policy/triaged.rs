@@ -74,13 +74,24 @@ impl MarkedTarget {
         self
     }
 
-    /// The pattern of a policy for it. What is denied below a domain is so at the domain itself too.
+    /// The pattern of a policy for it. What is denied below a domain is so at the domain itself too. A name without a dot
+    /// would be that of a group, so it stands in one.
     fn hosts(&self, allows: bool) -> String {
+        let below = format!("\"*.{}\"", self.host);
+        let itself = match self.group() {
+            Some(group) => quoted(&group),
+            None => format!("\"{}\"", self.host),
+        };
         match (self.is_below, allows) {
-            (true, true) => format!("[\"*.{}\"]", self.host),
-            (true, false) => format!("[\"{0}\", \"*.{0}\"]", self.host),
-            (false, _) => format!("[\"{}\"]", self.host),
+            (true, true) => format!("[{below}]"),
+            (true, false) => format!("[{itself}, {below}]"),
+            (false, _) => format!("[{itself}]"),
         }
+    }
+
+    fn group(&self) -> Option<String> {
+        let name = self.host.to_string();
+        (!name.contains(['.', ':'])).then(|| format!("triage {name}"))
     }
 }
 
@@ -93,11 +104,17 @@ impl fmt::Display for MarkedTarget {
     }
 }
 
+/// Which of the tables that a rule needs are there already.
+struct Has {
+    calendar: bool,
+    clients: bool,
+    hosts: bool,
+}
+
 impl MarkedRule<'_> {
     /// The rule and the tables that it needs, as a policy of its own.
     pub fn alone(&self) -> String {
-        let rest = self.tables(false, false);
-        format!("{}{}", rest, self.rule())
+        format!("{}{}", self.tables(&Has { calendar: false, clients: false, hosts: false }), self.rule())
     }
 
     /// A policy with this rule in it. One that allows stands behind all others, so that it lets out nothing that another
@@ -105,9 +122,13 @@ impl MarkedRule<'_> {
     pub fn within(&self, policy: &str) -> String {
         let document = Document::parse("", policy);
         let mut root = document.root();
-        let has_calendar = root.has("calendar");
-        let has_group = root.table("clients").is_some_and(|clients| clients.has(&self.group()));
-        let tables = self.tables(has_calendar, has_group);
+        let hosts = self.target.group();
+        let has = Has {
+            calendar: root.has("calendar"),
+            clients: root.table("clients").is_some_and(|clients| clients.has(&self.group())),
+            hosts: root.table("hosts").is_some_and(|table| hosts.is_some_and(|hosts| table.has(&hosts))),
+        };
+        let tables = self.tables(&has);
         let (before, behind) = if self.allows { (policy, "") } else { policy.split_at(first_rule(policy)) };
         let mut text = before.to_owned();
         paragraph(&mut text);
@@ -128,13 +149,17 @@ impl MarkedRule<'_> {
         self.client.map_or_else(String::new, |client| format!("triage {}", plain(client)))
     }
 
-    fn tables(&self, has_calendar: bool, has_group: bool) -> String {
+    fn tables(&self, has: &Has) -> String {
         let mut text = String::new();
-        if self.until.is_some() && !has_calendar {
+        if self.until.is_some() && !has.calendar {
             text.push_str("[calendar]\ntime_zone = \"UTC\"\n\n");
         }
-        if let Some(client) = self.client.filter(|_| !has_group) {
+        if let Some(client) = self.client.filter(|_| !has.clients) {
             let _ = writeln!(text, "[clients.{}]\naddresses = [\"{}\"]\n", quoted(&self.group()), plain(client));
+        }
+        let is_needed = !has.hosts && (!self.target.is_below || !self.allows);
+        if let Some(group) = self.target.group().filter(|_| is_needed) {
+            let _ = writeln!(text, "[hosts.{}]\nnames = [\"{}\"]\n", quoted(&group), self.target.host);
         }
         text
     }
