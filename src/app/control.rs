@@ -56,7 +56,7 @@ pub enum Question {
     Lift {
         finding: Option<String>,
     },
-    /// Put on record what a person does: asked by [`ask_note`].
+    /// Put on record what a person does: asked by [`note`](super::note()).
     Note(Note),
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
     Fetch {

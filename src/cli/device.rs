@@ -142,10 +142,8 @@ fn is_zero(count: &u64) -> bool {
 /// Shows which client is which device.
 pub(super) fn device(command: DeviceCommand) -> Result<(), CliError> {
     match command {
-        DeviceCommand::List(arguments) => {
-            report(arguments.journal.format, list(&arguments), |listed| list_rows(listed))
-        }
-        DeviceCommand::Show(arguments) => report(arguments.journal.format, show(&arguments), |shown| show_rows(shown)),
+        DeviceCommand::List(arguments) => report(arguments.journal.format, list(&arguments), list_rows),
+        DeviceCommand::Show(arguments) => report(arguments.journal.format, show(&arguments), show_rows),
     }
 }
 

@@ -216,7 +216,7 @@ impl Devices {
             let is_doubled = own.iter().any(|(other, other_begin, other_end)| {
                 other.client != one.client
                     && other.hardware != one.hardware
-                    && !(one.source.is_assigned() && !other.source.is_assigned())
+                    && (other.source.is_assigned() || !one.source.is_assigned())
                     && other_begin < end
                     && begin < other_end
             });
