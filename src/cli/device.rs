@@ -294,3 +294,65 @@ fn warn(rows: &mut Rows, unreadable: u64, beyond: u64) {
         rows.push(("WARNING", format!("{beyond} assignments are left out, as there are too many")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::DeviceSource;
+
+    use super::super::output::table;
+    use super::*;
+
+    fn name(name: &str, source: DeviceSource, until: Option<u64>) -> Name {
+        Name::of(&Assignment {
+            client: client_of("10.0.0.1").expect("it is an address"),
+            name: name.into(),
+            hardware: Some("aa:bb".into()),
+            source,
+            since: Timestamp(0),
+            until: until.map(Timestamp),
+        })
+    }
+
+    #[test]
+    fn devices_are_shown_so_and_no_escape_reaches_the_terminal() {
+        let device = ClientDevice {
+            client: "10.0.0.1".to_owned(),
+            certainty: Certainty::Uncertain,
+            names: vec![
+                name("press 4", DeviceSource::Table, None),
+                name("x\u{1b}[2J", DeviceSource::Kea, Some(5_000_000)),
+            ],
+        };
+        let listed = Listed { at: "now".to_owned(), devices: vec![device], unreadable: 2, beyond: 0 };
+        let expected = "\
+at        now
+devices   1 client
+client    10.0.0.1  uncertain
+          press 4  (assigned: table, aa:bb; since ever, until further notice)
+          x\\u{1b}[2J  (claimed: kea, aa:bb; since ever, until 1970-01-01T00:00:05.000000Z)
+WARNING   2 records cannot be read; see `sekisho verify`
+";
+        assert_eq!(table(&list_rows(&listed)), expected);
+        let span = DeviceSpan {
+            client: client_of("10.0.0.1").expect("it is an address"),
+            from: Timestamp(0),
+            until: Timestamp(1_000_000),
+            certainty: Certainty::Known,
+        };
+        let told = |spans: Vec<Span>| Shown {
+            asked: "pc\u{202e}".to_owned(),
+            since: None,
+            until: "now".to_owned(),
+            spans,
+            names: Vec::new(),
+            unreadable: 0,
+        };
+        let expected = "\
+asked    pc\\u{202e}
+range    the first record to now
+client   10.0.0.1  1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:01.000000Z
+";
+        assert_eq!(table(&show_rows(&told(vec![Span::of(&span)]))), expected);
+        assert!(table(&show_rows(&told(Vec::new()))).contains("nothing is on record of it"));
+    }
+}

@@ -78,7 +78,8 @@ pub(super) fn give_internal(policy: Policy, config: &Config) -> Result<Policy, C
     policy.with_internal(internal).map_err(CliError::Problems)
 }
 
-fn read(path: &Path) -> Result<String, CliError> {
+/// A file that the config is, or names.
+pub(super) fn read(path: &Path) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(|source| CliError::Read { role: Role::Config, path: path.into(), source })
 }
 

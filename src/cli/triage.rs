@@ -202,7 +202,14 @@ fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<
         write(path, text).map_err(|source| CliError::Write { path: path.to_path_buf(), source })?;
     }
     let added_to = added.map(|(path, _)| path.display().to_string());
-    Ok(Marked { note: remark(mark, finding.is_some(), rule.is_some()), triage, rule: proposed, added_to })
+    let is_inside = target.as_ref().is_some_and(MarkedTarget::is_inside);
+    let remark = match mark {
+        Mark::KnownGood if is_inside => {
+            Some("an address inside is let out by a rule with `private` alone: add it by hand")
+        }
+        Mark::KnownGood | Mark::Malicious | Mark::Watching => remark(mark, finding.is_some(), rule.is_some()),
+    };
+    Ok(Marked { note: remark, triage, rule: proposed, added_to })
 }
 
 fn about(what: &str, find: impl Fn(FindingId) -> Option<Found>) -> Result<About, CliError> {
@@ -334,4 +341,71 @@ fn day(time: Timestamp) -> jiff::civil::Date {
 /// Like `2026-11-26 21:40`.
 fn at_minute(time: Timestamp) -> String {
     format_time(time).chars().take(16).map(|character| if character == 'T' { ' ' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::Person;
+
+    use super::super::output::table;
+    use super::*;
+
+    #[test]
+    fn a_mark_is_shown_so_and_no_escape_reaches_the_terminal() {
+        let who = Person { uid: Some(0), login: Some("root".into()), claims: Some("tanaka\u{1b}[2J".into()) };
+        let triage = Triage {
+            who,
+            mark: Mark::KnownGood,
+            target: Some("a.example".into()),
+            finding_id: FindingId::parse("0123456789abcdef"),
+            client: Some("10.20.1.5".into()),
+            why: "the scanner\u{202e}".into(),
+            until: Some("2027-02-24".into()),
+            before: Some(Mark::Watching),
+        };
+        let marked = Marked {
+            triage: triage.clone(),
+            rule: Some("[[rule]]\nname = \"x\"".to_owned()),
+            added_to: Some("policy.toml".to_owned()),
+            note: Some("a note"),
+        };
+        let told = "known good, finding 0123456789abcdef, a.example, client 10.20.1.5, until 2027-02-24, by root (user 0), who \
+                    claims to be tanaka\\u{1b}[2J";
+        let expected = format!(
+            "on record   {told}\nbefore      watching\nwhy         the scanner\\u{{202e}}\nrule        [[rule]]\n            name = \"x\"\n             \n\
+             added to    policy.toml\nnote        a note\n"
+        );
+        assert_eq!(table(&marked_rows(&marked)), expected);
+        let line = Line { time: "2026-11-26T21:40:00.000000Z".to_owned(), seq: 7, holds: false, triage };
+        let expected = format!(
+            "triage       1 mark\nknown good   2026-11-26T21:40:00.000000Z  {told}  (over)\n             the scanner\\u{{202e}}\n"
+        );
+        assert_eq!(table(&list_rows(&Listed { triage: vec![line] })), expected);
+    }
+
+    #[test]
+    fn what_is_no_host_proposes_nothing_and_a_finding_of_a_program_has_no_target() {
+        let found = |target: &str, port| {
+            let (id, severity) = (FindingId::parse("0123456789abcdef").unwrap(), crate::evidence::Severity::Low);
+            Found {
+                id,
+                finding: "beacon".into(),
+                severity,
+                client: "10.0.0.1".into(),
+                target: target.into(),
+                port,
+                english: "".into(),
+            }
+        };
+        for (target, expected) in [
+            ("a.example", Some("a.example:8443")),
+            ("*.a.example", Some("*.a.example:8443")),
+            ("0f00ba00", None),
+            ("", None),
+        ] {
+            let about = about("0123456789abcdef", |_| Some(found(target, 8443))).unwrap();
+            assert_eq!(about.target.map(|target| target.to_string()).as_deref(), expected, "{target}");
+        }
+        assert!(matches!(about("0123456789abcdef", |_| None), Err(CliError::NotFound(_))));
+    }
 }

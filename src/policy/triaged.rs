@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use crate::facts::Host;
 use crate::parse::Document;
 
+use super::guard::is_global;
+
 /// A target as a person names it: a host or an address, or `*.` and a domain for all below it, with a port or without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkedTarget {
@@ -72,6 +74,11 @@ impl MarkedTarget {
     pub fn on(mut self, port: u16) -> Self {
         self.port = self.port.or(Some(port).filter(|port| *port != 0));
         self
+    }
+
+    /// Whether it is an address inside, which a rule opens by `private` alone.
+    pub fn is_inside(&self) -> bool {
+        self.host.address().is_some_and(|address| !is_global(address))
     }
 
     /// The pattern of a policy for it. What is denied below a domain is so at the domain itself too. A name without a dot

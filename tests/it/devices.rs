@@ -113,8 +113,13 @@ fn leases_and_a_table_go_on_record_as_they_change_and_a_restart_tells_nothing_tw
     assert_eq!((&lookups[0]["uid"], &lookups[0]["claims"]), (&uid.into(), &"tanaka\u{1b}[2J".into()));
     assert_eq!(first.end("-TERM"), Some(0));
 
-    // A table with a mistake changes nothing, and is told of.
+    // A table with a mistake changes nothing, and is told of; `check` shows it before.
     put_over(&files.path().join("devices.csv"), "name,address\npress 4,here\n");
+    let config = files.path().join("check.toml");
+    std::fs::write(&config, "[devices]\ntable = \"devices.csv\"\n").unwrap();
+    let checked = sekisho(&["check", "--config", config.to_str().unwrap()]);
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.code() == Some(2) && said.contains("devices.csv:2:1: `here` is no address"), "{said}");
     let mut second = gate(files.path(), data.path());
     let unread = wait_for(data.path(), "health", 1);
     assert_eq!((&unread[0]["subject"], &unread[0]["level"]), (&"devices".into(), &"unread".into()));
