@@ -8,6 +8,7 @@ use crate::review::Since;
 
 use super::ca::CaCommand;
 use super::device::DeviceCommand;
+use super::export::ExportArguments;
 use super::output::Format;
 use super::restraint::RestraintCommand;
 use super::triage::TriageCommand;
@@ -18,7 +19,8 @@ macro_rules! notes {
         concat!(
             "Examples:\n", $("  ", $example, "\n",)+
             "\nExit codes:\n  0  done\n  1  could not go on; the message says why\n  \
-             2  a file or the command line is wrong\n  3  the journal does not verify"
+             2  a file or the command line is wrong\n  3  the journal does not verify\n  \
+             4  some of it could not be read: what is shown is not all"
         )
     };
 }
@@ -39,6 +41,7 @@ pub(super) use notes;
         "sekisho learn > policy.toml       propose a policy from what was used",
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho hunt access.log           what calls home like clockwork, in any proxy's log",
+        "sekisho export --format squid     what is on record, in the form of other programs",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
@@ -145,6 +148,17 @@ pub(super) enum Command {
         "zcat access.log.*.gz | sekisho hunt - --format json"
     ))]
     Hunt(HuntArguments),
+    /// Write what is on record in the form of other programs
+    ///
+    /// Exchanges come in the order in which they ended. As JSON Lines it is the records themselves, of every kind. The
+    /// gate may be running.
+    #[command(after_help = notes!(
+        "sekisho export --format squid --since 1d --output access.log",
+        "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",
+        "sekisho export --format zeek --host '*.example.com' > http.log",
+        "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
+    ))]
+    Export(ExportArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",

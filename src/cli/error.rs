@@ -47,6 +47,9 @@ pub enum CliError {
     /// What a question is about cannot be read.
     #[error(transparent)]
     Journal(OpenError),
+    /// What could be read was answered from.
+    #[error("{} of the journal could not be read: what is shown is not all", count(*.0 as usize, "line"))]
+    Partial(u64),
     /// `init` found files it would have had to overwrite; nothing was written.
     #[error("already there: {}; nothing was written", names(.0))]
     Exists(Vec<PathBuf>),
@@ -150,6 +153,7 @@ impl CliError {
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
             CliError::Verify(OpenError::Broken { .. }) => 3,
+            CliError::Partial(_) => 4,
         }
     }
 
@@ -189,6 +193,7 @@ impl CliError {
             | CliError::Journal(_) => {
                 Some("run it as the gate's user or as root: a journal is readable to its owner alone")
             }
+            CliError::Partial(_) => Some("`sekisho verify` says where the journal is damaged"),
             CliError::Unfetched(_) => Some("see [lists] in the config"),
             CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),

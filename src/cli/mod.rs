@@ -12,6 +12,7 @@ mod clearance;
 mod device;
 mod error;
 mod explain;
+mod export;
 mod fetch;
 mod files;
 mod hunt;
@@ -51,6 +52,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Policy { command } => policy::policy(&command),
         Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
+        Command::Export(arguments) => export::export_journal(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),

@@ -132,7 +132,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         CliError::Authority(AuthorityError::Io { path, .. } | AuthorityError::Exposed { path, .. }) => {
             vec![Fault { file: Some(path.display().to_string()), ..other() }]
         }
-        CliError::App(_)
+        CliError::Partial(_)
+        | CliError::App(_)
         | CliError::Authority(_)
         | CliError::NoSuchAuthority(_)
         | CliError::NotAlone

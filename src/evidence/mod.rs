@@ -10,7 +10,7 @@
 //! before the first line it is 32 zero bytes. Fields not known are absent, never guessed.
 //!
 //! * `segment` opens a file: `prev` is the whole running hash so far.
-//! * `batch` closes a group that is synced together: `chain` is the whole running hash before it, `synced` the
+//! * `batch` stands behind records that were synced together or within a second: `chain` is the whole running hash before it, `synced` the
 //!   number of the last record that was on the disk by then.
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;

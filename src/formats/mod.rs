@@ -36,9 +36,11 @@ mod combined;
 mod zeek;
 mod reader;
 mod write;
+mod csv;
 #[doc(hidden)]
 pub mod properties;
 
+pub use csv::csv_row;
 pub use fault::Fault;
 pub use leases::{
     BadLease, DEVICES_MAX, Lease, LeaseFault, Leases, TableEntry, assignments, changes, read_dnsmasq, read_kea,

@@ -8,7 +8,7 @@ pub fn write_squid(event: &Observed<'_>, into: &mut Vec<u8>) {
     let ended_ms = event.time.0.saturating_add(event.duration_us.unwrap_or_default()) / 1000;
     let elapsed_ms = ended_ms.saturating_sub(event.time.0 / 1000);
     let code = match (event.verdict, event.what) {
-        (Verdict::Denied, _) => "TCP_DENIED",
+        (Verdict::Denied | Verdict::Challenged, _) => "TCP_DENIED",
         (_, Asked::Tunnel) => "TCP_TUNNEL",
         (_, Asked::Request) => "TCP_MISS",
     };

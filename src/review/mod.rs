@@ -10,18 +10,24 @@ mod exchange;
 #[cfg(test)]
 mod lines;
 
+mod export;
 mod hunt;
 mod learn;
 mod notes;
 mod page;
 mod replay;
+mod report;
 mod scan;
 mod since;
 
+pub use export::{ExportError, Exported, Filter, Form, export};
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
 pub use notes::{Notes, read_notes};
-pub use page::{PAGE_BEGINS, hunt_page};
+pub use page::{PAGE_BEGINS, hunt_page, report_page};
 pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
+pub use report::{
+    BadMonth, Events, Found, Month, MonthReport, Named, ReportDay, ReportEvent, Stopped, Verification, month_report,
+};
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};

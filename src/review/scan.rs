@@ -30,9 +30,26 @@ const THREADS_MAX: usize = 4;
 /// What of the journal could not be read.
 pub(super) fn scan(
     reader: &mut Reader,
-    mut progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress),
     mut each: impl FnMut(&RecordLine<'_>),
 ) -> Result<Scanned, OpenError> {
+    let is_exchange = |kind| kind == Kind::Exchange;
+    scan_lines(reader, is_exchange, progress, |record, _| {
+        each(record);
+        Ok(())
+    })
+}
+
+/// The same for the kinds that are wanted, with the line itself, without its end. What `each` cannot go on from ends it.
+///
+/// # Errors
+/// What of the journal could not be read, or what `each` says.
+pub(super) fn scan_lines<E: From<OpenError>>(
+    reader: &mut Reader,
+    wanted: impl Fn(Kind) -> bool + Sync,
+    mut progress: impl FnMut(Progress),
+    mut each: impl FnMut(&RecordLine<'_>, &[u8]) -> Result<(), E>,
+) -> Result<Scanned, E> {
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
     let mut blocks = vec![Vec::new(); threads];
     let mut scanned = Scanned::default();
@@ -47,10 +64,12 @@ pub(super) fn scan(
         if filled == 0 {
             return Ok(scanned);
         }
-        for read in read_blocks(blocks.get(..filled).unwrap_or_default()) {
+        for read in read_blocks(blocks.get(..filled).unwrap_or_default(), &wanted) {
             scanned.records += read.scanned.records;
             scanned.unreadable += read.scanned.unreadable;
-            read.exchanges.iter().for_each(&mut each);
+            for (record, line) in &read.wanted {
+                each(record, line)?;
+            }
         }
         progress(Progress { read: reader.bytes_read(), all: reader.bytes() });
     }
@@ -58,23 +77,24 @@ pub(super) fn scan(
 
 /// The records of one block.
 struct ReadBlock<'b> {
-    exchanges: Vec<RecordLine<'b>>,
+    wanted: Vec<(RecordLine<'b>, &'b [u8])>,
     scanned: Scanned,
 }
 
-fn read_blocks(blocks: &[Vec<u8>]) -> Vec<ReadBlock<'_>> {
+fn read_blocks(blocks: &[Vec<u8>], wanted: impl Fn(Kind) -> bool + Sync) -> Vec<ReadBlock<'_>> {
+    let wanted = &wanted;
     thread::scope(|scope| {
-        let running: Vec<_> = blocks.iter().map(|block| scope.spawn(|| read_block(block))).collect();
+        let running: Vec<_> = blocks.iter().map(|block| scope.spawn(move || read_block(block, wanted))).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
 
-fn read_block(block: &[u8]) -> ReadBlock<'_> {
-    let mut read = ReadBlock { exchanges: Vec::with_capacity(block.len() / 512), scanned: Scanned::default() };
+fn read_block(block: &[u8], wanted: impl Fn(Kind) -> bool) -> ReadBlock<'_> {
+    let mut read = ReadBlock { wanted: Vec::with_capacity(block.len() / 512), scanned: Scanned::default() };
     for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         read.scanned.records += 1;
         match read_record(line) {
-            Ok(record) if record.kind == Kind::Exchange => read.exchanges.push(record),
+            Ok(record) if wanted(record.kind) => read.wanted.push((record, line)),
             Ok(_) => {}
             Err(_) => read.scanned.unreadable += 1,
         }

@@ -131,6 +131,7 @@ Examples:
   sekisho learn > policy.toml       propose a policy from what was used
   sekisho replay policy.toml        what another policy would have changed
   sekisho hunt access.log           what calls home like clockwork, in any proxy's log
+  sekisho export --format squid     what is on record, in the form of other programs
   sekisho status                    ask the running gate how it is doing
   sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho fetch                     fetch the host lists of the config now
@@ -147,6 +148,7 @@ Exit codes:
   1  could not go on; the message says why
   2  a file or the command line is wrong
   3  the journal does not verify
+  4  some of it could not be read: what is shown is not all
 ";
     let help = sekisho(Path::new("/"), &["--help"]).out;
     assert!(help.starts_with(expected) && help.ends_with(notes), "{help}");

@@ -20,6 +20,7 @@ mod devices;
 mod disk;
 mod evidence;
 mod evidence_lost;
+mod export_readers;
 mod fetched_lists;
 mod fire_descriptors;
 mod fire_flood;

@@ -1,0 +1,148 @@
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+use ipnet::IpNet;
+
+use crate::clock;
+use crate::evidence::Verdict;
+use crate::facts::Host;
+use crate::review::{ExportError, Exported, Filter, Form, Since, export};
+
+use super::arguments::JournalArguments;
+use super::error::{CliError, count};
+use super::files::read_config;
+use super::progress::ProgressLine;
+use super::replay::open;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    #[command(flatten)]
+    pub(super) journal: JournalArguments,
+    /// Until when: what began then or later is left out; written as --since is
+    #[arg(long, value_name = "TIME")]
+    until: Option<Since>,
+    /// A client's address or a prefix, such as 10.20.1.0/24; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    client: Vec<IpNet>,
+    /// A user, as the proxy knows them; may be given several times
+    #[arg(long, value_name = "NAME")]
+    user: Vec<String>,
+    /// A host, or *.NAME for everything below a name; may be given several times
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    host: Vec<String>,
+    /// What was done
+    #[arg(long, value_enum)]
+    verdict: Option<VerdictWord>,
+    /// Why, by the code on record, such as no_rule; may be given several times
+    #[arg(long, value_name = "CODE")]
+    reason: Vec<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    format: ExportFormat,
+    /// A new file to write to, which its owner alone may read [default: standard output]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    /// The records as they lie in the journal
+    Jsonl,
+    /// A table, an exchange a row
+    Csv,
+    /// Squid's native access.log, as SARG and GoAccess read it
+    Squid,
+    /// Zeek's http.log, as a table
+    Zeek,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VerdictWord {
+    Allow,
+    Challenge,
+    Deny,
+}
+
+fn address(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
+    net.ok_or_else(|| "write an address or a prefix, such as 10.20.1.5 or 10.20.0.0/16".to_owned())
+}
+
+/// As records have it: in lower case, by A-labels, without a dot at its end.
+fn host(text: &str) -> Result<String, String> {
+    let (below, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+    let name = Host::parse(name.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(format!("{below}{name}"))
+}
+
+/// Writes what is on record in another form; says on standard error how much that was.
+pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError> {
+    let config = arguments.journal.config.as_deref().map(read_config).transpose()?;
+    let mut opened = open(&arguments.journal, config.as_ref())?;
+    let filter = Filter {
+        since: opened.since,
+        until: arguments.until.map(|until| until.before(clock::now())),
+        clients: arguments.client.clone(),
+        users: arguments.user.clone(),
+        hosts: arguments.host.clone(),
+        verdict: arguments.verdict.map(|verdict| match verdict {
+            VerdictWord::Allow => Verdict::Allowed,
+            VerdictWord::Challenge => Verdict::Challenged,
+            VerdictWord::Deny => Verdict::Denied,
+        }),
+        reasons: arguments.reason.clone(),
+    };
+    let form = match arguments.format {
+        ExportFormat::Jsonl => Form::Lines,
+        ExportFormat::Csv => Form::Csv,
+        ExportFormat::Squid => Form::Squid,
+        ExportFormat::Zeek => Form::Zeek,
+    };
+    let mut line = ProgressLine::new();
+    let exported = {
+        let mut progress = |at| line.show(at);
+        match &arguments.output {
+            Some(path) => {
+                let failed = |source| CliError::Write { path: path.clone(), source };
+                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+                let mut file = BufWriter::new(file);
+                let exported = export(&mut opened.reader, form, &filter, &mut file, &mut progress);
+                file.flush().and_then(|()| file.get_ref().sync_all()).map_err(failed)?;
+                exported.map_err(|error| match error {
+                    ExportError::Write(source) => failed(source),
+                    ExportError::Journal(error) => CliError::Journal(error),
+                })
+            }
+            None => {
+                export(&mut opened.reader, form, &filter, &mut io::stdout().lock(), &mut progress).or_else(|error| {
+                    match error {
+                        // A reader that has read enough is no error.
+                        ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                            Ok(Exported::default())
+                        }
+                        ExportError::Write(error) => Err(CliError::Output(error)),
+                        ExportError::Journal(error) => Err(CliError::Journal(error)),
+                    }
+                })
+            }
+        }
+    };
+    drop(line);
+    let exported = exported?;
+    if arguments.output.is_some() {
+        let what = if form == Form::Lines { "record" } else { "exchange" };
+        let open = match exported.unfinished {
+            0 => String::new(),
+            open => format!(", {open} of them without an end on record"),
+        };
+        eprintln!("sekisho: {} written{open}", count(exported.written as usize, what));
+    }
+    match exported.unreadable {
+        0 => Ok(()),
+        lines => Err(CliError::Partial(lines)),
+    }
+}

@@ -1,0 +1,202 @@
+use crate::evidence::{Asked, Observed, RecordLine, Verdict, format_time};
+use crate::facts::Timestamp;
+
+/// The columns of a table of exchanges, in order. Times are RFC 3339 in UTC, durations microseconds.
+pub(super) const COLUMNS: [&str; 38] = [
+    "time",
+    "ended",
+    "seq",
+    "id",
+    "inside",
+    "client",
+    "user",
+    "client_group",
+    "method",
+    "scheme",
+    "host",
+    "port",
+    "path",
+    "query",
+    "verdict",
+    "would",
+    "reason",
+    "rule",
+    "rule_at",
+    "policy",
+    "user_agent",
+    "ja4",
+    "tls_key",
+    "standing",
+    "sni",
+    "carries",
+    "parent",
+    "dialled",
+    "status",
+    "content_type",
+    "body_type",
+    "body_sha256",
+    "file_name",
+    "bytes_up",
+    "bytes_down",
+    "total_us",
+    "closed_by",
+    "closed_how",
+];
+
+/// Those of them that are text of records.
+const TEXTS: [&str; 29] = [
+    "id",
+    "inside",
+    "client",
+    "user",
+    "client_group",
+    "method",
+    "scheme",
+    "host",
+    "path",
+    "query",
+    "verdict",
+    "would",
+    "reason",
+    "rule",
+    "rule_at",
+    "policy",
+    "user_agent",
+    "ja4",
+    "tls_key",
+    "standing",
+    "sni",
+    "carries",
+    "parent",
+    "dialled",
+    "content_type",
+    "body_type",
+    "body_sha256",
+    "file_name",
+    "closed_by",
+];
+
+/// What all records of one exchange say together.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// When it began, and the number of its first record.
+    pub(super) time: Timestamp,
+    seq: u64,
+    pub(super) ended: Option<Timestamp>,
+    texts: [Box<str>; TEXTS.len()],
+    closed_how: Box<str>,
+    port: Option<u16>,
+    status: Option<u16>,
+    bytes_up: Option<u64>,
+    bytes_down: Option<u64>,
+    total_us: Option<u64>,
+}
+
+impl Whole {
+    /// Takes what a record tells. What an earlier one told stays, but for what was decided: the guard may refuse later what a
+    /// rule let out.
+    pub(super) fn learn(&mut self, record: &RecordLine<'_>) {
+        if self.seq == 0 {
+            (self.time, self.seq) = (record.time, record.seq);
+        }
+        let said = [
+            &record.id,
+            &record.inside,
+            &record.client,
+            &record.user,
+            &record.client_group,
+            &record.method,
+            &record.scheme,
+            &record.host,
+            &record.path,
+            &record.query,
+            &record.verdict,
+            &record.would,
+            &record.reason,
+            &record.rule,
+            &record.rule_at,
+            &record.policy,
+            &record.user_agent,
+            &record.ja4,
+            &record.tls_key,
+            &record.standing,
+            &record.sni,
+            &record.carries,
+            &record.parent,
+            &record.dialled,
+            &record.content_type,
+            &record.body_type,
+            &record.body_sha256,
+            &record.file_name,
+            &record.closed_by,
+        ];
+        for ((text, said), name) in self.texts.iter_mut().zip(said).zip(TEXTS) {
+            let is_news = text.is_empty() || matches!(name, "verdict" | "would" | "reason");
+            if let (true, Some(said)) = (is_news, said.as_deref()) {
+                *text = said.into();
+            }
+        }
+        if let Some(how) = record.closed_how.as_deref() {
+            self.closed_how = how.into();
+        }
+        self.port = self.port.or(record.port);
+        self.status = self.status.or(record.status);
+        self.bytes_up = record.bytes_up.or(self.bytes_up);
+        self.bytes_down = record.bytes_down.or(self.bytes_down);
+        self.total_us = record.total_us.or(self.total_us);
+    }
+
+    /// The text of a column; empty where no record has it, and for what is no text.
+    pub(super) fn text(&self, column: &str) -> &str {
+        let at = TEXTS.iter().position(|known| *known == column);
+        at.and_then(|at| self.texts.get(at)).map_or("", |text| text)
+    }
+
+    /// As [`COLUMNS`].
+    pub(super) fn cells(&self) -> [String; COLUMNS.len()] {
+        let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
+        COLUMNS.map(|column| match column {
+            "time" => format_time(self.time),
+            "ended" => self.ended.map_or(String::new(), format_time),
+            "seq" => self.seq.to_string(),
+            "port" => number(self.port.map(u64::from)),
+            "status" => number(self.status.map(u64::from)),
+            "bytes_up" => number(self.bytes_up),
+            "bytes_down" => number(self.bytes_down),
+            "total_us" => number(self.total_us),
+            "closed_how" => self.closed_how.as_ref().to_owned(),
+            column => self.text(column).to_owned(),
+        })
+    }
+
+    /// As another proxy would have seen it. What was let out because the policy is only observed was let out.
+    pub(super) fn observed(&self) -> Observed<'_> {
+        let verdict = match self.text("verdict") {
+            "deny" => Verdict::Denied,
+            "challenge" => Verdict::Challenged,
+            _ => Verdict::Allowed,
+        };
+        let tunnel = self.text("scheme") == "tunnel";
+        let address = self.text("dialled");
+        Observed {
+            time: self.time,
+            what: if tunnel { Asked::Tunnel } else { Asked::Request },
+            client: self.text("client"),
+            user: self.text("user"),
+            host: self.text("host"),
+            port: self.port.unwrap_or_default(),
+            address: address.rsplit_once(':').map_or(address, |(address, _)| address),
+            method: self.text("method"),
+            path: self.text("path"),
+            user_agent: self.text("user_agent"),
+            // A tunnel that stood was answered by the gate, which needs no word on record.
+            status: self.status.unwrap_or(if tunnel && verdict == Verdict::Allowed { 200 } else { 0 }),
+            content_type: self.text("content_type"),
+            verdict,
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+            duration_us: self.total_us,
+            ..Observed::default()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::IndexError;
+
+/// The statements of one day's tables.
+pub(super) fn of_day(text: &str, day: i64) -> String {
+    text.replace("DAY", &day.to_string())
+}
+
+/// Makes the tables of a day.
+pub(super) fn create(connection: &Connection, day: i64) -> Result<(), IndexError> {
+    Ok(connection.execute_batch(&of_day(include_str!("day.sql"), day))?)
+}
+
+/// What one day's summaries gain; in memory until they are flushed.
+#[derive(Default)]
+pub(super) struct Sums {
+    pub(super) pairs: HashMap<(i64, i64), Pair>,
+    /// By judgement, client, host and port.
+    pub(super) stopped: HashMap<(i64, i64, i64, i64), Count>,
+    /// By client, host and ending.
+    pub(super) failed: HashMap<(i64, i64, i64), Count>,
+    /// By program and client.
+    pub(super) programs: HashMap<(i64, i64), Count>,
+    /// By address and host.
+    pub(super) dialled: HashMap<(i64, i64), i64>,
+    pub(super) records: i64,
+    pub(super) exchanges: i64,
+    /// Numbers and times of records.
+    pub(super) seqs: Option<(i64, i64)>,
+    pub(super) times: Option<(i64, i64)>,
+}
+
+/// What a client did with a host.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) requests: i64,
+    pub(super) tunnels: i64,
+    pub(super) challenged: i64,
+    pub(super) denied: i64,
+    pub(super) would: i64,
+    pub(super) failed: i64,
+    pub(super) up: i64,
+    pub(super) down: i64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Count {
+    requests: i64,
+    first: i64,
+    last: i64,
+}
+
+/// One more at this time.
+pub(super) fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, at: i64) {
+    let count = counts.entry(key).or_insert(Count { requests: 0, first: at, last: at });
+    count.requests += 1;
+    (count.first, count.last) = (count.first.min(at), count.last.max(at));
+}
+
+/// Both ends of what was seen.
+pub(super) fn stretch(span: &mut Option<(i64, i64)>, at: i64) {
+    let (first, last) = span.unwrap_or((at, at));
+    *span = Some((first.min(at), last.max(at)));
+}
+
+impl Sums {
+    /// Rows that a flush would write.
+    pub(super) fn rows(&self) -> usize {
+        self.pairs.len() + self.stopped.len() + self.failed.len() + self.programs.len() + self.dialled.len()
+    }
+
+    /// Adds them to the day's tables. Keys are written in order, so that the tables grow at their ends.
+    pub(super) fn flush(&mut self, connection: &Connection, day: i64) -> Result<(), IndexError> {
+        let statement = |text| connection.prepare_cached(&of_day(text, day));
+        let mut insert = statement(PAIR)?;
+        for ((client, host), pair) in sorted(self.pairs.drain()) {
+            let Pair { first, last, requests, tunnels, challenged, denied, would, failed, up, down } = pair;
+            insert.execute(params![
+                client, host, first, last, requests, tunnels, challenged, denied, would, failed, up, down
+            ])?;
+        }
+        let mut insert = statement(STOPPED)?;
+        for ((judgement, client, host, port), count) in sorted(self.stopped.drain()) {
+            insert.execute(params![judgement, client, host, port, count.requests, count.first, count.last])?;
+        }
+        let mut insert = statement(FAILED)?;
+        for ((client, host, ending), count) in sorted(self.failed.drain()) {
+            insert.execute(params![client, host, ending, count.requests, count.first, count.last])?;
+        }
+        let mut insert = statement(PROGRAM)?;
+        for ((program, client), count) in sorted(self.programs.drain()) {
+            insert.execute(params![program, client, count.requests, count.first, count.last])?;
+        }
+        let mut insert = statement(DIALLED)?;
+        for ((address, host), requests) in sorted(self.dialled.drain()) {
+            insert.execute(params![address, host, requests])?;
+        }
+        if let (Some((first_seq, last_seq)), Some((first, last))) = (self.seqs.take(), self.times.take()) {
+            let (records, exchanges) = (std::mem::take(&mut self.records), std::mem::take(&mut self.exchanges));
+            let days = params![day, first_seq, last_seq, first, last, records, exchanges];
+            connection.prepare_cached(DAY)?.execute(days)?;
+        }
+        Ok(())
+    }
+}
+
+fn sorted<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Vec<(K, V)> {
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    entries
+}
+
+const PAIR: &str = "INSERT INTO p_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
+    requests = requests + excluded.requests, tunnels = tunnels + excluded.tunnels,
+    challenged = challenged + excluded.challenged, denied = denied + excluded.denied, would = would + excluded.would,
+    failed = failed + excluded.failed, up = up + excluded.up, down = down + excluded.down";
+const STOPPED: &str = "INSERT INTO r_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+    requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
+const FAILED: &str = "INSERT INTO f_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+    requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
+const PROGRAM: &str = "INSERT INTO s_DAY VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+    requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
+const DIALLED: &str = "INSERT INTO d_DAY VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET
+    requests = requests + excluded.requests";
+const DAY: &str = "INSERT INTO day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+    first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq),
+    first_time = min(first_time, excluded.first_time), last_time = max(last_time, excluded.last_time),
+    records = records + excluded.records, exchanges = exchanges + excluded.exchanges";

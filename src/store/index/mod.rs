@@ -1,0 +1,132 @@
+//! The index: what the journal says, arranged for questions, in one SQLite file.
+//!
+//! In: lines of the journal in their order. Out: the tables of `schema.sql` and `day.sql`, and views over them. It is
+//! derived from the journal alone, may lag behind it and says by how much, and is built anew at any time. It proves nothing.
+
+mod day;
+mod fill;
+mod names;
+mod rebuild;
+mod template;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::facts::Timestamp;
+
+use super::segment::OpenError;
+
+pub use fill::Filler;
+pub use rebuild::{Rebuilt, reindex};
+
+/// The file in the data directory.
+pub const INDEX_FILE: &str = "index.db";
+/// The form of the file; of another form it is built anew.
+const FORM: i64 = 1;
+/// Microseconds of a day.
+pub const DAY_US: i64 = 86_400_000_000;
+
+/// Why the index cannot be asked or filled.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error("there is no index at {}", .0.display())]
+    None(PathBuf),
+    #[error("the index {} is of another form than this version keeps", .0.display())]
+    Form(PathBuf),
+    #[error("the index: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+}
+
+/// How far the journal was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Indexed {
+    pub segment: Option<String>,
+    pub bytes: u64,
+    /// The number of the last record that was read, and its time.
+    pub seq: u64,
+    pub time: Timestamp,
+    pub records: u64,
+    pub unreadable: u64,
+    /// Times that the clock stepped back by more than a second from one record to the next.
+    pub backward: u64,
+}
+
+/// The index, opened to be asked.
+pub struct Index {
+    connection: Connection,
+}
+
+impl Index {
+    /// Opens the index of a data directory. Nothing can be written by it.
+    ///
+    /// # Errors
+    /// There is none, it is of another form, or it cannot be read.
+    pub fn open(data_dir: &Path) -> Result<Self, IndexError> {
+        let path = data_dir.join(INDEX_FILE);
+        if matches!(path.try_exists(), Ok(false)) {
+            return Err(IndexError::None(path));
+        }
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.pragma_update(None, "temp_store", "memory")?;
+        if form(&connection) != Some(FORM) {
+            return Err(IndexError::Form(path));
+        }
+        Ok(Self { connection })
+    }
+
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The days that are indexed, in order, counted from 1970-01-01.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn days(&self) -> Result<Vec<i64>, IndexError> {
+        days(&self.connection)
+    }
+
+    /// How far the journal was read.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn indexed(&self) -> Result<Indexed, IndexError> {
+        Ok(indexed(&self.connection)?)
+    }
+}
+
+fn form(connection: &Connection) -> Option<i64> {
+    connection.query_row("SELECT form FROM place", [], |row| row.get(0)).optional().ok().flatten()
+}
+
+fn days(connection: &Connection) -> Result<Vec<i64>, IndexError> {
+    let mut statement = connection.prepare("SELECT day FROM day ORDER BY day")?;
+    let days = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(days)
+}
+
+fn indexed(connection: &Connection) -> rusqlite::Result<Indexed> {
+    connection.query_row("SELECT segment, bytes, seq, time, records, unreadable, backward FROM place", [], |row| {
+        let number = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        Ok(Indexed {
+            segment: row.get(0)?,
+            bytes: number(1)?,
+            seq: number(2)?,
+            time: Timestamp(number(3)?),
+            records: number(4)?,
+            unreadable: number(5)?,
+            backward: number(6)?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

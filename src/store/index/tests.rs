@@ -1,0 +1,291 @@
+use proptest::prelude::*;
+use rusqlite::types::Value;
+
+use crate::evidence::{
+    Chain, Challenge, Event, Exchange, Finding, FindingId, FindingKind, Progress, Record, Severity, Target,
+};
+use crate::facts::ExchangeId;
+
+use super::*;
+
+/// 2026-11-25T22:00:00Z: what goes on for some hours goes on into the next day.
+const BEGUN: u64 = 1_795_644_000_000_000;
+const SECOND: u64 = 1_000_000;
+
+/// A journal of random traffic, from a seed: lines without their ends.
+fn journal(seed: u64, exchanges: usize) -> Vec<Vec<u8>> {
+    let mut state = seed | 1;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below.max(1)
+    };
+    let mut chain = Chain::start();
+    let mut lines = Vec::new();
+    let mut time = BEGUN;
+    let mut open: Vec<(u64, bool)> = Vec::new();
+    let mut push = |record: Record, time: u64| {
+        let mut line = Vec::new();
+        chain.append(&record.encode(Timestamp(time)), &mut line);
+        line.pop();
+        lines.push(line);
+    };
+    for number in 0..exchanges as u64 {
+        time = if random(50) == 0 { time - 3 * SECOND } else { time + random(120 * SECOND) };
+        let id = BEGUN + number * 60 * SECOND + random(SECOND);
+        let event = [Event::Open, Event::Open, Event::Waiting, Event::Refused, Event::Answered][random(5) as usize];
+        let mut record = Exchange::new(event, ExchangeId(id));
+        let tunnel = random(2) == 0;
+        record.client = Some(format!("10.0.0.{}", random(9)));
+        record.user = (random(3) == 0).then(|| format!("u{}", random(4)).as_str().into());
+        record.user_agent = (random(2) == 0).then(|| format!("agent/{}", random(5)).as_str().into());
+        record.method = Some(if tunnel { "CONNECT" } else { "GET" }.into());
+        record.target = Some(Target {
+            scheme: if tunnel { "tunnel" } else { "http" },
+            host: format!("h{}.example", random(20)).as_str().into(),
+            port: if tunnel { 443 } else { 80 },
+            path: (!tunnel).then(|| format!("/orders/{}", random(500)).as_str().into()),
+            query_bytes: None,
+            query_hash: None,
+            query: None,
+        });
+        if event != Event::Waiting {
+            record.verdict =
+                Some(if event == Event::Refused { ["deny", "challenge"][random(2) as usize] } else { "allow" });
+            record.would = (event == Event::Open && random(4) == 0).then_some("deny");
+            record.reason = Some(if event == Event::Refused { "no_rule" } else { "rule" }.into());
+        }
+        push(Record::Exchange(Box::new(record)), time);
+        if matches!(event, Event::Open | Event::Waiting) {
+            open.push((id, event == Event::Waiting));
+        }
+        while !open.is_empty() && random(3) > 0 {
+            let at = random(open.len() as u64) as usize;
+            let (id, waits) = open[at];
+            match random(4) {
+                0 => {
+                    let carried = random(5_000);
+                    let progress = Progress {
+                        id: ExchangeId(id).to_string(),
+                        client: "10.0.0.1".to_owned(),
+                        host: "h1.example".into(),
+                        port: 443,
+                        age_s: 60,
+                        bytes_up: carried,
+                        bytes_down: 2 * carried,
+                        bursts: Vec::new(),
+                    };
+                    push(Record::Progress(progress), time);
+                }
+                1 => {
+                    let mut record =
+                        Exchange::new(if waits { Event::Open } else { Event::Established }, ExchangeId(id));
+                    record.verdict = waits.then_some("allow");
+                    record.ja4 = Some(format!("t13d{}", random(3)).as_str().into());
+                    record.dialled = Some(format!("192.0.2.{}:443", random(5)));
+                    push(Record::Exchange(Box::new(record)), time);
+                    open[at].1 = false;
+                }
+                _ => {
+                    let mut record = Exchange::new(Event::Close, ExchangeId(id));
+                    (record.bytes_up, record.bytes_down) = (Some(5_000 + random(9)), Some(random(90_000)));
+                    record.total_us = Some(random(9_000_000));
+                    record.closed_by = Some(["client", "origin", "dns"][random(3) as usize]);
+                    let how = ["end", "reset", "dns_failed", "connect_failed"][random(4) as usize];
+                    record.closed_how = Some(how.into());
+                    if how == "connect_failed" && random(2) == 0 {
+                        (record.verdict, record.reason) = (Some("deny"), Some("guard_address".into()));
+                    }
+                    push(Record::Exchange(Box::new(record)), time);
+                    open.swap_remove(at);
+                }
+            }
+        }
+        if random(20) == 0 {
+            push(Record::Finding(Box::new(finding(random(6) as u16, time, random(9) as f64))), time);
+        }
+        if random(20) == 0 {
+            let challenge = Challenge {
+                client: "10.0.0.1".to_owned(),
+                user: None,
+                program: "p".to_owned(),
+                user_agent: "agent/1".into(),
+                face: "f".into(),
+                means: "reset",
+                outcome: "returned",
+                host: "h1.example".into(),
+                port: 443,
+                after_us: None,
+                failures: 0,
+            };
+            push(Record::Challenge(challenge), time);
+        }
+    }
+    lines
+}
+
+fn finding(number: u16, time: u64, score: f64) -> Finding {
+    let target = format!("h{number}.example");
+    Finding {
+        id: FindingId::new(FindingKind::Beacon, "10.0.0.1", &target),
+        kind: FindingKind::Beacon,
+        severity: Severity::High,
+        score,
+        weight: score,
+        client: "10.0.0.1".into(),
+        target: target.as_str().into(),
+        port: 443,
+        first: Timestamp(BEGUN),
+        last: Timestamp(time),
+        requests: 9,
+        denied: 0,
+        beat: None,
+        grounds: Vec::new(),
+        rarity: None,
+        records: [1, 9],
+    }
+}
+
+fn data_dir(lines: &[Vec<u8>]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("journal")).unwrap();
+    let text: Vec<u8> = lines.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect();
+    std::fs::write(directory.path().join("journal/00000000000001-20261125T220000Z.jsonl"), text).unwrap();
+    directory
+}
+
+/// All that is in the tables, but how far the journal was read.
+fn dump(connection: &Connection) -> Vec<String> {
+    let mut statement = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'place' ORDER BY name")
+        .unwrap();
+    let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut rows = Vec::new();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let mut found = statement.query([]).unwrap();
+        let mut of_table = Vec::new();
+        while let Some(row) = found.next().unwrap() {
+            let values: Vec<_> = (0..columns).map(|at| format!("{:?}", row.get::<_, Value>(at).unwrap())).collect();
+            of_table.push(format!("{table}: {}", values.join(" ")));
+        }
+        of_table.sort();
+        rows.extend(of_table);
+    }
+    rows
+}
+
+fn built(lines: &[Vec<u8>]) -> (tempfile::TempDir, Index) {
+    let directory = data_dir(lines);
+    reindex(directory.path(), |_, _| {}).unwrap();
+    let index = Index::open(directory.path()).unwrap();
+    (directory, index)
+}
+
+fn number(index: &Index, sql: &str) -> i64 {
+    index.connection().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// The tables of the index of [`journal`] have one row for each exchange, and sums that agree with them.
+#[test]
+fn the_sums_of_a_day_are_those_of_its_exchanges() {
+    let lines = journal(7, 2_000);
+    let (_directory, index) = built(&lines);
+    let days = index.days().unwrap();
+    assert!(days.len() >= 2, "{days:?}");
+    let opened = lines
+        .iter()
+        .filter_map(|line| read(line).filter(|record| record.kind == crate::evidence::Kind::Exchange).map(|r| r.event))
+        .filter(|event| !matches!(event, Some(Event::Close | Event::Established)))
+        .count() as i64;
+    let mut exchanges = 0;
+    for day in days {
+        let (x, p) = (format!("x_{day}"), format!("p_{day}"));
+        let of = |sql: &str| number(&index, &sql.replace("x_", &x).replace("p_", &p));
+        exchanges += of("SELECT count(*) FROM x_");
+        for (row, sum) in [
+            ("count(*)", "sum(requests)"),
+            ("coalesce(sum(stopped), 0)", "sum(challenged) + sum(denied)"),
+            ("coalesce(sum(up), 0)", "sum(up)"),
+            ("coalesce(sum(down), 0)", "sum(down)"),
+        ] {
+            assert_eq!(of(&format!("SELECT {row} FROM x_")), of(&format!("SELECT {sum} FROM p_")), "{row}");
+        }
+        let failed = of("SELECT count(*) FROM x_ JOIN ending e ON e.id = ending WHERE class <> '' AND stopped IS NULL");
+        assert_eq!(failed, of("SELECT sum(failed) FROM p_"));
+    }
+    // A tunnel that waits has two records before it stands.
+    let waited = number(&index, "SELECT count(*) FROM open");
+    assert!(exchanges <= opened && exchanges >= 2_000 - 1, "{exchanges} of {opened}, {waited} open");
+    let indexed = index.indexed().unwrap();
+    assert_eq!((indexed.records, indexed.unreadable), (lines.len() as u64, 0));
+    assert!(indexed.backward > 5, "{indexed:?}");
+    assert_eq!(number(&index, "SELECT count(*) FROM finding"), 6);
+    assert!(number(&index, "SELECT count(*) FROM event WHERE kind = 'challenge' AND action = 'returned'") > 20);
+}
+
+fn read(line: &[u8]) -> Option<crate::evidence::RecordLine<'_>> {
+    crate::evidence::read_record(line).ok()
+}
+
+#[test]
+fn a_line_that_is_no_record_is_counted_and_the_rest_is_there() {
+    let mut lines = journal(3, 50);
+    let whole = built(&lines).1.indexed().unwrap();
+    lines.insert(20, b"{\"seq\":1}".to_vec());
+    lines.push(vec![b'x'; 300_000]);
+    let indexed = built(&lines).1.indexed().unwrap();
+    assert_eq!((indexed.unreadable, indexed.records), (2, whole.records));
+}
+
+#[test]
+fn an_index_of_another_form_is_refused_and_none_is_said_to_be_none() {
+    let (directory, _) = built(&journal(1, 5));
+    let path = directory.path().join(INDEX_FILE);
+    Connection::open(&path).unwrap().execute("UPDATE place SET form = 0", []).unwrap();
+    assert!(matches!(Index::open(directory.path()), Err(IndexError::Form(_))));
+    std::fs::write(&path, "not a database, and long enough to look like one ".repeat(100)).unwrap();
+    assert!(Index::open(directory.path()).is_err());
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Index::open(directory.path()), Err(IndexError::None(_))));
+}
+
+#[test]
+fn nothing_can_be_written_by_who_asks() {
+    let (_directory, index) = built(&journal(1, 5));
+    assert!(index.connection().execute("DELETE FROM day", []).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_the_batches_and_restarts_the_index_is_the_same(seed: u64, cuts in prop::collection::vec((1_usize..60, any::<bool>()), 1..40)) {
+        let lines = journal(seed, 150);
+        let (_directory, whole) = built(&lines);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("live.db");
+        let mut filler = Filler::new(Connection::open(&path).unwrap(), false).unwrap();
+        let mut rest = lines.as_slice();
+        for (length, restarts) in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (batch, left) = rest.split_at((*length).min(rest.len()));
+            rest = left;
+            for line in batch {
+                filler.line(line).unwrap();
+            }
+            filler.commit(Some("a"), 1).unwrap();
+            if *restarts {
+                // What was not committed would be lost; here nothing is.
+                drop(filler);
+                filler = Filler::new(Connection::open(&path).unwrap(), false).unwrap();
+            }
+        }
+        let live = filler.finish(None, 0).unwrap();
+        let (live, whole) = (dump(&live), dump(whole.connection()));
+        let other = live.iter().zip(&whole).find(|(live, whole)| live != whole);
+        prop_assert!(other.is_none() && live.len() == whole.len(), "{:?}, {} and {}", other, live.len(), whole.len());
+    }
+}
