@@ -57,6 +57,15 @@ impl Reader {
         self.bytes_read
     }
 
+    /// Leaves out the segments before this one, which is named without its ending. Names are in the order of the records,
+    /// whatever the clock did.
+    pub fn skip_before(&mut self, segment: &str) {
+        let is_before =
+            |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name < segment);
+        self.left.retain(|(path, _)| !is_before(path));
+        self.bytes = self.left.iter().map(|(_, length)| length).sum();
+    }
+
     /// Fills `block` with the next whole lines, each with its end; false where there are none left. Bytes
     /// without a line end for a whole block come as they are, since no record is so long.
     ///
