@@ -8,8 +8,10 @@ mod background;
 mod breakglass;
 mod clearances;
 mod control;
+mod devices;
 mod fetch;
 mod kept;
+mod note;
 mod notices;
 mod reach;
 mod reload;
@@ -64,6 +66,7 @@ pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use indexing::IndexingStatus;
+pub use note::{Note, NoteError, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
@@ -392,6 +395,7 @@ impl Ready {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
+                () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;
