@@ -2,7 +2,7 @@
 //!
 //! In: the journal of a data directory, read in order, and what is asked. Out: an answer as data, whose text
 //! from records is safe to show. [`replay`] says what another policy would have changed, [`learn`] proposes a
-//! policy from what was used, and [`hunt`] finds in any logs what calls home. Nothing is judged otherwise than by `policy`, nothing is written, and state is
+//! policy from what was used, and [`hunt`] finds in any logs what calls home. [`questions`] are asked of the index. Nothing is judged otherwise than by `policy`, nothing is written, and state is
 //! bounded: what is beyond a bound is counted, and the answer says so.
 
 mod exchange;
@@ -13,6 +13,7 @@ mod export;
 mod hunt;
 mod learn;
 mod page;
+pub mod questions;
 mod replay;
 mod scan;
 mod since;
