@@ -7,8 +7,10 @@ mod authority;
 mod breakglass;
 mod clearances;
 mod control;
+mod devices;
 mod fetch;
 mod kept;
+mod note;
 mod notices;
 mod reach;
 mod reload;
@@ -60,6 +62,7 @@ pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
+pub use note::{Note, NoteError, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
@@ -384,6 +387,7 @@ impl Ready {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
+                () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;

@@ -7,8 +7,11 @@ use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
 use super::ca::CaCommand;
+use super::device::DeviceCommand;
 use super::export::ExportArguments;
 use super::output::Format;
+use super::restraint::RestraintCommand;
+use super::triage::TriageCommand;
 
 /// Exit codes stand at the end of every help page, examples before them.
 macro_rules! notes {
@@ -44,6 +47,8 @@ pub(super) use notes;
         "sekisho fetch                     fetch the host lists of the config now",
         "sekisho clearance list            which programs have shown to be browsers",
         "sekisho restraint list            what findings have imposed",
+        "sekisho device list               which client is which device",
+        "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
@@ -225,6 +230,22 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: RestraintCommand,
     },
+    /// Show which client is which device: a name over time, from a table or from leases
+    #[command(after_help = notes!("sekisho device list", "sekisho device show PC-0123 --since 30d"))]
+    Device {
+        #[command(subcommand)]
+        command: DeviceCommand,
+    },
+    /// Put on record what a finding or a target is, and get the rule that follows from it
+    #[command(after_help = notes!(
+        "sekisho triage known-good 0123456789abcdef --why \"the virus scanner\"",
+        "sekisho triage malicious bad.example --why \"warned of by the CERT\"",
+        "sekisho triage list"
+    ))]
+    Triage {
+        #[command(subcommand)]
+        command: TriageCommand,
+    },
     /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
     ///
     /// Rules that inspect need one, and clients that trust it. What that means, and how to bring the certificate to
@@ -354,43 +375,6 @@ pub(super) struct RevokeArguments {
     pub(super) all: bool,
     /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
     #[arg(value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum RestraintCommand {
-    /// Show every restraint that is in force, the one that ends first first
-    #[command(after_help = notes!("sekisho restraint list", "sekisho restraint list /var/lib/sekisho"))]
-    List {
-        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
-    /// End what a finding has imposed, or all of it
-    #[command(after_help = notes!(
-        "sekisho restraint lift 0123456789abcdef",
-        "sekisho restraint lift --all --data-dir /var/lib/sekisho"
-    ))]
-    Lift(LiftArguments),
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["finding", "all"]))]
-pub(super) struct LiftArguments {
-    /// The finding, by its id in `list` and in records
-    #[arg(value_name = "FINDING")]
-    pub(super) finding: Option<String>,
-    /// All restraints
-    #[arg(long)]
-    pub(super) all: bool,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) data_dir: Option<PathBuf>,
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -2,12 +2,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::app::{AppError, AskError, NotDone, Reloaded};
+use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded};
 use crate::evidence::Break;
 use crate::lists::ReadError;
 use crate::parse::Problem;
-use crate::policy::BadQuestion;
-use crate::store::OpenError;
+use crate::policy::{BadQuestion, BadTarget};
+use crate::store::{AloneError, OpenError};
 use crate::tls::AuthorityError;
 
 /// What went wrong, for whom, and what to do.
@@ -77,6 +77,19 @@ pub enum CliError {
     Page { path: PathBuf, source: io::Error },
     #[error("there is no finding `{0}` in these logs")]
     NoFinding(String),
+    /// What a person does could not be put on record.
+    #[error("{}: {source}", .data_dir.display())]
+    Note { data_dir: PathBuf, source: NoteError },
+    #[error("`{what}`: {source}")]
+    Target { what: String, source: BadTarget },
+    #[error("there is no finding `{0}` on record")]
+    NotFound(String),
+    #[error("a reason has 1 to {REASON_BYTES_MAX} bytes, on one line")]
+    Why,
+    #[error("{0} is over")]
+    Over(String),
+    #[error("the finding is about no one target: there is no rule to add")]
+    NoRule,
     #[error("there is no time zone `{0}`")]
     NoTimeZone(String),
     #[error("cannot write to standard output: {0}")]
@@ -105,6 +118,11 @@ impl CliError {
             | CliError::NotAlone
             | CliError::NoFinding(_)
             | CliError::NoTimeZone(_)
+            | CliError::Target { .. }
+            | CliError::NotFound(_)
+            | CliError::Why
+            | CliError::Over(_)
+            | CliError::NoRule
             | CliError::Log { .. }
             | CliError::NoSuchAuthority(_)
             | CliError::Authority(
@@ -118,6 +136,7 @@ impl CliError {
             CliError::App(_)
             | CliError::Authority(_)
             | CliError::Ask { .. }
+            | CliError::Note { .. }
             | CliError::Verify(
                 OpenError::Io { .. }
                 | OpenError::Locked(_)
@@ -149,6 +168,7 @@ impl CliError {
             }),
             CliError::Problems(_) | CliError::Warnings(_) | CliError::Refused(_) => None,
             CliError::Ask { source, .. } => ask_hint(source),
+            CliError::Note { source, .. } => note_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
             CliError::NoProgram { .. } => {
@@ -187,6 +207,13 @@ impl CliError {
                 _ => "name logs, directories of logs, or data directories",
             }),
             CliError::NoFinding(_) => Some("`sekisho hunt` without --explain shows the id of each"),
+            CliError::Target { .. } => None,
+            CliError::NotFound(_) => {
+                Some("`sekisho hunt DATA_DIR` shows the id of each; a target can be named by its host too")
+            }
+            CliError::Why => Some("say it in one sentence"),
+            CliError::Over(_) => Some("give a day to come"),
+            CliError::NoRule => Some("leave --to out"),
             CliError::NoTimeZone(_) => Some("write it as in `Asia/Tokyo` (IANA)"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
             CliError::Authority(error) => super::ca::hint(error),
@@ -209,6 +236,21 @@ fn ask_hint(error: &AskError) -> Option<&'static str> {
             "see whether the disk answers at all, and make room on it; reserve_mib in the config holds space for this",
         ),
         AskError::NotDone(_) => Some("`sekisho status` shows how the gate and its disk stand"),
+    }
+}
+
+fn note_hint(error: &NoteError) -> Option<&'static str> {
+    match error {
+        NoteError::Ask(error) => ask_hint(error),
+        NoteError::Alone(AloneError::NoJournal(_)) => Some("name the data directory that `sekisho run` prints"),
+        NoteError::Alone(AloneError::Locked(_)) => Some("a gate starts or ends at this moment; try again"),
+        NoteError::Alone(AloneError::Open(OpenError::Broken { .. })) => {
+            Some("the journal is damaged: `sekisho verify` says where")
+        }
+        NoteError::Alone(AloneError::Open(_)) => {
+            Some("run it as the gate's user: a journal can be written to by its owner alone")
+        }
+        NoteError::Alone(AloneError::NotAccepted(_) | AloneError::Unclosed(_)) => Some("see whether the disk is full"),
     }
 }
 

@@ -9,6 +9,7 @@ mod breakglass;
 mod ca;
 mod check;
 mod clearance;
+mod device;
 mod error;
 mod explain;
 mod export;
@@ -27,6 +28,7 @@ mod restraint;
 mod reload;
 mod run;
 mod status;
+mod triage;
 mod verify;
 
 use clap::{CommandFactory, Parser};
@@ -54,6 +56,8 @@ pub fn main() -> Result<(), CliError> {
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),
+        Command::Device { command } => device::device(command),
+        Command::Triage { command } => triage::triage(command),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),

@@ -139,6 +139,11 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NotAlone
         | CliError::NoFinding(_)
         | CliError::NoTimeZone(_)
+        | CliError::Target { .. }
+        | CliError::NotFound(_)
+        | CliError::Why
+        | CliError::Over(_)
+        | CliError::NoRule
         | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)
@@ -154,6 +159,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         )
         | CliError::Journal(_)
         | CliError::Ask { .. }
+        | CliError::Note { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }
         | CliError::Executable(_)

@@ -75,7 +75,7 @@ fn may_be_replaced(path: &Path) -> io::Result<()> {
     if known.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let other = || io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and is no page of an earlier hunt");
+    let other = || io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and is no earlier page");
     if !known.is_file() {
         return Err(other());
     }

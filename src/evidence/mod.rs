@@ -10,7 +10,7 @@
 //! before the first line it is 32 zero bytes. Fields not known are absent, never guessed.
 //!
 //! * `segment` opens a file: `prev` is the whole running hash so far.
-//! * `batch` closes a group that is synced together: `chain` is the whole running hash before it, `synced` the
+//! * `batch` stands behind records that were synced together or within a second: `chain` is the whole running hash before it, `synced` the
 //!   number of the last record that was on the disk by then.
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
@@ -32,7 +32,12 @@
 //! * `finding` says what a detector found in the records, see [`Finding`]; a later one with the same `finding_id` takes its
 //!   place.
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
-//! * `flow` and `triage` are reserved for the rooms that make them.
+//! * `device` says which device a client was from when to when, see [`Assignment`]; a later one of the same client, name,
+//!   hardware, source and beginning takes its place.
+//! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
+//!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
+//!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
+//! * `flow` is reserved for the room that makes it.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
@@ -46,12 +51,17 @@ mod bursts;
 mod capacity;
 mod carried;
 mod chain;
+mod devices;
 mod finding;
 mod kind_words;
+mod moment;
+mod noted;
 mod observed;
+mod person;
 mod reading;
 mod record;
 mod text;
+mod triages;
 #[doc(hidden)]
 pub mod properties;
 
@@ -59,11 +69,15 @@ pub use bursts::Bursts;
 pub use capacity::{Capacity, Outlook, Usage};
 pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
+pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
+pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
+pub use person::{Lookup, Mark, Person, Triage};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
     Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, Restraint,
     SCHEMA, Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};
+pub use triages::{Triaged, Triages};

@@ -14,14 +14,17 @@ use crate::site::escape;
 use super::hunt::{Hunted, LogRead};
 
 mod picture;
+mod report;
 mod words;
+
+pub use report::report_page;
 
 use picture::picture;
 use words::{both, counted, severity};
 
-/// How each page of a hunt begins.
+/// How each page begins.
 pub const PAGE_BEGINS: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-                               <meta name=\"generator\" content=\"sekisho hunt\">\n";
+                               <meta name=\"generator\" content=\"sekisho\">\n";
 
 const STYLE: &str = include_str!("page/style.css");
 /// Findings that a page shows; of more the most pressing. A browser must be able to hold it.
@@ -36,14 +39,7 @@ const LOGS_MAX: usize = 1_000;
 /// It has no script, names nothing outside itself, and its Content-Security-Policy lets in nothing but its own style. All
 /// that comes from logs is escaped; what would turn or hide text is made visible.
 pub fn hunt_page(hunted: &Hunted, written: Timestamp) -> String {
-    let hash = BASE64.encode(&Sha256::digest(STYLE));
-    let mut page = format!(
-        "{PAGE_BEGINS}<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Sekisho: what was found in logs 関所：ログの調査結果</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
+    let mut page = begun("Sekisho: what was found in logs 関所：ログの調査結果");
     head(&mut page, hunted, written);
     overview(&mut page, &hunted.findings);
     stories(&mut page, hunted);
@@ -52,9 +48,23 @@ pub fn hunt_page(hunted: &Hunted, written: Timestamp) -> String {
     }
     logs(&mut page, &hunted.logs);
     counts(&mut page, &hunted.counts);
-    page.push_str("</main>\n</body>\n</html>\n");
+    page.push_str(ENDS);
     page
 }
+
+/// A page up to its first heading. It has no script, and lets in nothing but its own style.
+fn begun(title: &str) -> String {
+    let hash = BASE64.encode(&Sha256::digest(STYLE));
+    format!(
+        "{PAGE_BEGINS}<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+         style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )
+}
+
+const ENDS: &str = "</main>\n</body>\n</html>\n";
 
 fn head(page: &mut String, hunted: &Hunted, written: Timestamp) {
     let all = hunted.findings.len();

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::evidence::{Batch, Chain, Record, Segment, Source, Text};
@@ -12,6 +13,10 @@ use super::segment;
 
 /// Records in front of one `batch` record, at most.
 pub(super) const BATCH_RECORDS_MAX: usize = 1024;
+/// With so many records, or after so long, a sync has a `batch` record of its own. At the pace of an office each record is
+/// synced by itself, and a line for each would double the journal.
+const BATCH_RECORDS: u64 = 256;
+const BATCH_SPAN: Duration = Duration::from_secs(1);
 
 pub(super) struct OpenSegment {
     pub(super) file: Box<dyn DiskFile>,
@@ -67,6 +72,8 @@ pub(super) struct Book {
     pub(super) chain: Chain,
     /// Records since the last `batch` record, a segment's opening among them.
     pub(super) in_batch: u64,
+    /// When the last `batch` record was written, or the first was waited for.
+    batch_before: Instant,
     /// Records that no sync has begun for.
     pub(super) unsynced: u64,
     /// The number of the last record that is on the disk.
@@ -94,6 +101,7 @@ impl Book {
             leftover: None,
             chain,
             in_batch: 0,
+            batch_before: Instant::now(),
             unsynced: 0,
             // What was found at the start was read from there.
             synced: chain.seq,
@@ -159,6 +167,12 @@ impl Book {
         batch.encode(clock::now())
     }
 
+    /// Writes a `batch` record where one is due.
+    pub(super) fn close_batch_if_due(&mut self) -> io::Result<()> {
+        let is_due = self.in_batch >= BATCH_RECORDS || self.batch_before.elapsed() >= BATCH_SPAN;
+        if is_due { self.close_batch() } else { Ok(()) }
+    }
+
     /// Writes the `batch` record for what stands before it; never in a new segment.
     pub(super) fn close_batch(&mut self) -> io::Result<()> {
         if self.in_batch == 0 || self.open.is_none() {
@@ -174,6 +188,7 @@ impl Book {
             return written;
         }
         self.in_batch = 0;
+        self.batch_before = Instant::now();
         self.unsynced += 1;
         Ok(())
     }
@@ -246,7 +261,7 @@ impl Book {
     }
 
     pub(super) fn sync_with_batch_line(&mut self) -> io::Result<()> {
-        self.close_batch()?;
+        self.close_batch_if_due()?;
         self.sync()
     }
 

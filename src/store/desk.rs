@@ -105,7 +105,10 @@ impl Desk {
             | Record::Challenge(_)
             | Record::LogIn(_)
             | Record::Finding(_)
-            | Record::Restraint(_) => Duty::Meanwhile,
+            | Record::Restraint(_)
+            | Record::Device(_)
+            | Record::Lookup(_)
+            | Record::Triage(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

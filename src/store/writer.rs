@@ -349,10 +349,10 @@ impl Writer {
         }
     }
 
-    /// Closes the batch and lets the other thread wait for the disk. Where the `batch` record finds no
+    /// Closes the batch, if that is due, and lets the other thread wait for the disk. Where the `batch` record finds no
     /// room, what was accepted is synced all the same, and a later one counts it.
     fn begin_sync(&mut self) {
-        if let Err(error) = self.book.close_batch() {
+        if let Err(error) = self.book.close_batch_if_due() {
             self.fail(&error);
         }
         self.note_growth();

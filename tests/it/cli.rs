@@ -96,6 +96,8 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "reload",
         "breakglass",
         "restraint",
+        "device",
+        "triage",
         "ca",
         "verify",
         "completions",
@@ -135,6 +137,8 @@ Examples:
   sekisho fetch                     fetch the host lists of the config now
   sekisho clearance list            which programs have shown to be browsers
   sekisho restraint list            what findings have imposed
+  sekisho device list               which client is which device
+  sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered

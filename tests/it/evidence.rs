@@ -336,11 +336,11 @@ fn a_batch_record_says_up_to_which_record_all_was_on_the_disk() {
         }
         assert_eq!(gate.end("-TERM"), Some(0));
         let batches = batches(&gate);
-        assert_eq!(batches[0].1, 0, "{durability}: nothing was, when the first was written");
+        assert!(batches[0].1 < batches[0].0, "{durability}: {batches:?}");
         for pair in batches.windows(2) {
             let [(seq_before, before), (seq, synced)] = *pair else { unreachable!("they are two") };
             assert!(before <= synced && synced < seq, "{durability}: {batches:?}");
-            assert!(durability == "batch" || synced == seq_before, "each is synced before the next: {batches:?}");
+            assert!(durability == "batch" || synced >= seq_before, "each is synced before the next: {batches:?}");
         }
         assert!(batches.last().unwrap().1 > 0, "{durability}: {batches:?}");
     }

@@ -16,6 +16,7 @@ mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
 mod cli;
+mod devices;
 mod disk;
 mod evidence;
 mod evidence_lost;

@@ -124,13 +124,13 @@ fn a_turn_takes_whole_groups_up_to_a_batch() {
 #[test]
 fn what_was_accepted_is_synced_though_the_batch_record_finds_no_room() {
     let (_directory, mut writer) = writer(Durability::Batch);
-    writer.write_groups(vec![group(3)]);
+    writer.write_groups(vec![group(300)]);
     let written = writer.book.chain;
     writer.book.open.as_mut().unwrap().file = full();
     writer.begin_sync();
     assert_eq!(writer.book.chain, written, "the batch record was not written");
-    assert_eq!((writer.book.unsynced, writer.in_sync, writer.first_unsynced), (0, 4, None), "a sync was begun");
-    assert_eq!(writer.book.in_batch, 4, "the next batch record counts them");
+    assert_eq!((writer.book.unsynced, writer.in_sync, writer.first_unsynced), (0, 301, None), "a sync was begun");
+    assert_eq!(writer.book.in_batch, 301, "the next batch record counts them");
 }
 
 #[test]
