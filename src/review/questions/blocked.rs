@@ -189,7 +189,7 @@ fn hosts(
             Cell::count(sum.clients.len() as i64),
             Cell::time(sum.tally.first),
             Cell::time(sum.tally.last),
-            Cell::text(marks.of_target(&name, "")),
+            Cell::text(marks.of_target(&name, *port, "")),
         ]
     }))
 }

@@ -106,25 +106,36 @@ struct Life {
     programs: HashMap<i64, Tally>,
 }
 
+/// A client for a time.
+pub(super) struct Span {
+    client: String,
+    number: i64,
+    range: Range,
+    is_uncertain: bool,
+}
+
+/// The number of none.
+const NO_CLIENT: i64 = -1;
+
 /// Which clients are meant, and when: an address is itself, a device what it was by then.
 pub(super) fn spans(
     evidence: &Evidence<'_>,
     name: &str,
     range: Range,
-) -> Result<Vec<(String, i64, Range)>, QuestionError> {
+) -> Result<Vec<Span>, QuestionError> {
     let address = name.parse::<IpAddr>().map(|address| address.to_canonical().to_string());
     let meant = match address {
-        Ok(address) => vec![(address, range)],
+        Ok(address) => vec![(address, range, false)],
         Err(_) => evidence.who.spans(name, range),
     };
     if meant.is_empty() {
         return Err(QuestionError::NoDevice(name.to_owned()));
     }
     let mut spans = Vec::new();
-    for (client, range) in meant {
-        if let Some(number) = evidence.number("client", &client)? {
-            spans.push((client, number, range));
-        }
+    for (client, range, is_uncertain) in meant {
+        // A device may have had an address without doing anything.
+        let number = evidence.number("client", &client)?.unwrap_or(NO_CLIENT);
+        spans.push(Span { client, number, range, is_uncertain });
     }
     Ok(spans)
 }
@@ -136,7 +147,7 @@ pub(super) fn spans(
 pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let spans = spans(evidence, name, range)?;
     let mut life = Life::default();
-    for (_, number, range) in &spans {
+    for Span { number, range, .. } in &spans {
         evidence.each(evidence.parts(*range), |part| {
             evidence.rows(part, &format!("SELECT p.host, {DEALINGS} FROM {{p}} p WHERE p.client = ?1"), &[number], |row| {
                 life.hosts.entry(row.get(0)?).or_default().add(row, 1, part)?;
@@ -170,7 +181,7 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
     let mut answer = Answer::to("client", Some(name.to_owned()));
     answer.facts = vec![("hosts", Cell::count(life.hosts.len() as i64)), ("requests", Cell::count(all.tally.requests))];
     answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
-    let clients: Vec<String> = spans.iter().map(|(client, _, _)| client.clone()).collect();
+    let clients: Vec<String> = spans.iter().map(|span| span.client.clone()).collect();
     let wanted = Wanted { clients: Some(clients), ..Wanted::default() };
     answer.tables = vec![
         destinations(evidence, &life.hosts, limit),
@@ -181,6 +192,9 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
         addresses(evidence, &spans, range, limit),
         found(evidence, &wanted, range, limit)?,
     ];
+    if spans.iter().any(|span| span.is_uncertain) {
+        answer.notes.push("for some of its time it is uncertain that the address was this device".to_owned());
+    }
     answer.unread = evidence.unread();
     answer.next = vec![
         "sekisho review host HOST: who else talks to one of these".to_owned(),
@@ -299,15 +313,16 @@ fn timeline(days: &BTreeMap<i64, (Dealings, i64)>, limit: usize) -> Table {
 }
 
 /// Under which addresses it was looked for, and which device that was by the end of it.
-fn addresses(evidence: &Evidence<'_>, spans: &[(String, i64, Range)], range: Range, limit: usize) -> Table {
+fn addresses(evidence: &Evidence<'_>, spans: &[Span], range: Range, limit: usize) -> Table {
     let columns =
-        [("client", Shape::Text), ("device", Shape::Text), ("since", Shape::Time), ("until", Shape::Time)];
+        [("client", Shape::Text), ("device", Shape::Text), ("certainty", Shape::Text), ("since", Shape::Time), ("until", Shape::Time)];
     let newest = i64::try_from(evidence.indexed().time.0).unwrap_or(i64::MAX);
-    Table::new("addresses", &columns).fill(spans, limit, |(client, _, span)| {
+    Table::new("addresses", &columns).fill(spans, limit, |Span { client, range: span, is_uncertain, .. }| {
         let until = span.until.or(range.until).map_or(newest, |until| i64::try_from(until.0).unwrap_or(i64::MAX) - 1);
         vec![
             Cell::text(&**client),
             Cell::text(evidence.who.at(client, until.min(newest))),
+            Cell::text(if *is_uncertain { "uncertain" } else { "known" }),
             Cell::of(span.since, Cell::Time),
             Cell::of(span.until, Cell::Time),
         ]

@@ -1,6 +1,5 @@
-use std::collections::HashMap;
-
-use serde::Deserialize;
+use crate::evidence::{FindingId, Triage, Triaged, Triages};
+use crate::facts::Timestamp;
 
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
@@ -94,7 +93,7 @@ fn read(
     wanted: &Wanted,
     range: Range,
 ) -> Result<Vec<FindingRow>, QuestionError> {
-    let micros = |time: crate::facts::Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
+    let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
     let (since, until) = (range.since.map_or(i64::MIN, micros), range.until.map_or(i64::MAX, micros));
     let text = "SELECT id, seq, kind, severity, CAST(weight * 1000 AS INTEGER), client, target, first, last, english, \
         japanese FROM finding WHERE last >= ?1 AND first < ?2";
@@ -155,7 +154,7 @@ fn table(evidence: &Evidence<'_>, rows: &[FindingRow], limit: usize) -> Result<T
             Cell::text(&*row.target),
             Cell::time(row.first),
             Cell::time(row.last),
-            Cell::text(marks.of_finding(&row.id, &row.target, &row.client)),
+            Cell::text(marks.of_finding(row)),
             Cell::count(row.seq),
             Cell::text(&*row.english),
             Cell::text(&*row.japanese),
@@ -163,57 +162,44 @@ fn table(evidence: &Evidence<'_>, rows: &[FindingRow], limit: usize) -> Result<T
     }))
 }
 
-/// What people hold findings and targets to be: of each the newest record of kind `triage`.
+/// What people hold findings and targets to be: of each the newest record of kind `triage` that holds by the time of the
+/// newest record.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    findings: HashMap<String, String>,
-    /// By target and client; no client is all of them.
-    targets: HashMap<(String, String), String>,
-}
-
-#[derive(Deserialize)]
-struct Marked {
-    action: String,
-    #[serde(default)]
-    finding_id: Option<String>,
-    #[serde(default)]
-    target: Option<String>,
-    #[serde(default)]
-    client: Option<String>,
-    #[serde(default)]
-    until: Option<String>,
+    triages: Triages,
+    now: Timestamp,
 }
 
 impl Marks {
     pub(super) fn read(evidence: &Evidence<'_>) -> Result<Self, QuestionError> {
-        let mut statement =
-            evidence.connection().prepare_cached("SELECT line FROM event WHERE kind = 'triage' ORDER BY seq")?;
+        let text = "SELECT line, time, seq FROM event WHERE kind = 'triage' ORDER BY seq";
+        let mut statement = evidence.connection().prepare_cached(text)?;
         let mut rows = statement.query([])?;
-        let mut marks = Self::default();
+        let mut triages = Triages::default();
         while let Some(row) = rows.next()? {
-            let Ok(marked) = serde_json::from_str::<Marked>(&row.get::<_, String>(0)?) else { continue };
-            let until = marked.until.map_or(String::new(), |until| format!(" until {until}"));
-            let said = format!("{}{until}", marked.action.replace('_', "-"));
-            match (marked.finding_id, marked.target) {
-                (Some(finding), _) => {
-                    marks.findings.insert(finding, said);
-                }
-                (None, Some(target)) => {
-                    marks.targets.insert((target, marked.client.unwrap_or_default()), said);
-                }
-                (None, None) => {}
+            if let Ok(triage) = serde_json::from_str::<Triage>(&row.get::<_, String>(0)?) {
+                let number = |at: usize| row.get::<_, i64>(at).map(|number| number.max(0).unsigned_abs());
+                triages.note(Triaged { time: Timestamp(number(1)?), seq: number(2)?, triage });
             }
         }
-        Ok(marks)
+        Ok(Self { triages, now: evidence.indexed().time })
     }
 
     /// Empty where nobody has said anything.
-    pub(super) fn of_target(&self, target: &str, client: &str) -> &str {
-        let of = |client: &str| self.targets.get(&(target.to_owned(), client.to_owned()));
-        of(client).or_else(|| of("")).map_or("", String::as_str)
+    pub(super) fn of_target(&self, target: &str, port: i64, client: &str) -> String {
+        let port = u16::try_from(port).unwrap_or_default();
+        in_words(self.triages.of_target(target, port, client, self.now))
     }
 
-    fn of_finding(&self, id: &str, target: &str, client: &str) -> &str {
-        self.findings.get(id).map_or_else(|| self.of_target(target, client), String::as_str)
+    /// By its own triage, else by that of its target.
+    fn of_finding(&self, row: &FindingRow) -> String {
+        let own = FindingId::parse(&row.id).and_then(|id| self.triages.of_finding(id, self.now));
+        in_words(own.or_else(|| self.triages.of_target(&row.target, 443, &row.client, self.now)))
     }
+}
+
+fn in_words(triaged: Option<&Triaged>) -> String {
+    let Some(Triaged { triage, .. }) = triaged else { return String::new() };
+    let until = triage.until.as_ref().map_or(String::new(), |until| format!(" until {}", until.as_str()));
+    format!("{}{until}", triage.mark.in_words().0)
 }

@@ -75,7 +75,7 @@ fn table(
             Cell::count(clients.len() as i64),
             Cell::text(&*client),
             Cell::text(evidence.who.at(&client, first)),
-            Cell::text(marks.of_target(&name, "")),
+            Cell::text(marks.of_target(&name, 443, "")),
         ];
         row.extend(cells(dealings));
         row
