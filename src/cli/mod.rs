@@ -26,8 +26,10 @@ mod reach;
 mod replay;
 mod restraint;
 mod reload;
+mod review;
 mod run;
 mod status;
+mod terminal;
 mod triage;
 mod verify;
 
@@ -53,6 +55,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Policy { command } => policy::policy(&command),
         Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
         Command::Export(arguments) => export::export_journal(&arguments),
+        Command::Review(arguments) => review::review(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),

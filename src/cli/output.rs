@@ -133,6 +133,9 @@ fn faults(error: &CliError) -> Vec<Fault> {
             vec![Fault { file: Some(path.display().to_string()), ..other() }]
         }
         CliError::Partial(_)
+        | CliError::PartialAnswer(_)
+        | CliError::Asked(_)
+        | CliError::NoPart { .. }
         | CliError::App(_)
         | CliError::Authority(_)
         | CliError::NoSuchAuthority(_)

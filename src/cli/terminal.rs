@@ -71,13 +71,11 @@ impl Look {
     /// A table with its head; columns in which no row has anything are left out. Those for which a terminal has no room are
     /// named below it.
     pub(super) fn table(&self, table: &Table) -> String {
-        let mut columns: Vec<Drawn> = (0..table.columns.len())
-            .filter_map(|number| Drawn::of(table, number, |cell| self.cell(cell)))
-            .collect();
+        let mut columns: Vec<Drawn> =
+            (0..table.columns.len()).filter_map(|number| Drawn::of(table, number, |cell| self.cell(cell))).collect();
         let left_out = fit(&mut columns, self.width);
         let mut text = String::new();
-        let heads: Vec<String> =
-            columns.iter().map(|column| column.padded(&cut(&column.head, column.width))).collect();
+        let heads: Vec<String> = columns.iter().map(|column| column.padded(&cut(&column.head, column.width))).collect();
         let _ = writeln!(text, "{}", self.painted(heads.join("  ").trim_end(), "1"));
         for (row, cells) in table.rows.iter().enumerate() {
             let mut line = String::new();
@@ -97,7 +95,8 @@ impl Look {
             }
         }
         if !left_out.is_empty() {
-            let _ = writeln!(text, "no room for: {}; a wider terminal or --format json shows them", left_out.join(", "));
+            let _ =
+                writeln!(text, "no room for: {}; a wider terminal or --format json shows them", left_out.join(", "));
         }
         text
     }
@@ -120,8 +119,7 @@ impl Drawn {
         if column.shape == Shape::Sentence || !has_any {
             return None;
         }
-        let cells: Vec<String> =
-            table.rows.iter().map(|row| row.get(number).map_or_else(String::new, &text)).collect();
+        let cells: Vec<String> = table.rows.iter().map(|row| row.get(number).map_or_else(String::new, &text)).collect();
         let is_text = column.shape == Shape::Text;
         let most = if is_text { TEXT_MAX } else { usize::MAX };
         let head = column.key.replace('_', " ");
@@ -148,13 +146,14 @@ fn fit(columns: &mut Vec<Drawn>, width: usize) -> Vec<String> {
         if over == 0 {
             break;
         }
+        let count = columns.len();
         let widest = columns
             .iter_mut()
             .filter(|column| column.is_text && column.width > TEXT_MIN.max(column.head.width()))
             .max_by_key(|column| column.width);
         match widest {
             Some(column) => column.width -= 1,
-            None if columns.len() > 1 => left_out.extend(columns.pop().map(|column| column.head)),
+            None if count > 1 => left_out.extend(columns.pop().map(|column| column.head)),
             None => break,
         }
     }

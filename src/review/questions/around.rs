@@ -41,7 +41,8 @@ pub fn around(evidence: &Evidence<'_>, named: &str, span: u64, limit: usize) -> 
     answer.unread = evidence.unread();
     answer.next = vec![
         format!("sekisho review client {client}: every destination it ever had"),
-        "sekisho review like ID --by host|domain|network|ja4|path|size|minute: what else is like one of these".to_owned(),
+        "sekisho review like ID --by host|domain|network|ja4|path|size|minute: what else is like one of these"
+            .to_owned(),
     ];
     Ok(answer)
 }

@@ -162,11 +162,7 @@ fn clients(evidence: &Evidence<'_>, sums: HashMap<i64, Stopped>, limit: usize) -
     })
 }
 
-fn hosts(
-    evidence: &Evidence<'_>,
-    sums: HashMap<(i64, i64), Stopped>,
-    limit: usize,
-) -> Result<Table, QuestionError> {
+fn hosts(evidence: &Evidence<'_>, sums: HashMap<(i64, i64), Stopped>, limit: usize) -> Result<Table, QuestionError> {
     let columns = [
         ("host", Shape::Text),
         ("port", Shape::Count),

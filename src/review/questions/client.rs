@@ -118,11 +118,7 @@ pub(super) struct Span {
 const NO_CLIENT: i64 = -1;
 
 /// Which clients are meant, and when: an address is itself, a device what it was by then.
-pub(super) fn spans(
-    evidence: &Evidence<'_>,
-    name: &str,
-    range: Range,
-) -> Result<Vec<Span>, QuestionError> {
+pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result<Vec<Span>, QuestionError> {
     let address = name.parse::<IpAddr>().map(|address| address.to_canonical().to_string());
     let meant = match address {
         Ok(address) => vec![(address, range, false)],
@@ -149,12 +145,17 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
     let mut life = Life::default();
     for Span { number, range, .. } in &spans {
         evidence.each(evidence.parts(*range), |part| {
-            evidence.rows(part, &format!("SELECT p.host, {DEALINGS} FROM {{p}} p WHERE p.client = ?1"), &[number], |row| {
-                life.hosts.entry(row.get(0)?).or_default().add(row, 1, part)?;
-                let (day, hosts) = life.days.entry(part.day).or_default();
-                *hosts += 1;
-                day.add(row, 1, part)
-            })?;
+            evidence.rows(
+                part,
+                &format!("SELECT p.host, {DEALINGS} FROM {{p}} p WHERE p.client = ?1"),
+                &[number],
+                |row| {
+                    life.hosts.entry(row.get(0)?).or_default().add(row, 1, part)?;
+                    let (day, hosts) = life.days.entry(part.day).or_default();
+                    *hosts += 1;
+                    day.add(row, 1, part)
+                },
+            )?;
             let refused = "SELECT r.host, r.judgement, r.requests, r.first, r.last FROM {r} r \
                 WHERE r.judgement IN (SELECT id FROM judgement) AND r.client = ?1";
             let failed = "SELECT f.host, f.ending, f.requests, f.first, f.last FROM {f} f WHERE f.client = ?1";
@@ -245,11 +246,7 @@ fn tally_cells(tally: &Tally) -> [Cell; 3] {
     [Cell::count(tally.requests), Cell::time(tally.first), Cell::time(tally.last)]
 }
 
-fn refused(
-    evidence: &Evidence<'_>,
-    sums: &HashMap<(i64, i64), Tally>,
-    limit: usize,
-) -> Result<Table, QuestionError> {
+fn refused(evidence: &Evidence<'_>, sums: &HashMap<(i64, i64), Tally>, limit: usize) -> Result<Table, QuestionError> {
     let text = "SELECT reason, iif(would = '', verdict, 'would ' || would), rule FROM judgement WHERE id = ?1";
     let mut statement = evidence.connection().prepare_cached(text)?;
     let columns: Vec<_> =
@@ -258,9 +255,8 @@ fn refused(
             .chain(TALLY)
             .collect();
     Ok(Table::new("refused", &columns).fill(&sorted(sums), limit, |((host, judgement), tally)| {
-        let words: [String; 3] = statement
-            .query_row([judgement], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-            .unwrap_or_default();
+        let words: [String; 3] =
+            statement.query_row([judgement], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap_or_default();
         let mut row = vec![Cell::text(evidence.name("host", *host))];
         row.extend(words.map(Cell::text));
         row.extend(tally_cells(tally));
@@ -285,16 +281,13 @@ fn failed(evidence: &Evidence<'_>, sums: &HashMap<(i64, i64), Tally>, limit: usi
 fn programs(evidence: &Evidence<'_>, sums: &HashMap<i64, Tally>, limit: usize) -> Result<Table, QuestionError> {
     let text = "SELECT user_agent, ja4, tls_key FROM program WHERE id = ?1";
     let mut statement = evidence.connection().prepare_cached(text)?;
-    let columns: Vec<_> = [("program", Shape::Text), ("ja4", Shape::Text), ("tls_key", Shape::Text)]
-        .into_iter()
-        .chain(TALLY)
-        .collect();
+    let columns: Vec<_> =
+        [("program", Shape::Text), ("ja4", Shape::Text), ("tls_key", Shape::Text)].into_iter().chain(TALLY).collect();
     let mut rows: Vec<(&i64, &Tally)> = sums.iter().collect();
     rows.sort_unstable_by_key(|(program, tally)| (std::cmp::Reverse(tally.requests), **program));
     Ok(Table::new("programs", &columns).fill(&rows, limit, |(program, tally)| {
-        let words: [String; 3] = statement
-            .query_row([program], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-            .unwrap_or_default();
+        let words: [String; 3] =
+            statement.query_row([program], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap_or_default();
         let mut row: Vec<Cell> = words.map(Cell::text).into();
         row.extend(tally_cells(tally));
         row
@@ -314,8 +307,13 @@ fn timeline(days: &BTreeMap<i64, (Dealings, i64)>, limit: usize) -> Table {
 
 /// Under which addresses it was looked for, and which device that was by the end of it.
 fn addresses(evidence: &Evidence<'_>, spans: &[Span], range: Range, limit: usize) -> Table {
-    let columns =
-        [("client", Shape::Text), ("device", Shape::Text), ("certainty", Shape::Text), ("since", Shape::Time), ("until", Shape::Time)];
+    let columns = [
+        ("client", Shape::Text),
+        ("device", Shape::Text),
+        ("certainty", Shape::Text),
+        ("since", Shape::Time),
+        ("until", Shape::Time),
+    ];
     let newest = i64::try_from(evidence.indexed().time.0).unwrap_or(i64::MAX);
     Table::new("addresses", &columns).fill(spans, limit, |Span { client, range: span, is_uncertain, .. }| {
         let until = span.until.or(range.until).map_or(newest, |until| i64::try_from(until.0).unwrap_or(i64::MAX) - 1);

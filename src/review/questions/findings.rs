@@ -43,12 +43,7 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// The index cannot be asked.
-pub fn findings(
-    evidence: &Evidence<'_>,
-    of: FindingsOf,
-    range: Range,
-    limit: usize,
-) -> Result<Answer, QuestionError> {
+pub fn findings(evidence: &Evidence<'_>, of: FindingsOf, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let mut answer = Answer::to(of.question(), None);
     let rows = read(evidence, of, &Wanted::default(), range)?;
     let high = rows.iter().filter(|row| row.severity == "high").count();

@@ -28,7 +28,12 @@ pub enum Value {
     Address(IpAddr),
     Prefix(IpNet),
     /// The path without its query; whether there was one.
-    Url { host: String, port: Option<u16>, path: String, has_query: bool },
+    Url {
+        host: String,
+        port: Option<u16>,
+        path: String,
+        has_query: bool,
+    },
     Ja4(String),
     /// In lower case.
     Sha256(String),
@@ -143,7 +148,13 @@ fn cells(line: &str) -> Vec<String> {
     }
     cells.push(cell);
     // A URL may hold the separator: then the whole line is one cell.
-    if cells.len() > 1 && has_scheme(line) && !line.contains(['"', '\t']) && cells.get(1).is_some_and(|next| value(next).is_none() && !next.starts_with(' ')) && value(line).is_some() && line.split_whitespace().count() == 1 {
+    if cells.len() > 1
+        && has_scheme(line)
+        && !line.contains(['"', '\t'])
+        && cells.get(1).is_some_and(|next| value(next).is_none() && !next.starts_with(' '))
+        && value(line).is_some()
+        && line.split_whitespace().count() == 1
+    {
         return vec![line.to_owned()];
     }
     cells.iter().map(|cell| unquoted(cell).to_owned()).collect()
@@ -161,7 +172,10 @@ fn unquoted(cell: &str) -> &str {
 /// What one cell is, if it is anything.
 fn value(cell: &str) -> Option<Value> {
     let cell = unquoted(cell);
-    if cell.is_empty() || cell.len() > CELL_BYTES_MAX || cell.contains(char::is_whitespace) && !cell.contains(['(', '[', '{']) {
+    if cell.is_empty()
+        || cell.len() > CELL_BYTES_MAX
+        || cell.contains(char::is_whitespace) && !cell.contains(['(', '[', '{'])
+    {
         return None;
     }
     let text = refanged(cell);
@@ -243,13 +257,19 @@ fn is_ja4(text: &str) -> bool {
     let parts: Vec<&str> = text.split('_').collect();
     let [a, b, c] = parts.as_slice() else { return false };
     let is_hash = |part: &str| part.len() == 12 && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    a.len() == 10 && a.starts_with(['t', 'q', 'd']) && a.bytes().all(|b| b.is_ascii_alphanumeric()) && is_hash(b) && is_hash(c)
+    a.len() == 10
+        && a.starts_with(['t', 'q', 'd'])
+        && a.bytes().all(|b| b.is_ascii_alphanumeric())
+        && is_hash(b)
+        && is_hash(c)
 }
 
 /// What is written so that nobody follows it, as it was: `hxxp`, `[.]`, `(dot)`, `[:]`, `[at]` and their like.
 fn refanged(cell: &str) -> String {
     let mut text = cell.to_owned();
-    for (dot, meant) in [("dot", "."), ("at", "@"), (".", "."), (":", ":"), ("://", "://"), ("/", "/"), ("@", "@"), (",", ".")] {
+    for (dot, meant) in
+        [("dot", "."), ("at", "@"), (".", "."), (":", ":"), ("://", "://"), ("/", "/"), ("@", "@"), (",", ".")]
+    {
         for (open, close) in [('[', ']'), ('(', ')'), ('{', '}')] {
             text = replaced(&text, &format!("{open}{dot}{close}"), meant);
         }

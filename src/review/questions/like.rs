@@ -44,29 +44,23 @@ impl By {
 ///
 /// # Errors
 /// That one is not in the index, it has nothing to be like, or the index cannot be asked.
-pub fn like(
-    evidence: &Evidence<'_>,
-    named: &str,
-    by: By,
-    range: Range,
-    limit: usize,
-) -> Result<Answer, QuestionError> {
+pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let row = row_named(evidence, named)?.ok_or_else(|| QuestionError::NoRow(named.to_owned()))?;
     let (condition, value, range) = alike(evidence, &row, by, range)?;
     let given: Vec<&dyn ToSql> = if condition.contains("?1") { vec![&value] } else { Vec::new() };
     let mut rows: Vec<ExchangeRow> = Vec::new();
-    evidence.each(evidence.parts(range).into_iter().rev(), |part| {
-        match (limit + 1).saturating_sub(rows.len()) {
-            0 => Ok(()),
-            left => exchanges(evidence, part, &condition, &given, true, left, &mut rows),
-        }
+    evidence.each(evidence.parts(range).into_iter().rev(), |part| match (limit + 1).saturating_sub(rows.len()) {
+        0 => Ok(()),
+        left => exchanges(evidence, part, &condition, &given, true, left, &mut rows),
     })?;
     let mut answer = Answer::to("like", Some(named.to_owned()));
     answer.facts = vec![("by", Cell::text(by.as_str())), ("value", Cell::text(value))];
     let is_cut = rows.len() > limit;
     answer.tables = vec![list("exchanges", evidence, &rows, limit)];
     if is_cut {
-        answer.notes.push("there are more: `more` says only that, as counting them all would read all exchanges".to_owned());
+        answer
+            .notes
+            .push("there are more: `more` says only that, as counting them all would read all exchanges".to_owned());
     }
     answer.unread = evidence.unread();
     answer.next = vec!["sekisho review around ID: all that its client did around it".to_owned()];
@@ -96,16 +90,12 @@ fn alike(
         },
         By::Domain => {
             let text = "SELECT domain FROM host WHERE name = ?1";
-            let domain: String = evidence
-                .connection()
-                .query_row(text, [&row.host], |row| row.get(0))
-                .map_err(|_| nothing())?;
+            let domain: String =
+                evidence.connection().query_row(text, [&row.host], |row| row.get(0)).map_err(|_| nothing())?;
             Ok(("x.host IN (SELECT id FROM host WHERE domain = ?1)".to_owned(), domain, range))
         }
         By::Ja4 if row.ja4.is_empty() => Err(nothing()),
-        By::Ja4 => {
-            Ok(("x.program IN (SELECT id FROM program WHERE ja4 = ?1)".to_owned(), row.ja4.clone(), range))
-        }
+        By::Ja4 => Ok(("x.program IN (SELECT id FROM program WHERE ja4 = ?1)".to_owned(), row.ja4.clone(), range)),
         By::Size => {
             let down = row.down.ok_or_else(nothing)?;
             Ok((format!("x.down = {down}"), format!("{down} bytes down"), range))

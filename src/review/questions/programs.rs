@@ -30,16 +30,13 @@ pub fn programs(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<A
     ];
     answer.tables = vec![table(evidence, &rows, limit)?];
     answer.unread = evidence.unread();
-    answer.notes = vec!["a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows".to_owned()];
+    answer.notes =
+        vec!["a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows".to_owned()];
     answer.next = vec!["sekisho review like ID --by ja4: who else has it".to_owned()];
     Ok(answer)
 }
 
-fn table(
-    evidence: &Evidence<'_>,
-    rows: &[(i64, (Tally, HashSet<i64>))],
-    limit: usize,
-) -> Result<Table, QuestionError> {
+fn table(evidence: &Evidence<'_>, rows: &[(i64, (Tally, HashSet<i64>))], limit: usize) -> Result<Table, QuestionError> {
     let text = "SELECT user_agent, ja4, tls_key FROM program WHERE id = ?1";
     let mut statement = evidence.connection().prepare_cached(text)?;
     let columns = [
@@ -54,9 +51,8 @@ fn table(
         ("device", Shape::Text),
     ];
     Ok(Table::new("programs", &columns).fill(rows, limit, |(program, (tally, clients))| {
-        let words: [String; 3] = statement
-            .query_row([program], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-            .unwrap_or_default();
+        let words: [String; 3] =
+            statement.query_row([program], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap_or_default();
         let mut row: Vec<Cell> = words.map(Cell::text).into();
         row.extend([
             Cell::count(clients.len() as i64),

@@ -85,13 +85,17 @@ pub fn sweep(
     ];
     answer.tables = vec![table(evidence, indicators, &hits, limit), not_understood(indicators, limit)];
     if hits.keys().any(|(_, fit, ..)| *fit == Fit::HostOfUrl) {
-        answer.notes.push("`host of url`: the host was seen and the path was not; within a tunnel no path is".to_owned());
+        answer
+            .notes
+            .push("`host of url`: the host was seen and the path was not; within a tunnel no path is".to_owned());
     }
     if hits.keys().any(|(_, fit, ..)| *fit == Fit::Url) {
         answer.notes.push("`url`: host and path are the same; queries are not compared".to_owned());
     }
     if hits.keys().any(|(_, fit, ..)| *fit == Fit::Dialled) {
-        answer.notes.push("`dialled`: a host was at that address on a day; the clients are those of the host".to_owned());
+        answer
+            .notes
+            .push("`dialled`: a host was at that address on a day; the clients are those of the host".to_owned());
     }
     if hits.len() >= HITS_MAX {
         answer.notes.push(format!("only {HITS_MAX} hits are told apart; there are more"));
@@ -195,17 +199,18 @@ fn count(
     programs: &Fits,
     hits: &mut Hits,
 ) -> Result<(), QuestionError> {
-    let mut add = |fits: &[(usize, Fit)], what: &str, client: &str, (requests, stopped, first, last): (i64, i64, i64, i64)| {
-        for (indicator, fit) in fits {
-            let key = (*indicator, *fit, what.to_owned(), client.to_owned());
-            if hits.len() >= HITS_MAX && !hits.contains_key(&key) {
-                continue;
+    let mut add =
+        |fits: &[(usize, Fit)], what: &str, client: &str, (requests, stopped, first, last): (i64, i64, i64, i64)| {
+            for (indicator, fit) in fits {
+                let key = (*indicator, *fit, what.to_owned(), client.to_owned());
+                if hits.len() >= HITS_MAX && !hits.contains_key(&key) {
+                    continue;
+                }
+                let (tally, all_stopped) = hits.entry(key).or_default();
+                tally.add(requests, first, last);
+                *all_stopped = all_stopped.saturating_add(stopped);
             }
-            let (tally, all_stopped) = hits.entry(key).or_default();
-            tally.add(requests, first, last);
-            *all_stopped = all_stopped.saturating_add(stopped);
-        }
-    };
+        };
     let of_host = "SELECT c.name, h.name, p.requests, p.denied + p.challenged, p.first, p.last FROM {p} p \
         JOIN client c ON c.id = p.client JOIN host h ON h.id = p.host WHERE p.host = ?1 AND p.first <= p.last";
     let mut numbers: Vec<&i64> = hosts.keys().collect();
@@ -329,7 +334,6 @@ fn table(evidence: &Evidence<'_>, indicators: &Indicators, hits: &Hits, limit: u
 
 fn not_understood(indicators: &Indicators, limit: usize) -> Table {
     let columns = [("line", Shape::Count), ("text", Shape::Text)];
-    Table::new("not_understood", &columns).fill(&indicators.not_understood, limit, |line| {
-        vec![Cell::count(line.line as i64), Cell::text(&*line.text)]
-    })
+    Table::new("not_understood", &columns)
+        .fill(&indicators.not_understood, limit, |line| vec![Cell::count(line.line as i64), Cell::text(&*line.text)])
 }

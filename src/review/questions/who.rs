@@ -21,8 +21,7 @@ const UNCERTAIN: &str = "uncertain";
 
 impl Who {
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut statement =
-            connection.prepare("SELECT line FROM event WHERE kind = 'device' ORDER BY seq LIMIT ?1")?;
+        let mut statement = connection.prepare("SELECT line FROM event WHERE kind = 'device' ORDER BY seq LIMIT ?1")?;
         let mut rows = statement.query([ROWS_MAX])?;
         let mut devices = Devices::default();
         while let Some(row) = rows.next()? {

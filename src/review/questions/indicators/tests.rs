@@ -70,10 +70,7 @@ fn of_csv_the_cells_that_are_indicators_count_each_once() {
     let list = "\u{feff}type,indicator,comment\r\ndomain,evil[.]example,\"first, seen \"\"here\"\"\"\r\n\
         ip,192.0.2.7,\r\ndomain,evil.example,again\r\nnote,nothing here,\r\n\r\nurl;hxxps://b.example/x;c\n\
         https://c.example/a,b\n";
-    assert_eq!(
-        read(list),
-        ["host evil.example", "address 192.0.2.7", "url b.example/x", "url c.example/a,b"]
-    );
+    assert_eq!(read(list), ["host evil.example", "address 192.0.2.7", "url b.example/x", "url c.example/a,b"]);
     let not: Vec<usize> = Indicators::read(list).not_understood.iter().map(|line| line.line).collect();
     assert_eq!(not, [5]);
 }
