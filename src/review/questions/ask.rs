@@ -64,15 +64,6 @@ impl Range {
         (self.since.map_or(i64::MIN, micros), self.until.map_or(i64::MAX, micros))
     }
 
-    /// What lies in both.
-    pub(super) fn and(self, other: Range) -> Range {
-        let since = self.since.max(other.since);
-        let until = match (self.until, other.until) {
-            (Some(one), Some(two)) => Some(one.min(two)),
-            (one, two) => one.or(two),
-        };
-        Range { since, until }
-    }
 }
 
 impl Part {

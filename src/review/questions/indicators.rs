@@ -200,8 +200,10 @@ fn value(cell: &str) -> Option<Value> {
     }
     // A host with a path or port and no scheme.
     if text.contains('/') {
-        let (authority, _) = text.split_once('/')?;
-        return authority.contains('.').then(|| url(&text)).flatten();
+        let (authority, path) = text.split_once('/')?;
+        // An address and a number is a prefix that cannot be one.
+        let is_prefix = authority.parse::<IpAddr>().is_ok() && path.bytes().all(|byte| byte.is_ascii_digit());
+        return (authority.contains('.') && !is_prefix).then(|| url(&text)).flatten();
     }
     if let Some((host, port)) = text.rsplit_once(':') {
         port.parse::<u16>().ok()?;
@@ -246,7 +248,9 @@ fn host(text: &str) -> Option<Value> {
     if top.len() < 2 || top.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    match Host::parse(text.as_bytes()).ok()? {
+    // People write names in their own script; records have A-labels.
+    let name = if text.is_ascii() { text.to_owned() } else { idna::domain_to_ascii(text).ok()? };
+    match Host::parse(name.as_bytes()).ok()? {
         Host::Name(name) => Some(Value::Host(name.as_str().to_owned())),
         Host::V4(_) | Host::V6(_) => None,
     }

@@ -19,7 +19,7 @@ fn plain_and_defanged_indicators_are_what_they_were() {
         ("evil[.example", "host evil.example"),
         ("evil\\.example", "host evil.example"),
         ("*.evil.example", "host evil.example"),
-        ("関所.example", "host xn--9er39m.example"),
+        ("関所.example", "host xn--8ous75i.example"),
         ("hxxp://evil[.]example/", "host evil.example"),
         ("hxxps[:]//evil[.]example/a/b.exe", "url evil.example/a/b.exe"),
         ("hXXp[://]evil[.]example:8080/a?id=1#x", "url evil.example:8080/a?…"),
