@@ -15,6 +15,7 @@ use super::learn::LearnArguments;
 use super::output::Format;
 use super::reindex::ReindexArguments;
 use super::restraint::RestraintCommand;
+use super::review::ReviewArguments;
 use super::triage::TriageCommand;
 use super::verify::VerifyArguments;
 
@@ -47,6 +48,7 @@ pub(super) use notes;
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho hunt access.log           what calls home like clockwork, in any proxy's log",
         "sekisho export --format squid     what is on record, in the form of other programs",
+        "sekisho review blocked            what was stopped, and why; more questions with --help",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
@@ -164,6 +166,8 @@ pub(super) enum Command {
         "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
     ))]
     Export(ExportArguments),
+    /// Ask what is on record: what was blocked, all of a client, all of a host
+    Review(ReviewArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",

@@ -7,6 +7,7 @@ use crate::evidence::Break;
 use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::{BadQuestion, BadTarget};
+use crate::review::questions::QuestionError;
 use crate::store::{AloneError, IndexError, OpenError, SealError};
 use crate::tls::AuthorityError;
 
@@ -60,6 +61,14 @@ pub enum CliError {
     /// What could be read was answered from.
     #[error("{} of the journal could not be read: what is shown is not all", count(*.0 as usize, "line"))]
     Partial(u64),
+    /// The same of a question to the index.
+    #[error("not all of the evidence could be read: {}", .0.join("; "))]
+    PartialAnswer(Vec<String>),
+    #[error(transparent)]
+    Asked(Box<QuestionError>),
+    /// `review --part` names a table that the answer does not have.
+    #[error("the answer has no table `{name}`; it has {known}")]
+    NoPart { name: String, known: String },
     /// `init` found files it would have had to overwrite; nothing was written.
     #[error("already there: {}; nothing was written", names(.0))]
     Exists(Vec<PathBuf>),
@@ -167,7 +176,15 @@ impl CliError {
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
             CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => 3,
-            CliError::Partial(_) => 4,
+            CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
+            CliError::NoPart { .. } => 2,
+            CliError::Asked(error) => match **error {
+                QuestionError::NoDevice(_)
+                | QuestionError::BadHost(..)
+                | QuestionError::NoRow(_)
+                | QuestionError::NothingToBeLike(_) => 2,
+                QuestionError::Index(_) | QuestionError::Sqlite(_) | QuestionError::Journal(_) => 1,
+            },
         }
     }
 
@@ -218,6 +235,11 @@ impl CliError {
             CliError::NoCheckpoints(_) => {
                 Some("a running gate seals each segment that has ended, which is one an hour")
             }
+            CliError::PartialAnswer(_) => {
+                Some("`sekisho verify` says where the journal is damaged; `sekisho reindex` builds the index anew")
+            }
+            CliError::NoPart { .. } => Some("name one of them with --part"),
+            CliError::Asked(error) => question_hint(error),
             CliError::Partial(_) => Some("`sekisho verify` says where the journal is damaged"),
             CliError::Unfetched(_) => Some("see [lists] in the config"),
             CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
@@ -245,6 +267,22 @@ impl CliError {
             CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
+    }
+}
+
+fn question_hint(error: &QuestionError) -> Option<&'static str> {
+    match error {
+        QuestionError::Index(IndexError::None(_) | IndexError::Form(_)) => Some("build it with `sekisho reindex`"),
+        QuestionError::Index(_) | QuestionError::Sqlite(_) => {
+            Some("run it as the gate's user or as root; if the index is damaged, build it anew with `sekisho reindex`")
+        }
+        QuestionError::Journal(_) => {
+            Some("run it as the gate's user or as root: a journal is readable to its owner alone")
+        }
+        QuestionError::NoDevice(_) => Some("write an address, or a name that `sekisho device list` shows"),
+        QuestionError::BadHost(..) => Some("write a name such as files.example, or *.example.com for all below it"),
+        QuestionError::NoRow(_) => Some("write an id or a record's number as lists of `sekisho review` show them"),
+        QuestionError::NothingToBeLike(_) => Some("choose another --by"),
     }
 }
 
@@ -323,6 +361,12 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Unclosed(_) => Some(
             "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
         ),
+    }
+}
+
+impl From<QuestionError> for CliError {
+    fn from(error: QuestionError) -> Self {
+        CliError::Asked(Box::new(error))
     }
 }
 

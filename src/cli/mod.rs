@@ -28,8 +28,10 @@ mod reindex;
 mod replay;
 mod restraint;
 mod reload;
+mod review;
 mod run;
 mod status;
+mod terminal;
 mod triage;
 mod verify;
 
@@ -57,6 +59,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Policy { command } => policy::policy(&command),
         Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
         Command::Export(arguments) => export::export_journal(&arguments),
+        Command::Review(arguments) => review::review(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),

@@ -140,6 +140,9 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Index(_)
         | CliError::NoPublicKey(_)
         | CliError::NoCheckpoints(_)
+        | CliError::PartialAnswer(_)
+        | CliError::Asked(_)
+        | CliError::NoPart { .. }
         | CliError::App(_)
         | CliError::Authority(_)
         | CliError::NoSuchAuthority(_)

@@ -3,7 +3,8 @@
 //! In: the journal of a data directory, read in order, and what is asked. Out: an answer as data, whose text
 //! from records is safe to show. [`replay`] says what another policy would have changed, [`learn`] proposes a
 //! policy from what was used, and [`hunt`] finds in any logs what calls home; [`read_notes`] gathers who clients are and
-//! what people hold of findings. Nothing is judged otherwise than by `policy`, nothing is written, and state is
+//! what people hold of findings. [`questions`] are asked of the index. Nothing is judged otherwise than by `policy`, nothing
+//! is written, and state is
 //! bounded: what is beyond a bound is counted, and the answer says so.
 
 mod exchange;
@@ -15,6 +16,7 @@ mod hunt;
 mod learn;
 mod notes;
 mod page;
+pub mod questions;
 mod replay;
 mod report;
 mod scan;
