@@ -7,11 +7,15 @@ use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
 use super::ca::CaCommand;
+use super::checkpoint::CheckpointCommand;
+use super::clearance::ClearanceCommand;
 use super::device::DeviceCommand;
 use super::export::ExportArguments;
 use super::output::Format;
+use super::reindex::ReindexArguments;
 use super::restraint::RestraintCommand;
 use super::triage::TriageCommand;
+use super::verify::VerifyArguments;
 
 /// Exit codes stand at the end of every help page, examples before them.
 macro_rules! notes {
@@ -273,25 +277,34 @@ pub(super) enum Command {
         "sekisho breakglass --end"
     ))]
     Breakglass(BreakglassArguments),
-    /// Check the hash chain of a journal and name the first record that was altered, removed or moved
+    /// Check the hash chain of a journal and its checkpoints, and name the first record that was altered, removed or moved
+    ///
+    /// Each segment that has ended is sealed with a checkpoint, which the gate signs. Who holds the machine holds the key too,
+    /// and could write all of it anew: proof against them begins with the last checkpoint that was sent off it, which
+    /// --checkpoints compares. Of what is not sealed yet only the chain is checked.
     #[command(after_help = notes!(
         "sekisho verify",
         "sekisho verify /var/lib/sekisho",
+        "sekisho verify --key gate.pub --checkpoints /mnt/audit/checkpoints.jsonl",
         "sekisho verify --format json /var/lib/sekisho | jq .ok",
         "sekisho verify --from 1959       after you moved the segments before away"
     ))]
-    Verify {
-        /// The data directory [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// The record with which the first segment begins that is still there [default: 1, or something is missing]
-        #[arg(long, value_name = "RECORD", default_value_t = 1, hide_default_value = true,
-              value_parser = clap::value_parser!(u64).range(1..))]
-        from: u64,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+    Verify(VerifyArguments),
+    /// Show the checkpoints of a journal, or the public key that they are signed by
+    #[command(after_help = notes!(
+        "sekisho checkpoint key > gate.pub",
+        "sekisho checkpoint list",
+        "sekisho checkpoint list > checkpoints.jsonl"
+    ))]
+    Checkpoint {
+        #[command(subcommand)]
+        command: CheckpointCommand,
     },
+    /// Build the index anew from the journal, which questions are asked of
+    ///
+    /// The index is derived from the journal alone. The gate may be running. The old index answers until the new one is whole.
+    #[command(after_help = notes!("sekisho reindex", "sekisho reindex --data-dir /var/lib/sekisho --format json"))]
+    Reindex(ReindexArguments),
     /// Print a completion script for a shell
     #[command(after_help = notes!(
         "sekisho completions bash > /etc/bash_completion.d/sekisho",
@@ -334,49 +347,6 @@ pub(super) struct FmtArguments {
     #[arg(long)]
     pub(super) check: bool,
     /// A table for eyes, or JSON for machines; of no use with `-`
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ClearanceCommand {
-    /// Show every clearance that holds, the one used last first
-    #[command(after_help = notes!("sekisho clearance list", "sekisho clearance list /var/lib/sekisho"))]
-    List {
-        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
-    /// Take clearances back: their programs are challenged again; open tunnels go on
-    #[command(after_help = notes!(
-        "sekisho clearance revoke --client 10.20.1.5",
-        "sekisho clearance revoke --program 0123456789abcdef0123456789abcdef /var/lib/sekisho"
-    ))]
-    Revoke(RevokeArguments),
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "user", "all"]))]
-pub(super) struct RevokeArguments {
-    /// That of one program, by its key in `list` and in records
-    #[arg(long, value_name = "KEY", conflicts_with = "all")]
-    pub(super) program: Option<String>,
-    /// Those of all programs of one client
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
-    pub(super) client: Option<IpAddr>,
-    /// Those of all programs of one user, wherever they are
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    pub(super) user: Option<String>,
-    /// All of them
-    #[arg(long)]
-    pub(super) all: bool,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

@@ -26,10 +26,8 @@ const FINDINGS_MAX: usize = 200_000;
 /// What of the journal could not be read.
 pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result<Notes, OpenError> {
     let mut reader = Reader::open(data_dir, None)?;
-    let (mut notes, segment) = from_index(data_dir).unwrap_or_default();
-    if let Some(segment) = segment {
-        reader.skip_before(&segment);
-    }
+    let (mut notes, seq) = from_index(data_dir).unwrap_or_default();
+    reader.skip_to(seq);
     // Of the segment that the index has in part, the rest is read with what was there before: a record that is taken up
     // twice, in its order, is what it was.
     let mut block = Vec::new();
@@ -42,11 +40,11 @@ pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result
     Ok(notes)
 }
 
-/// What the index has, and the name of the segment that it was filled from last.
-fn from_index(data_dir: &Path) -> Result<(Notes, Option<String>), IndexError> {
+/// What the index has, and the number of the last record that it was filled from.
+fn from_index(data_dir: &Path) -> Result<(Notes, u64), IndexError> {
     let index = Index::open(data_dir)?;
     // Asked before the rest: what comes meanwhile is read of the journal.
-    let segment = index.indexed()?.segment;
+    let seq = index.indexed()?.seq;
     let mut notes = Notes::default();
     for query in ["SELECT line FROM finding", "SELECT line FROM event WHERE kind IN ('device', 'triage') ORDER BY seq"]
     {
@@ -56,7 +54,7 @@ fn from_index(data_dir: &Path) -> Result<(Notes, Option<String>), IndexError> {
             notes.take_up(row.get_ref(0)?.as_bytes().unwrap_or_default());
         }
     }
-    Ok((notes, segment))
+    Ok((notes, seq))
 }
 
 impl Notes {

@@ -8,7 +8,7 @@ use crate::facts::{ExchangeId, Timestamp};
 
 use super::day::{Pair, Sums, count, create, of_day, stretch};
 use super::names::{Names, bounded};
-use super::{DAY_US, FORM, IndexError, Indexed, days, indexed};
+use super::{DAY_US, FORM, IndexError, Indexed, days, form, indexed};
 
 /// Puts records into the index, in their order. What it has taken is in the file once it is committed.
 pub struct Filler {
@@ -161,9 +161,12 @@ impl Filler {
         if is_empty {
             connection.execute_batch("BEGIN")?;
             connection.execute_batch(include_str!("schema.sql"))?;
-            connection.execute("INSERT INTO place VALUES (1, ?1, NULL, 0, 0, 0, 0, 0, 0)", [FORM])?;
+            connection.execute("INSERT INTO place VALUES (1, ?1, 0, 0, 0, 0, 0)", [FORM])?;
             connection.execute("INSERT INTO judgement VALUES (?1, '', '', '', '', '', 0)", [UNJUDGED])?;
             connection.execute_batch("COMMIT")?;
+        }
+        if form(&connection) != Some(FORM) {
+            return Err(IndexError::Form(connection.path().unwrap_or_default().into()));
         }
         let indexed = indexed(&connection)?;
         let made = days(&connection)?;
@@ -189,10 +192,10 @@ impl Filler {
         &self.indexed
     }
 
-    /// Takes a line of the journal. What is no record is counted.
+    /// Takes a line of the journal. What is no record is counted, and what it has already is passed over.
     ///
     /// # Errors
-    /// SQLite's. What was taken since the last commit is lost with the filler.
+    /// The index is of another journal, or SQLite's. What was taken since the last commit is lost with the filler.
     pub fn line(&mut self, line: &[u8]) -> Result<(), IndexError> {
         let Ok(record) = read_record(line) else {
             self.indexed.unreadable += 1;
@@ -206,6 +209,11 @@ impl Filler {
     /// # Errors
     /// SQLite's.
     pub fn record(&mut self, record: &RecordLine<'_>, line: &[u8]) -> Result<(), IndexError> {
+        if record.seq <= self.indexed.seq {
+            // What it has it is given again where it goes on in the middle of a segment.
+            let is_other = record.seq == self.indexed.seq && record.time != self.indexed.time;
+            return if is_other { Err(IndexError::OtherJournal) } else { Ok(()) };
+        }
         self.indexed.records += 1;
         if record.time.0.saturating_add(STEP_US) < self.indexed.time.0 {
             self.indexed.backward += 1;
@@ -460,25 +468,22 @@ impl Filler {
         Ok(())
     }
 
-    /// Puts what was taken into the file, with the place in the journal up to which that is.
+    /// Puts what was taken into the file, with the number of the record up to which that is.
     ///
     /// # Errors
     /// SQLite's: then nothing of it is there.
-    pub fn commit(&mut self, segment: Option<&str>, bytes: u64) -> Result<(), IndexError> {
+    pub fn commit(&mut self) -> Result<(), IndexError> {
         self.write_rows()?;
         if !self.bulk {
             self.flush()?;
         }
-        (self.indexed.segment, self.indexed.bytes) = (segment.map(str::to_owned), bytes);
-        let Indexed { segment, bytes, seq, time, records, unreadable, backward } = &self.indexed;
+        let Indexed { seq, time, records, unreadable, backward } = self.indexed;
         self.connection.prepare_cached(PLACE)?.execute(params![
-            segment,
-            signed(*bytes),
-            signed(*seq),
+            signed(seq),
             signed(time.0),
-            signed(*records),
-            signed(*unreadable),
-            signed(*backward),
+            signed(records),
+            signed(unreadable),
+            signed(backward),
         ])?;
         self.connection.execute_batch("COMMIT; BEGIN")?;
         Ok(())
@@ -488,9 +493,9 @@ impl Filler {
     ///
     /// # Errors
     /// As [`Filler::commit`].
-    pub fn finish(mut self, segment: Option<&str>, bytes: u64) -> Result<Connection, IndexError> {
+    pub fn finish(mut self) -> Result<Connection, IndexError> {
         self.bulk = false;
-        self.commit(segment, bytes)?;
+        self.commit()?;
         self.connection.execute_batch("COMMIT")?;
         Ok(self.connection)
     }
@@ -779,5 +784,4 @@ const FINDING: &str = "INSERT INTO finding VALUES
     severity = excluded.severity, score = excluded.score, weight = excluded.weight, client = excluded.client,
     target = excluded.target, first = min(first, excluded.first), last = excluded.last,
     english = excluded.english, japanese = excluded.japanese, line = excluded.line";
-const PLACE: &str = "UPDATE place SET segment = ?1, bytes = ?2, seq = ?3, time = ?4, records = ?5, unreadable = ?6,
-    backward = ?7";
+const PLACE: &str = "UPDATE place SET seq = ?1, time = ?2, records = ?3, unreadable = ?4, backward = ?5";
