@@ -26,8 +26,8 @@ const FINDINGS_MAX: usize = 200_000;
 /// What of the journal could not be read.
 pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result<Notes, OpenError> {
     let mut reader = Reader::open(data_dir, None)?;
-    let (mut notes, seq) = from_index(data_dir).unwrap_or_default();
-    reader.skip_to(seq);
+    let (mut notes, newest) = from_index(data_dir).unwrap_or_default();
+    reader.skip_to(newest);
     // Of the segment that the index has in part, the rest is read with what was there before: a record that is taken up
     // twice, in its order, is what it was.
     let mut block = Vec::new();
@@ -40,11 +40,11 @@ pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result
     Ok(notes)
 }
 
-/// What the index has, and the number of the last record that it was filled from.
+/// What the index has, and the number of the newest record in it.
 fn from_index(data_dir: &Path) -> Result<(Notes, u64), IndexError> {
     let index = Index::open(data_dir)?;
     // Asked before the rest: what comes meanwhile is read of the journal.
-    let seq = index.indexed()?.seq;
+    let newest = index.indexed()?.seq;
     let mut notes = Notes::default();
     for query in ["SELECT line FROM finding", "SELECT line FROM event WHERE kind IN ('device', 'triage') ORDER BY seq"]
     {
@@ -54,7 +54,7 @@ fn from_index(data_dir: &Path) -> Result<(Notes, u64), IndexError> {
             notes.take_up(row.get_ref(0)?.as_bytes().unwrap_or_default());
         }
     }
-    Ok((notes, seq))
+    Ok((notes, newest))
 }
 
 impl Notes {

@@ -61,20 +61,18 @@ impl Reader {
         self.bytes_read
     }
 
-    /// Leaves out the segments that end with this record or before it. They are in the order of the records, whatever the
-    /// clock did.
-    pub fn skip_to(&mut self, seq: u64) {
-        while let Some((next, _)) = self.left.get(1)
-            && first_seq(next).is_some_and(|first| first <= seq.saturating_add(1))
-        {
-            self.left.pop_front();
-        }
-        self.bytes = self.left.iter().map(|(_, length)| length).sum();
-    }
-
     /// Sealed segments of which something could not be unpacked, with why: what could be was read.
     pub fn damaged(&self) -> &[(PathBuf, String)] {
         &self.damaged
+    }
+
+    /// Leaves out the segments in front of the one that holds this record, or would. Names are in the order of the records,
+    /// whatever the clock did.
+    pub fn skip_to(&mut self, seq: u64) {
+        while self.left.get(1).and_then(|(path, _)| first_seq(path)).is_some_and(|next| next <= seq) {
+            self.left.pop_front();
+        }
+        self.bytes = self.left.iter().map(|(_, length)| length).sum();
     }
 
     /// Fills `block` with the next whole lines, each with its end; false where there are none left. Bytes
