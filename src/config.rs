@@ -50,6 +50,8 @@ pub struct Config {
     pub inspection: Trust,
     /// Whether the journal is watched for what calls home; `live` of `[detect]`.
     pub watches: bool,
+    /// Whether the gate fills the index behind its journal.
+    pub indexes: bool,
     /// How long what was seen waits for what tunnels tell late.
     pub watch_delay: Duration,
     /// What the operator says of this network to those who watch.
@@ -263,6 +265,7 @@ impl Default for Config {
             challenge: Challenge { spans: Spans::default(), fallback: Fallback::Identity },
             authentication: None,
             watches: true,
+            indexes: true,
             watch_delay: Duration::from_secs(90),
             detect: detect::Settings::default(),
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
@@ -390,6 +393,7 @@ impl Config {
         if let Some(mib) = section.integer("reserve_mib", 0..=256) {
             self.reserve_bytes = mib << 20;
         }
+        self.indexes = section.boolean("index").unwrap_or(self.indexes);
         if let Some(keep) = section.boolean("keep_query") {
             self.keep_query = keep;
         }

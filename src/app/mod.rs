@@ -4,6 +4,7 @@
 //! nothing of an exchange.
 
 mod authority;
+mod background;
 mod breakglass;
 mod clearances;
 mod control;
@@ -15,7 +16,9 @@ mod notices;
 mod reach;
 mod reload;
 mod reloaded;
+mod indexing;
 mod restraints;
+mod sealing;
 mod secure_proxy;
 mod status;
 mod system;
@@ -62,10 +65,12 @@ pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
+pub use indexing::IndexingStatus;
 pub use note::{Note, NoteError, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
+pub use sealing::SealingStatus;
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
@@ -364,6 +369,8 @@ impl Ready {
             watching::start(plan)
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
+        let background = background::start(&self.data_dir, &self.config, &self.journal.handle());
+        let background = background.map_err(AppError::Runtime)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -378,6 +385,7 @@ impl Ready {
             fetches: fetching.as_ref().map(Fetching::fetches),
             connections_max: self.connections_max,
             seen: watching.as_ref().map(watching::Watching::seen),
+            background: background.seen(),
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let shares = shares(self.bound, self.secured, self.workers);
@@ -397,6 +405,7 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
+        let indexing = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
         }
@@ -405,6 +414,9 @@ impl Ready {
         }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
+        if let Some(indexing) = indexing {
+            indexing.end();
+        }
         result.and(closed)
     }
 }

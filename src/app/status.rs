@@ -12,11 +12,14 @@ use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
+use super::background::SeenBackground;
 use super::breakglass;
 use super::fetch::{FeedStatus, Fetches};
+use super::indexing::IndexingStatus;
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
+use super::sealing::SealingStatus;
 use super::watching::Seen;
 
 /// How the running gate is doing.
@@ -56,6 +59,10 @@ pub struct Status {
     /// How the journal is watched.
     #[serde(default)]
     pub detection: DetectionStatus,
+    #[serde(default)]
+    pub sealing: SealingStatus,
+    #[serde(default)]
+    pub index: IndexingStatus,
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
@@ -241,6 +248,8 @@ pub(super) struct Reporter {
     pub(super) connections_max: u64,
     /// What is seen in the journal, where it is watched.
     pub(super) seen: Option<Seen>,
+    /// How the segments and the index stand.
+    pub(super) background: SeenBackground,
     pub(super) journal_directory: String,
 }
 
@@ -335,6 +344,8 @@ impl Reporter {
             },
             disk: self.disk(&health),
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
+            sealing: self.background.sealing(),
+            index: self.background.index(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),

@@ -7,12 +7,17 @@ use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
 use super::ca::CaCommand;
+use super::checkpoint::CheckpointCommand;
 use super::device::DeviceCommand;
 use super::export::ExportArguments;
+use super::hunt::HuntArguments;
+use super::learn::LearnArguments;
 use super::output::Format;
+use super::reindex::ReindexArguments;
 use super::restraint::RestraintCommand;
 use super::review::ReviewArguments;
 use super::triage::TriageCommand;
+use super::verify::VerifyArguments;
 
 /// Exit codes stand at the end of every help page, examples before them.
 macro_rules! notes {
@@ -277,25 +282,34 @@ pub(super) enum Command {
         "sekisho breakglass --end"
     ))]
     Breakglass(BreakglassArguments),
-    /// Check the hash chain of a journal and name the first record that was altered, removed or moved
+    /// Check the hash chain of a journal and its checkpoints, and name the first record that was altered, removed or moved
+    ///
+    /// Each segment that has ended is sealed with a checkpoint, which the gate signs. Who holds the machine holds the key too,
+    /// and could write all of it anew: proof against them begins with the last checkpoint that was sent off it, which
+    /// --checkpoints compares. Of what is not sealed yet only the chain is checked.
     #[command(after_help = notes!(
         "sekisho verify",
         "sekisho verify /var/lib/sekisho",
+        "sekisho verify --key gate.pub --checkpoints /mnt/audit/checkpoints.jsonl",
         "sekisho verify --format json /var/lib/sekisho | jq .ok",
         "sekisho verify --from 1959       after you moved the segments before away"
     ))]
-    Verify {
-        /// The data directory [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// The record with which the first segment begins that is still there [default: 1, or something is missing]
-        #[arg(long, value_name = "RECORD", default_value_t = 1, hide_default_value = true,
-              value_parser = clap::value_parser!(u64).range(1..))]
-        from: u64,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+    Verify(VerifyArguments),
+    /// Show the checkpoints of a journal, or the public key that they are signed by
+    #[command(after_help = notes!(
+        "sekisho checkpoint key > gate.pub",
+        "sekisho checkpoint list",
+        "sekisho checkpoint list > checkpoints.jsonl"
+    ))]
+    Checkpoint {
+        #[command(subcommand)]
+        command: CheckpointCommand,
     },
+    /// Build the index anew from the journal, which questions are asked of
+    ///
+    /// The index is derived from the journal alone. The gate may be running. The old index answers until the new one is whole.
+    #[command(after_help = notes!("sekisho reindex", "sekisho reindex --data-dir /var/lib/sekisho --format json"))]
+    Reindex(ReindexArguments),
     /// Print a completion script for a shell
     #[command(after_help = notes!(
         "sekisho completions bash > /etc/bash_completion.d/sekisho",
@@ -469,59 +483,6 @@ pub(super) struct ReplayArguments {
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct HuntArguments {
-    /// Data directories, logs, or directories of logs; `-` alone is standard input
-    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
-    pub(super) paths: Vec<PathBuf>,
-    /// Show one finding whole, with the picture of its gaps
-    #[arg(long, value_name = "ID")]
-    pub(super) explain: Option<String>,
-    /// Write what was found to a page of its own as well, which needs no other file and no script
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) html: Option<PathBuf>,
-    /// A gate's config, of which `[detect]` counts: what is allowed, what is explained, the time zone
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) config: Option<PathBuf>,
-    /// By which nights and hours of the week are told, such as Asia/Tokyo; UTC unless the config has one
-    #[arg(long, value_name = "ZONE")]
-    pub(super) time_zone: Option<String>,
-    /// Findings shown; JSON has all
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(super) rows: usize,
-    /// Tables for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct LearnArguments {
-    #[command(flatten)]
-    pub(super) journal: JournalArguments,
-    /// A destination with fewer requests is rare, and left out
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(super) min_requests: u64,
-    /// So is one with fewer clients, where its group has so many
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub(super) min_clients: u64,
-    /// So is one that was used on fewer days (UTC), where so many are on record; at most 31
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=31))]
-    pub(super) min_days: u64,
-    /// Where more names than this of one registrable domain were used, propose all below it; at most 64
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) max_names: u16,
-    /// A policy in TOML, or all that was learnt in JSON
-    #[arg(long, value_enum, default_value_t = LearntFormat::Toml)]
-    pub(super) format: LearntFormat,
-}
-
-/// How a proposal is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum LearntFormat {
-    Toml,
-    Json,
 }
 
 fn at_most_20(text: &str) -> Result<usize, String> {

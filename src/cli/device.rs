@@ -9,7 +9,6 @@ use crate::clock;
 use crate::evidence::{Assignment, Certainty, DeviceSpan, Lookup, Text, client_of, client_text, format_time, shown};
 use crate::facts::Timestamp;
 use crate::review::{Notes, Since, read_notes};
-use crate::store::Reader;
 
 use super::arguments::notes;
 use super::error::{CliError, count};
@@ -153,9 +152,8 @@ pub(super) fn notes_of(data_dir: &Path) -> Result<Notes, CliError> {
     if matches!(journal.try_exists(), Ok(false)) {
         return Err(CliError::NoRecords(journal));
     }
-    let mut reader = Reader::open(data_dir, None).map_err(CliError::Journal)?;
     let mut line = ProgressLine::new();
-    read_notes(&mut reader, |at| line.show(at)).map_err(CliError::Journal)
+    read_notes(data_dir, |at| line.show(at)).map_err(CliError::Journal)
 }
 
 fn list(arguments: &ListArguments) -> Result<Listed, CliError> {

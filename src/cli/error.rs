@@ -8,7 +8,7 @@ use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::{BadQuestion, BadTarget};
 use crate::review::questions::QuestionError;
-use crate::store::{AloneError, IndexError, OpenError};
+use crate::store::{AloneError, IndexError, OpenError, SealError};
 use crate::tls::AuthorityError;
 
 /// What went wrong, for whom, and what to do.
@@ -45,6 +45,16 @@ pub enum CliError {
     Refused(Box<Reloaded>),
     #[error(transparent)]
     Verify(OpenError),
+    /// The index cannot be asked or built.
+    #[error("{0}")]
+    Index(Box<IndexError>),
+    /// What vouches for segments cannot be read or made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("{} holds no public key: neither 64 hexadecimal digits nor PEM", .0.display())]
+    NoPublicKey(PathBuf),
+    #[error("there are no checkpoints in {} yet", .0.display())]
+    NoCheckpoints(PathBuf),
     /// What a question is about cannot be read.
     #[error(transparent)]
     Journal(OpenError),
@@ -122,6 +132,8 @@ impl CliError {
             | CliError::Question { .. }
             | CliError::NoProgram { .. }
             | CliError::NoRecords(_)
+            | CliError::NoPublicKey(_)
+            | CliError::NoCheckpoints(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
@@ -153,6 +165,8 @@ impl CliError {
                 | OpenError::WritableByOthers { .. },
             )
             | CliError::Journal(_)
+            | CliError::Seal(_)
+            | CliError::Index(_)
             | CliError::Unfetched(_)
             | CliError::NotFetched(_)
             | CliError::Exists(_)
@@ -161,7 +175,7 @@ impl CliError {
             | CliError::Executable(_)
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
-            CliError::Verify(OpenError::Broken { .. }) => 3,
+            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => 3,
             CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
             CliError::NoPart { .. } => 2,
             CliError::Asked(error) => match **error {
@@ -198,7 +212,7 @@ impl CliError {
                 "if you moved the segments before away yourself, name the record behind them with --from; else leave the \
                  directory as it is, and compare it with copies kept elsewhere",
             ),
-            CliError::Verify(OpenError::Broken { .. }) => {
+            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => {
                 Some("leave the directory as it is, and compare it with copies kept elsewhere")
             }
             CliError::Verify(
@@ -209,6 +223,17 @@ impl CliError {
             )
             | CliError::Journal(_) => {
                 Some("run it as the gate's user or as root: a journal is readable to its owner alone")
+            }
+            CliError::Index(error) => Some(match **error {
+                IndexError::None(_) | IndexError::Form(_) => "build it with `sekisho reindex`",
+                _ => {
+                    "build it anew with `sekisho reindex`; run it as the gate's user or as root, with room on the disk"
+                }
+            }),
+            CliError::Seal(_) => Some("run it as the gate's user or as root"),
+            CliError::NoPublicKey(_) => Some("`sekisho checkpoint key` prints a gate's"),
+            CliError::NoCheckpoints(_) => {
+                Some("a running gate seals each segment that has ended, which is one an hour")
             }
             CliError::PartialAnswer(_) => {
                 Some("`sekisho verify` says where the journal is damaged; `sekisho reindex` builds the index anew")
@@ -314,7 +339,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             Some("take the right away with `chmod go-w`, or give another directory with --data-dir")
         }
         AppError::Journal(OpenError::Io { .. }) => Some("give a directory that this user may write to with --data-dir"),
-        AppError::Journal(OpenError::Broken { .. }) => Some(
+        AppError::Journal(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => Some(
             "leave the directory as it is for whoever looks into it, and start with another --data-dir; `sekisho verify` says more",
         ),
         AppError::Parent { .. } => {

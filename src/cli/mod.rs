@@ -8,6 +8,7 @@ mod arguments;
 mod breakglass;
 mod ca;
 mod check;
+mod checkpoint;
 mod clearance;
 mod device;
 mod error;
@@ -23,6 +24,7 @@ mod page_file;
 mod policy;
 mod progress;
 mod reach;
+mod reindex;
 mod replay;
 mod restraint;
 mod reload;
@@ -49,7 +51,9 @@ pub fn main() -> Result<(), CliError> {
         Command::Init { directory } => init::init(&directory),
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain(arguments) => explain::explain_request(&arguments),
-        Command::Verify { data_dir, from, format } => verify::verify(data_dir, from, format),
+        Command::Checkpoint { command } => checkpoint::checkpoint(command),
+        Command::Reindex(arguments) => reindex::reindex_journal(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),
         Command::Learn(arguments) => learn::learn_journal(&arguments),
         Command::Policy { command } => policy::policy(&command),

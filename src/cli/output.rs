@@ -126,6 +126,9 @@ fn faults(error: &CliError) -> Vec<Fault> {
             message: source.to_string(),
             ..other()
         }],
+        CliError::Verify(OpenError::Checkpoint { path, source }) => {
+            vec![Fault { file: Some(path.display().to_string()), message: source.to_string(), ..other() }]
+        }
         CliError::NotLaidOut(paths) => {
             paths.iter().map(|path| Fault { file: Some(path.display().to_string()), ..other() }).collect()
         }
@@ -133,6 +136,10 @@ fn faults(error: &CliError) -> Vec<Fault> {
             vec![Fault { file: Some(path.display().to_string()), ..other() }]
         }
         CliError::Partial(_)
+        | CliError::Seal(_)
+        | CliError::Index(_)
+        | CliError::NoPublicKey(_)
+        | CliError::NoCheckpoints(_)
         | CliError::PartialAnswer(_)
         | CliError::Asked(_)
         | CliError::NoPart { .. }

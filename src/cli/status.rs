@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{
     AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
-    JournalStatus, Outcome, PolicyStatus, Question, Status, ask,
+    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, SealingStatus, Status, ask,
 };
 
 use super::error::{CliError, count};
@@ -43,6 +43,8 @@ fn rows(status: &Status) -> Rows {
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
         ("detection", describe_detection(&status.detection)),
+        ("segments", describe_sealing(&status.sealing)),
+        ("index", describe_index(&status.index)),
     ]);
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
@@ -198,6 +200,44 @@ fn describe_disk(disk: &DiskStatus) -> String {
         None => ", no reserve",
     };
     format!("{free}{pace}{left}{reserve}")
+}
+
+fn describe_sealing(sealing: &SealingStatus) -> String {
+    let SealingStatus { key, waiting, refused, last, error } = sealing;
+    let mut text = match key {
+        Some(key) => format!("sealed by key {key}"),
+        None => "not sealed yet".to_owned(),
+    };
+    if let Some(last) = last {
+        text += &format!(", last at {last}");
+    }
+    if *waiting > 0 {
+        text += &format!("; {waiting} that have ended wait");
+    }
+    if *refused > 0 {
+        text += &format!("; {refused} do not verify: see `sekisho verify`");
+    }
+    if let Some(error) = error {
+        text += &format!("; {error}");
+    }
+    text
+}
+
+fn describe_index(index: &IndexingStatus) -> String {
+    if !index.live {
+        return "not filled by this gate: index = false".to_owned();
+    }
+    let mut text = format!("up to record {}", index.record);
+    if index.behind_seconds > 0 {
+        text += &format!(", {} s behind", index.behind_seconds);
+    }
+    if index.unreadable > 0 {
+        text += &format!("; {} lines are no records", index.unreadable);
+    }
+    if let Some(error) = &index.error {
+        text += &format!("; {error}");
+    }
+    text
 }
 
 fn describe_detection(detection: &DetectionStatus) -> String {

@@ -32,6 +32,7 @@
 //! * `finding` says what a detector found in the records, see [`Finding`]; a later one with the same `finding_id` takes its
 //!   place.
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
+//! * `checkpoint` that a segment was sealed with a [`Checkpoint`]: its name, last record, hash and key.
 //! * `device` says which device a client was from when to when, see [`Assignment`]; a later one of the same client, name,
 //!   hardware, source and beginning takes its place.
 //! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
@@ -51,6 +52,7 @@ mod bursts;
 mod capacity;
 mod carried;
 mod chain;
+mod checkpoint;
 mod devices;
 mod finding;
 mod kind_words;
@@ -69,6 +71,7 @@ pub use bursts::Bursts;
 pub use capacity::{Capacity, Outlook, Usage};
 pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
+pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPOINT, NoCheckpoint, SealedSegment};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use noted::{Found, Noted, read_noted};
@@ -76,8 +79,8 @@ pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Lookup, Mark, Person, Triage};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
-    Admin, Batch, Challenge, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress, Record, Restraint,
-    SCHEMA, Segment, Source, Target,
+    Admin, Batch, Challenge, CheckpointRecord, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress,
+    Record, Restraint, SCHEMA, Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};
 pub use triages::{Triaged, Triages};

@@ -29,6 +29,7 @@ pub enum Record {
     LogIn(LogIn),
     Finding(Box<Finding>),
     Restraint(Restraint),
+    Checkpoint(CheckpointRecord),
     Device(Assignment),
     Lookup(Lookup),
     Triage(Box<Triage>),
@@ -372,6 +373,22 @@ pub struct Restraint {
     /// The finding, and the name of the response.
     pub finding_id: String,
     pub response: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Text>,
+}
+
+/// A segment was sealed.
+#[derive(Debug, Serialize)]
+pub struct CheckpointRecord {
+    /// `sealed`, or `not_sealed`: then `detail` says why, and the segment is left as it is.
+    pub action: &'static str,
+    pub segment: Text,
+    pub last_seq: u64,
+    /// BLAKE3 of the checkpoint's line, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Text>,
 }

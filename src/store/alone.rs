@@ -118,7 +118,7 @@ mod tests {
         let held = std::fs::metadata(directory.path().join(reserve::FILE_NAME)).unwrap().len();
         append_alone(directory.path(), &lookup()).unwrap();
         append_alone(directory.path(), &lookup()).unwrap();
-        verify(directory.path(), 1).unwrap();
+        verify(directory.path(), &Default::default()).unwrap();
         let (mut reader, mut block, mut text) =
             (Reader::open(directory.path(), None).unwrap(), Vec::new(), String::new());
         while reader.next(&mut block).unwrap() {

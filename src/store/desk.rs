@@ -106,6 +106,7 @@ impl Desk {
             | Record::LogIn(_)
             | Record::Finding(_)
             | Record::Restraint(_)
+            | Record::Checkpoint(_)
             | Record::Device(_)
             | Record::Lookup(_)
             | Record::Triage(_) => Duty::Meanwhile,

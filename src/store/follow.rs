@@ -1,12 +1,12 @@
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Timestamp;
 
-use super::segment::{OpenError, begun, io_error, list};
+use super::sealed::SegmentFile;
+use super::segment::{OpenError, begun, first_seq, io_error, list};
 
 /// Reads the journal as it is written, whole lines at a time, and goes on where it stood.
 #[derive(Debug)]
@@ -53,6 +53,19 @@ impl Follower {
         let Some(path) = paths.into_iter().find(is_it) else { return Ok(None) };
         let is_there = !end.is_empty() && ends_so(&path, read, &end).map_err(|source| io_error(&path, source))?;
         Ok(is_there.then(|| Self { directory, since: Timestamp::default(), at: Some((path, read)), end }))
+    }
+
+    /// Follows from the segment on that holds a record, or would: what is in front of the record in it comes again.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn at_record(data_dir: &Path, seq: u64) -> Result<Self, OpenError> {
+        let directory = data_dir.join("journal");
+        let paths = list(&directory).map_err(|source| io_error(&directory, source))?;
+        let begins_by = |path: &PathBuf| first_seq(path).is_some_and(|first| first <= seq);
+        let path = paths.iter().rev().find(|path| begins_by(path)).or(paths.first());
+        let at = path.map(|path| (path.clone(), 0));
+        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
     }
 
     /// Up to where the journal was read; `None` where nothing was.
@@ -104,8 +117,8 @@ impl Follower {
 
 /// Fills `block` with the whole lines of a segment from a byte on, as many as there is room for.
 fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(begin))?;
+    let mut file = SegmentFile::open(path)?;
+    file.go_to(begin)?;
     file.take(BLOCK_BYTES).read_to_end(block)?;
     match block.iter().rposition(|byte| *byte == b'\n') {
         Some(end) => block.truncate(end + 1),
@@ -119,11 +132,11 @@ fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
 /// Whether a file has these bytes in front of a place.
 fn ends_so(path: &Path, read: u64, end: &[u8]) -> io::Result<bool> {
     let Some(begin) = read.checked_sub(end.len() as u64) else { return Ok(false) };
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() < read {
+    let mut file = SegmentFile::open(path)?;
+    if file.plain_bytes()? < read {
         return Ok(false);
     }
-    file.seek(SeekFrom::Start(begin))?;
+    file.go_to(begin)?;
     let mut found = Vec::new();
     file.take(end.len() as u64).read_to_end(&mut found)?;
     Ok(found == end)

@@ -1,11 +1,11 @@
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Read, Take};
 use std::path::{Path, PathBuf};
 
 use crate::facts::Timestamp;
 
-use super::segment::{OpenError, begun, io_error, list};
+use super::sealed::SegmentFile;
+use super::segment::{OpenError, begun, first_seq, io_error, list};
 
 /// Reads the journal in order, a block of whole lines at a time, also while a gate is writing to it. It
 /// ends where the journal ended when it was opened, at the last whole line.
@@ -14,11 +14,12 @@ use super::segment::{OpenError, begun, io_error, list};
 #[derive(Debug)]
 pub struct Reader {
     left: VecDeque<(PathBuf, u64)>,
-    open: Option<(PathBuf, Take<File>)>,
+    open: Option<(PathBuf, Take<SegmentFile>)>,
     /// The beginning of a line whose end comes with the next block.
     carried: Vec<u8>,
     bytes: u64,
     bytes_read: u64,
+    damaged: Vec<(PathBuf, String)>,
 }
 
 /// A block is at most this long. No line of a journal comes near it.
@@ -38,13 +39,16 @@ impl Reader {
         {
             paths.pop_front();
         }
-        let mut left = VecDeque::with_capacity(paths.len());
+        let (mut left, mut damaged) = (VecDeque::with_capacity(paths.len()), Vec::new());
         for path in paths {
-            let length = std::fs::metadata(&path).map_err(|source| io_error(&path, source))?.len();
-            left.push_back((path, length));
+            match SegmentFile::open(&path).and_then(|file| file.plain_bytes()) {
+                Ok(length) => left.push_back((path, length)),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => damaged.push((path, error.to_string())),
+                Err(error) => return Err(io_error(&path, error)),
+            }
         }
         let bytes = left.iter().map(|(_, length)| length).sum();
-        Ok(Self { left, open: None, carried: Vec::new(), bytes, bytes_read: 0 })
+        Ok(Self { left, open: None, carried: Vec::new(), bytes, bytes_read: 0, damaged })
     }
 
     /// How much there is to read in all, in bytes.
@@ -55,6 +59,20 @@ impl Reader {
     /// How much of it was read.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
+    }
+
+    /// Sealed segments of which something could not be unpacked, with why: what could be was read.
+    pub fn damaged(&self) -> &[(PathBuf, String)] {
+        &self.damaged
+    }
+
+    /// Leaves out the segments in front of the one that holds this record, or would. Names are in the order of the records,
+    /// whatever the clock did.
+    pub fn skip_to(&mut self, seq: u64) {
+        while self.left.get(1).and_then(|(path, _)| first_seq(path)).is_some_and(|next| next <= seq) {
+            self.left.pop_front();
+        }
+        self.bytes = self.left.iter().map(|(_, length)| length).sum();
     }
 
     /// Fills `block` with the next whole lines, each with its end; false where there are none left. Bytes
@@ -69,14 +87,24 @@ impl Reader {
                 Some(open) => open,
                 None => match self.left.pop_front() {
                     Some((path, length)) => {
-                        let file = File::open(&path).map_err(|source| io_error(&path, source))?;
+                        let file = SegmentFile::open(&path).map_err(|source| io_error(&path, source))?;
                         (path, file.take(length))
                     }
                     None => return Ok(false),
                 },
             };
             block.append(&mut self.carried);
-            let ended = self.fill(&mut file, block).map_err(|source| io_error(&path, source))?;
+            let ended = match self.fill(&mut file, block) {
+                Ok(ended) => ended,
+                // What was before the damage is whole, as frames are; the next read goes on behind it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    if self.damaged.last().is_none_or(|(damaged, _)| *damaged != path) {
+                        self.damaged.push((path.clone(), error.to_string()));
+                    }
+                    false
+                }
+                Err(error) => return Err(io_error(&path, error)),
+            };
             let whole = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             if ended {
                 // A torn last line: a write under way, or a crash.
@@ -94,7 +122,7 @@ impl Reader {
     }
 
     /// Reads until the block is full, or the segment has ended, which it says.
-    fn fill(&mut self, file: &mut Take<File>, block: &mut Vec<u8>) -> io::Result<bool> {
+    fn fill(&mut self, file: &mut Take<SegmentFile>, block: &mut Vec<u8>) -> io::Result<bool> {
         let room = BLOCK_BYTES.saturating_sub(block.len() as u64);
         let read = file.by_ref().take(room).read_to_end(block)? as u64;
         self.bytes_read += read;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::evidence::{Break, Chain, Usage, Verifier, compact_time, read_compact_time};
 use crate::facts::Timestamp;
 
-use super::reserve;
+use super::sealed::{SegmentFile, on_disk, segment_path};
+use super::verify::CheckpointBreak;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum OpenError {
     WritableByOthers { path: PathBuf, mode: u32 },
     #[error("the journal in {segment} is broken: {source}")]
     Broken { segment: PathBuf, source: Break },
+    #[error("{path}: {source}")]
+    Checkpoint { path: PathBuf, source: CheckpointBreak },
 }
 
 /// What stood at the end of the journal.
@@ -40,29 +43,16 @@ pub struct Damaged {
     pub bytes: u64,
 }
 
-/// What `verify` read.
-#[derive(Debug)]
-pub struct VerifyReport {
-    pub segments: usize,
-    pub records: u64,
-    pub hash: String,
-    /// Bytes after the last whole line: a crash, mended at the next start.
-    pub torn_bytes: u64,
-    /// Short records in the reserve that the journal has not taken yet.
-    pub reserve_records: u64,
-}
-
-/// The segments of a data directory, oldest first. Their names begin with the number of their first
-/// record, so name order is record order.
+/// The segments of a data directory, oldest first, by the names that they have unsealed. These begin with the number of their
+/// first record, so name order is record order.
 pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
-            paths.push(path);
-        }
+        paths.extend(segment_path(&entry?.path()));
     }
     paths.sort();
+    // One that is being sealed lies there in both ways.
+    paths.dedup();
     Ok(paths)
 }
 
@@ -71,7 +61,7 @@ pub(super) fn name(first_seq: u64, begun: Timestamp) -> String {
 }
 
 /// The number of a segment's first record, by its name.
-fn first_seq(path: &Path) -> Option<u64> {
+pub(super) fn first_seq(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.split_once('-')?.0.parse().ok()
 }
 
@@ -84,7 +74,7 @@ pub(super) fn begun(path: &Path) -> Option<Timestamp> {
 pub(super) fn usage(directory: &Path) -> Usage {
     let mut usage = Usage::default();
     for path in list(directory).unwrap_or_default() {
-        if let (Some(begun), Ok(found)) = (begun(&path), std::fs::metadata(&path)) {
+        if let (Some(begun), Ok(found)) = (begun(&path), std::fs::metadata(on_disk(&path))) {
             usage.begin(begun, found.len());
         }
     }
@@ -100,6 +90,15 @@ pub(super) fn recover(directory: &Path) -> Result<Found, OpenError> {
     while let Some(last) = paths.pop() {
         let (chain, whole_bytes, is_damaged) = end_of(&last)?;
         let failed = |source| io_error(&last, source);
+        if !last.exists() {
+            // It is sealed, and its end was on the disk before: nothing of it can be cut off.
+            let damaged = is_damaged || chain.is_none();
+            let source = Break::NotARecord { after: chain.map_or(0, |chain| chain.seq) };
+            return match chain.filter(|_| !damaged) {
+                Some(chain) => Ok(Found { chain, torn_bytes, damaged: Vec::new() }),
+                None => Err(OpenError::Broken { segment: last, source }),
+            };
+        }
         let length = std::fs::metadata(&last).map_err(failed)?.len();
         if is_damaged {
             damaged.push(put_aside(&last, whole_bytes).map_err(failed)?);
@@ -193,52 +192,11 @@ fn create_damaged(segment: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// The chain just before a segment's first line, as that line tells it.
-fn before_segment(line: &[u8]) -> Option<Chain> {
+pub(super) fn before_segment(line: &[u8]) -> Option<Chain> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
     let seq = value.get("seq")?.as_u64()?.checked_sub(1)?;
     let hash = blake3::Hash::from_hex(value.get("prev")?.as_str()?).ok()?;
     Some(Chain { seq, hash: *hash.as_bytes() })
-}
-
-/// Checks the journal below a data directory: from its record 1 on, or from a later one with which one of
-/// its segments begins, where the segments before were moved away. Such a start is taken at its own word for
-/// what the hash was before it.
-///
-/// # Errors
-/// The first segment and record that was altered, removed or moved, or what could not be read.
-pub fn verify(directory: &Path, from: u64) -> Result<VerifyReport, OpenError> {
-    let reserve_records = reserve::held(directory).map_err(|source| io_error(directory, source))?;
-    let directory = directory.join("journal");
-    let paths = list(&directory).map_err(|source| io_error(&directory, source))?;
-    let mut verifier: Option<Verifier> = None;
-    let mut torn_bytes = 0;
-    let mut records = 0;
-    for path in &paths {
-        let mut lines = Lines::open(path)?;
-        while let Some(line) = lines.next()? {
-            let mut reader = match verifier.take() {
-                Some(reader) => reader,
-                None => Verifier::new(starts_at(line, from)),
-            };
-            reader.line(line).map_err(|source| OpenError::Broken { segment: path.clone(), source })?;
-            records += 1;
-            verifier = Some(reader);
-        }
-        torn_bytes = lines.torn_bytes;
-        if torn_bytes > 0 && Some(path) != paths.last() {
-            let after = verifier.as_ref().map_or(0, |reader| reader.chain().seq);
-            return Err(OpenError::Broken { segment: path.clone(), source: Break::NotARecord { after } });
-        }
-    }
-    let chain = verifier.map_or_else(Chain::start, |reader| reader.chain());
-    Ok(VerifyReport { segments: paths.len(), records, hash: chain.hash_hex(), torn_bytes, reserve_records })
-}
-
-/// The chain in front of the first line that is there, where that is the record asked for; else one behind
-/// which any line is a break.
-fn starts_at(line: &[u8], from: u64) -> Chain {
-    let wanted = Chain { seq: from.saturating_sub(1), ..Chain::start() };
-    before_segment(line).filter(|before| from > 1 && before.seq == wanted.seq).unwrap_or(wanted)
 }
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
@@ -246,24 +204,24 @@ pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
 }
 
 /// Whole lines of a file, one at a time, bounded.
-struct Lines {
+pub(super) struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<SegmentFile>,
     line: Vec<u8>,
-    torn_bytes: u64,
+    pub(super) torn_bytes: u64,
 }
 
 /// No record is longer: every field of one is bounded, and there are few.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path).map_err(|source| io_error(path, source))?;
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = SegmentFile::open(path).map_err(|source| io_error(path, source))?;
         let reader = BufReader::with_capacity(256 * 1024, file);
         Ok(Self { path: path.into(), reader, line: Vec::new(), torn_bytes: 0 })
     }
 
-    fn next(&mut self) -> Result<Option<&[u8]>, OpenError> {
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, OpenError> {
         self.line.clear();
         let mut bounded = io::Read::take(&mut self.reader, LINE_BYTES_MAX);
         bounded.read_until(b'\n', &mut self.line).map_err(|source| io_error(&self.path, source))?;

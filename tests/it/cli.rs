@@ -434,8 +434,16 @@ fn verify_reads_a_journal_that_is_whole() {
     start_and_end(directory.path(), &["--listen", "127.0.0.1:0", "--data-dir", "d"]);
     let answer = sekisho(directory.path(), &["verify", "d"]);
     assert_eq!((answer.code, answer.err.as_str()), (0, ""));
-    assert!(answer.out.starts_with("journal    d/journal\nsegments   1\nrecords    "), "{}", answer.out);
-    assert!(answer.out.ends_with("\nresult     every record stands where and as it was written\n"), "{}", answer.out);
+    assert!(
+        answer.out.starts_with("journal       d/journal\nsegments      1, 0 of them sealed\nrecords       "),
+        "{}",
+        answer.out
+    );
+    assert!(
+        answer.out.ends_with("\nresult        every record stands where and as it was written\n"),
+        "{}",
+        answer.out
+    );
 
     // The journal's own directory is what `run` prints.
     let answer = sekisho(directory.path(), &["verify", "--format", "json", "d/journal"]);

@@ -149,7 +149,7 @@ fn all_on_record(site: &Site) {
         let path = request.line().split([' ', '?']).nth(1).unwrap();
         assert!(opened.contains(&path), "{path} was seen by an origin and has no record");
     }
-    sekisho::store::verify(&site.disk.data_dir(), 1).unwrap();
+    sekisho::store::verify(&site.disk.data_dir(), &Default::default()).unwrap();
 }
 
 #[test]

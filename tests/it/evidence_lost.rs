@@ -63,7 +63,7 @@ fn a_gate_that_cannot_close_its_journal_does_not_end_as_if_it_had() {
     assert_eq!(gate.end("-TERM"), Some(1));
     let records = records(&gate.data_dir());
     assert!(records.iter().all(|record| record["action"] != "journal_closed"), "{records:#?}");
-    sekisho::store::verify(&gate.data_dir(), 1).unwrap();
+    sekisho::store::verify(&gate.data_dir(), &Default::default()).unwrap();
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn when_the_disk_is_full_nothing_leaves_and_the_client_is_told_why() {
     assert!(answer.field("proxy-status").unwrap().contains("evidence_unavailable"), "{}", answer.head);
     assert_eq!(origin.requests().len(), passed, "what was refused did not reach the origin");
     all_on_record(&origin, &records(&gate.data_dir()));
-    sekisho::store::verify(&gate.data_dir(), 1).unwrap();
+    sekisho::store::verify(&gate.data_dir(), &Default::default()).unwrap();
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn when_the_disk_has_room_again_the_gate_goes_on_and_its_chain_holds() {
     assert_eq!(client.answer().status(), 200);
     drop(client);
     all_on_record(&origin, &gate.records());
-    sekisho::store::verify(&gate.data_dir(), 1).unwrap();
+    sekisho::store::verify(&gate.data_dir(), &Default::default()).unwrap();
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_drained_gate_cuts_its_tunnels_at_the_deadline_and_closes_the_journal() {
     let close = event_of(&records, "close", &open["id"]);
     assert_eq!((&close["closed_by"], &close["closed_how"]), (&"gate".into(), &"gate_stopped".into()), "{close}");
     assert_eq!((&close["bytes_up"], &close["bytes_down"]), (&3.into(), &3.into()), "{close}");
-    sekisho::store::verify(&gate.data_dir(), 1).unwrap();
+    sekisho::store::verify(&gate.data_dir(), &Default::default()).unwrap();
 }
 
 #[test]

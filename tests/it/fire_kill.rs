@@ -169,7 +169,8 @@ fn what_the_origin_saw_before_each_kill_under_load_is_on_record() {
         torn.extend(Some(torn_bytes(&data_dir)).filter(|bytes| *bytes > 0));
 
         assert_eq!(world.start(Some(&data_dir)).end("-TERM"), Some(0), "round {round}, after {enough} seen");
-        sekisho::store::verify(&data_dir, 1).unwrap_or_else(|error| panic!("round {round}, after {enough}: {error}"));
+        sekisho::store::verify(&data_dir, &Default::default())
+            .unwrap_or_else(|error| panic!("round {round}, after {enough}: {error}"));
         let records = records(&data_dir);
         world.all_on_record(&records);
         assert_eq!(told_torn(&records), torn, "round {round}: what was torn is told");

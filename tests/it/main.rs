@@ -69,6 +69,7 @@ mod reload_load;
 mod reload_tunnels;
 mod resumed;
 mod restraints;
+mod sealing;
 mod secure_proxy;
 mod shipped;
 mod status;

@@ -315,7 +315,8 @@ fn lives(durability: &str, seed: u64) -> (TempDir, Origin, Vec<usize>) {
         // The next life mends the end, and says so.
         let mut next = Start { policy: &origin.policy(), data_dir: Some(data_dir.clone()), ..Start::default() }.gate();
         assert_eq!(next.end("-TERM"), Some(0), "seed {seed}, life {life}");
-        sekisho::store::verify(&data_dir, 1).unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
+        sekisho::store::verify(&data_dir, &Default::default())
+            .unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
         let unrecorded: HashSet<_> = unrecorded(&origin, &records(&data_dir)).into_iter().collect();
         let unsynced = disk.unsynced();
         for path in unrecorded.difference(&lost_before) {

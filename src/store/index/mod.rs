@@ -5,12 +5,16 @@
 
 mod day;
 mod fill;
+mod interned;
+mod live;
 mod names;
 mod rebuild;
+mod row;
 mod template;
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::facts::Timestamp;
@@ -18,6 +22,7 @@ use crate::facts::Timestamp;
 use super::segment::OpenError;
 
 pub use fill::Filler;
+pub use live::LiveIndex;
 pub use rebuild::{Rebuilt, reindex};
 
 /// The file in the data directory.
@@ -34,6 +39,8 @@ pub enum IndexError {
     None(PathBuf),
     #[error("the index {} is of another form than this version keeps", .0.display())]
     Form(PathBuf),
+    #[error("the index is of another journal")]
+    OtherJournal,
     #[error("the index: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("{path}: {source}")]
@@ -42,11 +49,22 @@ pub enum IndexError {
     Journal(#[from] OpenError),
 }
 
+impl IndexError {
+    /// Whether the file can only be made anew.
+    pub fn is_of_no_use(&self) -> bool {
+        match self {
+            IndexError::Form(_) | IndexError::OtherJournal => true,
+            IndexError::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+            }
+            IndexError::None(_) | IndexError::Io { .. } | IndexError::Journal(_) => false,
+        }
+    }
+}
+
 /// How far the journal was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Indexed {
-    pub segment: Option<String>,
-    pub bytes: u64,
     /// The number of the last record that was read, and its time.
     pub seq: u64,
     pub time: Timestamp,
@@ -114,16 +132,14 @@ fn days(connection: &Connection) -> Result<Vec<i64>, IndexError> {
 }
 
 fn indexed(connection: &Connection) -> rusqlite::Result<Indexed> {
-    connection.query_row("SELECT segment, bytes, seq, time, records, unreadable, backward FROM place", [], |row| {
+    connection.query_row("SELECT seq, time, records, unreadable, backward FROM place", [], |row| {
         let number = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
         Ok(Indexed {
-            segment: row.get(0)?,
-            bytes: number(1)?,
-            seq: number(2)?,
-            time: Timestamp(number(3)?),
-            records: number(4)?,
-            unreadable: number(5)?,
-            backward: number(6)?,
+            seq: number(0)?,
+            time: Timestamp(number(1)?),
+            records: number(2)?,
+            unreadable: number(3)?,
+            backward: number(4)?,
         })
     })
 }

@@ -1,6 +1,6 @@
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -18,6 +18,8 @@ pub struct Rebuilt {
     pub indexed: Indexed,
     /// The length of the file.
     pub bytes: u64,
+    /// Sealed segments of which something could not be unpacked, with why: the rest is in it.
+    pub damaged: Vec<(PathBuf, String)>,
 }
 
 /// Records between two commits.
@@ -57,10 +59,10 @@ pub fn reindex(data_dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Re
         // Where filling has failed, whoever reads is told so by this.
         drop((blocks, done));
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        read.map_err(IndexError::Journal).and(filled)
+        Ok((filled?, read?))
     });
-    let indexed = match built {
-        Ok(indexed) => indexed,
+    let (indexed, damaged) = match built {
+        Ok(built) => built,
         Err(error) => {
             let _ = fs::remove_file(&new);
             return Err(error);
@@ -73,7 +75,7 @@ pub fn reindex(data_dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Re
     fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed(&new))?;
     fs::rename(&new, &path).map_err(failed(&path))?;
     let bytes = fs::metadata(&path).map_err(failed(&path))?.len();
-    Ok(Rebuilt { indexed, bytes })
+    Ok(Rebuilt { indexed, bytes, damaged })
 }
 
 /// A block of the journal, how many bytes were read with it, and how many there are.
@@ -83,14 +85,18 @@ struct Block {
     all: u64,
 }
 
-fn read_ahead(reader: &mut Reader, full: &SyncSender<Block>, empty: &Receiver<Vec<u8>>) -> Result<(), OpenError> {
+fn read_ahead(
+    reader: &mut Reader,
+    full: &SyncSender<Block>,
+    empty: &Receiver<Vec<u8>>,
+) -> Result<Vec<(PathBuf, String)>, OpenError> {
     loop {
         let mut lines = empty.try_recv().unwrap_or_default();
         if !reader.next(&mut lines)? {
-            return Ok(());
+            return Ok(reader.damaged().to_vec());
         }
         if full.send(Block { lines, read: reader.bytes_read(), all: reader.bytes() }).is_err() {
-            return Ok(());
+            return Ok(Vec::new());
         }
     }
 }
@@ -110,13 +116,13 @@ fn fill(
             }
         }
         if filler.indexed().records >= committed + COMMIT_RECORDS {
-            filler.commit(None, 0)?;
+            filler.commit()?;
             committed = filler.indexed().records;
         }
         progress(block.read, block.all);
         let _ = done.try_send(block.lines);
     }
-    let connection = filler.finish(None, 0)?;
+    let connection = filler.finish()?;
     connection.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA journal_mode = WAL;")?;
     let indexed = super::indexed(&connection)?;
     connection.close().map_err(|(_, error)| error)?;

@@ -8,8 +8,6 @@
 CREATE TABLE place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     form INTEGER NOT NULL,       -- of this file; another form is built anew
-    segment TEXT,                -- the name of the segment without endings, and how many bytes of its lines were read
-    bytes INTEGER NOT NULL,
     seq INTEGER NOT NULL,        -- the number of the last record that was read
     time INTEGER NOT NULL,       -- its time
     records INTEGER NOT NULL,    -- records read, ever

@@ -276,14 +276,14 @@ proptest! {
             for line in batch {
                 filler.line(line).unwrap();
             }
-            filler.commit(Some("a"), 1).unwrap();
+            filler.commit().unwrap();
             if *restarts {
                 // What was not committed would be lost; here nothing is.
                 drop(filler);
                 filler = Filler::new(Connection::open(&path).unwrap(), false).unwrap();
             }
         }
-        let live = filler.finish(None, 0).unwrap();
+        let live = filler.finish().unwrap();
         let (live, whole) = (dump(&live), dump(whole.connection()));
         let other = live.iter().zip(&whole).find(|(live, whole)| live != whole);
         prop_assert!(other.is_none() && live.len() == whole.len(), "{:?}, {} and {}", other, live.len(), whole.len());

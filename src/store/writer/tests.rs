@@ -95,7 +95,7 @@ fn no_batch_record_says_more_than_a_batch_holds() {
         assert!(batches.iter().all(|said| *said <= 1024), "{batches:?}");
         assert_eq!(batches.iter().sum::<u64>(), 1 + 1 + 1024 + 1024 + 5 + 3000 + 1023, "with the segment's opening");
         assert_eq!(records.last().unwrap()["kind"], "batch");
-        segment::verify(directory.path(), 1).unwrap();
+        super::super::verify::verify(directory.path(), &Default::default()).unwrap();
     }
 }
 
@@ -155,7 +155,7 @@ fn a_line_that_could_not_be_cut_off_is_cut_before_the_next_is_written() {
     drop(writer);
     let records = records(&directory);
     assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 4);
-    segment::verify(directory.path(), 1).unwrap();
+    super::super::verify::verify(directory.path(), &Default::default()).unwrap();
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn of_a_full_disks_last_room_only_what_was_let_out_before_gets_its_records() {
     writer.write_groups(vec![after]);
     assert_eq!(accepted.try_recv(), Ok(Ok(())));
     drop(writer);
-    segment::verify(directory.path(), 1).unwrap();
+    super::super::verify::verify(directory.path(), &Default::default()).unwrap();
     let records = records(&directory);
     assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 2 + 5 + 1);
     let lost = records.iter().find(|record| record["cause"] == "records_lost").unwrap();
@@ -325,7 +325,7 @@ fn passages_of_a_breakglass_follow_in_the_journal_once_it_takes_records_again() 
     probe_now(&mut writer);
     assert_eq!(health(&writer).reserve.unwrap().passages, 0);
     drop(writer);
-    segment::verify(directory.path(), 1).unwrap();
+    super::super::verify::verify(directory.path(), &Default::default()).unwrap();
     let records = records(&directory);
     let gap = records.iter().position(|record| record["cause"] == "reserve").unwrap();
     assert!(records[gap]["detail"].as_str().unwrap().contains("3 short ones of the reserve follow"));
@@ -360,7 +360,7 @@ fn with_strict_durability_what_a_failed_sync_left_in_doubt_is_taken_back() {
     assert_eq!(writer.book.chain, synced);
     assert!(write(&mut writer, false));
     drop(writer);
-    segment::verify(directory.path(), 1).unwrap();
+    super::super::verify::verify(directory.path(), &Default::default()).unwrap();
     let records = records(&directory);
     assert_eq!(records.iter().filter(|record| record["kind"] == "exchange").count(), 6);
     batches(&records);
@@ -423,7 +423,7 @@ fn passages_are_taken_once_though_the_disk_does_not_keep_them_at_first() {
     let taken: Vec<_> = records.iter().filter_map(|record| record["passage"].as_u64()).collect();
     assert_eq!(taken, (0..2 * BATCH_RECORDS_MAX as u64 + 5).collect::<Vec<_>>());
     assert_eq!(records.iter().filter(|record| record["cause"] == "reserve").count(), 1);
-    segment::verify(directory.path(), 1).unwrap();
+    super::super::verify::verify(directory.path(), &Default::default()).unwrap();
 }
 
 #[test]

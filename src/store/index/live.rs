@@ -1,0 +1,122 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::super::follow::Follower;
+use super::{Filler, INDEX_FILE, IndexError, Indexed};
+
+/// The index of a running gate, which is filled behind its journal.
+pub struct LiveIndex {
+    data_dir: PathBuf,
+    path: PathBuf,
+    filler: Filler,
+    follower: Follower,
+    block: Vec<u8>,
+    /// Records that are not committed yet.
+    uncommitted: u64,
+    /// Which file it is: `sekisho reindex` may put another into its place.
+    inode: u64,
+}
+
+/// Records are committed when there are so many, or when there is nothing more to read.
+const COMMIT_RECORDS: u64 = 20_000;
+
+impl LiveIndex {
+    /// Opens the index of a data directory, or begins one. What is no index, is of another form or of another journal is
+    /// begun anew; `told` is called with why.
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn open(data_dir: &Path, mut told: impl FnMut(String)) -> Result<Self, IndexError> {
+        let path = data_dir.join(INDEX_FILE);
+        let opened = match filler(&path) {
+            Err(error) if error.is_of_no_use() => {
+                told(format!("{error}; it is built anew"));
+                return Self::anew(data_dir);
+            }
+            opened => opened?,
+        };
+        Self::following(data_dir, path, opened)
+    }
+
+    /// Takes away what is there, and begins one.
+    ///
+    /// # Errors
+    /// As [`LiveIndex::open`].
+    pub fn anew(data_dir: &Path) -> Result<Self, IndexError> {
+        let path = data_dir.join(INDEX_FILE);
+        remove(&path)?;
+        let filler = filler(&path)?;
+        Self::following(data_dir, path, filler)
+    }
+
+    fn following(data_dir: &Path, path: PathBuf, filler: Filler) -> Result<Self, IndexError> {
+        let follower = Follower::at_record(data_dir, filler.indexed().seq)?;
+        let inode = inode(&path)?;
+        Ok(Self { data_dir: data_dir.to_owned(), path, filler, follower, block: Vec::new(), uncommitted: 0, inode })
+    }
+
+    /// How far the journal was read.
+    pub fn indexed(&self) -> &Indexed {
+        self.filler.indexed()
+    }
+
+    /// Takes a block of the journal. False where there was none left, and all that was taken is committed.
+    ///
+    /// # Errors
+    /// The journal cannot be read or the index not be written: what is not committed is lost with this value, and taken again
+    /// by the next.
+    pub fn step(&mut self) -> Result<bool, IndexError> {
+        let mut block = std::mem::take(&mut self.block);
+        let read = self.follower.next(&mut block);
+        let taken = read.map_err(IndexError::Journal).and_then(|is_more| {
+            for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                self.filler.line(line)?;
+                self.uncommitted += 1;
+            }
+            Ok(is_more)
+        });
+        self.block = block;
+        let is_more = taken?;
+        if self.uncommitted > 0 && (!is_more || self.uncommitted >= COMMIT_RECORDS) {
+            self.filler.commit()?;
+            self.uncommitted = 0;
+            if inode(&self.path).ok() != Some(self.inode) {
+                // Another was put into its place: it goes on with that one.
+                *self = Self::following(&self.data_dir, self.path.clone(), filler(&self.path)?)?;
+            }
+        }
+        Ok(is_more)
+    }
+}
+
+fn filler(path: &Path) -> Result<Filler, IndexError> {
+    let io = |source| IndexError::Io { path: path.to_owned(), source };
+    // Made before SQLite would, so that its owner alone may read it.
+    fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
+    Filler::new(connection, false)
+}
+
+/// Takes the file away, and what SQLite has beside it.
+pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(ending);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(IndexError::Io { path: path.into(), source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn inode(path: &Path) -> Result<u64, IndexError> {
+    fs::metadata(path).map(|found| found.ino()).map_err(|source| IndexError::Io { path: path.to_owned(), source })
+}

@@ -1,0 +1,340 @@
+use crate::evidence::{Admin, Segment};
+use crate::store::{CheckpointBreak, Follower, OpenError, Reader, VerifyBy, read_checkpoints, verify};
+
+use super::super::segment::name;
+use super::*;
+
+const HOUR: u64 = 3_600_000_000;
+const NOW: Timestamp = Timestamp(500_100 * HOUR);
+
+/// A journal of segments with so many records each, as the gate writes them, and its sealer.
+struct Site {
+    data_dir: tempfile::TempDir,
+    sealer: Sealer,
+}
+
+fn journal(directory: &Path, segments: u64, records: u64, word: &str) {
+    let mut chain = Chain::start();
+    for segment in 0..segments {
+        let time = Timestamp((500_000 + segment) * HOUR);
+        let path = directory.join(name(chain.seq + 1, time));
+        let mut text = Vec::new();
+        let opening = Record::Segment(Segment { prev: chain.hash_hex() });
+        chain.append(&opening.encode(time), &mut text);
+        for number in 1..records {
+            let detail = format!("{word} {segment} {number}");
+            let record = Record::Admin(Admin { action: "test", detail: Some(detail.as_str().into()) });
+            chain.append(&record.encode(time), &mut text);
+        }
+        fs::write(path, text).unwrap();
+    }
+}
+
+impl Site {
+    fn new(segments: u64) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        fs::create_dir(data_dir.path().join("journal")).unwrap();
+        journal(&data_dir.path().join("journal"), segments, 50, "first");
+        let sealer = Sealer::new(data_dir.path(), "g").unwrap();
+        Self { data_dir, sealer }
+    }
+
+    /// With all sealed that has ended.
+    fn sealed(segments: u64) -> Self {
+        let site = Self::new(segments);
+        site.seal();
+        site
+    }
+
+    fn seal(&self) {
+        for segment in self.sealer.due().unwrap() {
+            assert!(matches!(self.sealer.seal(&segment, NOW, || true).unwrap(), Sealed::Done(_)));
+        }
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.data_dir.path().join("journal")
+    }
+
+    fn files(&self, ending: &str) -> Vec<PathBuf> {
+        let mut files: Vec<_> = fs::read_dir(self.journal())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.to_str().unwrap().ends_with(ending))
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn by(&self) -> VerifyBy {
+        VerifyBy { key: Some(self.sealer.key().clone()), ..VerifyBy::default() }
+    }
+
+    fn verify(&self, by: &VerifyBy) -> Result<crate::store::VerifyReport, OpenError> {
+        verify(self.data_dir.path(), by)
+    }
+
+    fn broken(&self, by: &VerifyBy) -> String {
+        self.verify(by).unwrap_err().to_string()
+    }
+
+    fn lines(&self) -> Vec<u8> {
+        let mut reader = Reader::open(self.data_dir.path(), None).unwrap();
+        let (mut block, mut all) = (Vec::new(), Vec::new());
+        while reader.next(&mut block).unwrap() {
+            all.extend_from_slice(&block);
+        }
+        assert_eq!(reader.damaged(), []);
+        all
+    }
+}
+
+/// Whoever holds the machine holds the key.
+fn resign(site: &Site, sealer: &Sealer) {
+    for checkpoint in site.files(".checkpoint") {
+        fs::remove_file(checkpoint).unwrap();
+    }
+    for segment in list(&site.journal()).unwrap() {
+        if !segment.exists() {
+            sealer.seal(&segment, NOW, || true).unwrap();
+        }
+    }
+}
+
+#[test]
+fn all_that_has_ended_is_sealed_and_reads_as_it_did() {
+    let site = Site::new(4);
+    let before = site.lines();
+    site.seal();
+    assert_eq!((site.files(".jsonl").len(), site.files(".zst").len(), site.files(".checkpoint").len()), (1, 3, 3));
+    assert!(site.lines() == before);
+    let report = site.verify(&site.by()).unwrap();
+    assert_eq!((report.segments, report.sealed, report.records, report.vouched_to), (4, 3, 200, 150));
+    assert!(site.sealer.due().unwrap().is_empty());
+    let mode = |path: &Path| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode(&site.data_dir.path().join(KEY_FILE)), 0o600);
+    assert_eq!(mode(&site.files(".zst")[0]), 0o600);
+    let again = Sealer::new(site.data_dir.path(), "g").unwrap();
+    assert_eq!(again.key(), site.sealer.key(), "the key is made once");
+    assert_eq!(checkpoint_key(site.data_dir.path()).unwrap().as_ref(), Some(site.sealer.key()));
+}
+
+#[test]
+fn who_follows_goes_on_in_a_segment_that_is_sealed_meanwhile() {
+    let site = Site::new(3);
+    let all = site.lines();
+    let mut follower = Follower::new(site.data_dir.path(), Timestamp(0));
+    let (mut block, mut read) = (Vec::new(), Vec::new());
+    assert!(follower.next(&mut block).unwrap());
+    read.extend_from_slice(&block);
+    let place = follower.place().unwrap();
+    site.seal();
+    let mut resumed = Follower::resume(site.data_dir.path(), place).unwrap().expect("its place is there");
+    while resumed.next(&mut block).unwrap() {
+        read.extend_from_slice(&block);
+    }
+    assert!(read == all);
+}
+
+#[test]
+fn whatever_a_crash_left_is_done_again() {
+    let whole = Site::sealed(2);
+    let segment = list(&whole.journal()).unwrap().remove(0);
+    let (packed, checkpoint) = (sealed_path(&segment), checkpoint_path(&segment));
+    let plain = Site::new(2);
+    let original = fs::read(list(&plain.journal()).unwrap().remove(0)).unwrap();
+    // Before the packed file had its name; before the checkpoint; before the segment was taken away.
+    for (has_packed, has_checkpoint) in [(false, false), (true, false), (true, true)] {
+        fs::write(&segment, &original).unwrap();
+        fs::write(packed.with_extension("zst.part"), "half of it").unwrap();
+        if !has_packed {
+            fs::remove_file(&packed).unwrap();
+        }
+        if !has_checkpoint {
+            fs::remove_file(&checkpoint).unwrap();
+        }
+        assert!(whole.verify(&whole.by()).is_ok(), "{has_packed}");
+        whole.seal();
+        assert!(packed.exists() && checkpoint.exists() && !segment.exists());
+        assert_eq!(whole.verify(&whole.by()).unwrap().vouched_to, 50);
+        assert!(whole.files(".part").is_empty());
+    }
+    // The segment is gone, and its checkpoint was never written.
+    fs::remove_file(&checkpoint).unwrap();
+    whole.seal();
+    assert_eq!(whole.verify(&whole.by()).unwrap().vouched_to, 50);
+}
+
+#[test]
+fn one_that_does_not_verify_or_is_broken_off_stays_as_it_is() {
+    let site = Site::new(3);
+    let segments = list(&site.journal()).unwrap();
+    assert!(matches!(site.sealer.seal(&segments[0], NOW, || false), Err(SealError::BrokenOff)));
+    let altered = fs::read_to_string(&segments[1]).unwrap().replace("first 1 7", "other 1 7");
+    fs::write(&segments[1], altered).unwrap();
+    let refused = site.sealer.seal(&segments[1], NOW, || true).unwrap();
+    assert!(matches!(&refused, Sealed::Refused { why, .. } if why.contains("altered")), "{refused:?}");
+    assert!(segments.iter().all(|segment| segment.exists()) && site.files(".part").is_empty());
+    assert!(site.files(".zst").is_empty() && site.files(".checkpoint").is_empty());
+}
+
+/// Somebody who knows the form writes a sealed segment, and all behind it, anew: the chain fits.
+fn rewritten(site: &Site) {
+    let sealed: Vec<_> = list(&site.journal()).unwrap().into_iter().map(|segment| segment.exists()).collect();
+    for file in site.files("") {
+        if file.extension().is_some_and(|ending| ending == "jsonl" || ending == "zst") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    journal(&site.journal(), sealed.len() as u64, 50, "other");
+    for (segment, was_plain) in list(&site.journal()).unwrap().iter().zip(sealed) {
+        if was_plain {
+            continue;
+        }
+        let mut packer = Packer::new(Vec::new()).unwrap();
+        fs::read(segment).unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| {
+            packer.line(line).unwrap();
+        });
+        fs::write(sealed_path(segment), packer.finish().unwrap()).unwrap();
+        fs::remove_file(segment).unwrap();
+    }
+}
+
+#[test]
+fn history_that_was_hashed_again_does_not_fit_its_checkpoints() {
+    let site = Site::sealed(4);
+    rewritten(&site);
+    let said = site.broken(&site.by());
+    assert!(said.contains("altered after it was sealed") && said.contains("00000000000001-"), "{said}");
+}
+
+#[test]
+fn history_that_was_signed_again_with_another_key_is_found_by_the_key() {
+    let site = Site::sealed(4);
+    let by = site.by();
+    rewritten(&site);
+    fs::remove_file(site.data_dir.path().join(KEY_FILE)).unwrap();
+    let other = Sealer::new(site.data_dir.path(), "g").unwrap();
+    resign(&site, &other);
+    assert!(
+        site.verify(&VerifyBy { key: checkpoint_key(site.data_dir.path()).unwrap(), ..VerifyBy::default() }).is_ok()
+    );
+    assert!(site.broken(&by).contains("signed with another key"), "{}", site.broken(&by));
+}
+
+#[test]
+fn history_that_was_signed_again_with_the_gates_own_key_is_found_by_what_was_sent_away_alone() {
+    let site = Site::sealed(4);
+    let away = tempfile::tempdir().unwrap();
+    for checkpoint in site.files(".checkpoint") {
+        fs::copy(&checkpoint, away.path().join(checkpoint.file_name().unwrap())).unwrap();
+    }
+    let by = VerifyBy { elsewhere: read_checkpoints(away.path()).unwrap(), ..site.by() };
+    assert_eq!(site.verify(&by).unwrap().elsewhere, 3);
+    rewritten(&site);
+    resign(&site, &site.sealer);
+    assert!(site.verify(&site.by()).is_ok(), "who holds the machine holds the key");
+    let said = site.broken(&by);
+    assert!(said.contains("sent off the machine is another"), "{said}");
+}
+
+#[test]
+fn an_end_that_was_cut_off_is_found_by_what_was_sent_away() {
+    let site = Site::sealed(4);
+    let by = VerifyBy { elsewhere: checkpoint_lines(site.data_dir.path()).unwrap(), ..site.by() };
+    let segments = list(&site.journal()).unwrap();
+    fs::remove_file(&segments[3]).unwrap();
+    fs::remove_file(sealed_path(&segments[2])).unwrap();
+    fs::remove_file(checkpoint_path(&segments[2])).unwrap();
+    assert!(site.verify(&site.by()).is_ok());
+    assert!(site.broken(&by).contains("records 101 to 150, has no segment here"), "{}", site.broken(&by));
+}
+
+#[test]
+fn what_is_missing_or_moved_is_named() {
+    let said = |change: &dyn Fn(&Site, &[PathBuf])| {
+        let site = Site::sealed(5);
+        change(&site, &list(&site.journal()).unwrap());
+        site.broken(&site.by())
+    };
+    let gone = |path: PathBuf| fs::remove_file(path).unwrap();
+    let segment = said(&|_, segments| gone(sealed_path(&segments[1])));
+    assert!(segment.contains("records 51 to 100") && segment.contains("missing"), "{segment}");
+    let checkpoint = said(&|_, segments| gone(checkpoint_path(&segments[1])));
+    assert!(checkpoint.contains("its checkpoint is missing"), "{checkpoint}");
+    let both = said(&|_, segments| {
+        gone(sealed_path(&segments[1]));
+        gone(checkpoint_path(&segments[1]));
+    });
+    assert!(both.contains("records 51 to 100 are missing") || both.contains("does not name the one before"), "{both}");
+    let swapped = said(&|site, segments| {
+        let (first, second) = (sealed_path(&segments[1]), sealed_path(&segments[2]));
+        let aside = site.journal().join("aside");
+        fs::rename(&first, &aside).unwrap();
+        fs::rename(&second, &first).unwrap();
+        fs::rename(&aside, &second).unwrap();
+    });
+    assert!(swapped.contains("records 51 to 100 are missing"), "{swapped}");
+    let damaged = said(&|_, segments| {
+        let mut content = fs::read(sealed_path(&segments[2])).unwrap();
+        content[60] ^= 1;
+        fs::write(sealed_path(&segments[2]), content).unwrap();
+    });
+    assert!(damaged.contains(".zst") && damaged.contains("after record 100"), "{damaged}");
+    let torn = said(&|_, segments| {
+        let text = fs::read_to_string(checkpoint_path(&segments[0])).unwrap();
+        fs::write(checkpoint_path(&segments[0]), text.replace("\"bytes\":", "\"bytes\":1")).unwrap();
+    });
+    assert!(torn.contains("signature does not fit"), "{torn}");
+}
+
+#[test]
+fn segments_that_were_moved_away_are_not_missed_from_the_record_behind_them_on() {
+    let site = Site::sealed(5);
+    let segments = list(&site.journal()).unwrap();
+    for segment in &segments[..2] {
+        fs::remove_file(sealed_path(segment)).unwrap();
+    }
+    let by = VerifyBy { from: 101, ..site.by() };
+    assert_eq!(site.verify(&by).unwrap().vouched_to, 200, "their checkpoints may have stayed");
+    for segment in &segments[..2] {
+        fs::remove_file(checkpoint_path(segment)).unwrap();
+    }
+    assert_eq!(site.verify(&by).unwrap().records, 150);
+    assert!(matches!(
+        site.verify(&site.by()),
+        Err(OpenError::Broken { .. } | OpenError::Checkpoint { source: CheckpointBreak::Order, .. })
+    ));
+}
+
+#[test]
+fn a_reader_passes_over_what_is_damaged_and_names_it() {
+    let site = Site::sealed(3);
+    let segments = list(&site.journal()).unwrap();
+    let mut content = fs::read(sealed_path(&segments[1])).unwrap();
+    content[60] ^= 1;
+    fs::write(sealed_path(&segments[1]), content).unwrap();
+    fs::write(sealed_path(&segments[0]), "no segment").unwrap();
+    let mut reader = Reader::open(site.data_dir.path(), None).unwrap();
+    let (mut block, mut lines) = (Vec::new(), 0);
+    while reader.next(&mut block).unwrap() {
+        lines += block.iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!(lines, 50, "the newest is whole");
+    let damaged: Vec<_> = reader.damaged().iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(damaged, segments[..2]);
+}
+
+#[test]
+fn a_gate_that_starts_behind_a_sealed_segment_goes_on_from_its_end() {
+    let site = Site::sealed(3);
+    fs::remove_file(list(&site.journal()).unwrap().pop().unwrap()).unwrap();
+    let found = super::super::segment::recover(&site.journal()).unwrap();
+    assert_eq!((found.chain.seq, found.torn_bytes), (100, 0));
+    let last = sealed_path(&list(&site.journal()).unwrap()[1]);
+    fs::write(&last, "no segment").unwrap();
+    assert!(super::super::segment::recover(&site.journal()).is_err());
+}
