@@ -273,6 +273,7 @@ fn tell(arguments: &ReviewArguments, look: &Look) -> Result<Told, CliError> {
         }
         answer.tables.retain(|table| table.name == part);
     }
+    let range = answer.range.unwrap_or(range);
     let indexed = evidence.indexed();
     let behind = match newest_record(data_dir) {
         Ok(newest) => newest.map(|(seq, _)| seq.saturating_sub(indexed.seq)),
@@ -329,6 +330,7 @@ fn ask(
         }
         Question::Around { id, span } => {
             let answer = around(evidence, id, *span, limit)?;
+            let range = answer.range.unwrap_or(range);
             looked_up(data_dir, "review around", &client_of_answer(&answer, "client"), range)?;
             answer
         }
