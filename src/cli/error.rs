@@ -45,6 +45,9 @@ pub enum CliError {
     Refused(Box<Reloaded>),
     #[error(transparent)]
     Verify(OpenError),
+    /// A report was written, of a journal that does not verify.
+    #[error("the journal does not verify: {0}")]
+    NotWhole(String),
     /// The index cannot be asked or built.
     #[error("{0}")]
     Index(Box<IndexError>),
@@ -175,7 +178,7 @@ impl CliError {
             | CliError::Executable(_)
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
-            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => 3,
+            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) | CliError::NotWhole(_) => 3,
             CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
             CliError::NoPart { .. } => 2,
             CliError::Asked(error) => match **error {
@@ -230,6 +233,7 @@ impl CliError {
                     "build it anew with `sekisho reindex`; run it as the gate's user or as root, with room on the disk"
                 }
             }),
+            CliError::NotWhole(_) => Some("leave the directory as it is, and compare it with copies kept elsewhere"),
             CliError::Seal(_) => Some("run it as the gate's user or as root"),
             CliError::NoPublicKey(_) => Some("`sekisho checkpoint key` prints a gate's"),
             CliError::NoCheckpoints(_) => {
