@@ -178,7 +178,7 @@ fn what_is_put_beside_a_sealed_segment_is_not_signed_and_the_same_one_keeps_its_
     let packed = fs::read(sealed_path(&segment)).unwrap();
     // Left by a crash: a later time signs nothing anew.
     fs::write(&segment, &original).unwrap();
-    assert_eq!(site.sealer.due().unwrap(), [segment.clone()]);
+    assert_eq!(site.sealer.due().unwrap(), std::slice::from_ref(&segment));
     assert!(matches!(site.sealer.seal(&segment, Timestamp(NOW.0 + HOUR), || true), Ok(Sealed::Done(_))));
     assert_eq!(fs::read(checkpoint_path(&segment)).unwrap(), signed);
     // Whoever can write there, and has no key: what they wrote verifies by itself.
