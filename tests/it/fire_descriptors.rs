@@ -35,7 +35,7 @@ fn without_descriptors_clients_that_are_in_are_served_and_others_wait_until_ther
     let origin = Origin::start();
     let names = NameServer::pointing_to(origin.address.ip());
     let said = Notices::new();
-    let config = format!("{}[gate]\nworkers = 1\n[evidence]\nsegment_mib = 1\n", names.config());
+    let config = format!("{}[gate]\nworkers = 1\n[evidence]\nsegment_mib = 1\nindex = false\n", names.config());
     let policy = format!("{}{}", origin.policy(), origin.rule_for("*.test", ""));
     let before = &said.before();
     let mut gate = Start { policy: &policy, config: &config, before, ..Start::default() }.gate();

@@ -62,7 +62,7 @@ fn a_head_that_comes_byte_by_byte_or_by_half_has_its_time_and_others_are_served(
 }
 
 /// A debug build at rest holds about 15 MiB.
-const MEMORY_MAX: u64 = 40 << 20;
+const MEMORY_MAX: u64 = 48 << 20;
 /// What one unfinished head of 64 KiB may take: its buffer grows by doubling.
 const MEMORY_EACH: u64 = 136 << 10;
 
@@ -184,7 +184,7 @@ fn unread_bytes(gate: &Gate) -> u64 {
 fn a_gate_with_little_memory_outlives_a_flood_of_large_heads() {
     // So much address space that what threads and allocators reserve (64 MiB for each thread and more) leaves
     // room for the heads that may be held. Without a bound they would take 250 MiB.
-    let before = "ulimit -v 655360";
+    let before = "ulimit -v 819200";
     let config = "[gate]\nworkers = 1\n[limits]\nheads_mib_max = 32\n";
     let mut gate = Start { config, before, ..Start::default() }.gate();
     let mut other = gate.client();

@@ -28,6 +28,8 @@ pub struct Filler {
     paths: i64,
     /// The statement that writes rows of a day.
     insert: (i64, String),
+    /// It goes on with an index, and has not come to what that does not have.
+    resumed: Option<Resumed>,
     /// Sums stay in memory over commits, until there are many.
     bulk: bool,
 }
@@ -80,6 +82,22 @@ struct Other<'a> {
     until: Option<Said<'a>>,
 }
 
+/// How far a filler that goes on has come in what the index has already.
+#[derive(Debug, Clone, Copy)]
+struct Resumed {
+    /// It came to the newest record of the index.
+    is_there: bool,
+    /// Lines behind that one that are counted already.
+    bad_lines: u64,
+}
+
+/// The hash that a line ends with; '' where it ends otherwise.
+pub(super) fn hash_of(line: &[u8]) -> &str {
+    let end = line.len().saturating_sub("\"}".len());
+    let hash = line.get(end.saturating_sub(16)..end).and_then(|hash| std::str::from_utf8(hash).ok());
+    hash.filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit())).unwrap_or_default()
+}
+
 /// What is asked of a finding.
 #[derive(Debug, Deserialize)]
 struct Found<'a> {
@@ -117,7 +135,7 @@ impl Filler {
         if is_empty {
             connection.execute_batch("BEGIN")?;
             connection.execute_batch(include_str!("schema.sql"))?;
-            connection.execute("INSERT INTO place VALUES (1, ?1, 0, 0, 0, 0, 0)", [FORM])?;
+            connection.execute("INSERT INTO place VALUES (1, ?1, 0, 0, '', 0, 0, 0, 0)", [FORM])?;
             connection.execute("INSERT INTO judgement VALUES (?1, '', '', '', '', '', 0)", [row::UNJUDGED])?;
             connection.execute_batch("COMMIT")?;
         }
@@ -125,6 +143,7 @@ impl Filler {
             return Err(IndexError::Form(connection.path().unwrap_or_default().into()));
         }
         let indexed = indexed(&connection)?;
+        let resumed = Some(Resumed { is_there: indexed.seq == 0, bad_lines: indexed.bad_since });
         let made = days(&connection)?;
         let paths = connection.query_row("SELECT count(*) FROM path", [], |row| row.get(0))?;
         let mut filler = Self {
@@ -136,6 +155,7 @@ impl Filler {
             indexed,
             paths,
             insert: (i64::MIN, String::new()),
+            resumed,
             bulk,
             connection,
         };
@@ -154,11 +174,25 @@ impl Filler {
     /// # Errors
     /// The index is of another journal, or SQLite's. What was taken since the last commit is lost with the filler.
     pub fn line(&mut self, line: &[u8]) -> Result<(), IndexError> {
-        let Ok(record) = read_record(line) else {
-            self.indexed.unreadable += 1;
-            return Ok(());
-        };
-        self.record(&record, line)
+        match read_record(line) {
+            Ok(record) => self.record(&record, line),
+            Err(_) => {
+                self.bad_line();
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts a line that is no record, once.
+    fn bad_line(&mut self) {
+        match &mut self.resumed {
+            Some(Resumed { is_there: false, .. }) => {}
+            Some(Resumed { bad_lines, .. }) if *bad_lines > 0 => *bad_lines -= 1,
+            Some(_) | None => {
+                self.indexed.unreadable += 1;
+                self.indexed.bad_since += 1;
+            }
+        }
     }
 
     /// The same of a line that was read.
@@ -168,9 +202,16 @@ impl Filler {
     pub fn record(&mut self, record: &RecordLine<'_>, line: &[u8]) -> Result<(), IndexError> {
         if record.seq <= self.indexed.seq {
             // What it has it is given again where it goes on in the middle of a segment.
-            let is_other = record.seq == self.indexed.seq && record.time != self.indexed.time;
-            return if is_other { Err(IndexError::OtherJournal) } else { Ok(()) };
+            if record.seq == self.indexed.seq {
+                if hash_of(line) != self.indexed.hash {
+                    return Err(IndexError::OtherJournal);
+                }
+                self.resumed = self.resumed.map(|resumed| Resumed { is_there: true, ..resumed });
+            }
+            return Ok(());
         }
+        self.resumed = None;
+        (self.indexed.hash, self.indexed.bad_since) = (hash_of(line).to_owned(), 0);
         self.indexed.records += 1;
         if record.time.0.saturating_add(STEP_US) < self.indexed.time.0 {
             self.indexed.backward += 1;
@@ -225,6 +266,7 @@ impl Filler {
                     && let Some((_, oldest)) = self.open.pop_first()
                 {
                     self.write(&oldest, true)?;
+                    oldest.forget(&self.connection)?;
                 }
             }
         }
@@ -434,10 +476,12 @@ impl Filler {
         if !self.bulk {
             self.flush()?;
         }
-        let Indexed { seq, time, records, unreadable, backward } = self.indexed;
+        let Indexed { seq, time, ref hash, bad_since, records, unreadable, backward } = self.indexed;
         self.connection.prepare_cached(PLACE)?.execute(params![
             signed(seq),
             signed(time.0),
+            hash,
+            signed(bad_since),
             signed(records),
             signed(unreadable),
             signed(backward),
@@ -541,4 +585,5 @@ const FINDING: &str = "INSERT INTO finding VALUES
     severity = excluded.severity, score = excluded.score, weight = excluded.weight, client = excluded.client,
     target = excluded.target, first = min(first, excluded.first), last = excluded.last,
     english = excluded.english, japanese = excluded.japanese, line = excluded.line";
-const PLACE: &str = "UPDATE place SET seq = ?1, time = ?2, records = ?3, unreadable = ?4, backward = ?5";
+const PLACE: &str =
+    "UPDATE place SET seq = ?1, time = ?2, hash = ?3, bad_since = ?4, records = ?5, unreadable = ?6, backward = ?7";

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::evidence::read_record;
+
 use super::super::follow::Follower;
+use super::super::reader::Reader;
+use super::fill::hash_of;
 use super::{Filler, INDEX_FILE, IndexError, Indexed};
 
 /// The index of a running gate, which is filled behind its journal.
@@ -38,7 +42,13 @@ impl LiveIndex {
             }
             opened => opened?,
         };
-        Self::following(data_dir, path, opened)
+        match Self::following(data_dir, path, opened) {
+            Err(error) if error.is_of_no_use() => {
+                told(format!("{error}; it is built anew"));
+                Self::anew(data_dir)
+            }
+            following => following,
+        }
     }
 
     /// Takes away what is there, and begins one.
@@ -53,6 +63,7 @@ impl LiveIndex {
     }
 
     fn following(data_dir: &Path, path: PathBuf, filler: Filler) -> Result<Self, IndexError> {
+        is_of(data_dir, filler.indexed())?;
         let follower = Follower::at_record(data_dir, filler.indexed().seq)?;
         let inode = inode(&path)?;
         Ok(Self { data_dir: data_dir.to_owned(), path, filler, follower, block: Vec::new(), uncommitted: 0, inode })
@@ -92,13 +103,39 @@ impl LiveIndex {
     }
 }
 
+/// Looks whether the journal goes up to where the index does, and has the same record there: one that lost its end with power,
+/// or was put there in its place, does not.
+fn is_of(data_dir: &Path, indexed: &Indexed) -> Result<(), IndexError> {
+    if indexed.seq == 0 {
+        return Ok(());
+    }
+    let mut reader = Reader::open(data_dir, None)?;
+    reader.skip_to(indexed.seq);
+    let mut block = Vec::new();
+    while reader.next(&mut block)? {
+        for line in block.split(|byte| *byte == b'\n') {
+            match read_record(line) {
+                Ok(record) if record.seq == indexed.seq && hash_of(line) != indexed.hash => {
+                    return Err(IndexError::OtherJournal);
+                }
+                // Or a later one, where that one was dropped.
+                Ok(record) if record.seq >= indexed.seq => return Ok(()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    Err(IndexError::OtherJournal)
+}
+
 fn filler(path: &Path) -> Result<Filler, IndexError> {
     let io = |source| IndexError::Io { path: path.to_owned(), source };
     // Made before SQLite would, so that its owner alone may read it.
     fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    connection.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
+    connection.execute_batch(
+        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024;",
+    )?;
     Filler::new(connection, false)
 }
 

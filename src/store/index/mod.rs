@@ -68,6 +68,10 @@ pub struct Indexed {
     /// The number of the last record that was read, and its time.
     pub seq: u64,
     pub time: Timestamp,
+    /// The hash that its line ends with, by which it is known again.
+    pub hash: String,
+    /// Lines behind it that are no record.
+    pub bad_since: u64,
     pub records: u64,
     pub unreadable: u64,
     /// Times that the clock stepped back by more than a second from one record to the next.
@@ -132,14 +136,16 @@ fn days(connection: &Connection) -> Result<Vec<i64>, IndexError> {
 }
 
 fn indexed(connection: &Connection) -> rusqlite::Result<Indexed> {
-    connection.query_row("SELECT seq, time, records, unreadable, backward FROM place", [], |row| {
+    connection.query_row("SELECT seq, time, hash, bad_since, records, unreadable, backward FROM place", [], |row| {
         let number = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
         Ok(Indexed {
             seq: number(0)?,
             time: Timestamp(number(1)?),
-            records: number(2)?,
-            unreadable: number(3)?,
-            backward: number(4)?,
+            hash: row.get(2)?,
+            bad_since: number(3)?,
+            records: number(4)?,
+            unreadable: number(5)?,
+            backward: number(6)?,
         })
     })
 }

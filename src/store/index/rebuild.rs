@@ -68,12 +68,13 @@ pub fn reindex(data_dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Re
             return Err(error);
         }
     };
+    fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed(&new))?;
     for ending in ["-wal", "-shm", "-journal"] {
         // What belongs to the old file must not be taken for the new one's.
         let _ = fs::remove_file(data_dir.join(format!("{INDEX_FILE}{ending}")));
     }
-    fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed(&new))?;
     fs::rename(&new, &path).map_err(failed(&path))?;
+    fs::File::open(data_dir).and_then(|directory| directory.sync_all()).map_err(failed(data_dir))?;
     let bytes = fs::metadata(&path).map_err(failed(&path))?.len();
     Ok(Rebuilt { indexed, bytes, damaged })
 }

@@ -41,6 +41,13 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// Its end is not waited for any more.
+    pub(super) fn forget(&self, connection: &Connection) -> Result<(), IndexError> {
+        let id = self.at.saturating_add(self.day.saturating_mul(DAY_US));
+        connection.prepare_cached("DELETE FROM open WHERE id = ?1")?.execute([id])?;
+        Ok(())
+    }
+
     /// Writes it by a statement of its day.
     pub(super) fn write(&self, connection: &Connection, insert: &str, open: bool) -> Result<(), IndexError> {
         connection.prepare_cached(insert)?.execute(params![
@@ -70,8 +77,7 @@ impl Row {
             self.ending,
         ])?;
         if self.stored && !open {
-            let id = self.at.saturating_add(self.day.saturating_mul(DAY_US));
-            connection.prepare_cached("DELETE FROM open WHERE id = ?1")?.execute([id])?;
+            self.forget(connection)?;
         }
         Ok(())
     }

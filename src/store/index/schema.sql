@@ -10,6 +10,8 @@ CREATE TABLE place (
     form INTEGER NOT NULL,       -- of this file; another form is built anew
     seq INTEGER NOT NULL,        -- the number of the last record that was read
     time INTEGER NOT NULL,       -- its time
+    hash TEXT NOT NULL,          -- the `h` that its line ends with
+    bad_since INTEGER NOT NULL,  -- lines behind it that were none
     records INTEGER NOT NULL,    -- records read, ever
     unreadable INTEGER NOT NULL, -- lines that were none
     backward INTEGER NOT NULL    -- times that the clock stepped back by more than a second from one record to the next

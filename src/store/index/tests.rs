@@ -289,3 +289,65 @@ proptest! {
         prop_assert!(other.is_none() && live.len() == whole.len(), "{:?}, {} and {}", other, live.len(), whole.len());
     }
 }
+
+/// All of `place` but its form.
+fn indexed_of(data_dir: &Path) -> Indexed {
+    Index::open(data_dir).unwrap().indexed().unwrap()
+}
+
+/// Fills the live index of a data directory up to the end of its journal.
+fn follow(data_dir: &Path) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut live = LiveIndex::open(data_dir, |why| told.push(why)).unwrap();
+    while live.step().unwrap() {}
+    told
+}
+
+fn put(data_dir: &Path, lines: &[Vec<u8>]) {
+    let text: Vec<u8> = lines.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect();
+    std::fs::write(data_dir.join("journal/00000000000001-20261125T220000Z.jsonl"), text).unwrap();
+}
+
+fn all_of(data_dir: &Path) -> Vec<String> {
+    dump(Index::open(data_dir).unwrap().connection())
+}
+
+#[test]
+fn an_index_of_a_journal_that_lost_its_end_is_built_anew() {
+    let lines = journal(5, 200);
+    let directory = data_dir(&lines);
+    assert!(follow(directory.path()).is_empty());
+    // Power took the end of the journal, and other records came to have its numbers; or it is another journal, or shorter.
+    let (other, third) = (journal(6, 200), journal(7, 200));
+    for now in [&[&lines[..150], &third[150..160]].concat()[..], &other[..], &lines[..40]] {
+        put(directory.path(), now);
+        let told = follow(directory.path());
+        assert!(matches!(&told[..], [why] if why.contains("another journal")), "{told:?}");
+        let live = all_of(directory.path());
+        reindex(directory.path(), |_, _| {}).unwrap();
+        assert!(live == all_of(directory.path()));
+        assert!(follow(directory.path()).is_empty(), "what was built goes on");
+    }
+}
+
+#[test]
+fn a_bad_line_is_counted_once_however_often_the_gate_starts() {
+    let mut lines = journal(5, 60);
+    lines.insert(10, b"bad".to_vec());
+    let directory = data_dir(&lines[..12]);
+    for length in [12, 12, 40, lines.len()] {
+        put(directory.path(), &lines[..length]);
+        assert!(follow(directory.path()).is_empty());
+    }
+    // Behind the newest record, of which some were counted and some came later.
+    for _ in 0..3 {
+        lines.push(b"bad".to_vec());
+        put(directory.path(), &lines);
+        follow(directory.path());
+        follow(directory.path());
+    }
+    let live = indexed_of(directory.path());
+    assert_eq!((live.unreadable, live.bad_since), (4, 3));
+    reindex(directory.path(), |_, _| {}).unwrap();
+    assert_eq!(indexed_of(directory.path()), live);
+}
