@@ -58,6 +58,8 @@ pub struct Config {
     pub detect: detect::Settings,
     /// The proxy within TLS; `[secure_proxy]`.
     pub secure_proxy: Option<SecureProxySettings>,
+    /// Files that say which client is which device; `[devices]`.
+    pub devices: DeviceFiles,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -155,6 +157,50 @@ impl SecureProxySettings {
     }
 }
 
+/// Files that say which client is which device.
+#[derive(Debug, Clone)]
+pub struct DeviceFiles {
+    /// An administrator's table, in TOML or CSV.
+    pub table: Option<PathBuf>,
+    /// Lease files of Kea, and of dnsmasq: at most 16 each.
+    pub kea: Vec<PathBuf>,
+    pub dnsmasq: Vec<PathBuf>,
+    /// How often they are looked at, 1 s to an hour.
+    pub every: Duration,
+}
+
+const LEASE_FILES_MAX: usize = 16;
+
+impl Default for DeviceFiles {
+    fn default() -> Self {
+        Self { table: None, kea: Vec::new(), dnsmasq: Vec::new(), every: Duration::from_secs(5) }
+    }
+}
+
+impl DeviceFiles {
+    fn read(&mut self, section: &mut Section<'_, '_>) {
+        self.table = section.string("table").map(|file| PathBuf::from(file.value));
+        let mut files = |key| {
+            let files = section.strings(key).unwrap_or_default();
+            if let Some(beyond) = files.get(LEASE_FILES_MAX) {
+                section.problem(
+                    &beyond.place,
+                    format!("`{key}` names more than {LEASE_FILES_MAX} files"),
+                    "name fewer",
+                );
+            }
+            files.into_iter().map(|file| PathBuf::from(file.value)).collect()
+        };
+        (self.kea, self.dnsmasq) = (files("kea"), files("dnsmasq"));
+        seconds(section, "every_seconds", 3600, &mut self.every);
+    }
+
+    /// All that are named.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.table.iter_mut().chain(&mut self.kea).chain(&mut self.dnsmasq)
+    }
+}
+
 /// How browsers are challenged.
 #[derive(Debug, Clone, Copy)]
 pub struct Challenge {
@@ -224,6 +270,7 @@ impl Default for Config {
             detect: detect::Settings::default(),
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
+            devices: DeviceFiles::default(),
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -285,6 +332,10 @@ impl Config {
             });
             if let Some(mut section) = root.table("secure_proxy") {
                 config.secure_proxy = SecureProxySettings::read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("devices") {
+                config.devices.read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -40,12 +40,11 @@ impl Background {
         SeenBackground { sealing: self.sealing.status(), index }
     }
 
-    /// Ends them. What they have not come to they come to after the next start.
-    pub(super) fn end(self) {
+    /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
+    /// start. What fills the index goes on until the last record.
+    pub(super) fn end_writers(self) -> Option<Indexing> {
         self.sealing.end();
-        if let Some(indexing) = self.indexing {
-            indexing.end();
-        }
+        self.indexing
     }
 }
 

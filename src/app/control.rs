@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::authority::{self, AuthorityAct};
 use super::clearances::{self, Clearances, Which};
+use super::note::{self, Note};
 use super::reach::{self, ReachStatus};
 use super::reloaded::Reloaded;
 use super::status::{Reporter, Status};
@@ -55,6 +56,8 @@ pub enum Question {
     Lift {
         finding: Option<String>,
     },
+    /// Put on record what a person does: asked by [`note`](super::note()).
+    Note(Note),
     /// Fetch these host lists, or all where none is named: then [`Status::lists`] has them.
     Fetch {
         names: Vec<String>,
@@ -70,10 +73,12 @@ enum Answer {
     Clearances(Clearances),
     Reach(ReachStatus),
     Revoked(usize),
+    Noted,
     Refused(NotDone),
 }
 
-const QUESTION_BYTES_MAX: usize = 4096;
+/// What a person writes is at most a quarter of that before it is escaped.
+const QUESTION_BYTES_MAX: usize = 16 << 10;
 /// A thousand clients with sixteen long names of hosts each are four million bytes.
 const ANSWER_BYTES_MAX: u64 = 8 << 20;
 /// Whoever connects and does not ask is dropped.
@@ -126,12 +131,10 @@ pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
 
 async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
     let question = timeout(QUESTION_LIMIT, read_question(&mut stream)).await??;
-    let asker = match stream.peer_cred() {
-        Ok(peer) => format!("user {}", peer.uid()),
-        Err(_) => "an unknown user".to_owned(),
-    };
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+    let asker = uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("user {uid}"));
     let answer = match serde_json::from_slice(&question) {
-        Ok(question) => timeout(limit_of(&question), done(question, reporter, &asker)).await?,
+        Ok(question) => timeout(limit_of(&question), done(question, reporter, &asker, uid)).await?,
         Err(_) => Answer::Refused(NotDone::UnknownQuestion),
     };
     stream.write_all(&serde_json::to_vec(&answer)?).await?;
@@ -147,6 +150,7 @@ fn limit_of(question: &Question) -> Duration {
         | Question::Reach
         | Question::Authority(_)
         | Question::Revoke(_)
+        | Question::Note(_)
         | Question::Lift { .. } => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
@@ -154,7 +158,7 @@ fn limit_of(question: &Question) -> Duration {
 }
 
 /// Does what is asked, and says how it stands after that.
-async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
+async fn done(question: Question, reporter: &Reporter, asker: &str, uid: Option<u32>) -> Answer {
     let done = match question {
         Question::Status => Ok(()),
         Question::Breakglass { minutes, reason } => {
@@ -183,6 +187,12 @@ async fn done(question: Question, reporter: &Reporter, asker: &str) -> Answer {
             let lifted = restraints::lift(&reporter.gate, &reporter.data_dir, finding.as_deref(), asker);
             return match lifted.await {
                 Ok(count) => Answer::Revoked(count),
+                Err(why) => Answer::Refused(why),
+            };
+        }
+        Question::Note(note) => {
+            return match note::put_on_record(&reporter.gate, note, uid).await {
+                Ok(()) => Answer::Noted,
                 Err(why) => Answer::Refused(why),
             };
         }
@@ -228,7 +238,9 @@ pub enum AskError {
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
     match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -241,7 +253,9 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
         Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -253,7 +267,9 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
 pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
     match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
         Answer::Clearances(clearances) => Ok(clearances),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -265,7 +281,9 @@ pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<Stri
 pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
     match put(data_dir, &Question::Reach, PATIENCE)? {
         Answer::Reach(reach) => Ok(reach),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -277,7 +295,9 @@ pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
     match put(data_dir, &Question::Revoke(which), PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -289,7 +309,23 @@ pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
 pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskError> {
     match put(data_dir, &Question::Lift { finding }, PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) => Err(other_answer()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
+            Err(other_answer())
+        }
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+/// Has the gate put on record what a person does.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_note(data_dir: &Path, note: Note) -> Result<(), AskError> {
+    match put(data_dir, &Question::Note(note), PATIENCE)? {
+        Answer::Noted => Ok(()),
+        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => {
+            Err(other_answer())
+        }
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }

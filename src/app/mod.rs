@@ -8,8 +8,10 @@ mod background;
 mod breakglass;
 mod clearances;
 mod control;
+mod devices;
 mod fetch;
 mod kept;
+mod note;
 mod notices;
 mod reach;
 mod reload;
@@ -64,6 +66,7 @@ pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use indexing::IndexingStatus;
+pub use note::{Note, NoteError, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
@@ -392,6 +395,7 @@ impl Ready {
                 () = until(self.end, control, reporter, gate.clone()) => {}
                 () = reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
+                () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => {}
                 () = told => {}
             }
             breakglass::end_with_gate(&gate).await;
@@ -401,7 +405,7 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
-        background.end();
+        let indexing = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
         }
@@ -410,6 +414,9 @@ impl Ready {
         }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
+        if let Some(indexing) = indexing {
+            indexing.end();
+        }
         result.and(closed)
     }
 }

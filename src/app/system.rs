@@ -50,6 +50,11 @@ pub(super) fn random() -> io::Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// The name that the system has for a user; it may be asked of a directory on the network, and takes as long as that.
+pub(super) fn login_name(uid: u32) -> Option<String> {
+    nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+}
+
 /// Raises the number of open files to what the system allows us, and says what that is.
 pub(super) fn raise_open_files() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };

@@ -8,9 +8,15 @@ use crate::review::Since;
 
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
+use super::device::DeviceCommand;
 use super::export::ExportArguments;
+use super::hunt::HuntArguments;
+use super::learn::LearnArguments;
 use super::output::Format;
 use super::reindex::ReindexArguments;
+use super::restraint::RestraintCommand;
+use super::review::ReviewArguments;
+use super::triage::TriageCommand;
 use super::verify::VerifyArguments;
 
 /// Exit codes stand at the end of every help page, examples before them.
@@ -42,11 +48,14 @@ pub(super) use notes;
         "sekisho replay policy.toml        what another policy would have changed",
         "sekisho hunt access.log           what calls home like clockwork, in any proxy's log",
         "sekisho export --format squid     what is on record, in the form of other programs",
+        "sekisho review blocked            what was stopped, and why; more questions with --help",
         "sekisho status                    ask the running gate how it is doing",
         "sekisho reload                    take up a changed policy now, or see what is wrong with it",
         "sekisho fetch                     fetch the host lists of the config now",
         "sekisho clearance list            which programs have shown to be browsers",
         "sekisho restraint list            what findings have imposed",
+        "sekisho device list               which client is which device",
+        "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho verify                    prove that no record was altered"
@@ -157,6 +166,8 @@ pub(super) enum Command {
         "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
     ))]
     Export(ExportArguments),
+    /// Ask what is on record: what was blocked, all of a client, all of a host
+    Review(ReviewArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(
         "sekisho status",
@@ -227,6 +238,22 @@ pub(super) enum Command {
     Restraint {
         #[command(subcommand)]
         command: RestraintCommand,
+    },
+    /// Show which client is which device: a name over time, from a table or from leases
+    #[command(after_help = notes!("sekisho device list", "sekisho device show PC-0123 --since 30d"))]
+    Device {
+        #[command(subcommand)]
+        command: DeviceCommand,
+    },
+    /// Put on record what a finding or a target is, and get the rule that follows from it
+    #[command(after_help = notes!(
+        "sekisho triage known-good 0123456789abcdef --why \"the virus scanner\"",
+        "sekisho triage malicious bad.example --why \"warned of by the CERT\"",
+        "sekisho triage list"
+    ))]
+    Triage {
+        #[command(subcommand)]
+        command: TriageCommand,
     },
     /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
     ///
@@ -372,43 +399,6 @@ pub(super) struct RevokeArguments {
     pub(super) format: Format,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum RestraintCommand {
-    /// Show every restraint that is in force, the one that ends first first
-    #[command(after_help = notes!("sekisho restraint list", "sekisho restraint list /var/lib/sekisho"))]
-    List {
-        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
-    /// End what a finding has imposed, or all of it
-    #[command(after_help = notes!(
-        "sekisho restraint lift 0123456789abcdef",
-        "sekisho restraint lift --all --data-dir /var/lib/sekisho"
-    ))]
-    Lift(LiftArguments),
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["finding", "all"]))]
-pub(super) struct LiftArguments {
-    /// The finding, by its id in `list` and in records
-    #[arg(value_name = "FINDING")]
-    pub(super) finding: Option<String>,
-    /// All restraints
-    #[arg(long)]
-    pub(super) all: bool,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct FetchArguments {
     /// The lists, by their names in the config [default: all]
@@ -493,59 +483,6 @@ pub(super) struct ReplayArguments {
     /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct HuntArguments {
-    /// Data directories, logs, or directories of logs; `-` alone is standard input
-    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
-    pub(super) paths: Vec<PathBuf>,
-    /// Show one finding whole, with the picture of its gaps
-    #[arg(long, value_name = "ID")]
-    pub(super) explain: Option<String>,
-    /// Write what was found to a page of its own as well, which needs no other file and no script
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) html: Option<PathBuf>,
-    /// A gate's config, of which `[detect]` counts: what is allowed, what is explained, the time zone
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) config: Option<PathBuf>,
-    /// By which nights and hours of the week are told, such as Asia/Tokyo; UTC unless the config has one
-    #[arg(long, value_name = "ZONE")]
-    pub(super) time_zone: Option<String>,
-    /// Findings shown; JSON has all
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(super) rows: usize,
-    /// Tables for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct LearnArguments {
-    #[command(flatten)]
-    pub(super) journal: JournalArguments,
-    /// A destination with fewer requests is rare, and left out
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(super) min_requests: u64,
-    /// So is one with fewer clients, where its group has so many
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub(super) min_clients: u64,
-    /// So is one that was used on fewer days (UTC), where so many are on record; at most 31
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=31))]
-    pub(super) min_days: u64,
-    /// Where more names than this of one registrable domain were used, propose all below it; at most 64
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) max_names: u16,
-    /// A policy in TOML, or all that was learnt in JSON
-    #[arg(long, value_enum, default_value_t = LearntFormat::Toml)]
-    pub(super) format: LearntFormat,
-}
-
-/// How a proposal is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum LearntFormat {
-    Toml,
-    Json,
 }
 
 fn at_most_20(text: &str) -> Result<usize, String> {

@@ -3,12 +3,13 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::clock;
+use crate::formats::read_table;
 use crate::lists::{ReadList, ReadPolicy, Watched, read_users};
 use crate::policy::{BadLine, Lint, NameCounts};
 
 use super::arguments::{CheckArguments, CheckedFiles};
 use super::error::{CliError, count};
-use super::files::{give_internal, read_config, read_policy, unfetched};
+use super::files::{give_internal, read, read_config, read_policy, unfetched};
 use super::output::{Format, Rows, print, report};
 
 /// What was found right.
@@ -94,6 +95,9 @@ fn check_files(files: &CheckedFiles) -> Result<Checked, CliError> {
     let ReadPolicy { mut policy, file, lists, unfetched, .. } = read_policy(path.as_deref(), config.as_ref(), None)?;
     if let Some(settings) = config.as_ref().and_then(|config| config.authentication.as_ref()) {
         read_users(settings, &mut Watched::default()).map_err(CliError::Problems)?;
+    }
+    if let Some(table) = config.as_ref().and_then(|config| config.devices.table.as_deref()) {
+        read_table(&table.display().to_string(), &read(table)?).map_err(CliError::Problems)?;
     }
     // A policy that is checked alone may be meant for any config.
     if let Some(config) = &config {

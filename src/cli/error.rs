@@ -2,12 +2,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::app::{AppError, AskError, NotDone, Reloaded};
+use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded};
 use crate::evidence::Break;
 use crate::lists::ReadError;
 use crate::parse::Problem;
-use crate::policy::BadQuestion;
-use crate::store::{IndexError, OpenError, SealError};
+use crate::policy::{BadQuestion, BadTarget};
+use crate::review::questions::QuestionError;
+use crate::store::{AloneError, IndexError, OpenError, SealError};
 use crate::tls::AuthorityError;
 
 /// What went wrong, for whom, and what to do.
@@ -60,6 +61,14 @@ pub enum CliError {
     /// What could be read was answered from.
     #[error("{} of the journal could not be read: what is shown is not all", count(*.0 as usize, "line"))]
     Partial(u64),
+    /// The same of a question to the index.
+    #[error("not all of the evidence could be read: {}", .0.join("; "))]
+    PartialAnswer(Vec<String>),
+    #[error(transparent)]
+    Asked(Box<QuestionError>),
+    /// `review --part` names a table that the answer does not have.
+    #[error("the answer has no table `{name}`; it has {known}")]
+    NoPart { name: String, known: String },
     /// `init` found files it would have had to overwrite; nothing was written.
     #[error("already there: {}; nothing was written", names(.0))]
     Exists(Vec<PathBuf>),
@@ -87,6 +96,19 @@ pub enum CliError {
     Page { path: PathBuf, source: io::Error },
     #[error("there is no finding `{0}` in these logs")]
     NoFinding(String),
+    /// What a person does could not be put on record.
+    #[error("{}: {source}", .data_dir.display())]
+    Note { data_dir: PathBuf, source: NoteError },
+    #[error("`{what}`: {source}")]
+    Target { what: String, source: BadTarget },
+    #[error("there is no finding `{0}` on record")]
+    NotFound(String),
+    #[error("a reason has 1 to {REASON_BYTES_MAX} bytes, on one line")]
+    Why,
+    #[error("{0} is over")]
+    Over(String),
+    #[error("the finding is about no one target: there is no rule to add")]
+    NoRule,
     #[error("there is no time zone `{0}`")]
     NoTimeZone(String),
     #[error("cannot write to standard output: {0}")]
@@ -117,6 +139,11 @@ impl CliError {
             | CliError::NotAlone
             | CliError::NoFinding(_)
             | CliError::NoTimeZone(_)
+            | CliError::Target { .. }
+            | CliError::NotFound(_)
+            | CliError::Why
+            | CliError::Over(_)
+            | CliError::NoRule
             | CliError::Log { .. }
             | CliError::NoSuchAuthority(_)
             | CliError::Authority(
@@ -130,6 +157,7 @@ impl CliError {
             CliError::App(_)
             | CliError::Authority(_)
             | CliError::Ask { .. }
+            | CliError::Note { .. }
             | CliError::Verify(
                 OpenError::Io { .. }
                 | OpenError::Locked(_)
@@ -148,7 +176,15 @@ impl CliError {
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
             CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => 3,
-            CliError::Partial(_) => 4,
+            CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
+            CliError::NoPart { .. } => 2,
+            CliError::Asked(error) => match **error {
+                QuestionError::NoDevice(_)
+                | QuestionError::BadHost(..)
+                | QuestionError::NoRow(_)
+                | QuestionError::NothingToBeLike(_) => 2,
+                QuestionError::Index(_) | QuestionError::Sqlite(_) | QuestionError::Journal(_) => 1,
+            },
         }
     }
 
@@ -163,6 +199,7 @@ impl CliError {
             }),
             CliError::Problems(_) | CliError::Warnings(_) | CliError::Refused(_) => None,
             CliError::Ask { source, .. } => ask_hint(source),
+            CliError::Note { source, .. } => note_hint(source),
             CliError::App(error) => app_hint(error),
             CliError::Question { .. } => Some("write a method and a URL, like: GET http://portal.example/orders"),
             CliError::NoProgram { .. } => {
@@ -198,6 +235,11 @@ impl CliError {
             CliError::NoCheckpoints(_) => {
                 Some("a running gate seals each segment that has ended, which is one an hour")
             }
+            CliError::PartialAnswer(_) => {
+                Some("`sekisho verify` says where the journal is damaged; `sekisho reindex` builds the index anew")
+            }
+            CliError::NoPart { .. } => Some("name one of them with --part"),
+            CliError::Asked(error) => question_hint(error),
             CliError::Partial(_) => Some("`sekisho verify` says where the journal is damaged"),
             CliError::Unfetched(_) => Some("see [lists] in the config"),
             CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
@@ -212,12 +254,35 @@ impl CliError {
                 _ => "name logs, directories of logs, or data directories",
             }),
             CliError::NoFinding(_) => Some("`sekisho hunt` without --explain shows the id of each"),
+            CliError::Target { .. } => None,
+            CliError::NotFound(_) => {
+                Some("`sekisho hunt DATA_DIR` shows the id of each; a target can be named by its host too")
+            }
+            CliError::Why => Some("say it in one sentence"),
+            CliError::Over(_) => Some("give a day to come"),
+            CliError::NoRule => Some("leave --to out"),
             CliError::NoTimeZone(_) => Some("write it as in `Asia/Tokyo` (IANA)"),
             CliError::NotForUnit { .. } => Some("give a directory with a plain name"),
             CliError::Authority(error) => super::ca::hint(error),
             CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
+    }
+}
+
+fn question_hint(error: &QuestionError) -> Option<&'static str> {
+    match error {
+        QuestionError::Index(IndexError::None(_) | IndexError::Form(_)) => Some("build it with `sekisho reindex`"),
+        QuestionError::Index(_) | QuestionError::Sqlite(_) => {
+            Some("run it as the gate's user or as root; if the index is damaged, build it anew with `sekisho reindex`")
+        }
+        QuestionError::Journal(_) => {
+            Some("run it as the gate's user or as root: a journal is readable to its owner alone")
+        }
+        QuestionError::NoDevice(_) => Some("write an address, or a name that `sekisho device list` shows"),
+        QuestionError::BadHost(..) => Some("write a name such as files.example, or *.example.com for all below it"),
+        QuestionError::NoRow(_) => Some("write an id or a record's number as lists of `sekisho review` show them"),
+        QuestionError::NothingToBeLike(_) => Some("choose another --by"),
     }
 }
 
@@ -234,6 +299,21 @@ fn ask_hint(error: &AskError) -> Option<&'static str> {
             "see whether the disk answers at all, and make room on it; reserve_mib in the config holds space for this",
         ),
         AskError::NotDone(_) => Some("`sekisho status` shows how the gate and its disk stand"),
+    }
+}
+
+fn note_hint(error: &NoteError) -> Option<&'static str> {
+    match error {
+        NoteError::Ask(error) => ask_hint(error),
+        NoteError::Alone(AloneError::NoJournal(_)) => Some("name the data directory that `sekisho run` prints"),
+        NoteError::Alone(AloneError::Locked(_)) => Some("a gate starts or ends at this moment; try again"),
+        NoteError::Alone(AloneError::Open(OpenError::Broken { .. })) => {
+            Some("the journal is damaged: `sekisho verify` says where")
+        }
+        NoteError::Alone(AloneError::Open(_)) => {
+            Some("run it as the gate's user: a journal can be written to by its owner alone")
+        }
+        NoteError::Alone(AloneError::NotAccepted(_) | AloneError::Unclosed(_)) => Some("see whether the disk is full"),
     }
 }
 
@@ -281,6 +361,12 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Unclosed(_) => Some(
             "see whether the disk is full; its last records may be missing, and the next start cuts off what is unfinished",
         ),
+    }
+}
+
+impl From<QuestionError> for CliError {
+    fn from(error: QuestionError) -> Self {
+        CliError::Asked(Box::new(error))
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
             *named = directory.join(&named);
         }
     }
+    for named in config.devices.paths_mut() {
+        *named = directory.join(&named);
+    }
     let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
     let files = roots.filter_map(|roots| match roots {
         Roots::System => None,
@@ -75,7 +78,8 @@ pub(super) fn give_internal(policy: Policy, config: &Config) -> Result<Policy, C
     policy.with_internal(internal).map_err(CliError::Problems)
 }
 
-fn read(path: &Path) -> Result<String, CliError> {
+/// A file that the config is, or names.
+pub(super) fn read(path: &Path) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(|source| CliError::Read { role: Role::Config, path: path.into(), source })
 }
 

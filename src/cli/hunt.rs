@@ -1,7 +1,8 @@
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 
 use crate::clock;
@@ -10,12 +11,36 @@ use crate::evidence::{Beat, Finding, Severity, format_time, shown};
 use crate::review::{Hunted, LogRead, hunt, hunt_page, hunt_stream};
 use crate::store::{LogFile, log_files};
 
-use super::arguments::HuntArguments;
 use super::error::CliError;
 use super::files::read_config;
-use super::output::{Rows, report};
+use super::output::{Format, Rows, report};
 use super::page_file::PageFile;
 use super::progress::ProgressLine;
+
+#[derive(Debug, Args)]
+pub(super) struct HuntArguments {
+    /// Data directories, logs, or directories of logs; `-` alone is standard input
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Show one finding whole, with the picture of its gaps
+    #[arg(long, value_name = "ID")]
+    pub(super) explain: Option<String>,
+    /// Write what was found to a page of its own as well, which needs no other file and no script
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) html: Option<PathBuf>,
+    /// A gate's config, of which `[detect]` counts: what is allowed, what is explained, the time zone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// By which nights and hours of the week are told, such as Asia/Tokyo; UTC unless the config has one
+    #[arg(long, value_name = "ZONE")]
+    pub(super) time_zone: Option<String>,
+    /// Findings shown; JSON has all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) rows: usize,
+    /// Tables for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
 
 /// Looks through logs for what calls home, and shows it.
 pub(super) fn hunt_logs(arguments: &HuntArguments) -> Result<(), CliError> {

@@ -10,6 +10,7 @@ mod ca;
 mod check;
 mod checkpoint;
 mod clearance;
+mod device;
 mod error;
 mod explain;
 mod export;
@@ -27,8 +28,11 @@ mod reindex;
 mod replay;
 mod restraint;
 mod reload;
+mod review;
 mod run;
 mod status;
+mod terminal;
+mod triage;
 mod verify;
 
 use clap::{CommandFactory, Parser};
@@ -55,9 +59,12 @@ pub fn main() -> Result<(), CliError> {
         Command::Policy { command } => policy::policy(&command),
         Command::Hunt(arguments) => hunt::hunt_logs(&arguments),
         Command::Export(arguments) => export::export_journal(&arguments),
+        Command::Review(arguments) => review::review(&arguments),
         Command::Replay(arguments) => replay::replay_journal(&arguments),
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),
+        Command::Device { command } => device::device(command),
+        Command::Triage { command } => triage::triage(command),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),

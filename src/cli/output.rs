@@ -140,12 +140,20 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Index(_)
         | CliError::NoPublicKey(_)
         | CliError::NoCheckpoints(_)
+        | CliError::PartialAnswer(_)
+        | CliError::Asked(_)
+        | CliError::NoPart { .. }
         | CliError::App(_)
         | CliError::Authority(_)
         | CliError::NoSuchAuthority(_)
         | CliError::NotAlone
         | CliError::NoFinding(_)
         | CliError::NoTimeZone(_)
+        | CliError::Target { .. }
+        | CliError::NotFound(_)
+        | CliError::Why
+        | CliError::Over(_)
+        | CliError::NoRule
         | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)
@@ -161,6 +169,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         )
         | CliError::Journal(_)
         | CliError::Ask { .. }
+        | CliError::Note { .. }
         | CliError::Exists(_)
         | CliError::Write { .. }
         | CliError::Executable(_)

@@ -106,7 +106,7 @@ fn unread(path: &Path, source: io::Error) -> CliError {
 
 /// Puts another text in the place of a file, or of the file that a link leads to: whoever reads it sees the one
 /// or the other. It keeps its mode, owner and group, or it is left as it is.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));

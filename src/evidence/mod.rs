@@ -33,7 +33,12 @@
 //!   place.
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
 //! * `checkpoint` that a segment was sealed with a [`Checkpoint`]: its name, last record, hash and key.
-//! * `flow` and `triage` are reserved for the rooms that make them.
+//! * `device` says which device a client was from when to when, see [`Assignment`]; a later one of the same client, name,
+//!   hardware, source and beginning takes its place.
+//! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
+//!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
+//!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
+//! * `flow` is reserved for the room that makes it.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
@@ -48,12 +53,17 @@ mod capacity;
 mod carried;
 mod chain;
 mod checkpoint;
+mod devices;
 mod finding;
 mod kind_words;
+mod moment;
+mod noted;
 mod observed;
+mod person;
 mod reading;
 mod record;
 mod text;
+mod triages;
 #[doc(hidden)]
 pub mod properties;
 
@@ -62,11 +72,15 @@ pub use capacity::{Capacity, Outlook, Usage};
 pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPOINT, NoCheckpoint, SealedSegment};
+pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
+pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
+pub use person::{Lookup, Mark, Person, Triage};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
     Admin, Batch, Challenge, CheckpointRecord, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress,
     Record, Restraint, SCHEMA, Segment, Source, Target,
 };
 pub use text::{Text, compact_time, format_time, query_hash, read_compact_time, read_time, shown};
+pub use triages::{Triaged, Triages};

@@ -2,8 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
 
+use super::devices::Assignment;
 use super::finding::Finding;
 use super::observed::Burst;
+use super::person::{Lookup, Triage};
 use super::text::{SafeFormatter, Text, format_time};
 
 /// The version of the schema in this module's documentation.
@@ -28,6 +30,9 @@ pub enum Record {
     Finding(Box<Finding>),
     Restraint(Restraint),
     Checkpoint(CheckpointRecord),
+    Device(Assignment),
+    Lookup(Lookup),
+    Triage(Box<Triage>),
 }
 
 /// Opens a segment file.
@@ -292,11 +297,13 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `disk`; `list`, a host list that is fetched; or `browser`, a version of one as it answers challenges.
+    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges; or
+    /// `devices`, a file that says which client is which device.
     pub subject: &'static str,
     /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
     /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
     /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
+    /// Devices: `unread`, a file of them cannot be read, and what it said before stays; `read`, it can again.
     pub level: &'static str,
     pub detail: Text,
 }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::Formatter;
 
 use crate::facts::Timestamp;
@@ -35,6 +35,24 @@ impl Text {
         Self(kept.into())
     }
 }
+
+impl Text {
+    /// As it was taken: show it through [`shown`].
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What was cut before is not cut again.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(if text.len() <= TEXT_BYTES_MAX + CUT_BYTES_MAX { Self(text.into()) } else { Self::new(text.as_bytes()) })
+    }
+}
+
+/// The longest mark of a cut.
+const CUT_BYTES_MAX: usize = 40;
 
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)

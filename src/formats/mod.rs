@@ -17,12 +17,16 @@
 //! the [`id`](Observed::id) of lines of `conn.log` and `ssl.log`, and what lines of `http.log` are
 //! [`inside`](Observed::inside) of.
 //!
+//! Beside them, what says which device a client is, as files read whole: leases of Kea and dnsmasq, and an administrator's
+//! table, see [`read_kea`], [`read_dnsmasq`] and [`read_table`].
+//!
 //! Hosts are in lower case without a trailing dot, and IPv6 literals in brackets, as in our own records, so that hosts
 //! of several logs compare. Passwords in URLs, and queries, are left out.
 //!
 //! Never: opens or unpacks a file, splits it into lines, puts lines into order, or joins lines of one connection.
 
 mod fault;
+mod leases;
 mod text;
 mod time;
 mod target;
@@ -38,6 +42,10 @@ pub mod properties;
 
 pub use csv::csv_row;
 pub use fault::Fault;
+pub use leases::{
+    BadLease, DEVICES_MAX, Lease, LeaseFault, Leases, TableEntry, assignments, changes, read_dnsmasq, read_kea,
+    read_table,
+};
 pub use reader::{BadLine, LINE_BYTES_MAX, Line, Reader, SAMPLE_MAX, Tally};
 pub use sniff::Format;
 pub use time::{Zone, Zones};

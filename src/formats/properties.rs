@@ -1,7 +1,8 @@
 //! What must hold for any bytes at all. Fuzz targets call this and so do tests; the gate does not.
 
 use super::*;
-use crate::evidence::Asked;
+use crate::evidence::{Asked, Chain, DeviceSource, Noted, Record, read_noted};
+use crate::facts::Timestamp;
 
 /// Any bytes as the lines of a log. Panics when one of these does not hold.
 ///
@@ -31,6 +32,33 @@ pub fn lines(bytes: &[u8]) {
         assert!(!bad.begins.contains(char::is_control), "{}", bad.begins.escape_debug());
     }
     assert!(reader.zones().seen().len() <= 8);
+}
+
+/// Any bytes as files that say which client is which device. Panics when one of these does not hold.
+///
+/// What is taken of a file is bounded, is one record each, and is read back from it as it was. What a file says goes on
+/// record once, however often it is read.
+pub fn devices(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let table = read_table("t.csv", &text).or_else(|_| read_table("t.toml", &text)).unwrap_or_default();
+    for (source, read) in [(DeviceSource::Kea, read_kea(bytes)), (DeviceSource::Dnsmasq, read_dnsmasq(bytes))] {
+        assert_eq!(read.bad > 0, read.first_bad.is_some());
+        let now = Timestamp(1_795_651_200_000_000);
+        let named = assignments(&table, read.leases.iter().map(|lease| (source, lease)), now);
+        for one in &named {
+            assert!(one.name.as_str().len() <= 2 * 255, "{}", one.name.as_str().len());
+            let mut line = Vec::new();
+            Chain::start().append(&Record::Device(one.clone()).encode(now), &mut line);
+            one_line(&line);
+            match read_noted(&line) {
+                Ok(Some(Noted::Device(back))) => assert_eq!(back, *one),
+                other => panic!("{other:?}"),
+            }
+        }
+        let (_, known) = changes(&[], named.clone(), now);
+        let (again, _) = changes(&known, named, now);
+        assert_eq!(again, []);
+    }
 }
 
 fn told(observed: &Observed<'_>, length: usize) {
@@ -88,5 +116,14 @@ mod tests {
             fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
         assert!(seeds.len() > 5);
         seeds.iter().for_each(|seed| lines(seed));
+    }
+
+    #[test]
+    fn the_property_of_files_of_devices_holds_for_every_seed() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/devices");
+        let seeds: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(seeds.len() >= 4);
+        seeds.iter().for_each(|seed| devices(seed));
     }
 }

@@ -31,6 +31,7 @@ mod schema;
 mod set_fields;
 mod sources;
 mod tenant;
+mod triaged;
 #[doc(hidden)]
 pub mod properties;
 
@@ -57,3 +58,4 @@ pub use question::{Asker, BadQuestion, Question};
 pub use schema::json_schema;
 pub use set_fields::SetField;
 pub use sources::{Alone, FETCHED_LIST, Listed, Source, Sources};
+pub use triaged::{BadTarget, MarkedRule, MarkedTarget};

@@ -106,7 +106,10 @@ impl Desk {
             | Record::LogIn(_)
             | Record::Finding(_)
             | Record::Restraint(_)
-            | Record::Checkpoint(_) => Duty::Meanwhile,
+            | Record::Checkpoint(_)
+            | Record::Device(_)
+            | Record::Lookup(_)
+            | Record::Triage(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

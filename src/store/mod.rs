@@ -5,8 +5,9 @@
 //! judges what it writes.
 //!
 //! `writer` is the thread that writes, `book` the lines on the disk, `reserve` the space held for the time
-//! when the disk is full, `desk` a worker's way in, `reader` the way back, and `disk` what is asked of a file system.
+//! when the disk is full, `desk` a worker's way in, `alone` the way in where no gate runs, `reader` the way back, and `disk` what is asked of a file system.
 
+mod alone;
 mod book;
 mod desk;
 mod disk;
@@ -23,6 +24,7 @@ mod syncer;
 mod verify;
 mod writer;
 
+pub use alone::{AloneError, append_alone};
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::facts::Timestamp;
 
 use super::sealed::SegmentFile;
-use super::segment::{OpenError, begun, io_error, list};
+use super::segment::{OpenError, begun, first_seq, io_error, list};
 
 /// Reads the journal in order, a block of whole lines at a time, also while a gate is writing to it. It
 /// ends where the journal ended when it was opened, at the last whole line.
@@ -64,6 +64,15 @@ impl Reader {
     /// Sealed segments of which something could not be unpacked, with why: what could be was read.
     pub fn damaged(&self) -> &[(PathBuf, String)] {
         &self.damaged
+    }
+
+    /// Leaves out the segments in front of the one that holds this record, or would. Names are in the order of the records,
+    /// whatever the clock did.
+    pub fn skip_to(&mut self, seq: u64) {
+        while self.left.get(1).and_then(|(path, _)| first_seq(path)).is_some_and(|next| next <= seq) {
+            self.left.pop_front();
+        }
+        self.bytes = self.left.iter().map(|(_, length)| length).sum();
     }
 
     /// Fills `block` with the next whole lines, each with its end; false where there are none left. Bytes

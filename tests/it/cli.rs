@@ -96,6 +96,8 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "reload",
         "breakglass",
         "restraint",
+        "device",
+        "triage",
         "ca",
         "verify",
         "completions",
@@ -135,6 +137,8 @@ Examples:
   sekisho fetch                     fetch the host lists of the config now
   sekisho clearance list            which programs have shown to be browsers
   sekisho restraint list            what findings have imposed
+  sekisho device list               which client is which device
+  sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho verify                    prove that no record was altered
@@ -428,8 +432,16 @@ fn verify_reads_a_journal_that_is_whole() {
     start_and_end(directory.path(), &["--listen", "127.0.0.1:0", "--data-dir", "d"]);
     let answer = sekisho(directory.path(), &["verify", "d"]);
     assert_eq!((answer.code, answer.err.as_str()), (0, ""));
-    assert!(answer.out.starts_with("journal    d/journal\nsegments   1\nrecords    "), "{}", answer.out);
-    assert!(answer.out.ends_with("\nresult     every record stands where and as it was written\n"), "{}", answer.out);
+    assert!(
+        answer.out.starts_with("journal       d/journal\nsegments      1, 0 of them sealed\nrecords       "),
+        "{}",
+        answer.out
+    );
+    assert!(
+        answer.out.ends_with("\nresult        every record stands where and as it was written\n"),
+        "{}",
+        answer.out
+    );
 
     // The journal's own directory is what `run` prints.
     let answer = sekisho(directory.path(), &["verify", "--format", "json", "d/journal"]);

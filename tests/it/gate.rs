@@ -259,7 +259,7 @@ pub(crate) fn status_of(data_dir: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The segments of a data directory's journal, oldest first.
+/// The segments of a data directory's journal that are not sealed, oldest first.
 pub(crate) fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         std::fs::read_dir(data_dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -270,8 +270,14 @@ pub(crate) fn segments(data_dir: &Path) -> Vec<PathBuf> {
 
 /// Every record of a data directory's journal, parsed.
 pub(crate) fn records(data_dir: &Path) -> Vec<Value> {
-    let text: String = segments(data_dir).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let mut reader = sekisho::store::Reader::open(data_dir, None).unwrap();
+    let (mut block, mut records) = (Vec::new(), Vec::new());
+    while reader.next(&mut block).unwrap() {
+        let lines = block.split(|byte| *byte == b'\n');
+        records.extend(lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()));
+    }
+    assert_eq!(reader.damaged(), []);
+    records
 }
 
 /// All that is on record of each exchange that was let out, in order of opening: the fields of its

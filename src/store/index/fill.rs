@@ -1,13 +1,16 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::Deserialize;
 
 use crate::evidence::{Event, Kind, RecordLine, Said, read_record, read_time};
 use crate::facts::{ExchangeId, Timestamp};
 
 use super::day::{Pair, Sums, count, create, of_day, stretch};
-use super::names::{Names, bounded};
+use super::interned::AllNames;
+use super::names::bounded;
+use super::row;
+use super::row::{EXCHANGE, Row, read_open};
 use super::{DAY_US, FORM, IndexError, Indexed, days, form, indexed};
 
 /// Puts records into the index, in their order. What it has taken is in the file once it is committed.
@@ -23,6 +26,8 @@ pub struct Filler {
     made: Vec<i64>,
     indexed: Indexed,
     paths: i64,
+    /// The statement that writes rows of a day.
+    insert: (i64, String),
     /// Sums stay in memory over commits, until there are many.
     bulk: bool,
 }
@@ -31,57 +36,8 @@ pub struct Filler {
 const OPEN_MAX: usize = 500_000;
 /// Rows of sums in memory, before they are written.
 const SUMS_MAX: usize = 1_000_000;
-/// Paths that are told apart.
-const PATHS_MAX: i64 = 200_000;
 /// The clock counts as stepped back when a record's time is so much before the one in front of it.
 const STEP_US: u64 = 1_000_000;
-
-/// The judgement of what waits for one.
-const UNJUDGED: i64 = 1;
-
-struct AllNames {
-    client: Names,
-    user: Names,
-    address: Names,
-    host: Names,
-    program: Names,
-    judgement: Names,
-    ending: Names,
-    word: Names,
-    path: Names,
-}
-
-/// A row of `x_DAY`.
-#[derive(Debug, Clone, Default)]
-struct Row {
-    day: i64,
-    /// It is in the file already, as open; and the file does not have all that is known of it.
-    stored: bool,
-    is_news: bool,
-    seq: i64,
-    at: i64,
-    inside: Option<i64>,
-    event: i64,
-    client: i64,
-    user: Option<i64>,
-    method: Option<i64>,
-    scheme: Option<i64>,
-    host: Option<i64>,
-    port: Option<i64>,
-    path: Option<i64>,
-    program: Option<i64>,
-    standing: Option<i64>,
-    judgement: Option<i64>,
-    stopped: bool,
-    dialled: Option<i64>,
-    status: Option<i64>,
-    content_type: Option<i64>,
-    body_type: Option<i64>,
-    up: Option<i64>,
-    down: Option<i64>,
-    total_ms: Option<i64>,
-    ending: Option<i64>,
-}
 
 /// What is asked of a record that tells of no exchange.
 #[derive(Debug, Deserialize)]
@@ -162,7 +118,7 @@ impl Filler {
             connection.execute_batch("BEGIN")?;
             connection.execute_batch(include_str!("schema.sql"))?;
             connection.execute("INSERT INTO place VALUES (1, ?1, 0, 0, 0, 0, 0)", [FORM])?;
-            connection.execute("INSERT INTO judgement VALUES (?1, '', '', '', '', '', 0)", [UNJUDGED])?;
+            connection.execute("INSERT INTO judgement VALUES (?1, '', '', '', '', '', 0)", [row::UNJUDGED])?;
             connection.execute_batch("COMMIT")?;
         }
         if form(&connection) != Some(FORM) {
@@ -179,10 +135,11 @@ impl Filler {
             made,
             indexed,
             paths,
+            insert: (i64::MIN, String::new()),
             bulk,
             connection,
         };
-        filler.open = filler.read_open()?;
+        filler.open = read_open(&filler.connection, &filler.made, OPEN_MAX)?;
         filler.connection.execute_batch("BEGIN")?;
         Ok(filler)
     }
@@ -265,9 +222,9 @@ impl Filler {
             Some(_) | None => {
                 self.open.insert(id.0, row);
                 if self.open.len() > OPEN_MAX
-                    && let Some((_, mut oldest)) = self.open.pop_first()
+                    && let Some((_, oldest)) = self.open.pop_first()
                 {
-                    self.write(&mut oldest, true)?;
+                    self.write(&oldest, true)?;
                 }
             }
         }
@@ -503,8 +460,8 @@ impl Filler {
     fn write_rows(&mut self) -> Result<(), IndexError> {
         let mut ended = std::mem::take(&mut self.ended);
         ended.sort_unstable_by_key(|row| (row.day, row.seq));
-        for mut row in ended.drain(..) {
-            self.write(&mut row, false)?;
+        for row in ended.drain(..) {
+            self.write(&row, false)?;
         }
         self.ended = ended;
         if !self.bulk {
@@ -524,38 +481,11 @@ impl Filler {
         Ok(())
     }
 
-    fn write(&self, row: &mut Row, open: bool) -> Result<(), IndexError> {
-        self.connection.prepare_cached(&of_day(EXCHANGE, row.day))?.execute(params![
-            row.seq,
-            row.at,
-            row.inside,
-            row.event,
-            open.then_some(1),
-            row.client,
-            row.user,
-            row.method,
-            row.scheme,
-            row.host,
-            row.port,
-            row.path,
-            row.program,
-            row.standing,
-            row.judgement.unwrap_or(UNJUDGED),
-            row.stopped.then_some(1),
-            row.dialled,
-            row.status,
-            row.content_type,
-            row.body_type,
-            row.up,
-            row.down,
-            row.total_ms,
-            row.ending,
-        ])?;
-        if row.stored && !open {
-            let id = row.at.saturating_add(row.day.saturating_mul(DAY_US));
-            self.connection.prepare_cached("DELETE FROM open WHERE id = ?1")?.execute([id])?;
+    fn write(&mut self, row: &Row, open: bool) -> Result<(), IndexError> {
+        if self.insert.0 != row.day {
+            self.insert = (row.day, of_day(EXCHANGE, row.day));
         }
-        Ok(())
+        row.write(&self.connection, &self.insert.1, open)
     }
 
     fn flush(&mut self) -> Result<(), IndexError> {
@@ -564,58 +494,6 @@ impl Filler {
         }
         self.days.clear();
         Ok(())
-    }
-
-    /// The rows whose ends are not on record, from the file.
-    fn read_open(&self) -> Result<BTreeMap<u64, Row>, IndexError> {
-        let mut open = BTreeMap::new();
-        let mut known: HashMap<i64, bool> = HashMap::new();
-        let mut statement = self.connection.prepare("SELECT id, day, seq FROM open ORDER BY id DESC LIMIT ?1")?;
-        let places = statement
-            .query_map([OPEN_MAX as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<Result<Vec<(i64, i64, i64)>, _>>()?;
-        for (id, day, seq) in places {
-            if !*known.entry(day).or_insert_with(|| self.made.contains(&day)) {
-                continue;
-            }
-            let mut select = self.connection.prepare_cached(&of_day("SELECT * FROM x_DAY WHERE seq = ?1", day))?;
-            let row = select
-                .query_row([seq], |row| {
-                    Ok(Row {
-                        day,
-                        stored: true,
-                        is_news: false,
-                        seq,
-                        at: row.get(1)?,
-                        inside: row.get(2)?,
-                        event: row.get(3)?,
-                        client: row.get(5)?,
-                        user: row.get(6)?,
-                        method: row.get(7)?,
-                        scheme: row.get(8)?,
-                        host: row.get(9)?,
-                        port: row.get(10)?,
-                        path: row.get(11)?,
-                        program: row.get(12)?,
-                        standing: row.get(13)?,
-                        judgement: row.get::<_, Option<i64>>(14)?.filter(|judgement| *judgement != UNJUDGED),
-                        stopped: row.get::<_, Option<i64>>(15)?.is_some(),
-                        dialled: row.get(16)?,
-                        status: row.get(17)?,
-                        content_type: row.get(18)?,
-                        body_type: row.get(19)?,
-                        up: row.get(20)?,
-                        down: row.get(21)?,
-                        total_ms: row.get(22)?,
-                        ending: row.get(23)?,
-                    })
-                })
-                .optional()?;
-            if let Some(row) = row {
-                open.insert(id.unsigned_abs(), row);
-            }
-        }
-        Ok(open)
     }
 }
 
@@ -644,126 +522,7 @@ fn carried(row: &mut Row, record: &RecordLine<'_>, sums: &mut Sums) {
     row.is_news = true;
 }
 
-impl AllNames {
-    fn new() -> Self {
-        let insert = "INSERT INTO path (name) VALUES (?1)";
-        Self {
-            client: Names::of("INSERT INTO client (name) VALUES (?1)", "SELECT id FROM client WHERE name = ?1"),
-            user: Names::of("INSERT INTO user (name) VALUES (?1)", "SELECT id FROM user WHERE name = ?1"),
-            address: Names::of("INSERT INTO address (name) VALUES (?1)", "SELECT id FROM address WHERE name = ?1"),
-            host: Names::of(
-                "INSERT INTO host (name, domain, first_time, first_seq, first_client) VALUES (?1, ?2, ?3, ?4, ?5)",
-                "SELECT id FROM host WHERE name = ?1",
-            ),
-            program: Names::of(
-                "INSERT INTO program (user_agent, ja4, tls_key) VALUES (?1, ?2, ?3)",
-                "SELECT id FROM program WHERE user_agent = ?1 AND ja4 = ?2 AND tls_key = ?3",
-            ),
-            judgement: Names::of(
-                "INSERT INTO judgement (verdict, would, reason, rule, rule_at, stopped) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                "SELECT id FROM judgement WHERE verdict = ?1 AND would = ?2 AND reason = ?3 AND rule = ?4 AND rule_at = ?5",
-            ),
-            ending: Names::of(
-                "INSERT INTO ending (closed_by, closed_how, class) VALUES (?1, ?2, ?3)",
-                "SELECT id FROM ending WHERE closed_by = ?1 AND closed_how = ?2",
-            ),
-            word: Names::of("INSERT INTO word (name) VALUES (?1)", "SELECT id FROM word WHERE name = ?1"),
-            path: Names::of(insert, "SELECT id FROM path WHERE name = ?1"),
-        }
-    }
-
-    fn word(&mut self, connection: &Connection, word: Option<&str>) -> Result<Option<i64>, IndexError> {
-        word.map(|word| self.word.number(connection, word)).transpose()
-    }
-
-    fn host(
-        &mut self,
-        connection: &Connection,
-        host: &str,
-        record: &RecordLine<'_>,
-        client: i64,
-    ) -> Result<i64, IndexError> {
-        let host = bounded(host);
-        let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
-        let domain = Some(host).filter(|_| is_name).and_then(psl::domain_str).unwrap_or(host);
-        let first = params![host, domain, signed(record.time.0), signed(record.seq), client];
-        Ok(self.host.number_of(connection, host, first, params![host])?.0)
-    }
-
-    /// `None` beyond the bound.
-    fn path(&mut self, connection: &Connection, path: &str, known: &mut i64) -> Result<Option<i64>, IndexError> {
-        if *known >= PATHS_MAX {
-            let mut found = connection.prepare_cached("SELECT id FROM path WHERE name = ?1")?;
-            return Ok(Some(found.query_row([bounded(path)], |row| row.get(0)).optional()?.unwrap_or(0)));
-        }
-        let path = bounded(path);
-        let (number, is_new) = self.path.number_of(connection, path, params![path], params![path])?;
-        *known += i64::from(is_new);
-        Ok(Some(number))
-    }
-
-    /// The program that shows this; what it showed before, and does not now, is still its.
-    fn program(&mut self, connection: &Connection, shows: [&str; 3], before: Option<i64>) -> Result<i64, IndexError> {
-        let mut shows = shows.map(|said| bounded(said).to_owned());
-        if let Some(before) = before.filter(|_| shows.iter().any(String::is_empty)) {
-            let known: Option<[String; 3]> = connection
-                .prepare_cached("SELECT user_agent, ja4, tls_key FROM program WHERE id = ?1")?
-                .query_row([before], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-                .optional()?;
-            for (now, known) in shows.iter_mut().zip(known.unwrap_or_default()) {
-                if now.is_empty() {
-                    *now = known;
-                }
-            }
-        }
-        let [user_agent, ja4, tls_key] = &shows;
-        let key = shows.join("\u{1f}");
-        let (inserted, selected) = (params![user_agent, ja4, tls_key], params![user_agent, ja4, tls_key]);
-        Ok(self.program.number_of(connection, &key, inserted, selected)?.0)
-    }
-
-    /// Its number, whether nothing was let out, and whether something would not have been.
-    fn judgement(
-        &mut self,
-        connection: &Connection,
-        verdict: &str,
-        record: &RecordLine<'_>,
-    ) -> Result<(i64, bool, bool), IndexError> {
-        let said = |said: &Option<Said<'_>>| bounded(said.as_deref().unwrap_or_default()).to_owned();
-        let (would, reason, rule, at) =
-            (said(&record.would), said(&record.reason), said(&record.rule), said(&record.rule_at));
-        let stopped = verdict != "allow";
-        let key = [verdict, &would, &reason, &rule, &at].join("\u{1f}");
-        let selected = params![verdict, would, reason, rule, at];
-        let inserted = params![verdict, would, reason, rule, at, stopped];
-        let number = self.judgement.number_of(connection, &key, inserted, selected)?.0;
-        Ok((number, stopped, !stopped && !would.is_empty() && would != "allow"))
-    }
-
-    /// Its number, and whether it came to nothing.
-    fn ending(&mut self, connection: &Connection, by: &str, how: &str) -> Result<(i64, bool), IndexError> {
-        let (by, how) = (bounded(by), bounded(how));
-        let class = class_of(by, how);
-        let key = [by, how].join("\u{1f}");
-        let number = self.ending.number_of(connection, &key, params![by, how, class], params![by, how])?.0;
-        Ok((number, !class.is_empty()))
-    }
-}
-
-/// Of what was let out and came to nothing, why; '' where it ended well, or a client or the gate ended it.
-fn class_of(by: &str, how: &str) -> &'static str {
-    match how {
-        "dns_failed" => "dns",
-        "connect_failed" => "refused",
-        "connect_timeout" | "parent_timeout" | "origin_timeout" => "unanswered",
-        "tls_failed" | "tls_refused" if by != "client" => "tls",
-        "reset" | "origin_reset" if by == "origin" || by == "parent" => "reset",
-        how if how.starts_with("parent_") => "other",
-        _ => "",
-    }
-}
-
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -776,8 +535,6 @@ fn ms_of_day(time: Timestamp, day: i64) -> i64 {
     signed(time.0).saturating_sub(day.saturating_mul(DAY_US)) / 1000
 }
 
-const EXCHANGE: &str = "INSERT OR REPLACE INTO x_DAY VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
 const FINDING: &str = "INSERT INTO finding VALUES
     (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '', ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (id) DO UPDATE SET day = excluded.day, seq = excluded.seq, told = excluded.told,

@@ -5,9 +5,11 @@
 
 mod day;
 mod fill;
+mod interned;
 mod live;
 mod names;
 mod rebuild;
+mod row;
 mod template;
 mod views;
 

@@ -71,7 +71,8 @@ fn what_has_no_whole_table_is_refused() {
         opened(&content).1.map(drop).map_err(|error| error.kind())
     };
     assert_eq!(with(&|_| ()), Ok(()));
-    let changes: [&dyn Fn(&mut Vec<u8>); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change<'_>; 6] = [
         &|content| content.truncate(content.len() - 1),
         &|content| content.clear(),
         // More frames than there is table for.

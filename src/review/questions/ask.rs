@@ -1,0 +1,232 @@
+use std::cell::RefCell;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql};
+
+use crate::facts::Timestamp;
+use crate::store::{DAY_US, Index, IndexError, Indexed};
+
+use super::who::Who;
+
+/// The index as questions see it: its days, and the names of devices.
+pub struct Evidence<'i> {
+    connection: &'i Connection,
+    days: Vec<Day>,
+    pub(super) who: Who,
+    indexed: Indexed,
+    /// Days of the index that could not be read, and why.
+    unread: RefCell<Vec<String>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("the index: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("no device had the name `{0}` in that time, and it is no address")]
+    NoDevice(String),
+    #[error("`{0}` is no host: {1}")]
+    BadHost(String, String),
+    #[error("no exchange or record `{0}` is in the index")]
+    NoRow(String),
+    #[error("that exchange has no {0} to be like")]
+    NothingToBeLike(&'static str),
+    #[error("the journal: {0}")]
+    Journal(#[from] crate::store::OpenError),
+}
+
+/// From when on, and until when, which is not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Range {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Day {
+    day: i64,
+    first_time: i64,
+    last_time: i64,
+}
+
+/// A day, or of it what lies in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) day: i64,
+    /// When what counts began, in microseconds of the day; `None` for all of the day.
+    within: Option<(i64, i64)>,
+}
+
+impl Range {
+    fn micros(self) -> (i64, i64) {
+        let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
+        (self.since.map_or(i64::MIN, micros), self.until.map_or(i64::MAX, micros))
+    }
+
+}
+
+impl Part {
+    /// When the day begins.
+    pub(super) fn begins(&self) -> i64 {
+        self.day.saturating_mul(DAY_US)
+    }
+
+    /// A moment of the day that a summary has in milliseconds.
+    pub(super) fn moment(&self, ms: i64) -> i64 {
+        self.begins().saturating_add(ms.saturating_mul(1000))
+    }
+
+    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}` and `{d}` are its summaries, or where
+    /// it counts in part what they would be of that part; `{x}` its exchanges and `{within}` the condition on them.
+    pub(super) fn sql(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (letter, part) in [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("d", DIALLED)] {
+            let table = if self.within.is_some() { part.to_owned() } else { format!("{letter}_DAY") };
+            text = text.replace(&format!("{{{letter}}}"), &table);
+        }
+        let within = match self.within {
+            Some((from, until)) => format!("x.at >= {from} AND x.at < {until}"),
+            None => "1".to_owned(),
+        };
+        text.replace("{x}", "x_DAY").replace("{within}", &within).replace("DAY", &self.day.to_string())
+    }
+}
+
+const PAIRS: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, min(x.at) / 1000 AS first, \
+    max(x.at) / 1000 AS last, count(*) AS requests, \
+    sum(x.scheme IS (SELECT id FROM word WHERE name = 'tunnel')) AS tunnels, \
+    sum(x.stopped IS 1 AND j.verdict = 'challenge') AS challenged, sum(x.stopped IS 1 AND j.verdict = 'deny') AS denied, \
+    sum(x.stopped IS NULL AND j.would NOT IN ('', 'allow')) AS would, \
+    sum(x.stopped IS NULL AND coalesce(e.class, '') <> '') AS failed, \
+    coalesce(sum(x.up), 0) AS up, coalesce(sum(x.down), 0) AS down \
+    FROM x_DAY x JOIN judgement j ON j.id = x.judgement LEFT JOIN ending e ON e.id = x.ending WHERE {within} \
+    GROUP BY x.client, coalesce(x.host, 0))";
+const STOPPED: &str = "(SELECT x.judgement AS judgement, x.client AS client, coalesce(x.host, 0) AS host, \
+    coalesce(x.port, 443) AS port, count(*) AS requests, min(x.at) / 1000 AS first, max(x.at) / 1000 AS last \
+    FROM x_DAY x JOIN judgement j ON j.id = x.judgement \
+    WHERE {within} AND (x.stopped = 1 OR j.would NOT IN ('', 'allow')) \
+    GROUP BY x.judgement, x.client, coalesce(x.host, 0), coalesce(x.port, 443))";
+const FAILED: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, x.ending AS ending, count(*) AS requests, \
+    min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x JOIN ending e ON e.id = x.ending \
+    WHERE {within} AND x.stopped IS NULL AND e.class <> '' GROUP BY x.client, coalesce(x.host, 0), x.ending)";
+const PROGRAMS: &str = "(SELECT x.program AS program, x.client AS client, count(*) AS requests, \
+    min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} AND x.program IS NOT NULL \
+    GROUP BY x.program, x.client)";
+const DIALLED: &str = "(SELECT x.dialled AS address, x.host AS host, count(*) AS requests FROM x_DAY x \
+    WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL GROUP BY x.dialled, x.host)";
+
+impl<'i> Evidence<'i> {
+    /// # Errors
+    /// The index cannot be read.
+    pub fn new(index: &'i Index) -> Result<Self, QuestionError> {
+        let connection = index.connection();
+        connection.set_prepared_statement_cache_capacity(64);
+        let mut statement = connection.prepare("SELECT day, first_time, last_time FROM day ORDER BY day")?;
+        let days = statement
+            .query_map([], |row| Ok(Day { day: row.get(0)?, first_time: row.get(1)?, last_time: row.get(2)? }))?
+            .collect::<Result<Vec<_>, _>>()?;
+        let indexed = index.indexed()?;
+        let mut unread = Vec::new();
+        if indexed.unreadable > 0 {
+            unread.push(format!("{} lines of the journal are no records", indexed.unreadable));
+        }
+        Ok(Self { connection, days, who: Who::read(connection)?, indexed, unread: RefCell::new(unread) })
+    }
+
+    /// How far the journal was read into the index.
+    pub fn indexed(&self) -> &Indexed {
+        &self.indexed
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    /// The days that a range touches, the oldest first.
+    pub(super) fn parts(&self, range: Range) -> Vec<Part> {
+        let (since, until) = range.micros();
+        let mut parts = Vec::new();
+        for Day { day, first_time, last_time } in &self.days {
+            let (begins, ends) = (day.saturating_mul(DAY_US), day.saturating_add(1).saturating_mul(DAY_US));
+            if ends <= since || begins >= until || since >= until {
+                continue;
+            }
+            let is_whole = (since <= begins || since <= *first_time) && (until >= ends || until > *last_time);
+            // What began before the day on which it came on record is of that day all the same.
+            let from = if since <= begins { i64::MIN } else { since - begins };
+            let to = if until >= ends { i64::MAX } else { until - begins };
+            parts.push(Part { day: *day, within: (!is_whole).then_some((from, to)) });
+        }
+        parts
+    }
+
+    /// Asks each day of a range. One that cannot be read is named, and the others are asked all the same.
+    pub(super) fn each(
+        &self,
+        parts: impl IntoIterator<Item = Part>,
+        mut ask: impl FnMut(&Part) -> rusqlite::Result<()>,
+    ) -> Result<(), QuestionError> {
+        for part in parts {
+            match ask(&part) {
+                Ok(()) => {}
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                    return Err(error.into());
+                }
+                Err(error) => self.unreadable(&part, &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, part: &Part, error: &rusqlite::Error) {
+        let begins = Timestamp(part.begins().max(0).unsigned_abs());
+        let day = crate::evidence::format_time(begins);
+        let text = format!("the index of {}: {error}", day.get(..10).unwrap_or(&day));
+        let mut unread = self.unread.borrow_mut();
+        if !unread.contains(&text) {
+            unread.push(text);
+        }
+    }
+
+    /// What could not be read so far.
+    pub(super) fn unread(&self) -> Vec<String> {
+        self.unread.borrow().clone()
+    }
+
+    /// Asks for rows of one day, each handed to `take`.
+    pub(super) fn rows(
+        &self,
+        part: &Part,
+        text: &str,
+        given: &[&dyn ToSql],
+        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(&part.sql(text))?;
+        let mut rows = statement.query(given)?;
+        while let Some(row) = rows.next()? {
+            take(row)?;
+        }
+        Ok(())
+    }
+
+    /// The number of a name, where it is in the index. `table` is one of ours.
+    pub(super) fn number(&self, table: &str, name: &str) -> Result<Option<i64>, QuestionError> {
+        let mut statement = self.connection.prepare_cached(&format!("SELECT id FROM {table} WHERE name = ?1"))?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    /// The name of a number; empty where there is none.
+    pub(super) fn name(&self, table: &str, number: i64) -> String {
+        let named = self
+            .connection
+            .prepare_cached(&format!("SELECT name FROM {table} WHERE id = ?1"))
+            .and_then(|mut statement| statement.query_row([number], |row| row.get(0)).optional());
+        named.ok().flatten().unwrap_or_default()
+    }
+
+    /// How many clients have ever been on record.
+    pub(super) fn clients(&self) -> Result<i64, QuestionError> {
+        Ok(self.connection.query_row("SELECT count(*) FROM client WHERE name <> ''", [], |row| row.get(0))?)
+    }
+}

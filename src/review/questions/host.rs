@@ -1,0 +1,174 @@
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension, ToSql};
+
+use crate::facts::Host;
+
+use super::answer::{Answer, Cell, Shape, Table};
+use super::ask::{Evidence, QuestionError, Range};
+use super::client::{DEALINGS, DEALINGS_COLUMNS, Dealings, cells, sum};
+use super::findings::{Wanted, found};
+
+/// Which hosts are meant: one, or all below a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hosts {
+    /// Of the table `host`; the parameters are ?1 and ?2.
+    condition: &'static str,
+    domain: String,
+    name: String,
+}
+
+impl Hosts {
+    /// What a person writes: `a.example`, `*.example` or an address.
+    pub(super) fn named(text: &str) -> Result<Self, QuestionError> {
+        let (below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
+        let bad = |error: &dyn std::fmt::Display| QuestionError::BadHost(text.to_owned(), error.to_string());
+        // People write names in their own script; records have A-labels.
+        let name = if name.is_ascii() {
+            name.to_owned()
+        } else {
+            idna::domain_to_ascii(name).map_err(|error| bad(&error))?
+        };
+        let name = Host::parse(name.as_bytes()).map_err(|error| bad(&error))?.to_string();
+        Ok(if below { Self::below(&name) } else { Self::exactly(&name) })
+    }
+
+    pub(super) fn exactly(name: &str) -> Self {
+        Self { condition: "name = ?1 AND ?2 = ?1", domain: name.to_owned(), name: name.to_owned() }
+    }
+
+    /// Those below a name. Where that is in a registrable domain, the index knows which they are; where it is a public
+    /// suffix, all hosts are looked through.
+    pub(super) fn below(name: &str) -> Self {
+        let domain = psl::domain_str(name).unwrap_or_default().to_owned();
+        let condition = if domain.is_empty() {
+            "?1 = '' AND substr(name, -length(?2)) = ?2"
+        } else {
+            "domain = ?1 AND substr(name, -length(?2)) = ?2"
+        };
+        Self { condition, domain, name: format!(".{name}") }
+    }
+
+    /// `IN` this are their numbers.
+    pub(super) fn numbers(&self) -> String {
+        format!("(SELECT id FROM host WHERE {})", self.condition)
+    }
+
+    /// Whether a finding's target is one of them; it may be `*.` and a domain.
+    pub(super) fn has(&self, target: &str) -> bool {
+        let target = target.strip_prefix("*.").unwrap_or(target);
+        match self.name.strip_prefix('.') {
+            Some(below) => target == below || target.ends_with(&self.name),
+            None => target == self.name,
+        }
+    }
+
+    pub(super) fn given(&self) -> [&dyn ToSql; 2] {
+        [&self.domain, &self.name]
+    }
+}
+
+/// Every client that spoke to a host or tried to, and whose the first was.
+///
+/// # Errors
+/// It is no host, or the index cannot be asked.
+pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> Result<Answer, QuestionError> {
+    let hosts = Hosts::named(name)?;
+    let first = evidence
+        .connection()
+        .prepare_cached(&format!(
+            "SELECT h.name, h.first_time, c.name FROM host h LEFT JOIN client c ON c.id = h.first_client \
+             WHERE h.id IN {} ORDER BY h.first_time, h.id LIMIT 1",
+            hosts.numbers()
+        ))?
+        .query_row(&hosts.given()[..], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?.unwrap_or_default()))
+        })
+        .optional()?;
+    let mut by_client: HashMap<i64, Dealings> = HashMap::new();
+    let mut by_host: HashMap<i64, Dealings> = HashMap::new();
+    let mut by_address: HashMap<(i64, i64), i64> = HashMap::new();
+    evidence.each(evidence.parts(range), |part| {
+        let text = format!("SELECT p.client, p.host, {DEALINGS} FROM {{p}} p WHERE p.host IN {}", hosts.numbers());
+        evidence.rows(part, &text, &hosts.given(), |row| {
+            by_client.entry(row.get(0)?).or_default().add(row, 2, part)?;
+            by_host.entry(row.get(1)?).or_default().add(row, 2, part)
+        })?;
+        let text = format!("SELECT d.address, d.host, d.requests FROM {{d}} d WHERE d.host IN {}", hosts.numbers());
+        evidence.rows(part, &text, &hosts.given(), |row| {
+            *by_address.entry((row.get(0)?, row.get(1)?)).or_default() += row.get::<_, i64>(2)?;
+            Ok(())
+        })
+    })?;
+    let mut all = Dealings::default();
+    for dealings in by_client.values() {
+        sum(&mut all, dealings);
+    }
+    let mut answer = Answer::to("host", Some(name.to_owned()));
+    if let Some((host, time, client)) = first {
+        answer.facts = vec![
+            ("first_seen", Cell::time(time)),
+            ("first_seen_by", Cell::text(&*client)),
+            ("first_seen_device", Cell::text(evidence.who.at(&client, time))),
+            ("first_host", Cell::text(host)),
+        ];
+    } else {
+        answer.notes.push("nothing on record is of this host".to_owned());
+    }
+    answer.facts.extend([
+        ("clients", Cell::count(by_client.len() as i64)),
+        ("clients_of_all", Cell::count(evidence.clients()?)),
+        ("requests", Cell::count(all.tally.requests)),
+    ]);
+    answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
+    let wanted = Wanted { hosts: Some(hosts), ..Wanted::default() };
+    answer.tables = vec![
+        clients(evidence, &by_client, limit),
+        names(evidence, &by_host, limit),
+        addresses(evidence, &by_address, limit),
+        found(evidence, &wanted, range, limit)?,
+    ];
+    answer.unread = evidence.unread();
+    answer.next = vec![
+        "sekisho review client CLIENT: all that one of these did".to_owned(),
+        "sekisho triage malicious|known-good HOST: what you hold it to be".to_owned(),
+    ];
+    Ok(answer)
+}
+
+fn clients(evidence: &Evidence<'_>, sums: &HashMap<i64, Dealings>, limit: usize) -> Table {
+    let mut rows: Vec<(&i64, &Dealings)> = sums.iter().collect();
+    rows.sort_unstable_by_key(|(client, dealings)| (dealings.tally.first, **client));
+    let columns: Vec<_> =
+        [("client", Shape::Text), ("device", Shape::Text)].into_iter().chain(DEALINGS_COLUMNS).collect();
+    Table::new("clients", &columns).fill(&rows, limit, |(client, dealings)| {
+        let name = evidence.name("client", **client);
+        let mut row = vec![Cell::text(&*name), Cell::text(evidence.who.at(&name, dealings.tally.last))];
+        row.extend(cells(dealings));
+        row
+    })
+}
+
+fn names(evidence: &Evidence<'_>, sums: &HashMap<i64, Dealings>, limit: usize) -> Table {
+    let mut rows: Vec<(&i64, &Dealings)> = sums.iter().collect();
+    rows.sort_unstable_by_key(|(host, dealings)| (std::cmp::Reverse(dealings.tally.requests), **host));
+    let columns: Vec<_> = [("host", Shape::Text)].into_iter().chain(DEALINGS_COLUMNS).collect();
+    Table::new("names", &columns).fill(&rows, limit, |(host, dealings)| {
+        let mut row = vec![Cell::text(evidence.name("host", **host))];
+        row.extend(cells(dealings));
+        row
+    })
+}
+
+fn addresses(evidence: &Evidence<'_>, sums: &HashMap<(i64, i64), i64>, limit: usize) -> Table {
+    let mut rows: Vec<(&(i64, i64), &i64)> = sums.iter().collect();
+    rows.sort_unstable_by_key(|(key, requests)| (std::cmp::Reverse(**requests), **key));
+    let columns = [("address", Shape::Text), ("host", Shape::Text), ("requests", Shape::Count)];
+    Table::new("addresses", &columns).fill(&rows, limit, |((address, host), requests)| {
+        vec![
+            Cell::text(evidence.name("address", *address)),
+            Cell::text(evidence.name("host", *host)),
+            Cell::count(**requests),
+        ]
+    })
+}

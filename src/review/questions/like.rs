@@ -1,0 +1,139 @@
+use std::net::IpAddr;
+
+use rusqlite::ToSql;
+
+use super::answer::{Answer, Cell};
+use super::around::row_named;
+use super::ask::{Evidence, QuestionError, Range};
+use super::rows::{ExchangeRow, exchanges, list};
+
+/// In what an exchange is to be like another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Host,
+    /// The registrable domain.
+    Domain,
+    /// The /24 or, of IPv6, the /48 that was dialled.
+    Network,
+    Ja4,
+    /// The path, with what varies taken out.
+    Path,
+    /// As many bytes came down.
+    Size,
+    /// It began in the same minute, of any client.
+    Minute,
+    Client,
+}
+
+impl By {
+    fn as_str(self) -> &'static str {
+        match self {
+            By::Host => "host",
+            By::Domain => "domain",
+            By::Network => "network",
+            By::Ja4 => "ja4",
+            By::Path => "path",
+            By::Size => "size",
+            By::Minute => "minute",
+            By::Client => "client",
+        }
+    }
+}
+
+/// Exchanges that are like one, the newest first.
+///
+/// # Errors
+/// That one is not in the index, it has nothing to be like, or the index cannot be asked.
+pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: usize) -> Result<Answer, QuestionError> {
+    let row = row_named(evidence, named)?.ok_or_else(|| QuestionError::NoRow(named.to_owned()))?;
+    let (condition, value, range) = alike(evidence, &row, by, range)?;
+    let given: Vec<&dyn ToSql> = if condition.contains("?1") { vec![&value] } else { Vec::new() };
+    let mut rows: Vec<ExchangeRow> = Vec::new();
+    evidence.each(evidence.parts(range).into_iter().rev(), |part| match (limit + 1).saturating_sub(rows.len()) {
+        0 => Ok(()),
+        left => exchanges(evidence, part, &condition, &given, true, left, &mut rows),
+    })?;
+    let mut answer = Answer::to("like", Some(named.to_owned()));
+    answer.facts = vec![("by", Cell::text(by.as_str())), ("value", Cell::text(value))];
+    let is_cut = rows.len() > limit;
+    answer.tables = vec![list("exchanges", evidence, &rows, limit)];
+    if is_cut {
+        answer
+            .notes
+            .push("there are more: `more` says only that, as counting them all would read all exchanges".to_owned());
+    }
+    answer.unread = evidence.unread();
+    answer.next = vec!["sekisho review around ID: all that its client did around it".to_owned()];
+    Ok(answer)
+}
+
+/// The condition on exchanges, with the value that is its parameter and shown, and the range in which they lie.
+fn alike(
+    evidence: &Evidence<'_>,
+    row: &ExchangeRow,
+    by: By,
+    range: Range,
+) -> Result<(String, String, Range), QuestionError> {
+    let nothing = || QuestionError::NothingToBeLike(by.as_str());
+    let of = |table: &str, column: &str, value: &str| {
+        if value.is_empty() {
+            return Err(nothing());
+        }
+        Ok((format!("x.{column} = (SELECT id FROM {table} WHERE name = ?1)"), value.to_owned(), range))
+    };
+    match by {
+        By::Host => of("host", "host", &row.host),
+        By::Client => of("client", "client", &row.client),
+        By::Path => match row.path() {
+            "" => Err(nothing()),
+            path => of("path", "path", path),
+        },
+        By::Domain => {
+            let text = "SELECT domain FROM host WHERE name = ?1";
+            let domain: String =
+                evidence.connection().query_row(text, [&row.host], |row| row.get(0)).map_err(|_| nothing())?;
+            Ok(("x.host IN (SELECT id FROM host WHERE domain = ?1)".to_owned(), domain, range))
+        }
+        By::Ja4 if row.ja4.is_empty() => Err(nothing()),
+        By::Ja4 => Ok(("x.program IN (SELECT id FROM program WHERE ja4 = ?1)".to_owned(), row.ja4.clone(), range)),
+        By::Size => {
+            let down = row.down.ok_or_else(nothing)?;
+            Ok((format!("x.down = {down}"), format!("{down} bytes down"), range))
+        }
+        By::Minute => {
+            const MINUTE: i64 = 60_000_000;
+            let begins = row.time - row.time.rem_euclid(MINUTE);
+            let time = |micros: i64| Some(crate::facts::Timestamp(micros.max(0).unsigned_abs()));
+            let minute = Range { since: time(begins), until: time(begins + MINUTE) };
+            let said = minute.since.map(crate::evidence::format_time).unwrap_or_default();
+            Ok(("1".to_owned(), said, minute))
+        }
+        By::Network => {
+            let address: IpAddr = row.dialled.parse().map_err(|_| nothing())?;
+            let network = network_of(address).ok_or_else(nothing)?;
+            let numbers = addresses_in(evidence, &network)?;
+            Ok((format!("x.dialled IN ({numbers})"), network.to_string(), range))
+        }
+    }
+}
+
+fn network_of(address: IpAddr) -> Option<ipnet::IpNet> {
+    let bits = if address.is_ipv4() { 24 } else { 48 };
+    ipnet::IpNet::new(address, bits).ok().map(|network| network.trunc())
+}
+
+/// Addresses of a network that are listed in a statement, at most.
+const ADDRESSES_MAX: usize = 65_536;
+
+fn addresses_in(evidence: &Evidence<'_>, network: &ipnet::IpNet) -> Result<String, QuestionError> {
+    let mut statement = evidence.connection().prepare_cached("SELECT id, name FROM address")?;
+    let mut rows = statement.query([])?;
+    let mut numbers: Vec<String> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let is_in = row.get::<_, String>(1)?.parse::<IpAddr>().is_ok_and(|address| network.contains(&address));
+        if is_in && numbers.len() < ADDRESSES_MAX {
+            numbers.push(row.get::<_, i64>(0)?.to_string());
+        }
+    }
+    Ok(numbers.join(", "))
+}

@@ -1,0 +1,339 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use crate::facts::Timestamp;
+use crate::review::scan::Progress;
+
+use super::answer::{Answer, Cell, Shape, Table};
+use super::around::row_named;
+use super::ask::{Evidence, QuestionError, Range};
+use super::blocked::Tally;
+use super::bodies::Sought;
+use super::host::Hosts;
+use super::indicators::{Indicators, Value};
+
+/// In what an indicator fits what is on record, the surest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Fit {
+    /// The host of a URL, of which no path that fits was seen: in a tunnel none is.
+    HostOfUrl,
+    /// A host was dialled at the address that day; the clients are those of the host.
+    Dialled,
+    Below,
+    Host,
+    Program,
+    Url,
+    Body,
+}
+
+impl Fit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Fit::HostOfUrl => "host of url",
+            Fit::Dialled => "dialled",
+            Fit::Below => "below",
+            Fit::Host => "host",
+            Fit::Program => "program",
+            Fit::Url => "url",
+            Fit::Body => "body",
+        }
+    }
+}
+
+/// What fits, by the number of what is found: which indicators, and how.
+type Fits = HashMap<i64, Vec<(usize, Fit)>>;
+
+/// Hits by indicator, how, what was found, and client.
+type Hits = BTreeMap<(usize, Fit, String, String), (Tally, i64)>;
+
+/// Hosts below one indicator that are looked for, at most.
+const BELOW_MAX: usize = 10_000;
+/// Hits that are told apart.
+const HITS_MAX: usize = 1_000_000;
+
+/// Looks for thousands of indicators in all evidence: who, when, how often. Hosts, addresses, prefixes and JA4 come from the
+/// index; for URLs whose hosts are on record, and for hashes of bodies, the journal of the range is read.
+///
+/// # Errors
+/// The index or the journal cannot be read.
+pub fn sweep(
+    evidence: &Evidence<'_>,
+    data_dir: &Path,
+    list: &str,
+    indicators: &Indicators,
+    range: Range,
+    limit: usize,
+    progress: impl FnMut(Progress),
+) -> Result<Answer, QuestionError> {
+    let (hosts, addresses, programs) = fitting(evidence, indicators)?;
+    let mut hits = Hits::new();
+    count(evidence, range, &hosts, &addresses, &programs, &mut hits)?;
+    let mut answer = Answer::to("sweep", Some(list.to_owned()));
+    answer.unread = evidence.unread();
+    in_journal(evidence, data_dir, indicators, range, &mut hits, &mut answer, progress)?;
+    let hit: HashSet<usize> = hits.keys().map(|(indicator, ..)| *indicator).collect();
+    let clients: HashSet<&str> = hits.keys().map(|(.., client)| client.as_str()).collect();
+    answer.facts = vec![
+        ("indicators", Cell::count(indicators.all.len() as i64)),
+        ("hit", Cell::count(hit.len() as i64)),
+        ("clients", Cell::count(clients.len() as i64)),
+        ("not_understood", Cell::count(indicators.not_understood.len() as i64)),
+        ("beyond", Cell::Count(indicators.beyond)),
+    ];
+    answer.tables = vec![table(evidence, indicators, &hits, limit), not_understood(indicators, limit)];
+    if hits.keys().any(|(_, fit, ..)| *fit == Fit::HostOfUrl) {
+        answer
+            .notes
+            .push("`host of url`: the host was seen and the path was not; within a tunnel no path is".to_owned());
+    }
+    if hits.keys().any(|(_, fit, ..)| *fit == Fit::Url) {
+        answer.notes.push("`url`: host and path are the same; queries are not compared".to_owned());
+    }
+    if hits.keys().any(|(_, fit, ..)| *fit == Fit::Dialled) {
+        answer
+            .notes
+            .push("`dialled`: a host was at that address on a day; the clients are those of the host".to_owned());
+    }
+    if hits.len() >= HITS_MAX {
+        answer.notes.push(format!("only {HITS_MAX} hits are told apart; there are more"));
+    }
+    answer.next = vec![
+        "sekisho review host HOST, sekisho review client CLIENT: all that is on record of one of these".to_owned(),
+    ];
+    Ok(answer)
+}
+
+/// Which hosts, addresses and programs of the index an indicator fits.
+fn fitting(evidence: &Evidence<'_>, indicators: &Indicators) -> Result<(Fits, Fits, Fits), QuestionError> {
+    let (mut hosts, mut addresses, mut programs) = (Fits::new(), Fits::new(), Fits::new());
+    let mut prefixes: Vec<(usize, IpNet)> = Vec::new();
+    let mut by_ja4 = evidence.connection().prepare_cached("SELECT id FROM program WHERE ja4 = ?1")?;
+    for (number, indicator) in indicators.all.iter().enumerate() {
+        let mut exact = |name: &str, fit: Fit| {
+            if let Some(host) = evidence.number("host", name)? {
+                hosts.entry(host).or_default().push((number, fit));
+            }
+            Ok::<_, QuestionError>(())
+        };
+        match &indicator.value {
+            Value::Url { host, .. } => exact(host, Fit::HostOfUrl)?,
+            Value::Sha256(_) => {}
+            Value::Prefix(prefix) => prefixes.push((number, *prefix)),
+            Value::Host(name) => {
+                exact(name, Fit::Host)?;
+                below(evidence, name, number, &mut hosts)?;
+            }
+            Value::Address(address) => {
+                for name in [address.to_string(), format!("[{address}]")] {
+                    exact(&name, Fit::Host)?;
+                }
+                if let Some(found) = evidence.number("address", &address.to_string())? {
+                    addresses.entry(found).or_default().push((number, Fit::Dialled));
+                }
+            }
+            Value::Ja4(ja4) => {
+                let mut rows = by_ja4.query([ja4])?;
+                while let Some(row) = rows.next()? {
+                    programs.entry(row.get(0)?).or_default().push((number, Fit::Program));
+                }
+            }
+        }
+    }
+    if !prefixes.is_empty() {
+        within(evidence, &prefixes, "SELECT id, name FROM address", Fit::Dialled, &mut addresses)?;
+        let literal = "SELECT id, name FROM host WHERE name GLOB '[0-9]*' OR name LIKE '%:%'";
+        within(evidence, &prefixes, literal, Fit::Host, &mut hosts)?;
+    }
+    Ok((hosts, addresses, programs))
+}
+
+fn below(evidence: &Evidence<'_>, name: &str, number: usize, hosts: &mut Fits) -> Result<(), QuestionError> {
+    // Below a public suffix anybody has names.
+    if psl::domain_str(name).is_none() {
+        return Ok(());
+    }
+    let below = Hosts::below(name);
+    let text = format!("SELECT id FROM host WHERE id IN {} LIMIT {BELOW_MAX}", below.numbers());
+    let mut statement = evidence.connection().prepare_cached(&text)?;
+    let mut rows = statement.query(&below.given()[..])?;
+    while let Some(row) = rows.next()? {
+        hosts.entry(row.get(0)?).or_default().push((number, Fit::Below));
+    }
+    Ok(())
+}
+
+/// Addresses in prefixes, which are looked up by their lengths.
+fn within(
+    evidence: &Evidence<'_>,
+    prefixes: &[(usize, IpNet)],
+    text: &str,
+    fit: Fit,
+    into: &mut Fits,
+) -> Result<(), QuestionError> {
+    let by_prefix: HashMap<IpNet, usize> = prefixes.iter().map(|(number, prefix)| (*prefix, *number)).collect();
+    let lengths: HashSet<u8> = prefixes.iter().map(|(_, prefix)| prefix.prefix_len()).collect();
+    let mut statement = evidence.connection().prepare_cached(text)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(1)?;
+        let Ok(address) = name.trim_matches(['[', ']']).parse::<IpAddr>() else { continue };
+        for length in &lengths {
+            let prefix = IpNet::new(address, *length).ok().map(|prefix| prefix.trunc());
+            if let Some(number) = prefix.and_then(|prefix| by_prefix.get(&prefix)) {
+                into.entry(row.get(0)?).or_default().push((*number, fit));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who had to do with what fits, and when, day by day.
+fn count(
+    evidence: &Evidence<'_>,
+    range: Range,
+    hosts: &Fits,
+    addresses: &Fits,
+    programs: &Fits,
+    hits: &mut Hits,
+) -> Result<(), QuestionError> {
+    let mut add =
+        |fits: &[(usize, Fit)], what: &str, client: &str, (requests, stopped, first, last): (i64, i64, i64, i64)| {
+            for (indicator, fit) in fits {
+                let key = (*indicator, *fit, what.to_owned(), client.to_owned());
+                if hits.len() >= HITS_MAX && !hits.contains_key(&key) {
+                    continue;
+                }
+                let (tally, all_stopped) = hits.entry(key).or_default();
+                tally.add(requests, first, last);
+                *all_stopped = all_stopped.saturating_add(stopped);
+            }
+        };
+    let of_host = "SELECT c.name, h.name, p.requests, p.denied + p.challenged, p.first, p.last FROM {p} p \
+        JOIN client c ON c.id = p.client JOIN host h ON h.id = p.host WHERE p.host = ?1 AND p.first <= p.last";
+    let mut numbers: Vec<&i64> = hosts.keys().collect();
+    numbers.sort_unstable();
+    evidence.each(evidence.parts(range), |part| {
+        for host in &numbers {
+            evidence.rows(part, of_host, &[*host], |row| {
+                let (client, name): (String, String) = (row.get(0)?, row.get(1)?);
+                let counts = (row.get(2)?, row.get(3)?, part.moment(row.get(4)?), part.moment(row.get(5)?));
+                add(hosts.get(host).map_or(&[], Vec::as_slice), &name, &client, counts);
+                Ok(())
+            })?;
+        }
+        for (program, fits) in programs {
+            let text = "SELECT c.name, g.ja4, s.requests, s.first, s.last FROM {s} s \
+                JOIN client c ON c.id = s.client JOIN program g ON g.id = s.program WHERE s.program = ?1";
+            evidence.rows(part, text, &[program], |row| {
+                let (client, ja4): (String, String) = (row.get(0)?, row.get(1)?);
+                add(fits, &ja4, &client, (row.get(2)?, 0, part.moment(row.get(3)?), part.moment(row.get(4)?)));
+                Ok(())
+            })?;
+        }
+        for (address, fits) in addresses {
+            let mut dialled = Vec::new();
+            evidence.rows(part, "SELECT d.host FROM {d} d WHERE d.address = ?1", &[address], |row| {
+                dialled.push(row.get::<_, i64>(0)?);
+                Ok(())
+            })?;
+            for host in dialled {
+                evidence.rows(part, of_host, &[&host], |row| {
+                    let (client, name): (String, String) = (row.get(0)?, row.get(1)?);
+                    let what = format!("{name} at {}", evidence.name("address", *address));
+                    let counts = (row.get(2)?, row.get(3)?, part.moment(row.get(4)?), part.moment(row.get(5)?));
+                    add(fits, &what, &client, counts);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What the index does not hold. A URL whose path was seen is no mere hit of its host any more.
+fn in_journal(
+    evidence: &Evidence<'_>,
+    data_dir: &Path,
+    indicators: &Indicators,
+    range: Range,
+    hits: &mut Hits,
+    answer: &mut Answer,
+    progress: impl FnMut(Progress),
+) -> Result<(), QuestionError> {
+    let hit: HashSet<usize> =
+        hits.keys().filter(|(_, fit, ..)| *fit == Fit::HostOfUrl).map(|(indicator, ..)| *indicator).collect();
+    let sought = Sought::of(indicators, |number| hit.contains(&number));
+    if sought.is_empty() {
+        return Ok(());
+    }
+    let first = hits.values().map(|(tally, _)| tally.first).min().unwrap_or_default();
+    // A record is written when its exchange begins, or shortly after.
+    let since = if sought.has_bodies() { range.since } else { Some(Timestamp(first.max(0).unsigned_abs())) };
+    let (shown, unreadable) = sought.find(data_dir, Range { since, until: range.until }, progress)?;
+    if unreadable > 0 {
+        answer.unread.push(format!("{unreadable} lines of the journal that was read are no records"));
+    }
+    for shown in shown {
+        let time = i64::try_from(shown.time.0).unwrap_or(i64::MAX);
+        let client = if shown.client.is_empty() {
+            row_named(evidence, &shown.id)?.map(|row| row.client).unwrap_or_default()
+        } else {
+            shown.client
+        };
+        let fit = if shown.is_body { Fit::Body } else { Fit::Url };
+        let (tally, stopped) = hits.entry((shown.indicator, fit, shown.what, client)).or_default();
+        tally.add(1, time, time);
+        *stopped += i64::from(shown.stopped);
+    }
+    let seen: HashSet<(usize, String)> = hits
+        .keys()
+        .filter(|(_, fit, ..)| *fit == Fit::Url)
+        .map(|(indicator, _, _, client)| (*indicator, client.clone()))
+        .collect();
+    hits.retain(|(indicator, fit, _, client), _| {
+        *fit != Fit::HostOfUrl || !seen.contains(&(*indicator, client.clone()))
+    });
+    Ok(())
+}
+
+fn table(evidence: &Evidence<'_>, indicators: &Indicators, hits: &Hits, limit: usize) -> Table {
+    let columns = [
+        ("indicator", Shape::Text),
+        ("kind", Shape::Text),
+        ("fit", Shape::Text),
+        ("found", Shape::Text),
+        ("client", Shape::Text),
+        ("device", Shape::Text),
+        ("requests", Shape::Count),
+        ("stopped", Shape::Count),
+        ("first", Shape::Time),
+        ("last", Shape::Time),
+        ("line", Shape::Count),
+    ];
+    let rows: Vec<_> = hits.iter().collect();
+    Table::new("hits", &columns).fill(&rows, limit, |((number, fit, what, client), (tally, stopped))| {
+        let indicator = indicators.all.get(*number);
+        vec![
+            Cell::of(indicator, |indicator| Cell::text(indicator.value.in_words())),
+            Cell::of(indicator, |indicator| Cell::text(indicator.value.kind())),
+            Cell::text(fit.as_str()),
+            Cell::text(&**what),
+            Cell::text(&**client),
+            Cell::text(evidence.who.at(client, tally.last)),
+            Cell::count(tally.requests),
+            Cell::count(*stopped),
+            Cell::time(tally.first),
+            Cell::time(tally.last),
+            Cell::of(indicator, |indicator| Cell::count(indicator.line as i64)),
+        ]
+    })
+}
+
+fn not_understood(indicators: &Indicators, limit: usize) -> Table {
+    let columns = [("line", Shape::Count), ("text", Shape::Text)];
+    Table::new("not_understood", &columns)
+        .fill(&indicators.not_understood, limit, |line| vec![Cell::count(line.line as i64), Cell::text(&*line.text)])
+}

@@ -1,0 +1,161 @@
+use tempfile::TempDir;
+
+use crate::evidence::Event;
+use crate::facts::Timestamp;
+use crate::review::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for, would_be_denied_for};
+use crate::store::{INDEX_FILE, Index, reindex};
+
+use super::*;
+
+const DAY: u64 = 86_400;
+
+/// Four days of three clients: what is let out, what is refused, what fails, and what would be refused.
+fn lines() -> Lines {
+    let mut lines = Lines::new();
+    for step in 0..80_u64 {
+        let at = step * 4_000;
+        let last = (step % 3) as u8 + 1;
+        let host = format!("h{}.example", step % 7);
+        match step % 5 {
+            0 => _ = lines.ask_at(at, Event::Refused, last, &format!("CONNECT {host}:443"), denied_for("no_rule")),
+            1 => {
+                let url = format!("GET http://{host}/");
+                _ = lines.ask_at(at, Event::Answered, last, &url, would_be_denied_for("no_rule"));
+            }
+            kind => {
+                let id = lines.ask_at(at, Event::Open, last, &format!("GET http://{host}/a/{step}"), |record| {
+                    allowed_by("office")(record);
+                    record.user_agent = Some(format!("agent/{}", step % 4).as_str().into());
+                    record.dialled = Some(format!("192.0.2.{}:80", step % 5));
+                });
+                lines.later(Event::Close, id, |record| {
+                    (record.bytes_up, record.bytes_down) = (Some(10 + step), Some(100 * step));
+                    record.closed_by = Some(if kind == 2 { "origin" } else { "client" });
+                    record.closed_how = Some(if kind == 2 { "connect_timeout" } else { "end" }.into());
+                });
+            }
+        }
+    }
+    lines
+}
+
+fn indexed(lines: &Lines) -> (TempDir, Index) {
+    let (directory, _) = lines.reader();
+    reindex(directory.path(), |_, _| {}).unwrap();
+    let index = Index::open(directory.path()).unwrap();
+    (directory, index)
+}
+
+fn range(from: u64, until: u64) -> Range {
+    let time = |seconds: u64| Some(Timestamp(BEGUN + seconds * SECOND));
+    Range { since: time(from), until: time(until) }
+}
+
+/// What was asked of each host, by name: requests in all, failed, denied, would, bytes up.
+fn of_client(evidence: &Evidence<'_>, range: Range) -> Vec<Vec<Cell>> {
+    let answer = client(evidence, "10.20.1.1", range, 1000).unwrap();
+    let table = answer.table("destinations").unwrap();
+    let mut rows: Vec<Vec<Cell>> = table.rows.clone();
+    rows.sort_by_key(|row| format!("{:?}", row[0]));
+    // Moments of a summary are those of records, of a part those of the exchanges: they are the same here.
+    rows
+}
+
+#[test]
+fn a_part_of_a_day_is_counted_as_its_summary_would_be() {
+    let (_directory, index) = indexed(&lines());
+    let evidence = Evidence::new(&index).unwrap();
+    let whole = of_client(&evidence, Range::default());
+    // A second before the first, and the end within the last day and behind all that counts.
+    let last = 79 * 4_000 + 1;
+    let mut parts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    let sum = |rows: &[Vec<Cell>], into: &mut std::collections::BTreeMap<String, u64>| {
+        for row in rows {
+            for (column, cell) in row.iter().enumerate().skip(3) {
+                if let Cell::Count(number) | Cell::Bytes(number) = cell {
+                    *into.entry(format!("{:?} {column}", row[0])).or_default() += number;
+                }
+            }
+        }
+    };
+    for border in [0, 4_000, 90_000, DAY, 2 * DAY + 1, 200_000] {
+        parts.clear();
+        sum(&of_client(&evidence, range(0, border)), &mut parts);
+        sum(&of_client(&evidence, range(border, last)), &mut parts);
+        let mut all = std::collections::BTreeMap::new();
+        sum(&whole, &mut all);
+        parts.retain(|_, number| *number > 0);
+        all.retain(|_, number| *number > 0);
+        assert_eq!(parts, all, "{border}");
+    }
+}
+
+#[test]
+fn what_is_out_of_the_range_by_a_moment_does_not_count() {
+    let mut lines = Lines::new();
+    for at in [100, 101, 102] {
+        lines.ask_at(at, Event::Refused, 1, "GET http://a.example/", denied_for("no_rule"));
+    }
+    let (_directory, index) = indexed(&lines);
+    let evidence = Evidence::new(&index).unwrap();
+    for (from, until, expected) in [(100, 103, 3), (101, 103, 2), (101, 102, 1), (102, 102, 0), (103, 200, 0)] {
+        let answer = blocked(&evidence, range(from, until), 10).unwrap();
+        assert_eq!(answer.facts[0], ("blocked", Cell::Count(expected)), "{from} to {until}");
+        assert_eq!(answer.table("list").unwrap().rows.len() as u64, expected);
+    }
+}
+
+#[test]
+fn a_day_that_cannot_be_read_is_named_and_the_others_are_answered() {
+    let (directory, index) = indexed(&lines());
+    let before = blocked(&Evidence::new(&index).unwrap(), Range::default(), 1000).unwrap();
+    assert!(before.unread.is_empty());
+    drop(index);
+    let broken = rusqlite::Connection::open(directory.path().join(INDEX_FILE)).unwrap();
+    let day = BEGUN / (DAY * SECOND) + 1;
+    broken.execute_batch(&format!("DROP TABLE r_{day}")).unwrap();
+    drop(broken);
+    let index = Index::open(directory.path()).unwrap();
+    let after = blocked(&Evidence::new(&index).unwrap(), Range::default(), 1000).unwrap();
+    assert_eq!(after.unread.len(), 1, "{:?}", after.unread);
+    assert!(after.unread[0].starts_with("the index of 2026-11-26: "), "{:?}", after.unread);
+    let Cell::Count(blocked) = after.facts[0].1 else { panic!() };
+    let Cell::Count(all) = before.facts[0].1 else { panic!() };
+    assert!(0 < blocked && blocked < all);
+}
+
+#[test]
+fn summaries_are_looked_up_by_their_keys() {
+    let (_directory, index) = indexed(&lines());
+    let day = BEGUN / (DAY * SECOND);
+    for (text, key) in [
+        (format!("SELECT requests FROM p_{day} WHERE client = 1"), "PRIMARY KEY"),
+        (format!("SELECT requests FROM p_{day} WHERE host IN (SELECT id FROM host WHERE name = 'a')"), "_host"),
+        (
+            format!("SELECT requests FROM r_{day} WHERE judgement IN (SELECT id FROM judgement) AND client = 1"),
+            "PRIMARY KEY",
+        ),
+        (format!("SELECT seq FROM x_{day} x WHERE stopped = 1 ORDER BY seq DESC LIMIT 9"), "_stopped"),
+        (format!("SELECT host FROM d_{day} WHERE address = 1"), "PRIMARY KEY"),
+    ] {
+        let mut statement = index.connection().prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan[0].starts_with("SEARCH") && plan[0].contains(key), "{text}: {plan:?}");
+    }
+}
+
+#[test]
+fn the_newest_record_is_the_last_whole_line() {
+    let (directory, _) = lines().reader();
+    let path = directory.path().join("journal/00000000000002-20261129T010000Z.jsonl");
+    let newest = newest_record(directory.path()).unwrap().unwrap();
+    assert!(newest.0 > 80, "{newest:?}");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(newest_record(directory.path()).unwrap(), None, "a new segment has no record yet");
+    std::fs::remove_file(&path).unwrap();
+    let first = directory.path().join("journal/00000000000001-20261125T010000Z.jsonl");
+    let mut text = std::fs::read(&first).unwrap();
+    text.extend_from_slice(b"{\"v\":1,\"seq\":9999,\"torn");
+    std::fs::write(&first, text).unwrap();
+    assert_eq!(newest_record(directory.path()).unwrap(), Some(newest));
+}

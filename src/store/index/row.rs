@@ -1,0 +1,133 @@
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::day::of_day;
+use super::{DAY_US, IndexError};
+
+/// The judgement of what waits for one.
+pub(super) const UNJUDGED: i64 = 1;
+
+/// A row of `x_DAY`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Row {
+    pub(super) day: i64,
+    /// It is in the file already, as open; and the file does not have all that is known of it.
+    pub(super) stored: bool,
+    pub(super) is_news: bool,
+    pub(super) seq: i64,
+    pub(super) at: i64,
+    pub(super) inside: Option<i64>,
+    pub(super) event: i64,
+    pub(super) client: i64,
+    pub(super) user: Option<i64>,
+    pub(super) method: Option<i64>,
+    pub(super) scheme: Option<i64>,
+    pub(super) host: Option<i64>,
+    pub(super) port: Option<i64>,
+    pub(super) path: Option<i64>,
+    pub(super) program: Option<i64>,
+    pub(super) standing: Option<i64>,
+    pub(super) judgement: Option<i64>,
+    pub(super) stopped: bool,
+    pub(super) dialled: Option<i64>,
+    pub(super) status: Option<i64>,
+    pub(super) content_type: Option<i64>,
+    pub(super) body_type: Option<i64>,
+    pub(super) up: Option<i64>,
+    pub(super) down: Option<i64>,
+    pub(super) total_ms: Option<i64>,
+    pub(super) ending: Option<i64>,
+}
+
+impl Row {
+    /// Writes it by a statement of its day.
+    pub(super) fn write(&self, connection: &Connection, insert: &str, open: bool) -> Result<(), IndexError> {
+        connection.prepare_cached(insert)?.execute(params![
+            self.seq,
+            self.at,
+            self.inside,
+            self.event,
+            open.then_some(1),
+            self.client,
+            self.user,
+            self.method,
+            self.scheme,
+            self.host,
+            self.port,
+            self.path,
+            self.program,
+            self.standing,
+            self.judgement.unwrap_or(UNJUDGED),
+            self.stopped.then_some(1),
+            self.dialled,
+            self.status,
+            self.content_type,
+            self.body_type,
+            self.up,
+            self.down,
+            self.total_ms,
+            self.ending,
+        ])?;
+        if self.stored && !open {
+            let id = self.at.saturating_add(self.day.saturating_mul(DAY_US));
+            connection.prepare_cached("DELETE FROM open WHERE id = ?1")?.execute([id])?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows whose ends are not on record, from the file: of more than `most` the newest.
+pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> Result<BTreeMap<u64, Row>, IndexError> {
+    let mut open = BTreeMap::new();
+    let mut known: HashMap<i64, bool> = HashMap::new();
+    let mut statement = connection.prepare("SELECT id, day, seq FROM open ORDER BY id DESC LIMIT ?1")?;
+    let places = statement
+        .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<Vec<(i64, i64, i64)>, _>>()?;
+    for (id, day, seq) in places {
+        if !*known.entry(day).or_insert_with(|| made.contains(&day)) {
+            continue;
+        }
+        let mut select = connection.prepare_cached(&of_day("SELECT * FROM x_DAY WHERE seq = ?1", day))?;
+        let row = select
+            .query_row([seq], |row| {
+                Ok(Row {
+                    day,
+                    stored: true,
+                    is_news: false,
+                    seq,
+                    at: row.get(1)?,
+                    inside: row.get(2)?,
+                    event: row.get(3)?,
+                    client: row.get(5)?,
+                    user: row.get(6)?,
+                    method: row.get(7)?,
+                    scheme: row.get(8)?,
+                    host: row.get(9)?,
+                    port: row.get(10)?,
+                    path: row.get(11)?,
+                    program: row.get(12)?,
+                    standing: row.get(13)?,
+                    judgement: row.get::<_, Option<i64>>(14)?.filter(|judgement| *judgement != UNJUDGED),
+                    stopped: row.get::<_, Option<i64>>(15)?.is_some(),
+                    dialled: row.get(16)?,
+                    status: row.get(17)?,
+                    content_type: row.get(18)?,
+                    body_type: row.get(19)?,
+                    up: row.get(20)?,
+                    down: row.get(21)?,
+                    total_ms: row.get(22)?,
+                    ending: row.get(23)?,
+                })
+            })
+            .optional()?;
+        if let Some(row) = row {
+            open.insert(id.unsigned_abs(), row);
+        }
+    }
+    Ok(open)
+}
+
+pub(super) const EXCHANGE: &str = "INSERT OR REPLACE INTO x_DAY VALUES
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
