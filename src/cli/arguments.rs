@@ -14,6 +14,7 @@ use super::hunt::HuntArguments;
 use super::learn::LearnArguments;
 use super::output::Format;
 use super::reindex::ReindexArguments;
+use super::sql::SqlArguments;
 use super::restraint::RestraintCommand;
 use super::review::ReviewArguments;
 use super::triage::TriageCommand;
@@ -310,6 +311,17 @@ pub(super) enum Command {
     /// The index is derived from the journal alone. The gate may be running. The old index answers until the new one is whole.
     #[command(after_help = notes!("sekisho reindex", "sekisho reindex --data-dir /var/lib/sekisho --format json"))]
     Reindex(ReindexArguments),
+    /// Ask the index by SQL of your own, which reads and does nothing else
+    ///
+    /// --schema shows the views that can be asked. The gate may be running; the statement goes on record. Ctrl-C ends it, with
+    /// exit code 130.
+    #[command(after_help = notes!(
+        "sekisho sql --schema",
+        "sekisho sql \"SELECT host, requests FROM contacts WHERE client = '10.20.1.5'\"",
+        "sekisho sql --format csv \"SELECT * FROM exchanges WHERE day = '2026-11-26' AND stopped = 1\" > stopped.csv",
+        "sekisho sql --format json - < question.sql"
+    ))]
+    Sql(SqlArguments),
     /// Print a completion script for a shell
     #[command(after_help = notes!(
         "sekisho completions bash > /etc/bash_completion.d/sekisho",

@@ -138,6 +138,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         CliError::Partial(_)
         | CliError::Seal(_)
         | CliError::Index(_)
+        | CliError::Sql(_)
+        | CliError::Stopped
         | CliError::NoPublicKey(_)
         | CliError::NoCheckpoints(_)
         | CliError::PartialAnswer(_)

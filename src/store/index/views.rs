@@ -219,7 +219,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "clients",
-        meaning: "one row a client, of all days that are indexed",
+        meaning: "one row a client, summed over all days; of one client `contacts` tells sooner",
         columns: &[
             ("client", "address"),
             ("device", "name that it had last; NULL where only the address is known"),
@@ -238,7 +238,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "hosts",
-        meaning: "one row a host, of all days that are indexed",
+        meaning: "one row a host, summed over all days; of one host `contacts` tells sooner",
         columns: &[
             ("host", "name or address"),
             ("domain", "registrable domain; the host itself where it has none"),
