@@ -14,9 +14,9 @@ use super::hunt::HuntArguments;
 use super::learn::LearnArguments;
 use super::output::Format;
 use super::reindex::ReindexArguments;
-use super::sql::SqlArguments;
 use super::restraint::RestraintCommand;
 use super::review::ReviewArguments;
+use super::sql::SqlArguments;
 use super::triage::TriageCommand;
 use super::verify::VerifyArguments;
 

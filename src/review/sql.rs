@@ -195,7 +195,7 @@ fn told(error: Error, text: &str, refused: &Refused) -> SqlError {
             Ok(offset) if offset <= text.len() => wrong(msg, text, offset),
             Ok(_) | Err(_) => SqlError::Failed(shown(&msg).into_owned()),
         },
-        Error::SqliteFailure(error, _) if error.code == ErrorCode::ApiMisuse => SqlError::Empty,
+        Error::Empty => SqlError::Empty,
         Error::SqliteFailure(_, Some(message)) => SqlError::Failed(shown(&message).into_owned()),
         error if matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)) => {
             SqlError::Index(error.into())

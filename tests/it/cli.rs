@@ -100,6 +100,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "triage",
         "ca",
         "verify",
+        "sql",
         "completions",
     ] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");

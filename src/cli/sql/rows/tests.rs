@@ -28,9 +28,9 @@ const COLUMNS: [&str; 3] = ["host", "bytes_up", "host"];
 #[test]
 fn a_table_is_aligned_and_safe() {
     let expected = "\
-host                       bytes_up  host
-関所.example                     -7
-=cmd|\"a\",b                          2.0
+host                          bytes_up  host
+関所.example                        -7
+=cmd|\"a\",b                              2.0
 a\\u{1b}[2J\\u{d}\\u{a}\\u{202e}      1234  00ff
 ";
     assert_eq!(written(SqlFormat::Table, &COLUMNS, &rows()), expected);
