@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use sekisho::evidence::{Chain, Event, Exchange, Record, Segment, Target, compact_time};
+use sekisho::evidence::{Chain, Event, Exchange, Record, Segment, Source, Target, compact_time};
 use sekisho::facts::{ExchangeId, Timestamp};
 use sekisho::store::Sealer;
 
@@ -25,16 +25,19 @@ pub(crate) fn data_dir() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("journal")).unwrap();
     let mut chain = Chain::start();
+    let keeper = Source { gate: "gate".into(), site: None }.encode();
+    let members = |record: &Record, time: u64| [keeper.clone(), record.encode(Timestamp(time))].concat();
     for segment in 0..2 {
-        let begun = BEGUN + segment * 60 * MINUTE;
+        let begun = BEGUN + segment * 150 * MINUTE;
         let mut text = Vec::new();
         let path =
             directory.path().join(format!("journal/{:014}-{}.jsonl", chain.seq + 1, compact_time(Timestamp(begun))));
-        chain.append(&Record::Segment(Segment { prev: chain.hash_hex() }).encode(Timestamp(begun)), &mut text);
+        let opening = Record::Segment(Segment { prev: chain.hash_hex() });
+        chain.append(&members(&opening, begun), &mut text);
         for number in 0..30 {
             let time = begun + number * 5 * MINUTE;
             for record in exchange(segment * 30 + number, time) {
-                chain.append(&Record::Exchange(Box::new(record)).encode(Timestamp(time)), &mut text);
+                chain.append(&members(&Record::Exchange(Box::new(record)), time), &mut text);
             }
         }
         fs::write(path, text).unwrap();
@@ -60,7 +63,7 @@ pub(crate) fn data_dir() -> TempDir {
 /// The records of an exchange: its first, and for most its end.
 fn exchange(number: u64, time: u64) -> Vec<Exchange> {
     let id = ExchangeId(time);
-    let refused = number % 5 == 3;
+    let refused = number % 4 == 3;
     let mut first = Exchange::new(if refused { Event::Refused } else { Event::Open }, id);
     first.client = Some(format!("10.0.0.{}", number % 3));
     first.user_agent = Some("agent/1 \u{1b}]0;x\u{7}".into());
@@ -110,12 +113,12 @@ fn every_format_has_the_answer_and_no_name_reaches_the_terminal_raw() {
     let statement = "SELECT host, count(*) AS requests, sum(bytes_down) AS bytes_down, max(time) AS last
         FROM exchanges WHERE client = '10.0.0.1' AND day = '2026-11-25' GROUP BY host ORDER BY host";
     let table = "\
-host                                requests  bytes_down  last
-\\u{1b}[2J\\u{202e}evil.example             2       17000  2026-11-25T23:20:00.000000Z
-=cmd|'x'!A0.example                        3              2026-11-25T23:55:00.000000Z
-a,\"b\".example                              2       22000  2026-11-25T23:25:00.000000Z
-portal.example                             2       10000  2026-11-25T23:20:00.000000Z
-関所.example                               3       57000  2026-11-25T23:50:00.000000Z
+host                           requests  bytes_down  last
+\\u{1b}[2J\\u{202e}evil.example         2       17000  2026-11-25T23:20:00.000000Z
+=cmd|'x'!A0.example                   1       13000  2026-11-25T23:05:00.000000Z
+a,\"b\".example                         2       22000  2026-11-25T23:50:00.000000Z
+portal.example                        1       10000  2026-11-25T22:50:00.000000Z
+関所.example                          2        4000  2026-11-25T23:35:00.000000Z
 ";
     let csv = "host,requests,bytes_down,last\r\n";
     let output = command(directory.path(), &[statement]).output().unwrap();
@@ -123,7 +126,7 @@ portal.example                             2       10000  2026-11-25T23:20:00.00
     assert_eq!(text(&output.stdout), table, "{}", text(&output.stdout));
     let output = command(directory.path(), &["--format", "csv", statement]).output().unwrap();
     let answer = text(&output.stdout);
-    assert!(answer.starts_with(csv) && answer.contains("\"'=cmd|'x'!A0.example\",3,,"), "{answer}");
+    assert!(answer.starts_with(csv) && answer.contains("\"'=cmd|'x'!A0.example\",1,13000,"), "{answer}");
     assert!(answer.contains("\"a,\"\"b\"\".example\",2,22000,"), "{answer}");
     assert!(answer.chars().all(|c| c == '\r' || c == '\n' || !c.is_control() && c != '\u{202e}'), "{answer}");
     let output = command(directory.path(), &["--format", "json", statement]).output().unwrap();
@@ -132,7 +135,7 @@ portal.example                             2       10000  2026-11-25T23:20:00.00
     assert_eq!(rows[0]["host"], HOSTS[1], "{rows:?}");
     assert_eq!(
         rows[1],
-        json!({ "host": HOSTS[3], "requests": 3, "bytes_down": null, "last": "2026-11-25T23:55:00.000000Z" })
+        json!({ "host": HOSTS[3], "requests": 1, "bytes_down": 13000, "last": "2026-11-25T23:05:00.000000Z" })
     );
 }
 

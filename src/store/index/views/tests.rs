@@ -119,3 +119,13 @@ fn who_asks_the_views_can_write_nothing() {
         assert!(index.connection().execute_batch(sql).is_err(), "{sql}");
     }
 }
+
+#[test]
+fn the_readme_names_every_view_with_its_columns() {
+    let readme = include_str!("../../../../README.md");
+    for view in VIEWS {
+        let columns: Vec<_> = view.columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let row = format!("| `{}` | {} | {} |\n", view.name, view.meaning, columns.join(", "));
+        assert!(readme.contains(&row), "{row}");
+    }
+}
