@@ -1,4 +1,4 @@
-//! Writes the journal of an office that never was, for measurements of review: the same for the same seed.
+//! Writes the sealed journal of an office that never was, for measurements of review: the same for the same seed.
 //!
 //! `cargo run --release --example office -- DIRECTORY [--records N] [--days N] [--clients N] [--hosts N] [--seed N]`
 //!
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use sekisho::evidence::{Batch, Chain, Event, Exchange, Record, Segment, Source, Target, compact_time};
 use sekisho::facts::{ExchangeId, Timestamp};
+use sekisho::store::{Sealed, Sealer};
 
 /// 2026-10-01T00:00:00Z.
 const BEGUN: u64 = 1_790_812_800_000_000;
@@ -102,6 +103,9 @@ struct Journal {
     batch_at: u64,
     line: Vec<u8>,
     members: Vec<u8>,
+    sealer: Sealer,
+    /// What the next segment tells of those before.
+    records_of_seals: Vec<Record>,
 }
 
 impl Journal {
@@ -111,11 +115,15 @@ impl Journal {
             if let Some((_, _, mut file)) = self.segment.take() {
                 file.flush()?;
             }
+            self.seal(time)?;
             let name = format!("{:014}-{}.jsonl", self.chain.seq + 1, compact_time(Timestamp(time)));
             let file = BufWriter::with_capacity(1 << 20, File::create(self.directory.join(name))?);
             self.segment = Some((hour, 0, file));
             let opening = Record::Segment(Segment { prev: self.chain.hash_hex() });
             self.write(&opening, time)?;
+            for record in std::mem::take(&mut self.records_of_seals) {
+                self.write(&record, time)?;
+            }
         }
         self.write(record, time)?;
         self.in_batch += 1;
@@ -123,6 +131,17 @@ impl Journal {
             let batch = Batch { records: self.in_batch, synced: self.chain.seq, chain: self.chain.hash_hex() };
             self.write(&Record::Batch(batch), time)?;
             (self.in_batch, self.batch_at) = (0, time);
+        }
+        Ok(())
+    }
+
+    /// Seals all segments but the last, as a gate does while it runs: so each lies unsealed for one hour at most.
+    fn seal(&mut self, time: u64) -> std::io::Result<()> {
+        for segment in self.sealer.due()? {
+            let sealed = self.sealer.seal(&segment, Timestamp(time), || true).map_err(std::io::Error::other)?;
+            if let Sealed::Done(record) = sealed {
+                self.records_of_seals.push(record);
+            }
         }
         Ok(())
     }
@@ -310,6 +329,8 @@ fn write(options: &Options) -> std::io::Result<()> {
         batch_at: 0,
         line: Vec::new(),
         members: Vec::new(),
+        sealer: Sealer::new(&options.directory, "office-gate-1").map_err(std::io::Error::other)?,
+        records_of_seals: Vec::new(),
     };
     let mut office = Office::new(options);
     let of_day: f64 = (0..86_400).map(pace).sum();

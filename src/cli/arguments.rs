@@ -8,6 +8,7 @@ use crate::review::Since;
 
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
+use super::clearance::ClearanceCommand;
 use super::device::DeviceCommand;
 use super::export::ExportArguments;
 use super::hunt::HuntArguments;
@@ -59,6 +60,7 @@ pub(super) use notes;
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
+        "sekisho sql --schema              what can be asked by SQL of your own",
         "sekisho verify                    prove that no record was altered"
     )
 )]
@@ -364,49 +366,6 @@ pub(super) struct FmtArguments {
     #[arg(long)]
     pub(super) check: bool,
     /// A table for eyes, or JSON for machines; of no use with `-`
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ClearanceCommand {
-    /// Show every clearance that holds, the one used last first
-    #[command(after_help = notes!("sekisho clearance list", "sekisho clearance list /var/lib/sekisho"))]
-    List {
-        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-        #[arg(value_hint = ValueHint::DirPath)]
-        data_dir: Option<PathBuf>,
-        /// A table for eyes, or JSON for machines
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
-    /// Take clearances back: their programs are challenged again; open tunnels go on
-    #[command(after_help = notes!(
-        "sekisho clearance revoke --client 10.20.1.5",
-        "sekisho clearance revoke --program 0123456789abcdef0123456789abcdef /var/lib/sekisho"
-    ))]
-    Revoke(RevokeArguments),
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "user", "all"]))]
-pub(super) struct RevokeArguments {
-    /// That of one program, by its key in `list` and in records
-    #[arg(long, value_name = "KEY", conflicts_with = "all")]
-    pub(super) program: Option<String>,
-    /// Those of all programs of one client
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
-    pub(super) client: Option<IpAddr>,
-    /// Those of all programs of one user, wherever they are
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    pub(super) user: Option<String>,
-    /// All of them
-    #[arg(long)]
-    pub(super) all: bool,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

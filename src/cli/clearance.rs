@@ -1,11 +1,58 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
 use crate::app::{ClearanceStatus, Clearances, Which, ask_clearances, ask_revoke};
 
-use super::arguments::{ClearanceCommand, RevokeArguments};
+use super::arguments::notes;
 use super::error::{CliError, count};
 use super::files::default_data_dir;
-use super::output::{Rows, report};
+use super::output::{Format, Rows, report};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClearanceCommand {
+    /// Show every clearance that holds, the one used last first
+    #[command(after_help = notes!("sekisho clearance list", "sekisho clearance list /var/lib/sekisho"))]
+    List {
+        /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+        #[arg(value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// A table for eyes, or JSON for machines
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Take clearances back: their programs are challenged again; open tunnels go on
+    #[command(after_help = notes!(
+        "sekisho clearance revoke --client 10.20.1.5",
+        "sekisho clearance revoke --program 0123456789abcdef0123456789abcdef /var/lib/sekisho"
+    ))]
+    Revoke(RevokeArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["program", "client", "user", "all"]))]
+pub(super) struct RevokeArguments {
+    /// That of one program, by its key in `list` and in records
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    pub(super) program: Option<String>,
+    /// Those of all programs of one client
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
+    pub(super) client: Option<IpAddr>,
+    /// Those of all programs of one user, wherever they are
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    pub(super) user: Option<String>,
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
 
 /// How many clearances were taken back.
 #[derive(Serialize)]

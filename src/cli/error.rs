@@ -46,6 +46,9 @@ pub enum CliError {
     Refused(Box<Reloaded>),
     #[error(transparent)]
     Verify(OpenError),
+    /// A report was written, of a journal that does not verify.
+    #[error("the journal does not verify: {0}")]
+    NotWhole(String),
     /// The index cannot be asked or built.
     #[error("{0}")]
     Index(Box<IndexError>),
@@ -187,7 +190,7 @@ impl CliError {
                 SqlError::Index(_) | SqlError::Failed(_) | SqlError::Memory | SqlError::Write(_) => 1,
             },
             CliError::Stopped => 130,
-            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) => 3,
+            CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) | CliError::NotWhole(_) => 3,
             CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
             CliError::NoPart { .. } => 2,
             CliError::Asked(error) => match **error {
@@ -253,6 +256,7 @@ impl CliError {
                 | SqlError::Write(_) => "`sekisho sql --schema` shows what can be asked",
             }),
             CliError::Stopped => None,
+            CliError::NotWhole(_) => Some("leave the directory as it is, and compare it with copies kept elsewhere"),
             CliError::Seal(_) => Some("run it as the gate's user or as root"),
             CliError::NoPublicKey(_) => Some("`sekisho checkpoint key` prints a gate's"),
             CliError::NoCheckpoints(_) => {

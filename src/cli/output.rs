@@ -136,6 +136,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
             vec![Fault { file: Some(path.display().to_string()), ..other() }]
         }
         CliError::Partial(_)
+        | CliError::NotWhole(_)
         | CliError::Seal(_)
         | CliError::Index(_)
         | CliError::Sql(_)

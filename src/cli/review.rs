@@ -25,6 +25,8 @@ use super::progress::ProgressLine;
 use super::terminal::Look;
 use super::verify::around as data_dir_around;
 
+mod report;
+
 #[derive(Debug, Args)]
 #[command(after_help = notes!(
     "sekisho review blocked --since yesterday",
@@ -36,7 +38,7 @@ use super::verify::around as data_dir_around;
 ))]
 pub(super) struct ReviewArguments {
     #[command(subcommand)]
-    question: Question,
+    asked: Asked,
     #[command(flatten)]
     frame: Frame,
 }
@@ -80,6 +82,21 @@ enum AnswerFormat {
     /// One table (RFC 4180), the first or that of --part; cells that a spreadsheet would run as a formula get an apostrophe
     /// in front
     Csv,
+}
+
+#[derive(Debug, Subcommand)]
+enum Asked {
+    #[command(flatten)]
+    Question(Question),
+    /// Write a month's report for an auditor: whether the evidence is whole, what was stopped, found and done
+    ///
+    /// The whole journal is verified for it, which takes a while. It is one page of HTML in English and Japanese that needs no
+    /// other file and prints well; with --format json the same as data.
+    #[command(after_help = notes!(
+        "sekisho review report --month 2026-11 --output november.html",
+        "sekisho review report --format json | jq .missing"
+    ))]
+    Report(report::ReportArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -221,7 +238,11 @@ struct IndexedSaid {
 /// Asks the index, and shows the answer.
 pub(super) fn review(arguments: &ReviewArguments) -> Result<(), CliError> {
     let frame = &arguments.frame;
-    let told = look(frame).and_then(|look| tell(arguments, &look).map(|told| (told, look)));
+    let question = match &arguments.asked {
+        Asked::Question(question) => question,
+        Asked::Report(asked) => return report::report(asked, &data_dir(frame)?, frame.format == AnswerFormat::Json),
+    };
+    let told = look(frame).and_then(|look| tell(question, frame, &look).map(|told| (told, look)));
     let (told, look) = match told {
         Ok(told) => told,
         Err(error) if frame.format == AnswerFormat::Json => {
@@ -250,14 +271,16 @@ fn look(frame: &Frame) -> Result<Look, CliError> {
     Ok(Look::of_output(zone))
 }
 
-fn tell(arguments: &ReviewArguments, look: &Look) -> Result<Told, CliError> {
-    let frame = &arguments.frame;
+fn data_dir(frame: &Frame) -> Result<PathBuf, CliError> {
     let config = frame.config.as_deref().map(read_config).transpose()?;
-    let data_dir =
-        frame.data_dir.clone().or(config.and_then(|config| config.data_dir)).unwrap_or_else(default_data_dir);
-    let data_dir = data_dir_around(&data_dir);
+    let named = frame.data_dir.clone().or(config.and_then(|config| config.data_dir));
+    Ok(data_dir_around(&named.unwrap_or_else(default_data_dir)).to_owned())
+}
+
+fn tell(question: &Question, frame: &Frame, look: &Look) -> Result<Told, CliError> {
+    let data_dir = &*data_dir(frame)?;
     let now = clock::now();
-    let range = range(arguments, &look.zone, now);
+    let range = range(question, frame, &look.zone, now);
     let limit = match (frame.limit, frame.format) {
         (Some(limit), _) => usize::try_from(limit).unwrap_or(ROWS_MAX),
         (None, AnswerFormat::Table) => ROWS,
@@ -265,7 +288,7 @@ fn tell(arguments: &ReviewArguments, look: &Look) -> Result<Told, CliError> {
     };
     let index = Index::open(data_dir).map_err(QuestionError::Index)?;
     let evidence = Evidence::new(&index)?;
-    let mut answer = ask(&arguments.question, &evidence, data_dir, range, limit)?;
+    let mut answer = ask(question, &evidence, data_dir, range, limit)?;
     if let Some(part) = &frame.part {
         let known: Vec<&str> = answer.tables.iter().map(|table| table.name).collect();
         if !known.contains(&part.as_str()) {
@@ -273,6 +296,7 @@ fn tell(arguments: &ReviewArguments, look: &Look) -> Result<Told, CliError> {
         }
         answer.tables.retain(|table| table.name == part);
     }
+    let range = answer.range.unwrap_or(range);
     let indexed = evidence.indexed();
     let behind = match newest_record(data_dir) {
         Ok(newest) => newest.map(|(seq, _)| seq.saturating_sub(indexed.seq)),
@@ -291,14 +315,14 @@ fn tell(arguments: &ReviewArguments, look: &Look) -> Result<Told, CliError> {
     })
 }
 
-fn range(arguments: &ReviewArguments, zone: &TimeZone, now: Timestamp) -> Range {
+fn range(question: &Question, frame: &Frame, zone: &TimeZone, now: Timestamp) -> Range {
     let moment = |moment: Moment| moment.in_zone(zone, now);
     let is_of_all = matches!(
-        arguments.question,
+        question,
         Question::Client { .. } | Question::Host { .. } | Question::Sweep { .. } | Question::Like { .. }
     );
     let usual = (!is_of_all).then_some(Moment::Ago(7 * 86_400_000_000));
-    Range { since: arguments.frame.since.or(usual).map(moment), until: arguments.frame.until.map(moment) }
+    Range { since: frame.since.or(usual).map(moment), until: frame.until.map(moment) }
 }
 
 fn ask(
@@ -329,6 +353,7 @@ fn ask(
         }
         Question::Around { id, span } => {
             let answer = around(evidence, id, *span, limit)?;
+            let range = answer.range.unwrap_or(range);
             looked_up(data_dir, "review around", &client_of_answer(&answer, "client"), range)?;
             answer
         }

@@ -68,7 +68,8 @@ impl Look {
         if self.colour && !colour.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// A table with its head; columns in which no row has anything are left out. Those for which a terminal has no room are
+    /// A table with its head; columns in which no row has anything, or
+    /// only noughts, are left out. Those for which a terminal has no room are
     /// named below it.
     pub(super) fn table(&self, table: &Table) -> String {
         let mut columns: Vec<Drawn> =
@@ -112,10 +113,11 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// `None` where no row has anything in it, or it is a sentence.
+    /// `None` where no row has anything in it, or only noughts, or it is a sentence.
     fn of(table: &Table, number: usize, text: impl Fn(&Cell) -> String) -> Option<Self> {
         let column = table.columns.get(number)?;
-        let has_any = table.rows.iter().any(|row| row.get(number).is_some_and(|cell| *cell != Cell::Nothing));
+        let is_any = |cell: &Cell| !matches!(cell, Cell::Nothing | Cell::Count(0) | Cell::Bytes(0));
+        let has_any = table.rows.iter().any(|row| row.get(number).is_some_and(is_any));
         if column.shape == Shape::Sentence || !has_any {
             return None;
         }

@@ -101,7 +101,7 @@ fn answer(connection: &Connection, text: &str, rows: &mut impl SqlRows) -> Resul
     if !statement.readonly() || statement.column_count() == 0 {
         return Err(Failure::Of(SqlError::Refused("a statement that gives no rows".to_owned())));
     }
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let written = |error| Failure::Of(SqlError::Write(error));
     rows.head(&columns).map_err(written)?;
     let mut found = statement.query([])?;

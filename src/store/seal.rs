@@ -17,7 +17,7 @@ use crate::evidence::{
 use crate::facts::Timestamp;
 
 use super::sealed::{Packer, sealed_path};
-use super::segment::{Lines, before_segment, list};
+use super::segment::{Lines, OpenError, before_segment, list};
 
 /// The gate's key, and its public half, in the data directory.
 const KEY_FILE: &str = "checkpoint.key";
@@ -155,9 +155,15 @@ impl Sealer {
             before: before.hash_hex(),
             after: after.hash_hex(),
         };
-        let Some(line) = Checkpoint::sign(of, &previous, &self.pair, now) else {
-            return refused("it has no checkpoint".to_owned());
+        let line = match self.earlier(segment, &of)? {
+            Earlier::None => Checkpoint::sign(of, &previous, &self.pair, now),
+            Earlier::Same(line) => Some(line),
+            Earlier::Other => {
+                let _ = fs::remove_file(&part);
+                return refused("it is not what its checkpoint says: it was put there after it was sealed".to_owned());
+            }
         };
+        let Some(line) = line else { return refused("it has no checkpoint".to_owned()) };
         if segment.exists() {
             fs::rename(&part, &packed).map_err(failed(&packed))?;
         } else {
@@ -180,6 +186,22 @@ impl Sealer {
         })))
     }
 
+    /// The checkpoint that a segment has already, where a crash came before it was taken away. No other is signed in its place:
+    /// it may have been sent off the machine, and what lies there now may be another's.
+    fn earlier(&self, segment: &Path, of: &SealedSegment) -> Result<Earlier, SealError> {
+        let path = checkpoint_path(segment);
+        let line = match read_checkpoint(&path) {
+            Ok(line) => line,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::None),
+            Err(error) => return Err(failed(&path)(error)),
+        };
+        let is_same = Checkpoint::read(&line, &self.key).is_ok_and(|found| {
+            (found.first_seq, found.last_seq, found.bytes) == (of.first_seq, of.last_seq, of.bytes)
+                && (found.before, found.after) == (of.before.clone(), of.after.clone())
+        });
+        Ok(if is_same { Earlier::Same(line) } else { Earlier::Other })
+    }
+
     /// Packs a segment, verifying it as it is read; why not, where it does not verify.
     fn pack(
         &self,
@@ -187,10 +209,10 @@ impl Sealer {
         part: &Path,
         goes_on: &mut impl FnMut() -> bool,
     ) -> Result<Result<Ends, String>, SealError> {
-        let said = |error: super::OpenError| error.to_string();
-        let mut lines = match Lines::open(segment) {
+        let mut lines = match Lines::open(segment).map_err(unread) {
             Ok(lines) => lines,
-            Err(error) => return Ok(Err(said(error))),
+            Err(Ok(why)) => return Ok(Err(why)),
+            Err(Err(error)) => return Err(error),
         };
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part).map_err(failed(part))?;
@@ -198,10 +220,11 @@ impl Sealer {
         let mut verifier: Option<(Chain, Verifier)> = None;
         let mut bytes = 0;
         loop {
-            let line = match lines.next() {
+            let line = match lines.next().map_err(unread) {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
-                Err(error) => return Ok(Err(said(error))),
+                Err(Ok(why)) => return Ok(Err(why)),
+                Err(Err(error)) => return Err(error),
             };
             let (begins, mut reader) = match verifier.take() {
                 Some(verifier) => verifier,
@@ -236,6 +259,23 @@ impl Sealer {
         let Some(path) = before else { return Ok(NO_CHECKPOINT.to_owned()) };
         let line = read_checkpoint(&path).map_err(failed(&path))?;
         Ok(Checkpoint::hash(&line))
+    }
+}
+
+/// What stands beside a segment already.
+enum Earlier {
+    None,
+    Same(String),
+    Other,
+}
+
+/// Why a segment cannot be read: it is damaged, or something fails that may not fail later.
+fn unread(error: OpenError) -> Result<String, SealError> {
+    match error {
+        OpenError::Io { path, source } if source.kind() != io::ErrorKind::InvalidData => {
+            Err(SealError::Io { path, source })
+        }
+        error => Ok(error.to_string()),
     }
 }
 

@@ -92,6 +92,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "learn",
         "replay",
         "hunt",
+        "review",
         "status",
         "reload",
         "breakglass",
@@ -133,6 +134,7 @@ Examples:
   sekisho replay policy.toml        what another policy would have changed
   sekisho hunt access.log           what calls home like clockwork, in any proxy's log
   sekisho export --format squid     what is on record, in the form of other programs
+  sekisho review blocked            what was stopped, and why; more questions with --help
   sekisho status                    ask the running gate how it is doing
   sekisho reload                    take up a changed policy now, or see what is wrong with it
   sekisho fetch                     fetch the host lists of the config now
@@ -142,6 +144,7 @@ Examples:
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
+  sekisho sql --schema              what can be asked by SQL of your own
   sekisho verify                    prove that no record was altered
 
 Exit codes:

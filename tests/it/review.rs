@@ -158,3 +158,67 @@ fn learn_proposes_what_was_used_as_a_policy_that_lets_it_pass_and_lists_what_it_
     let reasons: Vec<_> = rare["left_out"].as_array().unwrap().iter().map(|left| left["reason"].clone()).collect();
     assert_eq!(reasons, [json!("rare"), json!("denied")], "{rare:#}");
 }
+
+/// A sealed-off copy of what a gate has on record, with its index.
+fn index(gate: &Gate) {
+    sekisho::store::reindex(&gate.data_dir(), |_, _| {}).unwrap();
+}
+
+#[test]
+fn a_question_is_answered_beside_the_gate_and_says_what_to_do_where_there_is_no_index() {
+    let origin = Origin::start();
+    let gate = Gate::start(&origin.policy());
+    let host = origin.address.to_string();
+    assert!(ask(&gate, &format!("http://{host}/a"), &host).starts_with("HTTP/1.1 200 "));
+    assert!(ask(&gate, "http://b.example/", "b.example").starts_with("HTTP/1.1 403 "));
+    let missing = gate.directory.path().join("nowhere");
+    let output = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+        .args(["review", "blocked", "--data-dir"])
+        .arg(&missing)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("there is no index at") && told.contains("sekisho reindex"), "{told}");
+
+    index(&gate);
+    let blocked = json(&gate, &["review", "blocked", "--since", "1h"]);
+    assert_eq!(blocked["facts"]["blocked"], json!(1), "{blocked:#}");
+    assert_eq!(blocked["tables"]["hosts"]["rows"][0]["host"], json!("b.example"), "{blocked:#}");
+    let id = blocked["tables"]["list"]["rows"][0]["id"].as_str().unwrap().to_owned();
+    let around = json(&gate, &["review", "around", &id, "±10m"]);
+    assert_eq!(around["tables"]["exchanges"]["rows"].as_array().map(Vec::len), Some(2), "{around:#}");
+
+    let table = sekisho(&gate, &["review", "host", "b.example", "--tz", "Asia/Tokyo"]);
+    let shown = String::from_utf8(table.stdout).unwrap();
+    assert!(table.status.success() && shown.contains("+09:00") && !shown.contains('\x1b'), "{shown}");
+    let csv = sekisho(&gate, &["review", "blocked", "--part", "hosts", "--format", "csv"]);
+    let shown = String::from_utf8(csv.stdout).unwrap();
+    assert!(shown.starts_with("host,port,requests,") && shown.contains("\r\nb.example,80,1,"), "{shown}");
+    let none = sekisho(&gate, &["review", "blocked", "--part", "host"]);
+    assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn a_persons_records_are_shown_only_when_that_is_on_record() {
+    let origin = Origin::start();
+    let mut gate = Gate::start(&origin.policy());
+    let host = origin.address.to_string();
+    assert!(ask(&gate, &format!("http://{host}/a"), &host).starts_with("HTTP/1.1 200 "));
+    index(&gate);
+    let client = json(&gate, &["review", "client", "127.0.0.1", "--since", "1d"]);
+    assert_eq!(client["facts"]["hosts"], json!(1), "{client:#}");
+    let host = json(&gate, &["review", "host", "b.example"]);
+    assert_eq!(host["facts"]["clients"], json!(0), "{host:#}");
+    let lookups: Vec<Value> = gate.records().into_iter().filter(|record| record["kind"] == "lookup").collect();
+    assert_eq!(lookups.len(), 1, "{lookups:#?}");
+    assert_eq!(lookups[0]["question"], json!("review client"));
+    assert_eq!(lookups[0]["client"], json!("127.0.0.1"));
+    assert!(lookups[0]["since"].is_string() && lookups[0]["uid"].is_number(), "{lookups:#?}");
+    // The gate has ended by now; a journal that takes no record leaves the question unanswered.
+    let journal = gate.data_dir().join("journal");
+    std::fs::rename(&journal, gate.data_dir().join("elsewhere")).unwrap();
+    let output = sekisho(&gate, &["review", "client", "127.0.0.1"]);
+    assert_eq!((output.status.success(), output.stdout.len()), (false, 0), "{output:?}");
+}

@@ -162,3 +162,38 @@ fn who_wants_no_index_has_none() {
     assert_eq!(gate.end("-TERM"), Some(0));
     assert!(!gate.data_dir().join("index.db").exists());
 }
+
+#[test]
+fn a_months_report_tells_whether_the_evidence_is_whole_and_its_exit_code_does_too() {
+    let origin = Origin::start();
+    let (first, mut gate) = again(&origin);
+    let data_dir = first.data_dir();
+    until(&data_dir, |status| status["sealing"]["last"] != Value::Null && status["sealing"]["waiting"] == 0);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let month = records(&data_dir)[0]["time"].as_str().unwrap()[..7].to_owned();
+    let page = data_dir.join("report.html");
+    let report = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        command
+            .args(["review", "report", "--month", &month, "--data-dir"])
+            .arg(&data_dir)
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    let written = report(&["--output", page.to_str().unwrap()]);
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.contains("The whole journal verifies:") && text.contains("are there without a gap"), "{text}");
+    let data: Value = serde_json::from_slice(&report(&["--format", "json"]).stdout).unwrap();
+    assert_eq!((&data["missing"], &data["verification"]["is_whole"]), (&json!(0), &json!(true)), "{data:#}");
+    assert_eq!(data["days"].as_array().unwrap().iter().map(|day| day["exchanges"].as_u64().unwrap()).sum::<u64>(), 6);
+
+    fs::remove_file(&files(&data_dir, ".checkpoint")[0]).unwrap();
+    let broken = report(&[]);
+    assert_eq!(broken.status.code(), Some(3), "{broken:?}");
+    assert!(
+        String::from_utf8_lossy(&broken.stdout).contains("The journal does not verify:"),
+        "the page is there all the same"
+    );
+}

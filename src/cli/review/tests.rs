@@ -166,6 +166,7 @@ fn indexed(journal: &Journal) -> (TempDir, Index) {
 }
 
 fn told(answer: Answer, evidence: &Evidence<'_>, range: Range) -> Told {
+    let range = answer.range.unwrap_or(range);
     let until = Timestamp(BEGUN + 2 * DAY * SECOND);
     let indexed = evidence.indexed();
     Told {

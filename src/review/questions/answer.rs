@@ -4,6 +4,8 @@ use serde::{Serialize, Serializer};
 use crate::evidence::format_time;
 use crate::facts::Timestamp;
 
+use super::ask::Range;
+
 /// What came of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -11,6 +13,8 @@ pub struct Answer {
     pub question: &'static str,
     /// What it was about, where it was about something.
     pub about: Option<String>,
+    /// Of which time it tells, where that is another than was asked for.
+    pub range: Option<Range>,
     /// What is known in single values, by stable keys.
     pub facts: Vec<(&'static str, Cell)>,
     /// The first is the one that was asked for; the others stand beside it.
@@ -71,6 +75,7 @@ impl Answer {
         Self {
             question,
             about,
+            range: None,
             facts: Vec::new(),
             tables: Vec::new(),
             notes: Vec::new(),

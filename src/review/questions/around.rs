@@ -27,6 +27,7 @@ pub fn around(evidence: &Evidence<'_>, named: &str, span: u64, limit: usize) -> 
         exchanges(evidence, part, "x.client = ?1", &[&number], false, limit + 1, &mut rows)
     })?;
     let mut answer = Answer::to("around", Some(named.to_owned()));
+    answer.range = Some(range);
     answer.facts = vec![
         ("client", Cell::text(&*client)),
         ("device", Cell::text(evidence.who.at(&client, time))),

@@ -63,7 +63,6 @@ impl Range {
         let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
         (self.since.map_or(i64::MIN, micros), self.until.map_or(i64::MAX, micros))
     }
-
 }
 
 impl Part {

@@ -9,10 +9,13 @@ use crate::store::{OpenError, Reader};
 use super::ask::Range;
 use super::indicators::{Indicators, Value};
 
+/// An indicator, and its port where it has one.
+type Port = (usize, Option<u16>);
+
 /// What the index does not hold is read from the journal: paths as they were, and hashes of bodies.
 pub(super) struct Sought<'i> {
     /// Indicators by host and path, and by hash.
-    urls: HashMap<(&'i str, &'i str), Vec<(usize, Option<u16>)>>,
+    urls: HashMap<(&'i str, &'i str), Vec<Port>>,
     bodies: HashMap<&'i str, usize>,
 }
 

@@ -1,6 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use crate::evidence::format_time;
+use crate::facts::Timestamp;
+use crate::store::DAY_US;
+
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::blocked::Tally;
@@ -111,7 +115,8 @@ pub(super) struct Span {
     client: String,
     number: i64,
     range: Range,
-    is_uncertain: bool,
+    /// Of a device; an address is asked for as itself.
+    is_uncertain: Option<bool>,
 }
 
 /// The number of none.
@@ -121,8 +126,11 @@ const NO_CLIENT: i64 = -1;
 pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result<Vec<Span>, QuestionError> {
     let address = name.parse::<IpAddr>().map(|address| address.to_canonical().to_string());
     let meant = match address {
-        Ok(address) => vec![(address, range, false)],
-        Err(_) => evidence.who.spans(name, range),
+        Ok(address) => vec![(address, range, None)],
+        Err(_) => {
+            let spans = evidence.who.spans(name, range);
+            spans.into_iter().map(|(client, range, is_uncertain)| (client, range, Some(is_uncertain))).collect()
+        }
     };
     if meant.is_empty() {
         return Err(QuestionError::NoDevice(name.to_owned()));
@@ -193,7 +201,7 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
         addresses(evidence, &spans, range, limit),
         found(evidence, &wanted, range, limit)?,
     ];
-    if spans.iter().any(|span| span.is_uncertain) {
+    if spans.iter().any(|span| span.is_uncertain == Some(true)) {
         answer.notes.push("for some of its time it is uncertain that the address was this device".to_owned());
     }
     answer.unread = evidence.unread();
@@ -294,12 +302,13 @@ fn programs(evidence: &Evidence<'_>, sums: &HashMap<i64, Tally>, limit: usize) -
     }))
 }
 
-/// A row a day, the newest first.
+/// A row a day of UTC, the newest first.
 fn timeline(days: &BTreeMap<i64, (Dealings, i64)>, limit: usize) -> Table {
-    let rows: Vec<&(Dealings, i64)> = days.values().rev().collect();
-    let columns: Vec<_> = [("hosts", Shape::Count)].into_iter().chain(DEALINGS_COLUMNS).collect();
-    Table::new("days", &columns).fill(&rows, limit, |(dealings, hosts)| {
-        let mut row = vec![Cell::count(*hosts)];
+    let rows: Vec<(&i64, &(Dealings, i64))> = days.iter().rev().collect();
+    let columns: Vec<_> = [("day", Shape::Text), ("hosts", Shape::Count)].into_iter().chain(DEALINGS_COLUMNS).collect();
+    Table::new("days", &columns).fill(&rows, limit, |(day, (dealings, hosts))| {
+        let begins = format_time(Timestamp(day.saturating_mul(DAY_US).max(0).unsigned_abs()));
+        let mut row = vec![Cell::text(begins.get(..10).unwrap_or(&begins)), Cell::count(*hosts)];
         row.extend(cells(dealings));
         row
     })
@@ -320,8 +329,8 @@ fn addresses(evidence: &Evidence<'_>, spans: &[Span], range: Range, limit: usize
         vec![
             Cell::text(&**client),
             Cell::text(evidence.who.at(client, until.min(newest))),
-            Cell::text(if *is_uncertain { "uncertain" } else { "known" }),
-            Cell::of(span.since, Cell::Time),
+            Cell::of(*is_uncertain, |is_uncertain| Cell::text(if is_uncertain { "uncertain" } else { "known" })),
+            Cell::of(span.since.filter(|since| since.0 > 0), Cell::Time),
             Cell::of(span.until, Cell::Time),
         ]
     })

@@ -24,11 +24,8 @@ impl Hosts {
         let (below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
         let bad = |error: &dyn std::fmt::Display| QuestionError::BadHost(text.to_owned(), error.to_string());
         // People write names in their own script; records have A-labels.
-        let name = if name.is_ascii() {
-            name.to_owned()
-        } else {
-            idna::domain_to_ascii(name).map_err(|error| bad(&error))?
-        };
+        let name =
+            if name.is_ascii() { name.to_owned() } else { idna::domain_to_ascii(name).map_err(|error| bad(&error))? };
         let name = Host::parse(name.as_bytes()).map_err(|error| bad(&error))?.to_string();
         Ok(if below { Self::below(&name) } else { Self::exactly(&name) })
     }

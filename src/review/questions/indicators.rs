@@ -244,12 +244,12 @@ fn url(rest: &str) -> Option<Value> {
 /// A name with a dot and a top label that is no number; a word alone is text.
 fn host(text: &str) -> Option<Value> {
     let text = text.trim_end_matches('.');
-    let top = text.rsplit_once('.')?.1;
+    // People write names in their own script; records have A-labels.
+    let name = if text.is_ascii() { text.to_owned() } else { idna::domain_to_ascii(text).ok()? };
+    let top = name.rsplit_once('.')?.1;
     if top.len() < 2 || top.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // People write names in their own script; records have A-labels.
-    let name = if text.is_ascii() { text.to_owned() } else { idna::domain_to_ascii(text).ok()? };
     match Host::parse(name.as_bytes()).ok()? {
         Host::Name(name) => Some(Value::Host(name.as_str().to_owned())),
         Host::V4(_) | Host::V6(_) => None,

@@ -2,6 +2,9 @@ use std::net::IpAddr;
 
 use rusqlite::ToSql;
 
+use crate::evidence::format_time;
+use crate::facts::Timestamp;
+
 use super::answer::{Answer, Cell};
 use super::around::row_named;
 use super::ask::{Evidence, QuestionError, Range};
@@ -46,14 +49,25 @@ impl By {
 /// That one is not in the index, it has nothing to be like, or the index cannot be asked.
 pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let row = row_named(evidence, named)?.ok_or_else(|| QuestionError::NoRow(named.to_owned()))?;
-    let (condition, value, range) = alike(evidence, &row, by, range)?;
-    let given: Vec<&dyn ToSql> = if condition.contains("?1") { vec![&value] } else { Vec::new() };
+    let Alike { condition, days, value, range } = alike(evidence, &row, by, range)?;
+    let given = |text: &str| -> Vec<&dyn ToSql> { if text.contains("?1") { vec![&value] } else { Vec::new() } };
     let mut rows: Vec<ExchangeRow> = Vec::new();
-    evidence.each(evidence.parts(range).into_iter().rev(), |part| match (limit + 1).saturating_sub(rows.len()) {
-        0 => Ok(()),
-        left => exchanges(evidence, part, &condition, &given, true, left, &mut rows),
+    evidence.each(evidence.parts(range).into_iter().rev(), |part| {
+        let left = (limit + 1).saturating_sub(rows.len());
+        let mut has_any = days.is_none();
+        if let (Some(days), 1..) = (&days, left) {
+            evidence.rows(part, days, &given(days), |_| {
+                has_any = true;
+                Ok(())
+            })?;
+        }
+        if left == 0 || !has_any {
+            return Ok(());
+        }
+        exchanges(evidence, part, &condition, &given(&condition), true, left, &mut rows)
     })?;
     let mut answer = Answer::to("like", Some(named.to_owned()));
+    answer.range = Some(range);
     answer.facts = vec![("by", Cell::text(by.as_str())), ("value", Cell::text(value))];
     let is_cut = rows.len() > limit;
     answer.tables = vec![list("exchanges", evidence, &rows, limit)];
@@ -67,52 +81,55 @@ pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: u
     Ok(answer)
 }
 
-/// The condition on exchanges, with the value that is its parameter and shown, and the range in which they lie.
-fn alike(
-    evidence: &Evidence<'_>,
-    row: &ExchangeRow,
-    by: By,
+/// What makes an exchange like the one.
+struct Alike {
+    /// On exchanges; its parameter is the value.
+    condition: String,
+    /// Has a row where a day has any such exchange, by its summaries: of other days no exchange is read.
+    days: Option<String>,
+    /// As it is shown.
+    value: String,
     range: Range,
-) -> Result<(String, String, Range), QuestionError> {
+}
+
+fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Result<Alike, QuestionError> {
     let nothing = || QuestionError::NothingToBeLike(by.as_str());
-    let of = |table: &str, column: &str, value: &str| {
-        if value.is_empty() {
-            return Err(nothing());
-        }
-        Ok((format!("x.{column} = (SELECT id FROM {table} WHERE name = ?1)"), value.to_owned(), range))
+    let all = |condition: String, days: Option<String>, value: &str| match value {
+        "" => Err(nothing()),
+        value => Ok(Alike { condition, days, value: value.to_owned(), range }),
+    };
+    // Of a column of exchanges, and of the summary that has it too.
+    let of = |column: &str, summary: &str, summed: &str, numbers: &str, value: &str| {
+        let days = format!("SELECT 1 FROM {summary}_DAY WHERE {summed} IN ({numbers}) LIMIT 1");
+        all(format!("x.{column} IN ({numbers})"), Some(days), value)
     };
     match by {
-        By::Host => of("host", "host", &row.host),
-        By::Client => of("client", "client", &row.client),
-        By::Path => match row.path() {
-            "" => Err(nothing()),
-            path => of("path", "path", path),
-        },
+        By::Host => of("host", "p", "host", "SELECT id FROM host WHERE name = ?1", &row.host),
+        By::Client => of("client", "p", "client", "SELECT id FROM client WHERE name = ?1", &row.client),
+        By::Ja4 => of("program", "s", "program", "SELECT id FROM program WHERE ja4 = ?1", &row.ja4),
         By::Domain => {
             let text = "SELECT domain FROM host WHERE name = ?1";
             let domain: String =
                 evidence.connection().query_row(text, [&row.host], |row| row.get(0)).map_err(|_| nothing())?;
-            Ok(("x.host IN (SELECT id FROM host WHERE domain = ?1)".to_owned(), domain, range))
-        }
-        By::Ja4 if row.ja4.is_empty() => Err(nothing()),
-        By::Ja4 => Ok(("x.program IN (SELECT id FROM program WHERE ja4 = ?1)".to_owned(), row.ja4.clone(), range)),
-        By::Size => {
-            let down = row.down.ok_or_else(nothing)?;
-            Ok((format!("x.down = {down}"), format!("{down} bytes down"), range))
-        }
-        By::Minute => {
-            const MINUTE: i64 = 60_000_000;
-            let begins = row.time - row.time.rem_euclid(MINUTE);
-            let time = |micros: i64| Some(crate::facts::Timestamp(micros.max(0).unsigned_abs()));
-            let minute = Range { since: time(begins), until: time(begins + MINUTE) };
-            let said = minute.since.map(crate::evidence::format_time).unwrap_or_default();
-            Ok(("1".to_owned(), said, minute))
+            of("host", "p", "host", "SELECT id FROM host WHERE domain = ?1", &domain)
         }
         By::Network => {
             let address: IpAddr = row.dialled.parse().map_err(|_| nothing())?;
             let network = network_of(address).ok_or_else(nothing)?;
-            let numbers = addresses_in(evidence, &network)?;
-            Ok((format!("x.dialled IN ({numbers})"), network.to_string(), range))
+            of("dialled", "d", "address", &addresses_in(evidence, &network)?, &network.to_string())
+        }
+        By::Path => all("x.path = (SELECT id FROM path WHERE name = ?1)".to_owned(), None, row.path()),
+        By::Size => {
+            let down = row.down.ok_or_else(nothing)?;
+            all(format!("x.down = {down}"), None, &format!("{down} bytes down"))
+        }
+        By::Minute => {
+            const MINUTE: i64 = 60_000_000;
+            let begins = row.time - row.time.rem_euclid(MINUTE);
+            let time = |micros: i64| Some(Timestamp(micros.max(0).unsigned_abs()));
+            let minute = Range { since: time(begins), until: time(begins + MINUTE) };
+            let value = minute.since.map(format_time).unwrap_or_default();
+            Ok(Alike { range: minute, ..all("1".to_owned(), None, &value)? })
         }
     }
 }

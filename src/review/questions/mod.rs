@@ -2,7 +2,8 @@
 //!
 //! In: the index, opened to be read, and what is asked: a range of time, a client or device, a host, a row. Out: an
 //! [`Answer`], tables as plain data that a terminal, JSON, CSV and pages show alike. Counts come from the summaries of days;
-//! where a range begins or ends within a day, from that day's exchanges, so that they are exact. Texts in an answer are
+//! where a range begins or ends within a day, from that day's exchanges: there one counts where it
+//! began, with its last judgement and program. Texts in an answer are
 //! those of clients and origins: whoever shows them escapes them. Nothing is written here: that a person's records were
 //! looked up is put on record by who asks, before.
 

@@ -9,7 +9,7 @@ use crate::review::scan::Progress;
 
 use super::answer::{Answer, Cell, Shape, Table};
 use super::around::row_named;
-use super::ask::{Evidence, QuestionError, Range};
+use super::ask::{Evidence, Part, QuestionError, Range};
 use super::blocked::Tally;
 use super::bodies::Sought;
 use super::host::Hosts;
@@ -190,6 +190,9 @@ fn within(
     Ok(())
 }
 
+/// A hit by numbers: indicator, how, what was found (a host or program, and the address it was dialled at), client.
+type Numbered = (usize, Fit, (i64, i64), i64);
+
 /// Who had to do with what fits, and when, day by day.
 fn count(
     evidence: &Evidence<'_>,
@@ -199,58 +202,78 @@ fn count(
     programs: &Fits,
     hits: &mut Hits,
 ) -> Result<(), QuestionError> {
-    let mut add =
-        |fits: &[(usize, Fit)], what: &str, client: &str, (requests, stopped, first, last): (i64, i64, i64, i64)| {
+    let mut found: HashMap<Numbered, (Tally, i64)> = HashMap::new();
+    let of_host = "SELECT p.client, p.requests, p.first, p.last, p.denied + p.challenged FROM {p} p \
+        WHERE p.host = ?1 AND p.first <= p.last";
+    let of_program = "SELECT s.client, s.requests, s.first, s.last, 0 FROM {s} s WHERE s.program = ?1";
+    let mut take = |part: &Part, text: &str, number: i64, address: i64, fits: &[(usize, Fit)]| {
+        evidence.rows(part, text, &[&number], |row| {
+            let (client, requests, stopped) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(4)?);
+            let (first, last) = (part.moment(row.get(2)?), part.moment(row.get(3)?));
             for (indicator, fit) in fits {
-                let key = (*indicator, *fit, what.to_owned(), client.to_owned());
-                if hits.len() >= HITS_MAX && !hits.contains_key(&key) {
+                let key = (*indicator, *fit, (number, address), client);
+                if found.len() >= HITS_MAX && !found.contains_key(&key) {
                     continue;
                 }
-                let (tally, all_stopped) = hits.entry(key).or_default();
+                let (tally, all_stopped) = found.entry(key).or_default();
                 tally.add(requests, first, last);
                 *all_stopped = all_stopped.saturating_add(stopped);
             }
-        };
-    let of_host = "SELECT c.name, h.name, p.requests, p.denied + p.challenged, p.first, p.last FROM {p} p \
-        JOIN client c ON c.id = p.client JOIN host h ON h.id = p.host WHERE p.host = ?1 AND p.first <= p.last";
-    let mut numbers: Vec<&i64> = hosts.keys().collect();
-    numbers.sort_unstable();
+            Ok(())
+        })
+    };
+    let sorted = |fits: &Fits| {
+        let mut numbers: Vec<i64> = fits.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let of = |fits: &Fits, number: i64| fits.get(&number).cloned().unwrap_or_default();
+    let numbers = [sorted(hosts), sorted(programs), sorted(addresses)];
     evidence.each(evidence.parts(range), |part| {
-        for host in &numbers {
-            evidence.rows(part, of_host, &[*host], |row| {
-                let (client, name): (String, String) = (row.get(0)?, row.get(1)?);
-                let counts = (row.get(2)?, row.get(3)?, part.moment(row.get(4)?), part.moment(row.get(5)?));
-                add(hosts.get(host).map_or(&[], Vec::as_slice), &name, &client, counts);
-                Ok(())
-            })?;
+        let [of_hosts, of_programs, of_addresses] = &numbers;
+        for host in of_hosts {
+            take(part, of_host, *host, 0, &of(hosts, *host))?;
         }
-        for (program, fits) in programs {
-            let text = "SELECT c.name, g.ja4, s.requests, s.first, s.last FROM {s} s \
-                JOIN client c ON c.id = s.client JOIN program g ON g.id = s.program WHERE s.program = ?1";
-            evidence.rows(part, text, &[program], |row| {
-                let (client, ja4): (String, String) = (row.get(0)?, row.get(1)?);
-                add(fits, &ja4, &client, (row.get(2)?, 0, part.moment(row.get(3)?), part.moment(row.get(4)?)));
-                Ok(())
-            })?;
+        for program in of_programs {
+            take(part, of_program, *program, 0, &of(programs, *program))?;
         }
-        for (address, fits) in addresses {
+        for address in of_addresses {
             let mut dialled = Vec::new();
             evidence.rows(part, "SELECT d.host FROM {d} d WHERE d.address = ?1", &[address], |row| {
                 dialled.push(row.get::<_, i64>(0)?);
                 Ok(())
             })?;
             for host in dialled {
-                evidence.rows(part, of_host, &[&host], |row| {
-                    let (client, name): (String, String) = (row.get(0)?, row.get(1)?);
-                    let what = format!("{name} at {}", evidence.name("address", *address));
-                    let counts = (row.get(2)?, row.get(3)?, part.moment(row.get(4)?), part.moment(row.get(5)?));
-                    add(fits, &what, &client, counts);
-                    Ok(())
-                })?;
+                take(part, of_host, host, *address, &of(addresses, *address))?;
             }
         }
         Ok(())
-    })
+    })?;
+    named(evidence, found, hits)
+}
+
+/// The same with names.
+fn named(
+    evidence: &Evidence<'_>,
+    found: HashMap<Numbered, (Tally, i64)>,
+    hits: &mut Hits,
+) -> Result<(), QuestionError> {
+    let mut ja4 = evidence.connection().prepare_cached("SELECT ja4 FROM program WHERE id = ?1")?;
+    let mut clients: HashMap<i64, String> = HashMap::new();
+    for ((indicator, fit, (number, address), client), tally) in found {
+        let what = match fit {
+            Fit::Program => ja4.query_row([number], |row| row.get(0))?,
+            Fit::Dialled => {
+                format!("{} at {}", evidence.name("host", number), evidence.name("address", address))
+            }
+            Fit::HostOfUrl | Fit::Below | Fit::Host | Fit::Url | Fit::Body => evidence.name("host", number),
+        };
+        let client = clients.entry(client).or_insert_with(|| evidence.name("client", client)).clone();
+        let (sum, stopped) = hits.entry((indicator, fit, what, client)).or_default();
+        sum.add(tally.0.requests, tally.0.first, tally.0.last);
+        *stopped = stopped.saturating_add(tally.1);
+    }
+    Ok(())
 }
 
 /// What the index does not hold. A URL whose path was seen is no mere hit of its host any more.

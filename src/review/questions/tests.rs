@@ -159,3 +159,29 @@ fn the_newest_record_is_the_last_whole_line() {
     std::fs::write(&first, text).unwrap();
     assert_eq!(newest_record(directory.path()).unwrap(), Some(newest));
 }
+
+#[test]
+fn exchanges_alike_are_found_on_all_days_and_no_other_is() {
+    let (_directory, index) = indexed(&lines());
+    let evidence = Evidence::new(&index).unwrap();
+    let all = blocked(&evidence, Range::default(), 1000).unwrap();
+    let Cell::Text(id) = &all.table("list").unwrap().rows[0][0] else { panic!() };
+    // Of 80 steps each client has a third, and each host a seventh.
+    for (by, expected) in [(By::Host, 11..=12), (By::Client, 26..=27)] {
+        let answer = like(&evidence, id, by, Range::default(), 1000).unwrap();
+        let rows = &answer.tables[0].rows;
+        let column = if by == By::Client { 2 } else { 9 };
+        let text = |row: &Vec<Cell>| match &row[column] {
+            Cell::Text(text) => text.replace(":443", "").replace("http://", "").split('/').next().unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        };
+        let first = text(&rows[0]);
+        assert!(rows.iter().all(|row| text(row) == first), "{by:?} {rows:?}");
+        assert!(expected.contains(&rows.len()), "{by:?} {}", rows.len());
+        let cut = like(&evidence, id, by, Range::default(), 3).unwrap();
+        assert_eq!((cut.tables[0].rows.len(), cut.tables[0].more, cut.notes.len()), (3, 1, 1));
+    }
+    for by in [By::Network, By::Ja4, By::Size] {
+        assert!(matches!(like(&evidence, id, by, Range::default(), 9), Err(QuestionError::NothingToBeLike(_))));
+    }
+}

@@ -169,6 +169,33 @@ fn whatever_a_crash_left_is_done_again() {
 }
 
 #[test]
+fn what_is_put_beside_a_sealed_segment_is_not_signed_and_the_same_one_keeps_its_checkpoint() {
+    let site = Site::new(3);
+    let segment = list(&site.journal()).unwrap().remove(0);
+    let original = fs::read(&segment).unwrap();
+    site.seal();
+    let signed = fs::read(checkpoint_path(&segment)).unwrap();
+    let packed = fs::read(sealed_path(&segment)).unwrap();
+    // Left by a crash: a later time signs nothing anew.
+    fs::write(&segment, &original).unwrap();
+    assert_eq!(site.sealer.due().unwrap(), std::slice::from_ref(&segment));
+    assert!(matches!(site.sealer.seal(&segment, Timestamp(NOW.0 + HOUR), || true), Ok(Sealed::Done(_))));
+    assert_eq!(fs::read(checkpoint_path(&segment)).unwrap(), signed);
+    // Whoever can write there, and has no key: what they wrote verifies by itself.
+    let other =
+        Site { data_dir: tempfile::tempdir().unwrap(), sealer: Sealer::new(site.data_dir.path(), "g").unwrap() };
+    fs::create_dir(other.journal()).unwrap();
+    journal(&other.journal(), 3, 50, "other");
+    fs::copy(list(&other.journal()).unwrap().remove(0), &segment).unwrap();
+    let refused = site.sealer.seal(&segment, NOW, || true).unwrap();
+    assert!(matches!(&refused, Sealed::Refused { why, .. } if why.contains("after it was sealed")), "{refused:?}");
+    assert!(
+        fs::read(checkpoint_path(&segment)).unwrap() == signed && fs::read(sealed_path(&segment)).unwrap() == packed
+    );
+    assert!(site.files(".part").is_empty() && site.broken(&site.by()).contains("altered after it was sealed"));
+}
+
+#[test]
 fn one_that_does_not_verify_or_is_broken_off_stays_as_it_is() {
     let site = Site::new(3);
     let segments = list(&site.journal()).unwrap();

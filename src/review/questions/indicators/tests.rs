@@ -114,7 +114,9 @@ proptest! {
         let lines = text.lines().count();
         prop_assert!(read.not_understood.len() <= lines);
         prop_assert!(read.all.iter().all(|one| one.line >= 1 && one.line <= lines));
-        for one in &read.all {
+        // A path may hold what separates cells, or ends a line of a list: alone on a line it is another.
+        let is_plain = |one: &&Indicator| !one.value.in_words().contains([',', ';', '"', '\'', '`', '<', '>', '[', '(', '{', '\\']);
+        for one in read.all.iter().filter(is_plain) {
             let again = Indicators::read(&one.value.in_words().replace("?…", "?q"));
             prop_assert_eq!(again.all.first().map(|again| &again.value), Some(&one.value), "{:?}", one);
         }
