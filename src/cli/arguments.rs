@@ -17,6 +17,7 @@ use super::output::Format;
 use super::reindex::ReindexArguments;
 use super::restraint::RestraintCommand;
 use super::review::ReviewArguments;
+use super::sql::SqlArguments;
 use super::triage::TriageCommand;
 use super::verify::VerifyArguments;
 
@@ -59,6 +60,7 @@ pub(super) use notes;
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
+        "sekisho sql --schema              what can be asked by SQL of your own",
         "sekisho verify                    prove that no record was altered"
     )
 )]
@@ -311,6 +313,17 @@ pub(super) enum Command {
     /// The index is derived from the journal alone. The gate may be running. The old index answers until the new one is whole.
     #[command(after_help = notes!("sekisho reindex", "sekisho reindex --data-dir /var/lib/sekisho --format json"))]
     Reindex(ReindexArguments),
+    /// Ask the index by SQL of your own, which reads and does nothing else
+    ///
+    /// --schema shows the views that can be asked. The gate may be running; the statement goes on record. Ctrl-C ends it, with
+    /// exit code 130.
+    #[command(after_help = notes!(
+        "sekisho sql --schema",
+        "sekisho sql \"SELECT host, requests FROM contacts WHERE client = '10.20.1.5'\"",
+        "sekisho sql --format csv \"SELECT * FROM exchanges WHERE day = '2026-11-26' AND stopped = 1\" > stopped.csv",
+        "sekisho sql --format json - < question.sql"
+    ))]
+    Sql(SqlArguments),
     /// Print a completion script for a shell
     #[command(after_help = notes!(
         "sekisho completions bash > /etc/bash_completion.d/sekisho",

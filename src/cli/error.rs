@@ -7,6 +7,7 @@ use crate::evidence::Break;
 use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::{BadQuestion, BadTarget};
+use crate::review::SqlError;
 use crate::review::questions::QuestionError;
 use crate::store::{AloneError, IndexError, OpenError, SealError};
 use crate::tls::AuthorityError;
@@ -51,6 +52,12 @@ pub enum CliError {
     /// The index cannot be asked or built.
     #[error("{0}")]
     Index(Box<IndexError>),
+    /// A statement of SQL.
+    #[error("{0}")]
+    Sql(Box<SqlError>),
+    /// By Ctrl-C.
+    #[error("stopped")]
+    Stopped,
     /// What vouches for segments cannot be read or made.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -178,6 +185,11 @@ impl CliError {
             | CliError::Executable(_)
             | CliError::NotForUnit { .. }
             | CliError::Output(_) => 1,
+            CliError::Sql(error) => match **error {
+                SqlError::Empty | SqlError::Several | SqlError::Refused(_) | SqlError::Wrong { .. } => 2,
+                SqlError::Index(_) | SqlError::Failed(_) | SqlError::Memory | SqlError::Write(_) => 1,
+            },
+            CliError::Stopped => 130,
             CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) | CliError::NotWhole(_) => 3,
             CliError::Partial(_) | CliError::PartialAnswer(_) => 4,
             CliError::NoPart { .. } => 2,
@@ -233,6 +245,17 @@ impl CliError {
                     "build it anew with `sekisho reindex`; run it as the gate's user or as root, with room on the disk"
                 }
             }),
+            CliError::Sql(error) => Some(match **error {
+                SqlError::Several => "give one statement, without `;` between",
+                SqlError::Memory => "ask for fewer columns, fewer days, or shorter texts at a time",
+                SqlError::Empty
+                | SqlError::Refused(_)
+                | SqlError::Wrong { .. }
+                | SqlError::Failed(_)
+                | SqlError::Index(_)
+                | SqlError::Write(_) => "`sekisho sql --schema` shows what can be asked",
+            }),
+            CliError::Stopped => None,
             CliError::NotWhole(_) => Some("leave the directory as it is, and compare it with copies kept elsewhere"),
             CliError::Seal(_) => Some("run it as the gate's user or as root"),
             CliError::NoPublicKey(_) => Some("`sekisho checkpoint key` prints a gate's"),

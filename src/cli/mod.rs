@@ -30,6 +30,7 @@ mod restraint;
 mod reload;
 mod review;
 mod run;
+mod sql;
 mod status;
 mod terminal;
 mod triage;
@@ -52,6 +53,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain(arguments) => explain::explain_request(&arguments),
         Command::Checkpoint { command } => checkpoint::checkpoint(command),
+        Command::Sql(arguments) => sql::ask_sql(arguments),
         Command::Reindex(arguments) => reindex::reindex_journal(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Breakglass(arguments) => breakglass::breakglass(arguments),

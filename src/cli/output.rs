@@ -139,6 +139,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NotWhole(_)
         | CliError::Seal(_)
         | CliError::Index(_)
+        | CliError::Sql(_)
+        | CliError::Stopped
         | CliError::NoPublicKey(_)
         | CliError::NoCheckpoints(_)
         | CliError::PartialAnswer(_)

@@ -122,6 +122,12 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Appends text as a string of JSON, on one line, whose every character is safe on a terminal.
+pub fn json_text(text: &str, into: &mut Vec<u8>) {
+    let mut serializer = serde_json::Serializer::with_formatter(into, SafeFormatter);
+    text.serialize(&mut serializer).expect("writing to memory cannot fail");
+}
+
 /// Writes JSON whose every character is safe on one line of a terminal.
 pub(super) struct SafeFormatter;
 

@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod scan;
 mod since;
+mod sql;
 
 pub use export::{ExportError, Exported, Filter, Form, export};
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
@@ -33,3 +34,4 @@ pub use report::{
 };
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};
+pub use sql::{SQL_BYTES_MAX, SqlError, SqlRows, SqlValue, sql};

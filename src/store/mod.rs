@@ -28,7 +28,7 @@ pub use alone::{AloneError, append_alone};
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
-pub use index::{DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, reindex};
+pub use index::{DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, reindex};
 pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;

@@ -101,6 +101,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "triage",
         "ca",
         "verify",
+        "sql",
         "completions",
     ] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
@@ -143,6 +144,7 @@ Examples:
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
+  sekisho sql --schema              what can be asked by SQL of your own
   sekisho verify                    prove that no record was altered
 
 Exit codes:

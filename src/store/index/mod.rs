@@ -11,6 +11,7 @@ mod names;
 mod rebuild;
 mod row;
 mod template;
+mod views;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use super::segment::OpenError;
 pub use fill::Filler;
 pub use live::LiveIndex;
 pub use rebuild::{Rebuilt, reindex};
+pub use views::{VIEWS, View};
 
 /// The file in the data directory.
 pub const INDEX_FILE: &str = "index.db";
@@ -89,15 +91,20 @@ impl Index {
     /// # Errors
     /// There is none, it is of another form, or it cannot be read.
     pub fn open(data_dir: &Path) -> Result<Self, IndexError> {
+        let index = Self::open_read_only(data_dir)?;
+        index.connection.pragma_update(None, "temp_store", "memory")?;
+        index.connection.pragma_update(None, "query_only", true)?;
+        Ok(index)
+    }
+
+    fn open_read_only(data_dir: &Path) -> Result<Self, IndexError> {
         let path = data_dir.join(INDEX_FILE);
         if matches!(path.try_exists(), Ok(false)) {
             return Err(IndexError::None(path));
         }
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "cache_size", -65_536)?;
-        connection.pragma_update(None, "temp_store", "memory")?;
         if form(&connection) != Some(FORM) {
             return Err(IndexError::Form(path));
         }

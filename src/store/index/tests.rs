@@ -13,7 +13,7 @@ const BEGUN: u64 = 1_795_644_000_000_000;
 const SECOND: u64 = 1_000_000;
 
 /// A journal of random traffic, from a seed: lines without their ends.
-fn journal(seed: u64, exchanges: usize) -> Vec<Vec<u8>> {
+pub(super) fn journal(seed: u64, exchanges: usize) -> Vec<Vec<u8>> {
     let mut state = seed | 1;
     let mut random = move |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -175,7 +175,7 @@ fn dump(connection: &Connection) -> Vec<String> {
     rows
 }
 
-fn built(lines: &[Vec<u8>]) -> (tempfile::TempDir, Index) {
+pub(super) fn built(lines: &[Vec<u8>]) -> (tempfile::TempDir, Index) {
     let directory = data_dir(lines);
     reindex(directory.path(), |_, _| {}).unwrap();
     let index = Index::open(directory.path()).unwrap();
