@@ -318,7 +318,7 @@ fn an_index_of_a_journal_that_lost_its_end_is_built_anew() {
     let directory = data_dir(&lines);
     assert!(follow(directory.path()).is_empty());
     // Power took the end of the journal, and other records came to have its numbers; or it is another journal, or shorter.
-    let (other, third) = (journal(6, 200), journal(7, 200));
+    let (other, third) = (journal(6, 200), journal(8, 200));
     for now in [&[&lines[..150], &third[150..160]].concat()[..], &other[..], &lines[..40]] {
         put(directory.path(), now);
         let told = follow(directory.path());
