@@ -80,7 +80,7 @@ fn exchange(number: u64, time: u64) -> Vec<Exchange> {
     first.verdict = Some(if refused { "deny" } else { "allow" });
     first.reason = Some(if refused { ["no_rule", "guard_address"][number as usize / 5 % 2] } else { "rule" }.into());
     let mut records = vec![first];
-    if !refused && number % 7 != 0 {
+    if !refused && !number.is_multiple_of(7) {
         let mut end = Exchange::new(Event::Close, id);
         (end.bytes_up, end.bytes_down) = (Some(100 + number), Some(number * 1000));
         end.total_us = Some(12_345);
