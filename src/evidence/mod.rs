@@ -82,5 +82,7 @@ pub use record::{
     Admin, Batch, Challenge, CheckpointRecord, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress,
     Record, Restraint, SCHEMA, Segment, Source, Target,
 };
-pub use text::{Text, compact_time, format_time, json_text, query_hash, read_compact_time, read_time, shown};
+pub use text::{
+    Text, compact_time, format_time, json_text, query_hash, read_compact_time, read_time, recorded_time, shown,
+};
 pub use triages::{Triaged, Triages};

@@ -86,6 +86,12 @@ pub fn read_time(text: &str) -> Option<Timestamp> {
     u64::try_from(time.as_microsecond()).ok().map(Timestamp)
 }
 
+/// The time as a record holds it: what is beyond any that a clock can show is the one that is read back for that.
+pub fn recorded_time(time: Timestamp) -> Timestamp {
+    let shows = i64::try_from(time.0).is_ok_and(|micros| jiff::Timestamp::from_microsecond(micros).is_ok());
+    if shows { time } else { Timestamp(i64::MAX.unsigned_abs()) }
+}
+
 /// The same to the second, for names of files: `20261125T014640Z`.
 pub fn compact_time(time: Timestamp) -> String {
     format_time(time).chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').chain(['Z']).collect()
@@ -165,6 +171,18 @@ fn is_unsafe(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_comes_back_as_a_record_holds_it() {
+        for time in
+            [0, 1_795_510_800_123_456, 253_402_207_199_999_999, 253_402_400_000_000_000, i64::MAX as u64, u64::MAX]
+        {
+            let held = recorded_time(Timestamp(time));
+            assert_eq!(read_time(&format_time(held)), Some(held), "{time}");
+            assert_eq!(read_time(&format_time(Timestamp(time))), Some(held), "{time}");
+        }
+        assert_eq!(recorded_time(Timestamp(1_795_510_800_123_456)), Timestamp(1_795_510_800_123_456));
+    }
 
     fn json(text: &Text) -> String {
         let mut out = Vec::new();

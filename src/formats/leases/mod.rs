@@ -11,7 +11,7 @@ mod table;
 
 use std::net::IpAddr;
 
-use crate::evidence::Text;
+use crate::evidence::{Text, recorded_time};
 use crate::facts::Timestamp;
 
 pub use changes::{assignments, changes};
@@ -118,7 +118,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
 
 /// Seconds since 1970.
 fn moment(seconds: u64) -> Timestamp {
-    Timestamp(seconds.saturating_mul(1_000_000))
+    recorded_time(Timestamp(seconds.saturating_mul(1_000_000)))
 }
 
 #[cfg(test)]

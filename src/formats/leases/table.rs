@@ -1,6 +1,6 @@
 use ipnet::IpNet;
 
-use crate::evidence::{Text, client_of, read_time};
+use crate::evidence::{Text, client_of, read_time, recorded_time};
 use crate::facts::Timestamp;
 use crate::parse::{Document, Place, Problem, Section};
 
@@ -195,5 +195,5 @@ fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
         return read_time(text);
     }
     let begin = read_time(&format!("{text}T00:00:00Z"))?;
-    Some(if is_end { Timestamp(begin.0.saturating_add(86_400_000_000)) } else { begin })
+    Some(if is_end { recorded_time(Timestamp(begin.0.saturating_add(86_400_000_000))) } else { begin })
 }
