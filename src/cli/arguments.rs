@@ -161,7 +161,7 @@ pub(super) enum Command {
     /// Write what is on record in the form of other programs
     ///
     /// Exchanges come in the order in which they ended. As JSON Lines it is the records themselves, of every kind. The
-    /// gate may be running.
+    /// gate may be running. With --client or --user, that somebody asked goes on record first.
     #[command(after_help = notes!(
         "sekisho export --format squid --since 1d --output access.log",
         "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",

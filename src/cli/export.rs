@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use ipnet::IpNet;
 
+use crate::app::{Note, note, this_person};
 use crate::clock;
-use crate::evidence::Verdict;
+use crate::config::Config;
+use crate::evidence::{Lookup, Text, Verdict, client_text};
 use crate::facts::Host;
 use crate::review::{ExportError, Exported, Filter, Form, Since, export};
 
@@ -16,7 +18,7 @@ use super::arguments::JournalArguments;
 use super::error::{CliError, count};
 use super::files::read_config;
 use super::progress::ProgressLine;
-use super::replay::open;
+use super::replay::{data_dir, open};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -79,6 +81,20 @@ fn host(text: &str) -> Result<String, String> {
     Ok(format!("{below}{name}"))
 }
 
+/// Puts on record whose records leave, before they do; where that cannot be, nothing does.
+fn looked_up(arguments: &ExportArguments, config: Option<&Config>, filter: &Filter) -> Result<(), CliError> {
+    let clients = filter.clients.iter().map(|client| (Some(Text::from(&*client_text(client))), None));
+    let users = filter.users.iter().map(|user| (None, Some(Text::from(user.as_str()))));
+    let data_dir = data_dir(&arguments.journal, config);
+    for (client, user) in clients.chain(users) {
+        let (since, until) = (filter.since, filter.until);
+        let lookup = Lookup { who: this_person(), question: "export".into(), client, user, device: None, since, until };
+        let noted = note(&data_dir, Note::Lookup(lookup));
+        noted.map_err(|source| CliError::Note { data_dir: data_dir.clone(), source })?;
+    }
+    Ok(())
+}
+
 /// Writes what is on record in another form; says on standard error how much that was.
 pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError> {
     let config = arguments.journal.config.as_deref().map(read_config).transpose()?;
@@ -96,6 +112,7 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
         }),
         reasons: arguments.reason.clone(),
     };
+    looked_up(arguments, config.as_ref(), &filter)?;
     let form = match arguments.format {
         ExportFormat::Jsonl => Form::Lines,
         ExportFormat::Csv => Form::Csv,

@@ -75,11 +75,16 @@ pub(super) struct Opened {
     pub(super) since: Option<Timestamp>,
 }
 
+/// The data directory that is named, by the arguments or the config, or the usual one.
+pub(super) fn data_dir(arguments: &JournalArguments, config: Option<&Config>) -> PathBuf {
+    let of_config = config.and_then(|config| config.data_dir.clone());
+    let named = arguments.data_dir.clone().or(of_config).unwrap_or_else(default_data_dir);
+    around(&named).to_owned()
+}
+
 /// Opens the journal of the data directory that is named, by the arguments or the config, or the usual one.
 pub(super) fn open(arguments: &JournalArguments, config: Option<&Config>) -> Result<Opened, CliError> {
-    let of_config = config.and_then(|config| config.data_dir.clone());
-    let data_dir: PathBuf = arguments.data_dir.clone().or(of_config).unwrap_or_else(default_data_dir);
-    let data_dir = around(&data_dir);
+    let data_dir = &*data_dir(arguments, config);
     let journal = data_dir.join("journal");
     if matches!(journal.try_exists(), Ok(false)) {
         return Err(CliError::NoRecords(journal));

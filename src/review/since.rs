@@ -3,6 +3,8 @@ use std::str::FromStr;
 use crate::evidence::read_time;
 use crate::facts::Timestamp;
 
+use super::questions::read_span;
+
 /// From when on records count, as a person says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
@@ -33,26 +35,13 @@ impl FromStr for Since {
     type Err = BadSince;
 
     fn from_str(text: &str) -> Result<Self, BadSince> {
-        if let Some(ago) = read_ago(text) {
+        if let Some(ago) = read_span(text) {
             return Ok(Since::Ago(ago));
         }
         let is_day = text.len() == "2026-11-01".len();
         let time = if is_day { read_time(&format!("{text}T00:00:00Z")) } else { read_time(text) };
         time.map(Since::At).ok_or(BadSince)
     }
-}
-
-/// `7d`, `12h` or `30m` in microseconds.
-fn read_ago(text: &str) -> Option<u64> {
-    let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds: u64 = match unit {
-        "d" => 86_400,
-        "h" => 3600,
-        "m" => 60,
-        _ => return None,
-    };
-    let count: u64 = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse().ok())??;
-    count.checked_mul(seconds)?.checked_mul(1_000_000)
 }
 
 #[cfg(test)]

@@ -125,3 +125,22 @@ fn a_file_that_is_there_is_not_written_over() {
     let exported = export(&gate.data_dir(), &["--output", log.to_str().unwrap()]);
     assert_eq!((exported.status.code(), fs::read_to_string(&log).unwrap().as_str()), (Some(1), "mine"));
 }
+
+#[test]
+fn whose_records_leave_is_on_record_and_what_is_about_nobody_is_not() {
+    let origin = Origin::start();
+    let gate = used(&origin);
+    let lookups = || {
+        let records = crate::gate::records(&gate.data_dir());
+        let lookups = records.into_iter().filter(|record| record["kind"] == "lookup");
+        lookups
+            .map(|record| (record["question"].clone(), record["client"].clone(), record["user"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(export(&gate.data_dir(), &["--verdict", "deny"]).status.code(), Some(0));
+    assert_eq!(lookups(), []);
+    let exported = export(&gate.data_dir(), &["--client", "127.0.0.1", "--user", "kei"]);
+    assert_eq!(exported.status.code(), Some(0), "{exported:?}");
+    let export = json!("export");
+    assert_eq!(lookups(), [(export.clone(), json!("127.0.0.1"), Value::Null), (export, Value::Null, json!("kei"))]);
+}
