@@ -43,53 +43,36 @@ pub(super) const COLUMNS: [&str; 38] = [
     "closed_how",
 ];
 
-/// Those of them that are text of records.
-const TEXTS: [&str; 29] = [
-    "id",
-    "inside",
-    "client",
-    "user",
-    "client_group",
-    "method",
-    "scheme",
-    "host",
-    "path",
-    "query",
-    "verdict",
-    "would",
-    "reason",
-    "rule",
-    "rule_at",
-    "policy",
-    "user_agent",
-    "ja4",
-    "tls_key",
-    "standing",
-    "sni",
-    "carries",
-    "parent",
-    "dialled",
-    "content_type",
-    "body_type",
-    "body_sha256",
-    "file_name",
-    "closed_by",
-];
-
 /// What all records of one exchange say together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Whole {
     /// When it began, and the number of its first record.
     pub(super) time: Timestamp,
     seq: u64,
     pub(super) ended: Option<Timestamp>,
-    texts: [Box<str>; TEXTS.len()],
-    closed_how: Box<str>,
+    /// By column; empty for those that are no text of records.
+    texts: [Box<str>; COLUMNS.len()],
     port: Option<u16>,
     status: Option<u16>,
     bytes_up: Option<u64>,
     bytes_down: Option<u64>,
     total_us: Option<u64>,
+}
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self {
+            time: Timestamp(0),
+            seq: 0,
+            ended: None,
+            texts: std::array::from_fn(|_| Box::default()),
+            port: None,
+            status: None,
+            bytes_up: None,
+            bytes_down: None,
+            total_us: None,
+        }
+    }
 }
 
 impl Whole {
@@ -99,45 +82,11 @@ impl Whole {
         if self.seq == 0 {
             (self.time, self.seq) = (record.time, record.seq);
         }
-        let said = [
-            &record.id,
-            &record.inside,
-            &record.client,
-            &record.user,
-            &record.client_group,
-            &record.method,
-            &record.scheme,
-            &record.host,
-            &record.path,
-            &record.query,
-            &record.verdict,
-            &record.would,
-            &record.reason,
-            &record.rule,
-            &record.rule_at,
-            &record.policy,
-            &record.user_agent,
-            &record.ja4,
-            &record.tls_key,
-            &record.standing,
-            &record.sni,
-            &record.carries,
-            &record.parent,
-            &record.dialled,
-            &record.content_type,
-            &record.body_type,
-            &record.body_sha256,
-            &record.file_name,
-            &record.closed_by,
-        ];
-        for ((text, said), name) in self.texts.iter_mut().zip(said).zip(TEXTS) {
-            let is_news = text.is_empty() || matches!(name, "verdict" | "would" | "reason");
-            if let (true, Some(said)) = (is_news, said.as_deref()) {
+        for (text, column) in self.texts.iter_mut().zip(COLUMNS) {
+            let is_news = text.is_empty() || matches!(column, "verdict" | "would" | "reason" | "closed_how");
+            if let (true, Some(said)) = (is_news, said(record, column)) {
                 *text = said.into();
             }
-        }
-        if let Some(how) = record.closed_how.as_deref() {
-            self.closed_how = how.into();
         }
         self.port = self.port.or(record.port);
         self.status = self.status.or(record.status);
@@ -148,7 +97,7 @@ impl Whole {
 
     /// The text of a column; empty where no record has it, and for what is no text.
     pub(super) fn text(&self, column: &str) -> &str {
-        let at = TEXTS.iter().position(|known| *known == column);
+        let at = COLUMNS.iter().position(|known| *known == column);
         at.and_then(|at| self.texts.get(at)).map_or("", |text| text)
     }
 
@@ -164,7 +113,6 @@ impl Whole {
             "bytes_up" => number(self.bytes_up),
             "bytes_down" => number(self.bytes_down),
             "total_us" => number(self.total_us),
-            "closed_how" => self.closed_how.as_ref().to_owned(),
             column => self.text(column).to_owned(),
         })
     }
@@ -199,4 +147,42 @@ impl Whole {
             ..Observed::default()
         }
     }
+}
+
+/// What a record says in a column, where that is text.
+fn said<'a>(record: &'a RecordLine<'_>, column: &str) -> Option<&'a str> {
+    let field = match column {
+        "id" => &record.id,
+        "inside" => &record.inside,
+        "client" => &record.client,
+        "user" => &record.user,
+        "client_group" => &record.client_group,
+        "method" => &record.method,
+        "scheme" => &record.scheme,
+        "host" => &record.host,
+        "path" => &record.path,
+        "query" => &record.query,
+        "verdict" => &record.verdict,
+        "would" => &record.would,
+        "reason" => &record.reason,
+        "rule" => &record.rule,
+        "rule_at" => &record.rule_at,
+        "policy" => &record.policy,
+        "user_agent" => &record.user_agent,
+        "ja4" => &record.ja4,
+        "tls_key" => &record.tls_key,
+        "standing" => &record.standing,
+        "sni" => &record.sni,
+        "carries" => &record.carries,
+        "parent" => &record.parent,
+        "dialled" => &record.dialled,
+        "content_type" => &record.content_type,
+        "body_type" => &record.body_type,
+        "body_sha256" => &record.body_sha256,
+        "file_name" => &record.file_name,
+        "closed_by" => &record.closed_by,
+        "closed_how" => &record.closed_how,
+        _ => return None,
+    };
+    field.as_deref()
 }
