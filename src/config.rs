@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
 use crate::detect;
+use crate::evidence::Keep;
 use crate::facts::Host;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
@@ -64,6 +65,8 @@ pub struct Config {
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
     pub durability: Durability,
+    /// What is kept of the evidence: 1 to 36,500 days, 1 to 1,048,576 GiB; all where nothing is said.
+    pub keep: Keep,
     /// A segment is closed at this size, 1 MiB to 64 GiB, and when the hour changes.
     pub segment_bytes_max: u64,
     /// Held on the disk for the time when it is full, 0 for none, at most 256 MiB. Half of it is given up for the
@@ -273,6 +276,7 @@ impl Default for Config {
             devices: DeviceFiles::default(),
             lists: Vec::new(),
             durability: Durability::Batch,
+            keep: Keep::default(),
             segment_bytes_max: 256 << 20,
             reserve_bytes: 32 << 20,
             keep_query: false,
@@ -394,6 +398,8 @@ impl Config {
             self.reserve_bytes = mib << 20;
         }
         self.indexes = section.boolean("index").unwrap_or(self.indexes);
+        self.keep.days = section.integer("keep_days", 1..=36_500).and_then(|days| u32::try_from(days).ok());
+        self.keep.bytes = section.integer("keep_gib", 1..=1 << 20).map(|gib: u64| gib << 30);
         if let Some(keep) = section.boolean("keep_query") {
             self.keep_query = keep;
         }

@@ -1,18 +1,22 @@
-//! The threads that work on the journal behind its writer: what seals it, and what fills the index.
+//! The threads that work on the journal behind its writer: what seals it, what removes its oldest days, and what fills the index.
 
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::store::JournalHandle;
 
 use super::indexing::{self, Indexing, IndexingStatus};
+use super::retention::{self, RetentionStatus, Retiring};
 use super::sealing::{self, Sealing, SealingStatus};
 
 /// The threads.
 pub(super) struct Background {
     sealing: Sealing,
+    retiring: Retiring,
     indexing: Option<Indexing>,
 }
 
@@ -20,6 +24,7 @@ pub(super) struct Background {
 #[derive(Clone)]
 pub(super) struct SeenBackground {
     sealing: Arc<Mutex<SealingStatus>>,
+    retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
 }
 
@@ -30,6 +35,7 @@ pub(super) struct SeenBackground {
 pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -> io::Result<Background> {
     Ok(Background {
         sealing: sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone())?,
+        retiring: retention::start(data_dir.to_owned(), config.keep, journal.clone())?,
         indexing: config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose()?,
     })
 }
@@ -37,13 +43,14 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
 impl Background {
     pub(super) fn seen(&self) -> SeenBackground {
         let index = self.indexing.as_ref().map(Indexing::status).unwrap_or_default();
-        SeenBackground { sealing: self.sealing.status(), index }
+        SeenBackground { sealing: self.sealing.status(), retention: self.retiring.status(), index }
     }
 
     /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
     /// start. What fills the index goes on until the last record.
     pub(super) fn end_writers(self) -> Option<Indexing> {
         self.sealing.end();
+        self.retiring.end();
         self.indexing
     }
 }
@@ -53,7 +60,36 @@ impl SeenBackground {
         self.sealing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn retention(&self) -> RetentionStatus {
+        self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn index(&self) -> IndexingStatus {
         self.index.lock().unwrap_or_else(PoisonError::into_inner).now()
+    }
+}
+
+/// Has a thread that works through much take half of a processor's time at most.
+pub(super) struct Pace {
+    begun: Instant,
+}
+
+/// For so long it works before it rests as long.
+const WORKS: Duration = Duration::from_millis(20);
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now() }
+    }
+
+    /// Rests where it is time to. False once the thread is to end, which `ended` says by its other half's end.
+    pub(super) fn goes_on(&mut self, ended: &Receiver<()>) -> bool {
+        let worked = self.begun.elapsed();
+        if worked < WORKS {
+            return true;
+        }
+        let rests = ended.recv_timeout(worked) == Err(RecvTimeoutError::Timeout);
+        self.begun = Instant::now();
+        rests
     }
 }

@@ -45,6 +45,8 @@ pub enum NotDone {
     GateEnds,
     #[error("nothing is imposed by such a finding")]
     NoRestraint,
+    #[error("it is on record, and is not in force: {0}")]
+    NotKept(String),
     #[error("no breakglass is in force")]
     NotInForce,
     #[error("it does not know that question: is it of another version?")]

@@ -191,7 +191,7 @@ async fn done(question: Question, reporter: &Reporter, asker: &str, uid: Option<
             };
         }
         Question::Note(note) => {
-            return match note::put_on_record(&reporter.gate, note, uid).await {
+            return match note::put_on_record(&reporter.gate, &reporter.data_dir, note, uid).await {
                 Ok(()) => Answer::Noted,
                 Err(why) => Answer::Refused(why),
             };

@@ -6,12 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::evidence::{Lookup, Person, Record, Text, Triage};
+use crate::evidence::{Hold, Lookup, Person, Record, Text, Triage};
 use crate::session::Gate;
 use crate::store::{AloneError, NotAccepted, append_alone};
 
 use super::control::{self, AskError};
-use super::{NotDone, system};
+use super::{NotDone, holds, system};
 
 /// What a person does. Who it is, is filled in by whoever puts it on record: only what they claim is taken from here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ use super::{NotDone, system};
 pub enum Note {
     Lookup(Lookup),
     Triage(Box<Triage>),
+    Hold(Box<Hold>),
 }
 
 /// Why it is not on record, and may not be done.
@@ -30,6 +31,8 @@ pub enum NoteError {
     /// No gate runs, and the journal cannot be written to.
     #[error("it cannot be put on record, so nothing is done: {0}")]
     Alone(AloneError),
+    #[error("it is on record, and is not in force: {0}")]
+    NotKept(io::Error),
 }
 
 /// The person who runs this program.
@@ -57,7 +60,9 @@ pub fn note(data_dir: &Path, note: Note) -> Result<(), NoteError> {
         Err(AskError::NoGate(error)) if is_no_gate(&error) => {}
         Err(error) => return Err(NoteError::Ask(error)),
     }
-    append_alone(data_dir, &note.by(this_person())).map_err(NoteError::Alone)
+    let hold = note.hold();
+    append_alone(data_dir, &note.by(this_person())).map_err(NoteError::Alone)?;
+    hold.map_or(Ok(()), |hold| holds::take_up(data_dir, &hold, clock::now())).map_err(NoteError::NotKept)
 }
 
 /// There is no socket, or nobody listens on it: one that may not be used is another matter.
@@ -69,16 +74,22 @@ fn is_no_gate(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// It is longer than fits a record, or the journal takes none.
-pub(super) async fn put_on_record(gate: &Gate, note: Note, uid: Option<u32>) -> Result<(), NotDone> {
+pub(super) async fn put_on_record(gate: &Gate, data_dir: &Path, note: Note, uid: Option<u32>) -> Result<(), NotDone> {
     let login = match uid {
         Some(uid) => tokio::task::spawn_blocking(move || system::login_name(uid)).await.ok().flatten(),
         None => None,
     };
     let who = Person { uid, login: login.map(|name| Text::from(&*name)), claims: note.who().claims.clone() };
+    let hold = note.hold().map(|hold| Hold { who: who.clone(), ..hold });
     gate.journal.append(&note.by(who), clock::now()).await.map_err(|error| match error {
         NotAccepted::Overloaded => NotDone::Overloaded,
         NotAccepted::Disk => NotDone::NoRecord,
-    })
+    })?;
+    let Some(hold) = hold else { return Ok(()) };
+    let data_dir = data_dir.to_owned();
+    let taken = tokio::task::spawn_blocking(move || holds::take_up(&data_dir, &hold, clock::now()));
+    let taken = taken.await.unwrap_or_else(|_| Err(io::Error::other("the task that writes it died")));
+    taken.map_err(|error| NotDone::NotKept(error.to_string()))
 }
 
 impl Note {
@@ -86,6 +97,14 @@ impl Note {
         match self {
             Note::Lookup(lookup) => &lookup.who,
             Note::Triage(triage) => &triage.who,
+            Note::Hold(hold) => &hold.who,
+        }
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        match self {
+            Note::Hold(hold) => Some((**hold).clone()),
+            Note::Lookup(_) | Note::Triage(_) => None,
         }
     }
 
@@ -93,6 +112,7 @@ impl Note {
         match self {
             Note::Lookup(lookup) => Record::Lookup(Lookup { who, ..lookup }),
             Note::Triage(triage) => Record::Triage(Box::new(Triage { who, ..*triage })),
+            Note::Hold(hold) => Record::Hold(Box::new(Hold { who, ..*hold })),
         }
     }
 }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::evidence::{CheckpointRecord, Record, format_time};
 use crate::store::{JournalHandle, SealError, Sealed, Sealer};
+
+use super::background::Pace;
 
 /// How sealing stands, as `status` shows it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -41,8 +43,6 @@ pub(super) struct Sealing {
 /// How often it is looked whether a segment has ended; after an error less often.
 const EVERY: Duration = Duration::from_secs(5);
 const AFTER_ERROR: Duration = Duration::from_secs(60);
-/// For so long it works before it rests as long.
-const WORKS: Duration = Duration::from_millis(20);
 /// Segments that are remembered as not to be sealed; a gate that has more has other troubles.
 const REFUSED_MAX: usize = 10_000;
 
@@ -115,18 +115,9 @@ fn turn(
     let due = sealer.due().map_err(|source| SealError::Io { path: "the journal".into(), source })?;
     let mut waiting = due.len() as u64;
     say(status, |status| (status.waiting, status.refused) = (waiting, refused.len() as u64));
-    let mut begun = Instant::now();
+    let mut pace = Pace::new();
     for segment in due.into_iter().filter(|segment| !refused.contains(segment)).collect::<Vec<_>>() {
-        let goes_on = || {
-            let worked = begun.elapsed();
-            if worked < WORKS {
-                return true;
-            }
-            let rests = ended.recv_timeout(worked) == Err(RecvTimeoutError::Timeout);
-            begun = Instant::now();
-            rests
-        };
-        let record = match sealer.seal(&segment, clock::now(), goes_on)? {
+        let record = match sealer.seal(&segment, clock::now(), || pace.goes_on(ended))? {
             Sealed::Done(record) => {
                 waiting -= 1;
                 say(status, |status| (status.waiting, status.last) = (waiting, Some(format_time(clock::now()))));

@@ -19,6 +19,7 @@ use super::indexing::IndexingStatus;
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
+use super::retention::RetentionStatus;
 use super::sealing::SealingStatus;
 use super::watching::Seen;
 
@@ -61,6 +62,8 @@ pub struct Status {
     pub detection: DetectionStatus,
     #[serde(default)]
     pub sealing: SealingStatus,
+    #[serde(default)]
+    pub retention: RetentionStatus,
     #[serde(default)]
     pub index: IndexingStatus,
     /// What a person has put in force with `sekisho breakglass`.
@@ -345,6 +348,7 @@ impl Reporter {
             disk: self.disk(&health),
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
+            retention: self.background.retention(),
             index: self.background.index(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {

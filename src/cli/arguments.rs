@@ -11,6 +11,7 @@ use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
 use super::device::DeviceCommand;
 use super::export::ExportArguments;
+use super::hold::HoldCommand;
 use super::hunt::HuntArguments;
 use super::learn::LearnArguments;
 use super::output::Format;
@@ -58,6 +59,7 @@ pub(super) use notes;
         "sekisho restraint list            what findings have imposed",
         "sekisho device list               which client is which device",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
+        "sekisho hold --help               keep a client's days, however old",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho sql --schema              what can be asked by SQL of your own",
@@ -257,6 +259,16 @@ pub(super) enum Command {
     Triage {
         #[command(subcommand)]
         command: TriageCommand,
+    },
+    /// Keep every day of the journal on which a client appears, however old; end that, or show whose are kept
+    #[command(after_help = notes!(
+        "sekisho hold add 10.20.1.5 --why \"case 2026-12, the legal department\"",
+        "sekisho hold release 10.20.1.5 --why \"case 2026-12 is closed\"",
+        "sekisho hold list"
+    ))]
+    Hold {
+        #[command(subcommand)]
+        command: HoldCommand,
     },
     /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
     ///

@@ -115,6 +115,8 @@ pub enum CliError {
     NotFound(String),
     #[error("a reason has 1 to {REASON_BYTES_MAX} bytes, on one line")]
     Why,
+    #[error("no legal hold of {0:?} stands")]
+    NoHold(String),
     #[error("{0} is over")]
     Over(String),
     #[error("the finding is about no one target: there is no rule to add")]
@@ -144,6 +146,7 @@ impl CliError {
             | CliError::NoRecords(_)
             | CliError::NoPublicKey(_)
             | CliError::NoCheckpoints(_)
+            | CliError::NoHold(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
@@ -285,6 +288,7 @@ impl CliError {
             CliError::NotFound(_) => {
                 Some("`sekisho hunt DATA_DIR` shows the id of each; a target can be named by its host too")
             }
+            CliError::NoHold(_) => Some("`sekisho hold list` shows those that stand"),
             CliError::Why => Some("say it in one sentence"),
             CliError::Over(_) => Some("give a day to come"),
             CliError::NoRule => Some("leave --to out"),
@@ -332,6 +336,7 @@ fn ask_hint(error: &AskError) -> Option<&'static str> {
 fn note_hint(error: &NoteError) -> Option<&'static str> {
     match error {
         NoteError::Ask(error) => ask_hint(error),
+        NoteError::NotKept(_) => Some("see whether the disk is full, and ask again"),
         NoteError::Alone(AloneError::NoJournal(_)) => Some("name the data directory that `sekisho run` prints"),
         NoteError::Alone(AloneError::Locked(_)) => Some("a gate starts or ends at this moment; try again"),
         NoteError::Alone(AloneError::Open(OpenError::Broken { .. })) => {

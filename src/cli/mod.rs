@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod fetch;
 mod files;
+mod hold;
 mod hunt;
 mod init;
 mod learn;
@@ -67,6 +68,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Restraint { command } => restraint::restraint(command),
         Command::Device { command } => device::device(command),
         Command::Triage { command } => triage::triage(command),
+        Command::Hold { command } => hold::hold(command),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),

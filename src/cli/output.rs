@@ -138,6 +138,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         CliError::Partial(_)
         | CliError::NotWhole(_)
         | CliError::Seal(_)
+        | CliError::NoHold(_)
         | CliError::Index(_)
         | CliError::Sql(_)
         | CliError::Stopped

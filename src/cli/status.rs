@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{
     AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
-    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, SealingStatus, Status, ask,
+    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, RetentionStatus, SealingStatus, Status, ask,
 };
 
 use super::error::{CliError, count};
@@ -44,6 +44,7 @@ fn rows(status: &Status) -> Rows {
         ("disk", describe_disk(disk)),
         ("detection", describe_detection(&status.detection)),
         ("segments", describe_sealing(&status.sealing)),
+        ("retention", describe_retention(&status.retention)),
         ("index", describe_index(&status.index)),
     ]);
     let broken = status.breakglass.is_some();
@@ -216,6 +217,32 @@ fn describe_sealing(sealing: &SealingStatus) -> String {
     }
     if *refused > 0 {
         text += &format!("; {refused} do not verify: see `sekisho verify`");
+    }
+    if let Some(error) = error {
+        text += &format!("; {error}");
+    }
+    text
+}
+
+fn describe_retention(retention: &RetentionStatus) -> String {
+    let RetentionStatus { keep_days, keep_gib, oldest, bytes, holds, held_days, announced, last, error } = retention;
+    let mut text = match (keep_days, keep_gib) {
+        (None, None) => "everything is kept".to_owned(),
+        (Some(days), None) => count(*days as usize, "day"),
+        (None, Some(gib)) => format!("{gib} GiB"),
+        (Some(days), Some(gib)) => format!("{}, {gib} GiB", count(*days as usize, "day")),
+    };
+    if let Some(oldest) = oldest {
+        text += &format!("; from {oldest} on, {} MiB", mib(*bytes));
+    }
+    if *holds > 0 {
+        text += &format!("; {}, for which {} stay", count(*holds, "legal hold"), count(*held_days as usize, "day"));
+    }
+    if *announced > 0 {
+        text += &format!("; {} will go once a checkpoint vouches for the record of it", count(*announced, "day"));
+    }
+    if let Some(last) = last {
+        text += &format!("; removed last at {last}");
     }
     if let Some(error) = error {
         text += &format!("; {error}");

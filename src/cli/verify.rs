@@ -29,6 +29,8 @@ struct Verified {
     key_from: Option<String>,
     /// Checkpoints from off the machine that fit.
     elsewhere: usize,
+    /// Records of days that went as the config has it, by a record that a checkpoint vouches for.
+    dropped: u64,
     torn_bytes: u64,
     /// Short records of a breakglass that the journal has not taken yet.
     reserve_records: u64,
@@ -100,6 +102,7 @@ fn verify_journal(data_dir: &Path, arguments: &VerifyArguments) -> Result<Verifi
         key: key.filter(|_| report.vouched_to > 0).map(|key| key.id()),
         key_from: (report.vouched_to > 0).then_some(key_from),
         elsewhere: report.elsewhere,
+        dropped: report.dropped,
         torn_bytes: report.torn_bytes,
         reserve_records: report.reserve_records,
     })
@@ -115,6 +118,10 @@ fn rows(verified: &Verified) -> Rows {
     if verified.from > 1 {
         let elsewhere = format!("records 1 to {} are elsewhere, and were not checked", verified.from - 1);
         rows.push(("from", format!("record {}: {elsewhere}", verified.from)));
+    }
+    if verified.dropped > 0 {
+        let why = "records of days that are kept no longer; a record says so, for which a checkpoint vouches";
+        rows.push(("gone", format!("{} {why}", verified.dropped)));
     }
     if verified.torn_bytes > 0 {
         let torn = format!(

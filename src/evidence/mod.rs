@@ -33,6 +33,9 @@
 //!   place.
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
 //! * `checkpoint` that a segment was sealed with a [`Checkpoint`]: its name, last record, hash and key.
+//! * `retention` that whole days of the journal are about to be removed (`announced`), or have been (`dropped`), with all days
+//!   and records that have gone so far, see [`Retention`]. `hold` that a client's days are kept by a legal hold, or no longer,
+//!   see [`Hold`].
 //! * `device` says which device a client was from when to when, see [`Assignment`]; a later one of the same client, name,
 //!   hardware, source and beginning takes its place.
 //! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
@@ -62,6 +65,7 @@ mod observed;
 mod person;
 mod reading;
 mod record;
+mod retention;
 mod text;
 mod triages;
 #[doc(hidden)]
@@ -76,11 +80,15 @@ pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Iden
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
-pub use person::{Lookup, Mark, Person, Triage};
+pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};
 pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
 pub use record::{
     Admin, Batch, Challenge, CheckpointRecord, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress,
     Record, Restraint, SCHEMA, Segment, Source, Target,
+};
+pub use retention::{
+    Judged, Keep, KeptSegment, Plan, Retention, RetentionAction, STRETCHES_MAX, day_text, first_outside, joined, judge,
+    read_day, read_retention,
 };
 pub use text::{
     Text, compact_time, format_time, json_text, query_hash, read_compact_time, read_time, recorded_time, shown,

@@ -65,7 +65,7 @@ pub fn read_noted(line: &[u8]) -> Result<Option<Noted>, NotARecord> {
 
 /// The kind as the line has it. It stands in front of all that a client could have written; a quote within the name of a
 /// gate or site is escaped.
-fn kind(line: &[u8]) -> Option<&[u8]> {
+pub(super) fn kind(line: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b",\"kind\":\"";
     let at = line.windows(KEY.len()).position(|window| window == KEY)?;
     line.get(at + KEY.len()..)?.split(|byte| *byte == b'"').next()

@@ -76,6 +76,50 @@ pub struct Triage {
     pub before: Option<Mark>,
 }
 
+/// What becomes of a legal hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldAction {
+    Placed,
+    Released,
+}
+
+/// A person has placed a legal hold, or released it: every day of the journal on which its client appears is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    #[serde(flatten)]
+    pub who: Person,
+    pub action: HoldAction,
+    /// An address or prefix, or a device's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Text>,
+    pub why: Text,
+}
+
+impl HoldAction {
+    /// As records have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldAction::Placed => "placed",
+            HoldAction::Released => "released",
+        }
+    }
+}
+
+impl Hold {
+    /// Whether both are about the same client.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        self.client == other.client && self.device == other.device
+    }
+
+    /// The client as a person wrote it.
+    pub fn subject(&self) -> &str {
+        self.client.as_ref().or(self.device.as_ref()).map_or("", Text::as_str)
+    }
+}
+
 impl Mark {
     /// As records have it.
     pub fn as_str(self) -> &'static str {

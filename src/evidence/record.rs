@@ -5,7 +5,8 @@ use crate::facts::{ExchangeId, Timestamp};
 use super::devices::Assignment;
 use super::finding::Finding;
 use super::observed::Burst;
-use super::person::{Lookup, Triage};
+use super::person::{Hold, Lookup, Triage};
+use super::retention::Retention;
 use super::text::{SafeFormatter, Text, format_time};
 
 /// The version of the schema in this module's documentation.
@@ -33,6 +34,8 @@ pub enum Record {
     Device(Assignment),
     Lookup(Lookup),
     Triage(Box<Triage>),
+    Retention(Retention),
+    Hold(Box<Hold>),
 }
 
 /// Opens a segment file.

@@ -109,7 +109,9 @@ impl Desk {
             | Record::Checkpoint(_)
             | Record::Device(_)
             | Record::Lookup(_)
-            | Record::Triage(_) => Duty::Meanwhile,
+            | Record::Triage(_)
+            | Record::Retention(_)
+            | Record::Hold(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

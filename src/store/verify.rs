@@ -5,7 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::evidence::{Break, Chain, Checkpoint, CheckpointKey, NO_CHECKPOINT, NoCheckpoint, Verifier};
+use crate::evidence::{
+    Break, Chain, Checkpoint, CheckpointKey, HASH_ZERO, NO_CHECKPOINT, NoCheckpoint, Verifier, first_outside, joined,
+    read_retention,
+};
 
 use super::reserve;
 use super::seal::{checkpoint_path, checkpoints, read_checkpoint};
@@ -33,6 +36,8 @@ pub struct VerifyReport {
     pub hash: String,
     /// The last record that a checkpoint vouches for; of what is behind it only the chain is known.
     pub vouched_to: u64,
+    /// Records that are not there, of days that went as the config has it: a record that a checkpoint vouches for says so.
+    pub dropped: u64,
     /// So many checkpoints from elsewhere are those that are here.
     pub elsewhere: usize,
     /// Bytes after the last whole line: a crash, mended at the next start.
@@ -80,6 +85,9 @@ pub fn verify(data_dir: &Path, by: &VerifyBy) -> Result<VerifyReport, OpenError>
         elsewhere: elsewhere(&directory, by)?,
         found_elsewhere: 0,
         vouched_to: 0,
+        holes: Vec::new(),
+        told: None,
+        dropped: Vec::new(),
     };
     let mut left = checkpoints(&directory).map_err(|source| io_error(&directory, source))?;
     left.reverse();
@@ -89,7 +97,7 @@ pub fn verify(data_dir: &Path, by: &VerifyBy) -> Result<VerifyReport, OpenError>
         let own = checkpoint_path(path);
         while left.last().is_some_and(|checkpoint| *checkpoint < own) {
             let orphan = left.pop().unwrap_or_default();
-            checking.without_segment(&orphan)?;
+            checking.without_segment(&orphan, &mut verifier)?;
         }
         let begins = verifier.as_ref().map(Verifier::chain);
         let mut lines = Lines::open(path).map_err(|error| unpacked(error, path, begins))?;
@@ -108,6 +116,7 @@ pub fn verify(data_dir: &Path, by: &VerifyBy) -> Result<VerifyReport, OpenError>
             before.get_or_insert(reader.chain());
             reader.line(line).map_err(|source| OpenError::Broken { segment: path.clone(), source })?;
             (records, bytes) = (records + 1, bytes + line.len() as u64 + 1);
+            checking.hear(line);
             verifier = Some(reader);
         }
         torn_bytes = lines.torn_bytes;
@@ -124,8 +133,9 @@ pub fn verify(data_dir: &Path, by: &VerifyBy) -> Result<VerifyReport, OpenError>
         }
     }
     while let Some(orphan) = left.pop() {
-        checking.without_segment(&orphan)?;
+        checking.without_segment(&orphan, &mut verifier)?;
     }
+    let dropped = checking.excused()?;
     if let Some((_, checkpoint)) = checking.elsewhere.values().next() {
         let (first, last) = (checkpoint.first_seq, checkpoint.last_seq);
         let source = if last <= checking.vouched_to {
@@ -142,6 +152,7 @@ pub fn verify(data_dir: &Path, by: &VerifyBy) -> Result<VerifyReport, OpenError>
         records,
         hash: chain.hash_hex(),
         vouched_to: checking.vouched_to,
+        dropped,
         elsewhere: checking.found_elsewhere,
         torn_bytes,
         reserve_records,
@@ -188,6 +199,12 @@ struct Checking<'a> {
     elsewhere: Elsewhere,
     found_elsewhere: usize,
     vouched_to: u64,
+    /// Checkpoints without their segments, and of which records.
+    holes: Vec<(PathBuf, (u64, u64))>,
+    /// All records that have gone, by the newest record that says so: one that no checkpoint vouches for yet, and one for
+    /// which one does.
+    told: Option<Vec<(u64, u64)>>,
+    dropped: Vec<(u64, u64)>,
 }
 
 impl Checking<'_> {
@@ -209,16 +226,57 @@ impl Checking<'_> {
             return Err(OpenError::Checkpoint { path: path.to_owned(), source: CheckpointBreak::Altered });
         }
         self.vouched_to = checkpoint.last_seq;
+        // What it vouches for is believed, and what is only in the file of a running gate is not.
+        if let Some(told) = self.told.take() {
+            self.dropped = joined(told);
+        }
         Ok(())
     }
 
-    /// A checkpoint whose segment is not there: where those before a record were moved away, it may be.
-    fn without_segment(&mut self, path: &Path) -> Result<(), OpenError> {
-        let Checkpoint { first_seq: first, last_seq: last, .. } = self.take(path)?;
+    /// A checkpoint whose segment is not there: it may be one that was moved away, or of a day that went. Its own word stands
+    /// for the hash behind it.
+    fn without_segment(&mut self, path: &Path, verifier: &mut Option<Verifier>) -> Result<(), OpenError> {
+        let Checkpoint { first_seq: first, last_seq: last, before, after, .. } = self.take(path)?;
         if last < self.by.from {
             return Ok(());
         }
-        Err(OpenError::Checkpoint { path: path.to_owned(), source: CheckpointBreak::SegmentMissing { first, last } })
+        let missing = CheckpointBreak::SegmentMissing { first, last };
+        let broken = |source| OpenError::Checkpoint { path: path.to_owned(), source };
+        let chain = match verifier {
+            Some(reader) => reader.chain(),
+            None if self.by.from > 1 => {
+                Chain { seq: first.saturating_sub(1), hash: hash(&before).unwrap_or(HASH_ZERO) }
+            }
+            None => Chain::start(),
+        };
+        if chain.seq.checked_add(1) != Some(first) || first > last || chain.hash_hex() != before {
+            return Err(broken(missing));
+        }
+        let behind = hash(&after).map(|hash| Chain { seq: last, hash });
+        *verifier = Some(Verifier::new(behind.ok_or_else(|| broken(CheckpointBreak::NotOurs(NoCheckpoint::NotOne)))?));
+        self.holes.push((path.to_owned(), (first, last)));
+        Ok(())
+    }
+
+    /// Takes up what a record says of records that have gone.
+    fn hear(&mut self, line: &[u8]) {
+        if let Some(retention) = read_retention(line) {
+            self.told = Some(retention.records);
+        }
+    }
+
+    /// How many records have gone, all of them by records that a checkpoint vouches for.
+    fn excused(&self) -> Result<u64, OpenError> {
+        let mut dropped = 0;
+        for (path, (first, last)) in &self.holes {
+            let first = (*first).max(self.by.from);
+            if first_outside((first, *last), &self.dropped).is_some() {
+                let source = CheckpointBreak::SegmentMissing { first, last: *last };
+                return Err(OpenError::Checkpoint { path: path.clone(), source });
+            }
+            dropped += last - first + 1;
+        }
+        Ok(dropped)
     }
 
     /// Reads one, and looks whether it follows the one before.
@@ -250,6 +308,10 @@ impl Checking<'_> {
 fn starts_at(line: &[u8], from: u64) -> Chain {
     let wanted = Chain { seq: from.saturating_sub(1), ..Chain::start() };
     before_segment(line).filter(|before| from > 1 && before.seq == wanted.seq).unwrap_or(wanted)
+}
+
+fn hash(hex: &str) -> Option<[u8; 32]> {
+    blake3::Hash::from_hex(hex).ok().map(|hash| *hash.as_bytes())
 }
 
 /// The lines of checkpoints in a file, or in the files of a directory, as they were sent.

@@ -99,6 +99,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "restraint",
         "device",
         "triage",
+        "hold",
         "ca",
         "verify",
         "sql",
@@ -142,6 +143,7 @@ Examples:
   sekisho restraint list            what findings have imposed
   sekisho device list               which client is which device
   sekisho triage --help             say what a finding or a target is, and get a rule for it
+  sekisho hold --help               keep a client's days, however old
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho sql --schema              what can be asked by SQL of your own

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
-use crate::evidence::{Event, Kind, RecordLine, Said, read_record, read_time};
+use crate::evidence::{Event, Kind, RecordLine, Said, read_record, read_retention, read_time};
 use crate::facts::{ExchangeId, Timestamp};
 
 use super::day::{Pair, Sums, count, create, of_day, stretch};
@@ -15,23 +15,23 @@ use super::{DAY_US, FORM, IndexError, Indexed, days, form, indexed};
 
 /// Puts records into the index, in their order. What it has taken is in the file once it is committed.
 pub struct Filler {
-    connection: Connection,
-    names: AllNames,
+    pub(super) connection: Connection,
+    pub(super) names: AllNames,
     /// Exchanges whose end is not on record yet, by their ids: the oldest first.
-    open: BTreeMap<u64, Row>,
+    pub(super) open: BTreeMap<u64, Row>,
     /// Rows to be written with the next commit, that are whole.
     ended: Vec<Row>,
     days: BTreeMap<i64, Sums>,
     /// Days whose tables are there.
-    made: Vec<i64>,
+    pub(super) made: Vec<i64>,
     indexed: Indexed,
-    paths: i64,
+    pub(super) paths: i64,
     /// The statement that writes rows of a day.
-    insert: (i64, String),
+    pub(super) insert: (i64, String),
     /// It goes on with an index, and has not come to what that does not have.
     resumed: Option<Resumed>,
     /// Sums stay in memory over commits, until there are many.
-    bulk: bool,
+    pub(super) bulk: bool,
 }
 
 /// Exchanges that are open at the same time; of more, the end of the oldest does not come to the index.
@@ -96,31 +96,6 @@ pub(super) fn hash_of(line: &[u8]) -> &str {
     let end = line.len().saturating_sub("\"}".len());
     let hash = line.get(end.saturating_sub(16)..end).and_then(|hash| std::str::from_utf8(hash).ok());
     hash.filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit())).unwrap_or_default()
-}
-
-/// What is asked of a finding.
-#[derive(Debug, Deserialize)]
-struct Found<'a> {
-    #[serde(borrow)]
-    finding_id: Said<'a>,
-    #[serde(borrow)]
-    finding: Said<'a>,
-    #[serde(borrow)]
-    severity: Said<'a>,
-    score: f64,
-    weight: f64,
-    #[serde(borrow)]
-    client: Said<'a>,
-    #[serde(borrow)]
-    target: Said<'a>,
-    #[serde(borrow)]
-    first: Said<'a>,
-    #[serde(borrow)]
-    last: Said<'a>,
-    #[serde(borrow)]
-    english: Said<'a>,
-    #[serde(borrow)]
-    japanese: Said<'a>,
 }
 
 impl Filler {
@@ -227,7 +202,13 @@ impl Filler {
             Kind::Exchange => self.exchange(record, day)?,
             Kind::Progress => self.progress(record),
             Kind::Finding => self.finding(line, record, day)?,
-            Kind::Challenge | Kind::Other => self.event(line, record, day)?,
+            Kind::Challenge => self.event(line, record, day)?,
+            Kind::Other => {
+                self.event(line, record, day)?;
+                if let Some(retention) = read_retention(line) {
+                    self.retire(&retention)?;
+                }
+            }
         }
         if self.days.values().map(Sums::rows).sum::<usize>() > SUMS_MAX {
             self.flush()?;
@@ -278,7 +259,7 @@ impl Filler {
         let connection = &self.connection;
         let client = self.names.client.number(connection, record.client.as_deref().unwrap_or_default())?;
         let host = match record.host.as_deref() {
-            Some(host) => Some(self.names.host(connection, host, record, client)?),
+            Some(host) => Some(self.names.host(connection, host, (signed(id.0), signed(record.seq)), client)?),
             None => None,
         };
         let scheme = record.scheme.as_deref();
@@ -394,30 +375,6 @@ impl Filler {
         Ok(())
     }
 
-    fn finding(&mut self, line: &[u8], record: &RecordLine<'_>, day: i64) -> Result<(), IndexError> {
-        let Ok(found) = serde_json::from_slice::<Found<'_>>(line) else { return Ok(()) };
-        let text = |said: &Said<'_>| bounded(said).to_owned();
-        let time = |said: &Said<'_>| read_time(said).map_or(0, |time| signed(time.0));
-        self.connection.prepare_cached(FINDING)?.execute(params![
-            text(&found.finding_id),
-            day,
-            signed(record.seq),
-            signed(record.time.0),
-            text(&found.finding),
-            text(&found.severity),
-            found.score,
-            found.weight,
-            text(&found.client),
-            text(&found.target),
-            time(&found.first),
-            time(&found.last),
-            text(&found.english),
-            text(&found.japanese),
-            String::from_utf8_lossy(line),
-        ])?;
-        Ok(())
-    }
-
     fn event(&mut self, line: &[u8], record: &RecordLine<'_>, day: i64) -> Result<(), IndexError> {
         let Ok(other) = serde_json::from_slice::<Other<'_>>(line) else { return Ok(()) };
         let said = |said: &Option<Said<'_>>| bounded(said.as_deref().unwrap_or_default()).to_owned();
@@ -501,7 +458,7 @@ impl Filler {
         Ok(self.connection)
     }
 
-    fn write_rows(&mut self) -> Result<(), IndexError> {
+    pub(super) fn write_rows(&mut self) -> Result<(), IndexError> {
         let mut ended = std::mem::take(&mut self.ended);
         ended.sort_unstable_by_key(|row| (row.day, row.seq));
         for row in ended.drain(..) {
@@ -532,7 +489,7 @@ impl Filler {
         row.write(&self.connection, &self.insert.1, open)
     }
 
-    fn flush(&mut self) -> Result<(), IndexError> {
+    pub(super) fn flush(&mut self) -> Result<(), IndexError> {
         for (day, sums) in &mut self.days {
             sums.flush(&self.connection, *day)?;
         }
@@ -579,11 +536,5 @@ fn ms_of_day(time: Timestamp, day: i64) -> i64 {
     signed(time.0).saturating_sub(day.saturating_mul(DAY_US)) / 1000
 }
 
-const FINDING: &str = "INSERT INTO finding VALUES
-    (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '', ?11, ?12, ?13, ?14, ?15)
-    ON CONFLICT (id) DO UPDATE SET day = excluded.day, seq = excluded.seq, told = excluded.told,
-    severity = excluded.severity, score = excluded.score, weight = excluded.weight, client = excluded.client,
-    target = excluded.target, first = min(first, excluded.first), last = excluded.last,
-    english = excluded.english, japanese = excluded.japanese, line = excluded.line";
 const PLACE: &str =
     "UPDATE place SET seq = ?1, time = ?2, hash = ?3, bad_since = ?4, records = ?5, unreadable = ?6, backward = ?7";

@@ -3,7 +3,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::evidence::{RecordLine, Said};
 
 use super::IndexError;
-use super::fill::signed;
 use super::names::{Names, bounded};
 
 /// Paths that are told apart.
@@ -57,13 +56,13 @@ impl AllNames {
         &mut self,
         connection: &Connection,
         host: &str,
-        record: &RecordLine<'_>,
+        (first_time, first_seq): (i64, i64),
         client: i64,
     ) -> Result<i64, IndexError> {
         let host = bounded(host);
         let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
         let domain = Some(host).filter(|_| is_name).and_then(psl::domain_str).unwrap_or(host);
-        let first = params![host, domain, signed(record.time.0), signed(record.seq), client];
+        let first = params![host, domain, first_time, first_seq, client];
         Ok(self.host.number_of(connection, host, first, params![host])?.0)
     }
 

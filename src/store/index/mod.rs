@@ -4,6 +4,7 @@
 //! derived from the journal alone, may lag behind it and says by how much, and is built anew at any time. It proves nothing.
 
 mod day;
+mod dropped;
 mod fill;
 mod interned;
 mod live;
@@ -11,6 +12,7 @@ mod names;
 mod rebuild;
 mod row;
 mod template;
+mod told;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ pub use views::{VIEWS, View};
 /// The file in the data directory.
 pub const INDEX_FILE: &str = "index.db";
 /// The form of the file; of another form it is built anew.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
 
@@ -121,6 +123,16 @@ impl Index {
     /// The index cannot be read.
     pub fn days(&self) -> Result<Vec<i64>, IndexError> {
         days(&self.connection)
+    }
+
+    /// What of the file is in use: what was dropped is free for what comes.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn used_bytes(&self) -> Result<u64, IndexError> {
+        let pragma = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
+        Ok(pages.saturating_mul(pragma("page_size")?).max(0).unsigned_abs())
     }
 
     /// How far the journal was read.

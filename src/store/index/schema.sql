@@ -24,7 +24,7 @@ CREATE TABLE host (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     domain TEXT NOT NULL,         -- registrable domain; the name itself where it has none
-    first_time INTEGER NOT NULL,  -- the first exchange with it that is on record, and whose it was
+    first_time INTEGER NOT NULL,  -- when the first exchange with it began that is on record, and whose it was
     first_seq INTEGER NOT NULL,
     first_client INTEGER NOT NULL
 ) STRICT;
@@ -80,8 +80,12 @@ CREATE TABLE finding (
 CREATE INDEX finding_client ON finding (client);
 CREATE INDEX finding_target ON finding (target);
 
+-- All of them, from which it is told anew when days are dropped.
+CREATE TABLE told (seq INTEGER PRIMARY KEY, day INTEGER NOT NULL, id TEXT NOT NULL, line TEXT NOT NULL) STRICT;
+CREATE INDEX told_id ON told (id);
+
 -- Records of the other kinds that a person may ask for: gap, admin, policy, health, restraint, challenge, log_in, own, clients,
--- triage, lookup, device, checkpoint, retention. `client` and `target` where the record has them, else ''.
+-- triage, lookup, device, checkpoint, retention, hold. `client` and `target` where the record has them, else ''.
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY, day INTEGER NOT NULL, time INTEGER NOT NULL,
     kind TEXT NOT NULL, action TEXT NOT NULL, client TEXT NOT NULL, target TEXT NOT NULL,

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use rusqlite::types::Value;
 
 use crate::evidence::{
-    Chain, Challenge, Event, Exchange, Finding, FindingId, FindingKind, Progress, Record, Severity, Target,
+    Chain, Challenge, Event, Exchange, Finding, FindingId, FindingKind, Progress, Record, Retention, RetentionAction,
+    Severity, Target, day_text,
 };
 use crate::facts::ExchangeId;
 
@@ -14,6 +15,11 @@ const SECOND: u64 = 1_000_000;
 
 /// A journal of random traffic, from a seed: lines without their ends.
 pub(super) fn journal(seed: u64, exchanges: usize) -> Vec<Vec<u8>> {
+    journal_at(seed, exchanges, 120)
+}
+
+/// With at most so many seconds between two exchanges.
+fn journal_at(seed: u64, exchanges: usize, step: u64) -> Vec<Vec<u8>> {
     let mut state = seed | 1;
     let mut random = move |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -30,7 +36,7 @@ pub(super) fn journal(seed: u64, exchanges: usize) -> Vec<Vec<u8>> {
         lines.push(line);
     };
     for number in 0..exchanges as u64 {
-        time = if random(50) == 0 { time - 3 * SECOND } else { time + random(120 * SECOND) };
+        time = if random(50) == 0 { time - 3 * SECOND } else { time + random(step * SECOND) };
         let id = BEGUN + number * 60 * SECOND + random(SECOND);
         let event = [Event::Open, Event::Open, Event::Waiting, Event::Refused, Event::Answered][random(5) as usize];
         let mut record = Exchange::new(event, ExchangeId(id));
@@ -290,6 +296,61 @@ proptest! {
     }
 }
 
+/// All that can be asked, with names in the place of their numbers.
+fn told(data_dir: &Path) -> Vec<String> {
+    let index = Index::open_with_views(data_dir).unwrap();
+    let mut queries: Vec<String> = VIEWS.iter().map(|view| format!("SELECT '{0}', * FROM {0}", view.name)).collect();
+    queries.extend(
+        [
+            "SELECT h.name, h.domain, h.first_time, h.first_seq, c.name FROM host h JOIN client c ON c.id = h.first_client",
+            "SELECT 'client', name FROM client",
+            "SELECT 'user', name FROM user",
+            "SELECT 'path', name FROM path",
+            "SELECT 'address', name FROM address",
+            "SELECT 'program', user_agent, ja4, tls_key FROM program",
+            "SELECT 'told', * FROM told",
+            "SELECT 'day', * FROM day",
+            "SELECT 'open', * FROM open",
+        ]
+        .map(str::to_owned),
+    );
+    let mut rows = Vec::new();
+    for query in queries {
+        let mut statement = index.connection().prepare(&query).unwrap();
+        let columns = statement.column_count();
+        let mut found = statement.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let values: Vec<_> = (0..columns).map(|at| format!("{:?}", row.get::<_, Value>(at).unwrap())).collect();
+            rows.push(values.join(" "));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// Puts a journal into two segments for each day, as the gate would: what comes late stands in the next day's.
+fn put_by_day(data_dir: &Path, lines: &[Vec<u8>]) -> Vec<(i64, PathBuf)> {
+    let record =
+        |line: &[u8]| read(line).map(|record| (record.seq, record.time, record.time.0 as i64 / DAY_US)).unwrap();
+    let mut segments: Vec<(i64, PathBuf)> = Vec::new();
+    let mut begun = 0;
+    for line in lines {
+        let (seq, time, day) = record(line);
+        let newest = segments.last().map_or(i64::MIN, |(day, _)| *day);
+        let is_second = newest == day && begun == 1 && time.0 % (DAY_US as u64) > 6 * 3600 * SECOND;
+        if day > newest || is_second {
+            begun = if day > newest { 1 } else { 2 };
+            let name = super::super::segment::name(seq, time);
+            segments.push((day, data_dir.join("journal").join(name)));
+        }
+        let path = &segments.last().unwrap().1;
+        let mut text = std::fs::read(path).unwrap_or_default();
+        text.extend_from_slice(&[line.as_slice(), b"\n"].concat());
+        std::fs::write(path, text).unwrap();
+    }
+    segments
+}
+
 /// All of `place` but its form.
 fn indexed_of(data_dir: &Path) -> Indexed {
     Index::open(data_dir).unwrap().indexed().unwrap()
@@ -350,4 +411,72 @@ fn a_bad_line_is_counted_once_however_often_the_gate_starts() {
     assert_eq!((live.unreadable, live.bad_since), (4, 3));
     reindex(directory.path(), |_, _| {}).unwrap();
     assert_eq!(indexed_of(directory.path()), live);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whichever days go, the index that was filled while they were there is the one that is built without them.
+    #[test]
+    fn days_that_go_leave_what_a_journal_without_them_gives(seed: u64, goes in prop::collection::vec(any::<bool>(), 5)) {
+        let lines = journal_at(seed, 300, 3_000);
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path();
+        std::fs::create_dir(data_dir.join("journal")).unwrap();
+        let (before, after) = lines.split_at(lines.len() * 3 / 4);
+        let segments = put_by_day(data_dir, before);
+        follow(data_dir);
+        let newest = segments.last().unwrap().0;
+        let days: Vec<i64> = (segments[0].0..newest).zip(goes).filter(|(_, goes)| *goes).map(|(day, _)| day).collect();
+        let retention = |action| Retention {
+            action,
+            keep_days: Some(1),
+            keep_gib: None,
+            segments: 1,
+            bytes: 1,
+            held: 0,
+            days: days.iter().map(|day| (day_text(*day), day_text(*day))).collect(),
+            records: Vec::new(),
+        };
+        // What is announced is there still.
+        let whole = told(data_dir);
+        let last = read(before.last().unwrap()).unwrap();
+        let mut chain = Chain { seq: last.seq, ..Chain::start() };
+        let mut said = Vec::new();
+        chain.append(&Record::Retention(retention(RetentionAction::Announced)).encode(last.time), &mut said);
+        let path = &segments.last().unwrap().1;
+        let mut text = std::fs::read(path).unwrap();
+        text.extend_from_slice(&said);
+        std::fs::write(path, &text).unwrap();
+        follow(data_dir);
+        prop_assert!(told(data_dir).len() == whole.len() + 1);
+        // The numbers of the records behind it are two more: what is asked does not tell.
+        said.clear();
+        chain.append(&Record::Retention(retention(RetentionAction::Dropped)).encode(last.time), &mut said);
+        for line in after {
+            let (_, rest) = std::str::from_utf8(line).unwrap().split_once(',').unwrap();
+            let (seq, rest) = rest.split_once(',').unwrap();
+            let seq: u64 = seq.strip_prefix("\"seq\":").unwrap().parse().unwrap();
+            said.extend_from_slice(format!("{{\"v\":1,\"seq\":{},{rest}\n", seq + 2).as_bytes());
+        }
+        text.extend_from_slice(&said);
+        std::fs::write(path, &text).unwrap();
+        follow(data_dir);
+        let live = told(data_dir);
+        let mut kept: Option<i64> = None;
+        for (day, path) in &segments {
+            if days.contains(day) && kept.is_none_or(|kept| kept == *day || days.contains(&kept)) {
+                std::fs::remove_file(path).unwrap();
+            }
+            kept = Some(*day);
+        }
+        reindex(data_dir, |_, _| {}).unwrap();
+        let built = told(data_dir);
+        let other = live.iter().zip(&built).find(|(live, built)| live != built);
+        prop_assert!(other.is_none() && live.len() == built.len(), "{:?}, {} and {}", other, live.len(), built.len());
+        let text = live.join("\n");
+        let is_gone = days.iter().all(|day| !text.contains(&format!("Text(\"{}\")", day_text(*day))));
+        prop_assert!(is_gone);
+        prop_assert!(follow(data_dir).is_empty());
+    }
 }

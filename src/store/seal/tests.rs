@@ -1,4 +1,4 @@
-use crate::evidence::{Admin, Segment};
+use crate::evidence::{Admin, Retention, RetentionAction, Segment};
 use crate::store::{CheckpointBreak, Follower, OpenError, Reader, VerifyBy, read_checkpoints, verify};
 
 use super::super::segment::name;
@@ -23,14 +23,48 @@ fn journal(directory: &Path, segments: u64, records: u64, word: &str) {
         chain.append(&opening.encode(time), &mut text);
         for number in 1..records {
             let detail = format!("{word} {segment} {number}");
-            let record = Record::Admin(Admin { action: "test", detail: Some(detail.as_str().into()) });
+            let record = match word.strip_prefix("gone ") {
+                Some(records) if (segment, number) == (3, 7) => gone(records),
+                _ => Record::Admin(Admin { action: "test", detail: Some(detail.as_str().into()) }),
+            };
             chain.append(&record.encode(time), &mut text);
         }
         fs::write(path, text).unwrap();
     }
 }
 
+/// That these records have gone, such as `1-50 101-150`.
+fn gone(records: &str) -> Record {
+    let stretch =
+        |text: &str| text.split_once('-').map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()));
+    Record::Retention(Retention {
+        action: RetentionAction::Announced,
+        keep_days: Some(1),
+        keep_gib: None,
+        segments: 1,
+        bytes: 1,
+        held: 0,
+        days: Vec::new(),
+        records: records.split(' ').map(|text| stretch(text).unwrap()).collect(),
+    })
+}
+
 impl Site {
+    /// Of which the fourth segment says that records have gone; all but the last are sealed.
+    fn saying(segments: u64, records: &str) -> Self {
+        let site = Self::new(0);
+        journal(&site.journal(), segments, 50, &format!("gone {records}"));
+        site.seal();
+        site
+    }
+
+    /// Takes segments away by their places, and leaves their checkpoints.
+    fn retire(&self, places: &[usize]) {
+        let segments = list(&self.journal()).unwrap();
+        let goes: Vec<_> = places.iter().map(|place| segments[*place].clone()).collect();
+        crate::store::remove_segments(self.data_dir.path(), &goes).unwrap();
+    }
+
     fn new(segments: u64) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         fs::create_dir(data_dir.path().join("journal")).unwrap();
@@ -364,4 +398,68 @@ fn a_gate_that_starts_behind_a_sealed_segment_goes_on_from_its_end() {
     let last = sealed_path(&list(&site.journal()).unwrap()[1]);
     fs::write(&last, "no segment").unwrap();
     assert!(super::super::segment::recover(&site.journal()).is_err());
+}
+
+#[test]
+fn days_that_went_are_not_missed_where_a_record_under_a_checkpoint_says_so() {
+    let site = Site::saying(6, "1-50 101-150");
+    let whole = site.verify(&site.by()).unwrap();
+    let elsewhere = crate::store::checkpoint_lines(site.data_dir.path()).unwrap();
+    site.retire(&[0, 2]);
+    let by = VerifyBy { elsewhere, ..site.by() };
+    let report = site.verify(&by).unwrap();
+    assert_eq!((report.records, report.dropped, report.segments, report.elsewhere), (200, 100, 4, 5));
+    assert_eq!((report.hash, report.vouched_to), (whole.hash, 250));
+    let report = site.verify(&VerifyBy { from: 51, ..site.by() }).unwrap();
+    assert_eq!((report.records, report.dropped), (200, 50));
+    let kept = crate::store::kept_segments(site.data_dir.path()).unwrap();
+    let seen: Vec<_> = kept.iter().map(|(_, kept)| (kept.first_seq, kept.last_seq, kept.is_sealed)).collect();
+    assert_eq!(seen, [(51, 100, true), (151, 200, true), (201, 250, true), (251, 251, false)]);
+    // A gate that starts goes on behind it, and who reads passes over it.
+    assert_eq!(site.lines().split(|byte| *byte == b'\n').count(), 201);
+    assert!(site.sealer.due().unwrap().is_empty());
+    // And where what is in front of a gap was moved away, from the gap on or from a record within it.
+    site.retire(&[0]);
+    for (from, dropped) in [(101, 50), (120, 31), (151, 0)] {
+        assert_eq!(site.verify(&VerifyBy { from, ..site.by() }).unwrap().dropped, dropped, "{from}");
+    }
+    assert!(site.broken(&site.by()).contains("records 51 to 100"));
+}
+
+#[test]
+fn a_gap_that_no_vouched_record_excuses_is_named() {
+    let missing = |first: u64, last: u64| format!("vouches for a segment that is missing: records {first} to {last}");
+    // It says less than is missing.
+    let site = Site::saying(6, "1-49 101-150");
+    site.retire(&[0]);
+    assert!(site.broken(&site.by()).contains(&missing(1, 50)), "{}", site.broken(&site.by()));
+    // It says so where no checkpoint vouches yet: anybody who writes to the file could have.
+    let site = Site::saying(4, "1-50");
+    site.retire(&[0]);
+    assert!(site.broken(&site.by()).contains(&missing(1, 50)));
+    // A later record takes its word back.
+    let site = Site::saying(6, "1-50 101-150");
+    let newest = list(&site.journal()).unwrap().pop().unwrap();
+    let mut chain =
+        Verifier::new(before_segment(fs::read(&newest).unwrap().split(|byte| *byte == b'\n').next().unwrap()).unwrap());
+    let text = fs::read_to_string(&newest).unwrap();
+    text.lines().for_each(|line| chain.line(line.as_bytes()).unwrap());
+    let (mut chain, mut text) = (chain.chain(), text.into_bytes());
+    chain.append(&gone("101-150").encode(NOW), &mut text);
+    fs::write(&newest, text).unwrap();
+    let mut opening = Vec::new();
+    let begins = Record::Segment(Segment { prev: chain.hash_hex() });
+    let next = site.journal().join(name(chain.seq + 1, Timestamp(500_006 * HOUR)));
+    chain.append(&begins.encode(NOW), &mut opening);
+    fs::write(next, opening).unwrap();
+    site.seal();
+    site.retire(&[0]);
+    assert!(site.broken(&site.by()).contains(&missing(1, 50)));
+    // A checkpoint that was altered bridges nothing.
+    let site = Site::saying(6, "1-50 101-150");
+    site.retire(&[2]);
+    let checkpoint = &site.files(".checkpoint")[2];
+    let text = fs::read_to_string(checkpoint).unwrap().replace("\"last_seq\":150", "\"last_seq\":149");
+    fs::write(checkpoint, text).unwrap();
+    assert!(site.broken(&site.by()).contains("signature"), "{}", site.broken(&site.by()));
 }
