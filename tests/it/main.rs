@@ -70,6 +70,7 @@ mod reload_load;
 mod reload_tunnels;
 mod resumed;
 mod restraints;
+mod retention;
 mod sealing;
 mod secure_proxy;
 mod shipped;
