@@ -14,6 +14,7 @@ use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
+use crate::sinks::Receiver;
 use crate::store::Durability;
 use crate::tls::{Roots, Trust};
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// Who has checkpoints sent to them; `[checkpoints]`.
+    pub checkpoint_receivers: Vec<Receiver>,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -274,6 +277,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            checkpoint_receivers: Vec::new(),
             lists: Vec::new(),
             durability: Durability::Batch,
             keep: Keep::default(),
@@ -343,6 +347,7 @@ impl Config {
                 section.finish();
             }
             config.lists = Feed::read_all(root);
+            config.checkpoint_receivers = Receiver::read_all(root, "checkpoints");
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

@@ -59,6 +59,7 @@ pub mod http2;
 pub mod upstream;
 pub mod store;
 pub mod lists;
+pub mod sinks;
 pub mod listen;
 // the spine
 pub mod site;

@@ -1,6 +1,6 @@
-//! The threads that work on the journal behind its writer: what seals it, what removes its oldest days, and what fills the index.
+//! The threads that work on the journal behind its writer: what seals it, what sends checkpoints off, what removes its
+//! oldest days, and what fills the index.
 
-use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::store::JournalHandle;
 
+use super::AppError;
 use super::indexing::{self, Indexing, IndexingStatus};
 use super::retention::{self, RetentionStatus, Retiring};
 use super::sealing::{self, Sealing, SealingStatus};
+use super::sending::{self, ReceiverStatus, Sending};
 
 /// The threads.
 pub(super) struct Background {
     sealing: Sealing,
+    sending: Sending,
     retiring: Retiring,
     indexing: Option<Indexing>,
 }
@@ -24,6 +27,7 @@ pub(super) struct Background {
 #[derive(Clone)]
 pub(super) struct SeenBackground {
     sealing: Arc<Mutex<SealingStatus>>,
+    receivers: Arc<Mutex<Vec<ReceiverStatus>>>,
     retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
 }
@@ -32,18 +36,28 @@ pub(super) struct SeenBackground {
 ///
 /// # Errors
 /// There are no threads to be had.
-pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -> io::Result<Background> {
+pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -> Result<Background, AppError> {
+    let sending = sending::start(data_dir, config, journal)?;
+    let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
+    let retiring = retention::start(data_dir.to_owned(), config.keep, journal.clone());
+    let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
-        sealing: sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone())?,
-        retiring: retention::start(data_dir.to_owned(), config.keep, journal.clone())?,
-        indexing: config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose()?,
+        sealing: sealing.map_err(AppError::Runtime)?,
+        sending,
+        retiring: retiring.map_err(AppError::Runtime)?,
+        indexing: indexing.map_err(AppError::Runtime)?,
     })
 }
 
 impl Background {
     pub(super) fn seen(&self) -> SeenBackground {
         let index = self.indexing.as_ref().map(Indexing::status).unwrap_or_default();
-        SeenBackground { sealing: self.sealing.status(), retention: self.retiring.status(), index }
+        SeenBackground {
+            sealing: self.sealing.status(),
+            receivers: self.sending.statuses(),
+            retention: self.retiring.status(),
+            index,
+        }
     }
 
     /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
@@ -51,6 +65,7 @@ impl Background {
     pub(super) fn end_writers(self) -> Option<Indexing> {
         self.sealing.end();
         self.retiring.end();
+        self.sending.end();
         self.indexing
     }
 }
@@ -58,6 +73,10 @@ impl Background {
 impl SeenBackground {
     pub(super) fn sealing(&self) -> SealingStatus {
         self.sealing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn receivers(&self) -> Vec<ReceiverStatus> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn retention(&self) -> RetentionStatus {

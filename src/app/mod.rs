@@ -22,6 +22,7 @@ mod restraints;
 mod retention;
 mod sealing;
 mod secure_proxy;
+mod sending;
 mod status;
 mod system;
 mod versions;
@@ -75,6 +76,7 @@ pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
 pub use retention::RetentionStatus;
 pub use sealing::SealingStatus;
+pub use sending::ReceiverStatus;
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
@@ -374,7 +376,7 @@ impl Ready {
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
         let background = background::start(&self.data_dir, &self.config, &self.journal.handle());
-        let background = background.map_err(AppError::Runtime)?;
+        let background = background?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),

@@ -21,6 +21,7 @@ use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
 use super::retention::RetentionStatus;
 use super::sealing::SealingStatus;
+use super::sending::ReceiverStatus;
 use super::watching::Seen;
 
 /// How the running gate is doing.
@@ -62,6 +63,9 @@ pub struct Status {
     pub detection: DetectionStatus,
     #[serde(default)]
     pub sealing: SealingStatus,
+    /// Who has checkpoints sent to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receivers: Vec<ReceiverStatus>,
     #[serde(default)]
     pub retention: RetentionStatus,
     #[serde(default)]
@@ -348,6 +352,7 @@ impl Reporter {
             disk: self.disk(&health),
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
+            receivers: self.background.receivers(),
             retention: self.background.retention(),
             index: self.background.index(),
             breakglass: breakglass::report(&self.gate),

@@ -2,8 +2,10 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{
     AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
-    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, RetentionStatus, SealingStatus, Status, ask,
+    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus, SealingStatus,
+    Status, ask,
 };
+use crate::evidence::shown;
 
 use super::error::{CliError, count};
 use super::files::default_data_dir;
@@ -44,6 +46,7 @@ fn rows(status: &Status) -> Rows {
         ("disk", describe_disk(disk)),
         ("detection", describe_detection(&status.detection)),
         ("segments", describe_sealing(&status.sealing)),
+        ("sent off", describe_receivers(&status.receivers)),
         ("retention", describe_retention(&status.retention)),
         ("index", describe_index(&status.index)),
     ]);
@@ -222,6 +225,28 @@ fn describe_sealing(sealing: &SealingStatus) -> String {
         text += &format!("; {error}");
     }
     text
+}
+
+fn describe_receivers(receivers: &[ReceiverStatus]) -> String {
+    if receivers.is_empty() {
+        return "nowhere: checkpoints stay on this machine ([checkpoints.NAME] in the config)".to_owned();
+    }
+    let describe = |receiver: &ReceiverStatus| {
+        let ReceiverStatus { name, to, waiting, last, error, since, .. } = receiver;
+        let mut text = format!("{} ({})", shown(name), shown(to));
+        match last {
+            Some(last) => text += &format!(": has {} and all before", shown(last)),
+            None => text += ": has none yet",
+        }
+        if *waiting > 0 {
+            text += &format!("; {} wait", count(*waiting, "checkpoint"));
+        }
+        if let (Some(error), Some(since)) = (error, since) {
+            text += &format!("; takes none since {since}: {}", shown(error));
+        }
+        text
+    };
+    receivers.iter().map(describe).collect::<Vec<_>>().join("\n")
 }
 
 fn describe_retention(retention: &RetentionStatus) -> String {

@@ -300,12 +300,13 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges; or
-    /// `devices`, a file that says which client is which device.
+    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
+    /// `devices`, a file that says which client is which device; or `checkpoints`, a receiver of them.
     pub subject: &'static str,
     /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
     /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
     /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
+    /// Checkpoints: `waiting`, the receiver takes none; `sent`, it does again.
     /// Devices: `unread`, a file of them cannot be read, and what it said before stays; `read`, it can again.
     pub level: &'static str,
     pub detail: Text,

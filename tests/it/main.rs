@@ -72,6 +72,7 @@ mod resumed;
 mod restraints;
 mod retention;
 mod sealing;
+mod sending;
 mod secure_proxy;
 mod shipped;
 mod sql;
