@@ -109,7 +109,8 @@ impl Desk {
             | Record::Checkpoint(_)
             | Record::Device(_)
             | Record::Lookup(_)
-            | Record::Triage(_) => Duty::Meanwhile,
+            | Record::Triage(_)
+            | Record::Flow(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

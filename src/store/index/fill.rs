@@ -227,7 +227,7 @@ impl Filler {
             Kind::Exchange => self.exchange(record, day)?,
             Kind::Progress => self.progress(record),
             Kind::Finding => self.finding(line, record, day)?,
-            Kind::Challenge | Kind::Other => self.event(line, record, day)?,
+            Kind::Challenge | Kind::Flow | Kind::Other => self.event(line, record, day)?,
         }
         if self.days.values().map(Sums::rows).sum::<usize>() > SUMS_MAX {
             self.flush()?;
