@@ -9,6 +9,7 @@ use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
 use crate::detect;
 use crate::facts::Host;
+use crate::gateway::flows;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -60,6 +61,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// Where attempts past the proxy are read from; `[flows]`.
+    pub flows: flows::Settings,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -271,6 +274,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            flows: flows::Settings::default(),
             lists: Vec::new(),
             durability: Durability::Batch,
             segment_bytes_max: 256 << 20,
@@ -336,6 +340,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("devices") {
                 config.devices.read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("flows") {
+                config.flows = flows::Settings::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

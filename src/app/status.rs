@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::evidence::{Capacity, format_time};
 use crate::facts::Timestamp;
+use crate::gateway::flows::SourceStatus;
 use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
@@ -63,6 +64,9 @@ pub struct Status {
     pub sealing: SealingStatus,
     #[serde(default)]
     pub index: IndexingStatus,
+    /// Where attempts past the proxy are read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<SourceStatus>,
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
@@ -346,6 +350,7 @@ impl Reporter {
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
             index: self.background.index(),
+            flows: self.background.flows(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),
