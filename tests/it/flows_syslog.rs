@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::gate::Gate;
+use crate::sql::asked;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -62,6 +63,15 @@ fn lines_of_other_firewalls_are_on_record_with_who_sent_them_and_what_is_not_und
     assert_eq!(text(of("10.30.0.7")), ["syslog", "dropped", "203.0.113.9", "tcp", "FINAL-DROP", "127.0.0.1"]);
     assert_eq!(text(of("10.30.0.8")), ["syslog", "dropped", "2001:db8::9", "udp", "no QUIC", "127.0.0.1"]);
     assert_eq!((&of("10.30.0.7")["port"], &of("10.30.0.8")["port"]), (&25.into(), &443.into()));
+    let rows = asked(
+        &gate.data_dir(),
+        "SELECT source, address, port, protocol, state, verdict, reason, sum(count) AS count FROM flows WHERE client = '10.30.0.7'",
+    );
+    let row = serde_json::json!({
+        "source": "syslog", "address": "203.0.113.9", "port": 25, "protocol": "tcp", "state": "dropped", "verdict": "deny",
+        "reason": "FINAL-DROP", "count": 2,
+    });
+    assert_eq!(rows, [row]);
     let raw: Vec<_> = flows.iter().filter_map(|flow| flow["raw"].as_str()).collect();
     assert_eq!(raw.len(), 2, "{flows:#?}");
     assert!(raw.contains(&OTHER) && raw.iter().any(|raw| raw.starts_with("xxx") && raw.len() < 1100), "{raw:#?}");

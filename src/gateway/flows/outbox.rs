@@ -135,25 +135,27 @@ impl Outbox {
 
 /// Puts batches on record until no source is left. What the journal does not take is counted, and told with what it takes.
 pub(super) async fn write(mut batches: mpsc::Receiver<Batch>, journal: JournalHandle) {
-    let mut unrecorded = 0;
+    let mut unrecorded = None;
     while let Some(batch) = batches.recv().await {
         unrecorded = put(&journal, unrecorded, batch.records()).await;
     }
-    if unrecorded > 0 && put(&journal, unrecorded, Vec::new()).await > 0 {
-        eprintln!("sekisho: warning: {unrecorded} attempts past the proxy are on no record: the journal took none");
+    if unrecorded.is_some()
+        && let Some(count) = put(&journal, unrecorded, Vec::new()).await
+    {
+        eprintln!("sekisho: warning: {count} attempts past the proxy are on no record: the journal took none");
     }
 }
 
-/// How many are not on record after that.
-async fn put(journal: &JournalHandle, unrecorded: u64, mut records: Vec<(Record, u64)>) -> u64 {
-    if unrecorded > 0 {
+/// How many are not on record after that; `None` where all is, 0 where it is not known how many.
+async fn put(journal: &JournalHandle, unrecorded: Option<u64>, mut records: Vec<(Record, u64)>) -> Option<u64> {
+    if let Some(unrecorded) = unrecorded {
         let detail = "the journal took no records";
         records.insert(0, (gap("flows_unrecorded", detail, unrecorded), unrecorded));
     }
     let (records, counts): (Vec<_>, Vec<_>) = records.into_iter().unzip();
     match journal.append_all(&records, clock::now()).await {
-        Ok(()) => 0,
-        Err((written, _)) => counts.iter().skip(written).sum(),
+        Ok(()) => None,
+        Err((written, _)) => Some(counts.iter().skip(written).sum()),
     }
 }
 

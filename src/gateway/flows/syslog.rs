@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::clock;
 use crate::formats::{FRAME_BYTES_MAX, FirewallLine, Frame, Frames, read_firewall_line};
@@ -100,14 +100,19 @@ async fn datagrams(socket: UdpSocket, shared: &Shared, stop: &mut watch::Receive
             let bytes = buffer.get(..length).unwrap_or_default();
             line(shared, Frame { bytes, is_cut: length > FRAME_BYTES_MAX }, from.ip());
         }
-        // That of another datagram, which this socket never sent.
-        Err(error) => eprintln!("sekisho: warning: syslog over UDP: {error}"),
+        Err(_) => open(shared).miss(0, "the system could not receive a datagram"),
     };
     loop {
         tokio::select! {
             biased;
             _ = stop.changed() => break,
-            received = socket.recv_from(&mut buffer) => take(received, &buffer),
+            received = socket.recv_from(&mut buffer) => {
+                let failed = received.is_err();
+                take(received, &buffer);
+                if failed {
+                    sleep(TURN).await;
+                }
+            }
         }
     }
     while let Ok(received) = timeout(END_LIMIT / 4, socket.recv_from(&mut buffer)).await {
