@@ -10,6 +10,7 @@ use crate::challenge::auth::Settings;
 use crate::detect;
 use crate::evidence::Keep;
 use crate::facts::Host;
+use crate::gateway::flows;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -64,6 +65,8 @@ pub struct Config {
     pub devices: DeviceFiles,
     /// Who has checkpoints sent to them; `[checkpoints]`.
     pub checkpoint_receivers: Vec<Receiver>,
+    /// Where attempts past the proxy are read from; `[flows]`.
+    pub flows: flows::Settings,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -278,6 +281,7 @@ impl Default for Config {
             secure_proxy: None,
             devices: DeviceFiles::default(),
             checkpoint_receivers: Vec::new(),
+            flows: flows::Settings::default(),
             lists: Vec::new(),
             durability: Durability::Batch,
             keep: Keep::default(),
@@ -344,6 +348,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("devices") {
                 config.devices.read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("flows") {
+                config.flows = flows::Settings::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

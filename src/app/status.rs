@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::evidence::{Capacity, format_time};
 use crate::facts::Timestamp;
+use crate::gateway::flows::SourceStatus;
 use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
@@ -70,6 +71,9 @@ pub struct Status {
     pub retention: RetentionStatus,
     #[serde(default)]
     pub index: IndexingStatus,
+    /// Where attempts past the proxy are read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<SourceStatus>,
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
@@ -355,6 +359,7 @@ impl Reporter {
             receivers: self.background.receivers(),
             retention: self.background.retention(),
             index: self.background.index(),
+            flows: self.background.flows(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),

@@ -7,6 +7,8 @@ use crate::app::{
 };
 use crate::evidence::shown;
 
+use crate::gateway::flows::SourceStatus;
+
 use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, report};
@@ -50,6 +52,13 @@ fn rows(status: &Status) -> Rows {
         ("retention", describe_retention(&status.retention)),
         ("index", describe_index(&status.index)),
     ]);
+    rows.extend(status.flows.iter().map(|source| ("flows", describe_source(source))));
+    let failed = status.flows.iter().filter(|source| !source.reading);
+    rows.extend(failed.filter_map(|source| {
+        let SourceStatus { source, error, .. } = source;
+        let why = error.as_ref()?;
+        Some(("WARNING", format!("attempts past the proxy are not on record: {source}: {why}")))
+    }));
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
@@ -273,6 +282,24 @@ fn describe_retention(retention: &RetentionStatus) -> String {
         text += &format!("; {error}");
     }
     text
+}
+
+fn describe_source(status: &SourceStatus) -> String {
+    let SourceStatus { source, reading, seen, lost, overruns, unread, error } = status;
+    let mut text = format!("{source}: {seen} seen, {lost} missed");
+    if *overruns > 0 {
+        text += &format!(", and {overruns} times an unknown number");
+    }
+    if *unread > 0 {
+        text += &format!(", {unread} that could not be read");
+    }
+    if !reading {
+        text += "; not read now";
+    }
+    match error {
+        Some(error) if *reading => text + "; " + error,
+        Some(_) | None => text,
+    }
 }
 
 fn describe_index(index: &IndexingStatus) -> String {

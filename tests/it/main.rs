@@ -29,6 +29,8 @@ mod fire_heads;
 mod fire_kill;
 mod fire_origins;
 mod exhausted;
+mod flows;
+mod flows_syslog;
 mod fire_splits;
 mod forward;
 mod forward_bodies;

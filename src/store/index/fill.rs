@@ -202,7 +202,7 @@ impl Filler {
             Kind::Exchange => self.exchange(record, day)?,
             Kind::Progress => self.progress(record),
             Kind::Finding => self.finding(line, record, day)?,
-            Kind::Challenge => self.event(line, record, day)?,
+            Kind::Challenge | Kind::Flow => self.event(line, record, day)?,
             Kind::Other => {
                 self.event(line, record, day)?;
                 if let Some(retention) = read_retention(line) {
