@@ -48,6 +48,7 @@ pub(super) struct Indexing {
 /// How often it is looked for what is new; after an error less often.
 const EVERY: Duration = Duration::from_millis(500);
 const AFTER_ERROR: Duration = Duration::from_secs(30);
+const NO_ROOM: Duration = Duration::from_secs(5);
 /// At the end what is still to be read is read for so long.
 const END_READS: Duration = Duration::from_secs(2);
 
@@ -97,7 +98,11 @@ fn run(data_dir: &Path, status: &Mutex<IndexingStatus>, ended: &Receiver<()>) {
             }
             Err(error) => {
                 is_of_no_use = error.is_of_no_use();
-                wait = if is_of_no_use { EVERY } else { AFTER_ERROR };
+                wait = match error {
+                    _ if is_of_no_use => EVERY,
+                    IndexError::NoRoom(_) => NO_ROOM,
+                    _ => AFTER_ERROR,
+                };
                 Some(error.to_string())
             }
         };

@@ -98,9 +98,13 @@ fn run(
                 None
             }
             Err(SealError::BrokenOff) => return,
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error),
         };
-        wait = if error.is_some() { AFTER_ERROR } else { EVERY };
+        wait = match &error {
+            None | Some(SealError::NoRoom(_)) => EVERY,
+            Some(_) => AFTER_ERROR,
+        };
+        let error = error.map(|error| error.to_string());
         say(status, |status| status.error = error);
     }
 }

@@ -88,6 +88,17 @@ impl Disk for SystemDisk {
     }
 }
 
+/// What must stay free for the journal itself, whatever else wants to be written: a tenth of the file system, 64 MiB at most.
+const KEPT_FREE_MAX: u64 = 64 << 20;
+
+/// How many bytes of a file system lack for so many more beside the journal; `None` where there is room.
+pub(super) fn lacks(path: &Path, needed: u64) -> io::Result<Option<u64>> {
+    let found = rustix::fs::statvfs(path)?;
+    let free = SystemDisk.free_bytes(path)?;
+    let kept = (found.f_blocks.saturating_mul(found.f_frsize) / 10).min(KEPT_FREE_MAX);
+    Ok(needed.saturating_add(kept).checked_sub(free).filter(|lacking| *lacking > 0))
+}
+
 impl DiskFile for File {
     fn write_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)

@@ -16,6 +16,7 @@ use crate::evidence::{
 };
 use crate::facts::Timestamp;
 
+use super::disk::lacks;
 use super::sealed::{Packer, sealed_path};
 use super::segment::{Lines, OpenError, before_segment, list};
 
@@ -40,6 +41,9 @@ pub enum SealError {
     NoKey(PathBuf),
     #[error("no key could be made")]
     NoChance,
+    /// What is left is the journal's. It is looked for again soon.
+    #[error("the disk has no room for what is packed: {0} bytes are lacking")]
+    NoRoom(u64),
     /// Whoever asked for it did not want to wait.
     #[error("it was broken off")]
     BrokenOff,
@@ -142,6 +146,11 @@ impl Sealer {
         let packed = sealed_path(segment);
         let part = packed.with_extension("zst.part");
         let refused = |why: String| Ok(Sealed::Refused { segment: name.clone(), why });
+        // Records take a seventh when they are packed.
+        let needed = fs::metadata(segment).map_or(0, |found| found.len() / 4);
+        if let Some(lacking) = lacks(&self.directory, needed).map_err(failed(&self.directory))? {
+            return Err(SealError::NoRoom(lacking));
+        }
         let result = self.pack(segment, &part, &mut goes_on);
         let found = match result {
             Ok(Ok(found)) => found,

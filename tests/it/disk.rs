@@ -10,9 +10,11 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::gate::{Gate, Notices, Start, event_of, put_over, records};
+use crate::gate::{Gate, Notices, Start, event_of, put_over, records, status_of};
 use crate::origin::Origin;
 use crate::peer::{Message, Peer};
+use crate::retention::journal_in;
+use crate::sql::asked;
 use crate::tunnel_lab::connect;
 
 /// A file system of so many MiB; the namespace of the thread takes it along when it ends.
@@ -361,4 +363,40 @@ fn a_person_is_told_when_a_week_is_left_and_when_two_days_are() {
         .map(|r| r["level"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(levels, ["low", "critical", "ample"]);
+}
+
+#[test]
+fn with_little_room_nothing_is_sealed_or_indexed_and_both_go_on_when_there_is_more() {
+    let disk = SmallDisk::new(40);
+    journal_in(&disk.data_dir(), &[(3, "10.1.0.3"), (2, "10.1.0.2")], 2_000);
+    // A tenth is kept for the journal: of the rest there is too little.
+    disk.fill_up_to(3 << 20);
+    let (origin, notices) = (Origin::start(), Notices::new());
+    let gate = start(&disk, &notices, &origin.policy(), 0);
+    let data_dir = disk.data_dir();
+    let until = |is_so: &dyn Fn(&Value) -> bool| {
+        while !is_so(&status_of(&data_dir)) {
+            std::thread::yield_now();
+        }
+    };
+    let lacks = |status: &Value, part: &str| {
+        status[part]["error"].as_str().is_some_and(|error| error.contains("bytes are lacking"))
+    };
+    until(&|status| lacks(status, "sealing") && lacks(status, "index"));
+    let mut client = gate.client();
+    client.send(format!("GET http://{0}/meanwhile HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n", origin.address));
+    assert_eq!(client.answer().status(), 200, "the journal goes on");
+    assert!(status_of(&data_dir)["disk"]["level"] != "full");
+    let ended = |ending: &str| {
+        let paths = fs::read_dir(data_dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|found| found == ending)).count()
+    };
+    assert_eq!((ended("zst"), ended("part")), (0, 0));
+
+    disk.empty();
+    let all = records(&data_dir).last().unwrap()["seq"].as_u64();
+    until(&|status| status["sealing"]["waiting"] == 0 && status["index"]["record"].as_u64() >= all);
+    assert_eq!((ended("zst"), status_of(&data_dir)["sealing"]["error"].clone()), (4, Value::Null));
+    assert_eq!(sekisho(&["verify"], &data_dir).status.code(), Some(0));
+    assert_eq!(asked(&data_dir, "SELECT count(*) AS n FROM exchanges")[0]["n"], 4 * 1_999 + 1);
 }

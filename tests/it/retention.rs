@@ -37,9 +37,15 @@ fn json_of(arguments: &[&str], data_dir: &Path) -> Value {
 /// each day has exchanges.
 fn journal(days: &[(u64, &str)]) -> tempfile::TempDir {
     let data_dir = tempfile::tempdir().unwrap();
-    let directory = data_dir.path().join("journal");
-    fs::create_dir(&directory).unwrap();
-    for path in [data_dir.path(), &directory] {
+    journal_in(data_dir.path(), days, 20);
+    data_dir
+}
+
+/// The same there, with so many records in each segment.
+pub(crate) fn journal_in(data_dir: &Path, days: &[(u64, &str)], records: u64) {
+    let directory = data_dir.join("journal");
+    fs::create_dir_all(&directory).unwrap();
+    for path in [data_dir, &directory] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     }
     let today = clock::now().0 / DAY * DAY;
@@ -54,8 +60,8 @@ fn journal(days: &[(u64, &str)]) -> tempfile::TempDir {
                 chain.append(&[source.as_slice(), &record.encode(Timestamp(time))].concat(), &mut text);
             };
             append(Record::Segment(Segment { prev }), begun.0);
-            for number in 1..20 {
-                let time = begun.0 + number * 1_000_000;
+            for number in 1..records {
+                let time = begun.0 + number * 100_000;
                 let mut exchange = Exchange::new(Event::Refused, ExchangeId(time));
                 exchange.client = Some((*client).to_owned());
                 (exchange.verdict, exchange.reason) = (Some("deny"), Some("no_rule".into()));
@@ -74,7 +80,6 @@ fn journal(days: &[(u64, &str)]) -> tempfile::TempDir {
             fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
     }
-    data_dir
 }
 
 fn hex(chain: &Chain) -> String {

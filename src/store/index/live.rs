@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::evidence::read_record;
 
+use super::super::disk::lacks;
 use super::super::follow::Follower;
 use super::super::reader::Reader;
 use super::fill::hash_of;
@@ -27,6 +28,8 @@ pub struct LiveIndex {
 
 /// Records are committed when there are so many, or when there is nothing more to read.
 const COMMIT_RECORDS: u64 = 20_000;
+/// So many bytes are more than what is committed at a time.
+const COMMIT_BYTES: u64 = 8 << 20;
 
 impl LiveIndex {
     /// Opens the index of a data directory, or begins one. What is no index, is of another form or of another journal is
@@ -87,6 +90,12 @@ impl LiveIndex {
     /// The journal cannot be read or the index not be written: what is not committed is lost with this value, and taken again
     /// by the next.
     pub fn step(&mut self) -> Result<bool, IndexError> {
+        if self.uncommitted == 0
+            && let Some(lacking) = lacks(&self.data_dir, COMMIT_BYTES)
+                .map_err(|source| IndexError::Io { path: self.data_dir.clone(), source })?
+        {
+            return Err(IndexError::NoRoom(lacking));
+        }
         let mut block = std::mem::take(&mut self.block);
         let read = self.follower.next(&mut block);
         let taken = read.map_err(IndexError::Journal).and_then(|is_more| {

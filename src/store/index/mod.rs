@@ -47,6 +47,9 @@ pub enum IndexError {
     OtherJournal,
     #[error("the index: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// What is left is the journal's. It is looked for again soon.
+    #[error("the disk has no room for the index: {0} bytes are lacking")]
+    NoRoom(u64),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -61,7 +64,7 @@ impl IndexError {
             IndexError::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
             }
-            IndexError::None(_) | IndexError::Io { .. } | IndexError::Journal(_) => false,
+            IndexError::None(_) | IndexError::NoRoom(_) | IndexError::Io { .. } | IndexError::Journal(_) => false,
         }
     }
 }
