@@ -10,6 +10,7 @@ use crate::challenge::auth::Settings;
 use crate::detect;
 use crate::evidence::Keep;
 use crate::facts::Host;
+use crate::gateway::Network;
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -61,6 +62,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// The network of which the gate is to be the only way out; `[network]`.
+    pub network: Option<Network>,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -274,6 +277,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            network: None,
             lists: Vec::new(),
             durability: Durability::Batch,
             keep: Keep::default(),
@@ -340,6 +344,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("devices") {
                 config.devices.read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("network") {
+                config.network = Network::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -60,6 +60,7 @@ pub mod upstream;
 pub mod store;
 pub mod lists;
 pub mod listen;
+pub mod gateway;
 // the spine
 pub mod site;
 pub mod session;

@@ -30,8 +30,8 @@ fn settings() -> Vec<Setting> {
         if let Some(text) = line.strip_prefix("# ") {
             comment.push_str(text);
             comment.push(' ');
-        } else if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
+        } else if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
         } else if let Some((key, _)) = line.split_once(" = ") {
             let comment = std::mem::take(&mut comment);
             settings.push(Setting { section: section.clone(), key: key.into(), line: line.into(), comment });
@@ -48,6 +48,34 @@ fn is_whole(section: &str) -> bool {
         || section.starts_with("lists.")
         || section.starts_with("explained.")
         || section.starts_with("response.")
+        || section.starts_with("network")
+}
+
+/// The line that begins a section.
+fn header(section: &str) -> String {
+    match section {
+        "network.exception" => format!("[[{section}]]"),
+        _ => format!("[{section}]"),
+    }
+}
+
+/// What of the network stands in other sections than this one, of it: all of it belongs together.
+fn around(section: &str) -> String {
+    let mut text = String::new();
+    let mut last = String::new();
+    for setting in
+        settings().into_iter().filter(|other| section.starts_with("network") && other.section.starts_with("network"))
+    {
+        if setting.section == section {
+            continue;
+        }
+        if setting.section != last {
+            text.push_str(&format!("{}\n", header(&setting.section)));
+            last = setting.section;
+        }
+        text.push_str(&format!("{}\n", setting.line));
+    }
+    text
 }
 
 /// The section with this line alone, or in place of the one with its key where all lines belong together.
@@ -65,14 +93,14 @@ fn others(section: &str, line: &str) -> Vec<String> {
 }
 
 fn read_lines(section: &str, lines: &[String]) -> Result<Config, String> {
-    let text = format!("[{section}]\n{}\n", lines.join("\n"));
+    let text = format!("{}{}\n{}\n", around(section), header(section), lines.join("\n"));
     Config::read("t.toml", &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// What `Config` knows below a section, as its own complaint about an unknown key lists it.
 fn known(section: Option<&str>) -> BTreeSet<String> {
     let key = "no_key_is_called_like_this = 1\n";
-    let text = section.map_or_else(|| key.to_owned(), |section| format!("[{section}]\n{key}"));
+    let text = section.map_or_else(|| key.to_owned(), |section| format!("{}\n{key}", header(section)));
     let problems = Config::read("t.toml", &text).unwrap_err();
     let list = problems.iter().find_map(|problem| problem.fix.strip_prefix("known here: ")).unwrap();
     list.split(", ").map(str::to_owned).collect()
@@ -88,15 +116,22 @@ fn the_config_names_every_key_there_is_and_no_other() {
     let sections: BTreeSet<String> = settings.iter().map(|setting| setting.section.clone()).collect();
     let outermost = |section: &String| section.split('.').next().unwrap().to_owned();
     assert_eq!(sections.iter().map(outermost).collect::<BTreeSet<_>>(), known(None));
-    // Each list shows another way to prove one.
-    let of_lists = settings.iter().filter(|setting| setting.section.starts_with("lists."));
-    assert_eq!(of_lists.map(|setting| setting.key.clone()).collect::<BTreeSet<_>>(), known(Some("lists.a")));
+    // Each list shows another way to prove one, each segment what its role may have.
+    for kind in ["lists.", "network.segments."] {
+        let shown = settings.iter().filter(|setting| setting.section.starts_with(kind));
+        let known = known(Some(&format!("{kind}a")));
+        assert_eq!(shown.map(|setting| setting.key.clone()).collect::<BTreeSet<_>>(), known, "{kind}");
+    }
     for section in sections {
         let written: Vec<&str> =
             settings.iter().filter(|setting| setting.section == section).map(|setting| setting.key.as_str()).collect();
-        let unique: BTreeSet<String> = written.iter().map(|key| (*key).to_owned()).collect();
+        let mut unique: BTreeSet<String> = written.iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(unique.len(), written.len(), "a key of [{section}] stands twice: {written:?}");
-        assert!(section.starts_with("lists.") || unique == known(Some(&section)), "[{section}]");
+        if section == "network" {
+            unique.extend(["segments".to_owned(), "exception".to_owned()]);
+        }
+        let by_kind = section.starts_with("lists.") || section.starts_with("network.segments.");
+        assert!(by_kind || unique == known(Some(&section)), "[{section}]");
     }
 }
 
