@@ -10,11 +10,12 @@ use crate::challenge::auth::Settings;
 use crate::detect;
 use crate::evidence::Keep;
 use crate::facts::Host;
-use crate::gateway::Network;
+use crate::gateway::{Network, flows};
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
+use crate::sinks::Receiver;
 use crate::store::Durability;
 use crate::tls::{Roots, Trust};
 
@@ -62,6 +63,10 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// Who has checkpoints sent to them; `[checkpoints]`.
+    pub checkpoint_receivers: Vec<Receiver>,
+    /// Where attempts past the proxy are read from; `[flows]`.
+    pub flows: flows::Settings,
     /// The network of which the gate is to be the only way out; `[network]`.
     pub network: Option<Network>,
     /// Host lists that are fetched; `[lists]`.
@@ -277,6 +282,8 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            checkpoint_receivers: Vec::new(),
+            flows: flows::Settings::default(),
             network: None,
             lists: Vec::new(),
             durability: Durability::Batch,
@@ -346,11 +353,16 @@ impl Config {
                 config.devices.read(&mut section);
                 section.finish();
             }
+            if let Some(mut section) = root.table("flows") {
+                config.flows = flows::Settings::read(&mut section);
+                section.finish();
+            }
             if let Some(mut section) = root.table("network") {
                 config.network = Network::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);
+            config.checkpoint_receivers = Receiver::read_all(root, "checkpoints");
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

@@ -25,7 +25,7 @@
 //! | 5 | `tests/it/guard.rs::a_name_that_is_rebound_between_two_requests_gains_nothing`; `tests/it/guard.rs::a_name_that_points_inside_is_refused_and_nothing_is_dialled` |
 //! | 6 | `src/parse/properties/tests.rs::heads_of_telling_pieces`; `tests/it/wire_neighbours.rs::targets_near_the_refused_ones_pass_and_the_host_sent_is_the_one_judged`; `tests/it/http2_floods.rs::nothing_that_http2_could_smuggle_into_http11_reaches_an_origin` |
 //! | 7 | `src/session/in_force.rs::a_policy_is_exchanged_whole_and_exchanges_already_judged_keep_theirs`; `tests/it/reload_load.rs::a_hundred_reloads_under_load_leave_every_answer_to_a_policy_that_was_in_force`; `tests/it/cli.rs::run_refuses_what_check_refuses` |
-//! | 8 | `tests/it/power.rs::with_batch_durability_no_more_is_unsynced_than_is_stated_however_long_a_sync_takes`; `tests/it/status.rs::connections_beyond_the_bound_are_closed_and_a_gap_record_counts_them`; `tests/it/http2.rs::streams_count_towards_what_a_client_may_have_open_and_one_more_may_be_asked_again` |
+//! | 8 | `tests/it/flows.rs::a_flood_loses_no_count_and_takes_no_memory`; `tests/it/power.rs::with_batch_durability_no_more_is_unsynced_than_is_stated_however_long_a_sync_takes`; `tests/it/status.rs::connections_beyond_the_bound_are_closed_and_a_gap_record_counts_them`; `tests/it/http2.rs::streams_count_towards_what_a_client_may_have_open_and_one_more_may_be_asked_again` |
 //! | 9 | `src/detect/tests/snapshot.rs::a_run_with_its_ticks_and_restarts_shows_what_one_pass_over_its_lines_shows`; `tests/it/hunt.rs::eight_filters_each_with_a_part_of_the_clients_find_what_one_finds`; `src/watch/tests.rs::a_gate_that_starts_again_knows_what_it_told_and_goes_on`; `tests/it/hunt.rs::a_beacon_through_the_gate_is_found_in_its_journal_also_where_it_was_denied` |
 //! | 10 | `tests/it/evidence.rs::a_refused_head_is_on_record_with_what_it_asked_for_and_without_its_secrets`; `tests/it/promises.rs::no_secret_of_a_client_reaches_records_pages_or_errors`; `tests/it/inspection_secrets.rs::no_secret_of_clients_origins_or_the_gate_is_in_what_it_keeps_or_says` |
 //!
@@ -59,6 +59,7 @@ pub mod http2;
 pub mod upstream;
 pub mod store;
 pub mod lists;
+pub mod sinks;
 pub mod listen;
 pub mod gateway;
 // the spine

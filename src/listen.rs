@@ -2,7 +2,7 @@
 //! sandbox can be put on in between. It never reads a byte of what it accepted.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -46,6 +46,29 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
     drop(probe);
     let listeners = (0..workers).map(|_| open(bound, true)).collect::<io::Result<Vec<_>>>().map_err(failed)?;
     Ok(Bound { address: bound, listeners })
+}
+
+/// Bytes that wait on a socket of UDP to be read, at most; the kernel takes as much as it may.
+const DATAGRAMS_BYTES: usize = 4 << 20;
+
+/// Binds an address for datagrams, non-blocking; gives it with the port the kernel chose where none was asked for.
+///
+/// # Errors
+/// The address is in use, not ours, or not permitted.
+pub fn bind_udp(address: SocketAddr) -> Result<(UdpSocket, SocketAddr), BindError> {
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_recv_buffer_size(DATAGRAMS_BYTES)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    };
+    bound().map_err(|source| BindError { address, source })
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

@@ -132,6 +132,19 @@ fn sockets_are_opened_in_two_rooms_alone() {
     assert!(right > 2, "the words are still those of the code");
 }
 
+#[test]
+fn sockets_by_bare_system_calls_lead_to_the_kernel_alone() {
+    let mut opened = 0;
+    for (room, path, text) in rooms() {
+        for line in code_lines(&text).filter(|line| line.contains("socket_with(") || line.contains("net::socket(")) {
+            assert_eq!(room, "gateway", "{}: {line}", path.display());
+            assert!(line.contains("AddressFamily::NETLINK"), "{}: {line}", path.display());
+            opened += 1;
+        }
+    }
+    assert_eq!(opened, 1);
+}
+
 /// Types of the policy that let something out, or say that it may be.
 const GRANTS: &[&str] = &[
     "Permit",

@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use crate::clock;
+use crate::config::Config;
 use crate::evidence::{Admin, Record};
 use crate::session::Gate;
-use crate::tls::{Authorities, Authority, AuthorityCertificate, AuthorityFiles, fingerprint};
+use crate::tls::{
+    Authorities, Authority, AuthorityCertificate, AuthorityError, AuthorityFiles, Minter, OriginTls, fingerprint,
+    origin_config,
+};
 
 use super::{NotDone, kept};
 
@@ -157,4 +161,19 @@ fn keep(path: &Path, known: OnRecord) {
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("ca-on-record.jsonl")
+}
+
+/// What it takes to look inside TLS, where an authority was made for it (`sekisho ca init`).
+///
+/// # Errors
+/// There is an authority and it cannot be used, or no origin could be verified.
+pub(super) fn inspection(config: &Config, data_dir: &Path) -> Result<Option<(Minter, OriginTls)>, String> {
+    let authority = match AuthorityFiles::new(data_dir).load() {
+        Ok(authorities) => authorities.current,
+        Err(AuthorityError::Missing(_)) => return Ok(None),
+        Err(why) => return Err(why.to_string()),
+    };
+    let origins = origin_config(&config.inspection).map_err(|why| why.to_string())?;
+    let minter = Minter::new(authority).map_err(|why| why.to_string())?;
+    Ok(Some((minter, origins)))
 }

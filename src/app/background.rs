@@ -1,56 +1,86 @@
-//! The threads that work on the journal behind its writer: what seals it, what removes its oldest days, and what fills the index.
+//! The threads that work beside those that serve: what seals the journal, what sends checkpoints off, what removes its oldest
+//! days, what fills the index, and what reads attempts past the proxy.
 
-use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
+use super::AppError;
+use super::flows::{self, Reading};
 use super::indexing::{self, Indexing, IndexingStatus};
 use super::retention::{self, RetentionStatus, Retiring};
 use super::sealing::{self, Sealing, SealingStatus};
+use super::sending::{self, ReceiverStatus, Sending};
 
 /// The threads.
 pub(super) struct Background {
     sealing: Sealing,
+    sending: Sending,
     retiring: Retiring,
     indexing: Option<Indexing>,
+    flows: Option<Reading>,
 }
 
 /// What they say of themselves.
 #[derive(Clone)]
 pub(super) struct SeenBackground {
     sealing: Arc<Mutex<SealingStatus>>,
+    receivers: Arc<Mutex<Vec<ReceiverStatus>>>,
     retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
+    flows: Sources,
 }
 
 /// Starts them.
 ///
 /// # Errors
 /// There are no threads to be had.
-pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -> io::Result<Background> {
+pub(super) fn start(
+    data_dir: &Path,
+    config: &Config,
+    journal: &JournalHandle,
+    flows: Flows,
+) -> Result<Background, AppError> {
+    let sending = sending::start(data_dir, config, journal)?;
+    let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
+    let retiring = retention::start(data_dir.to_owned(), config.keep, journal.clone());
+    let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
-        sealing: sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone())?,
-        retiring: retention::start(data_dir.to_owned(), config.keep, journal.clone())?,
-        indexing: config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose()?,
+        sealing: sealing.map_err(AppError::Runtime)?,
+        sending,
+        retiring: retiring.map_err(AppError::Runtime)?,
+        indexing: indexing.map_err(AppError::Runtime)?,
+        flows: flows::start(flows, journal.clone()).map_err(AppError::Runtime)?,
     })
 }
 
 impl Background {
     pub(super) fn seen(&self) -> SeenBackground {
         let index = self.indexing.as_ref().map(Indexing::status).unwrap_or_default();
-        SeenBackground { sealing: self.sealing.status(), retention: self.retiring.status(), index }
+        let flows = self.flows.as_ref().map(Reading::sources).unwrap_or_default();
+        SeenBackground {
+            sealing: self.sealing.status(),
+            receivers: self.sending.statuses(),
+            retention: self.retiring.status(),
+            index,
+            flows,
+        }
     }
 
     /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
     /// start. What fills the index goes on until the last record.
     pub(super) fn end_writers(self) -> Option<Indexing> {
+        if let Some(flows) = self.flows {
+            flows.end();
+        }
         self.sealing.end();
         self.retiring.end();
+        self.sending.end();
         self.indexing
     }
 }
@@ -60,8 +90,16 @@ impl SeenBackground {
         self.sealing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn receivers(&self) -> Vec<ReceiverStatus> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn retention(&self) -> RetentionStatus {
         self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn flows(&self) -> Vec<SourceStatus> {
+        self.flows.status()
     }
 
     pub(super) fn index(&self) -> IndexingStatus {

@@ -124,7 +124,7 @@ fn open(data_dir: &Path, anew: bool) -> Result<LiveIndex, IndexError> {
 fn publish(status: &Mutex<IndexingStatus>, index: &LiveIndex, is_more: bool) {
     let indexed = index.indexed();
     let mut status = lock(status);
-    (status.record, status.unreadable) = (indexed.seq, indexed.unreadable);
+    (status.record, status.unreadable) = (index.committed(), indexed.unreadable);
     status.read_up_to = is_more.then_some(indexed.time);
 }
 

@@ -10,6 +10,7 @@ mod clearances;
 mod control;
 mod devices;
 mod fetch;
+mod flows;
 mod holds;
 mod kept;
 mod note;
@@ -22,6 +23,7 @@ mod restraints;
 mod retention;
 mod sealing;
 mod secure_proxy;
+mod sending;
 mod status;
 mod system;
 mod versions;
@@ -31,7 +33,7 @@ mod worker;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -45,6 +47,7 @@ use crate::challenge::auth::{Secret, Users, Verifier};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
+use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
 use crate::listen::{self, BindError, Bound};
 use crate::lists::{ReadPolicy, Source, Watched};
@@ -55,7 +58,7 @@ use crate::session::{
     Restraints, SecureProxy, Standings, Versions, Wording,
 };
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::tls::{AuthorityError, AuthorityFiles, Minter, OriginTls, PairError, origin_config};
+use crate::tls::{Minter, OriginTls, PairError};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use fetch::Fetching;
@@ -75,6 +78,7 @@ pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
 pub use retention::RetentionStatus;
 pub use sealing::SealingStatus;
+pub use sending::ReceiverStatus;
 pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
@@ -123,6 +127,7 @@ pub struct Ready {
     secured: Vec<Bound>,
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
+    flows: Flows,
     secure_proxy: Option<SecureProxy>,
     control: UnixListener,
     journal: Journal,
@@ -208,7 +213,9 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
-    let (inspection, inspection_fault) = match inspection(&config, &data_dir) {
+    let known = attempts::Own { listeners: own.listeners.clone(), interfaces: own.interfaces.clone() };
+    let flows = Flows::bind(&config.flows, known)?;
+    let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
         Ok(inspection) => (inspection, None),
         Err(why) => {
             eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
@@ -242,6 +249,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         secured,
         inspection,
         inspection_fault,
+        flows,
         secure_proxy,
         control,
         journal,
@@ -373,8 +381,7 @@ impl Ready {
             watching::start(plan)
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
-        let background = background::start(&self.data_dir, &self.config, &self.journal.handle());
-        let background = background.map_err(AppError::Runtime)?;
+        let background = background::start(&self.data_dir, &self.config, &self.journal.handle(), self.flows)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -512,21 +519,6 @@ struct Known {
     log_ins: Option<LogIns>,
     minter: Option<Minter>,
     secure_proxy: Option<SecureProxy>,
-}
-
-/// What it takes to look inside TLS, where an authority was made for it (`sekisho ca init`).
-///
-/// # Errors
-/// There is an authority and it cannot be used, or no origin could be verified.
-fn inspection(config: &Config, data_dir: &Path) -> Result<Option<(Minter, OriginTls)>, String> {
-    let authority = match AuthorityFiles::new(data_dir).load() {
-        Ok(authorities) => authorities.current,
-        Err(AuthorityError::Missing(_)) => return Ok(None),
-        Err(why) => return Err(why.to_string()),
-    };
-    let origins = origin_config(&config.inspection).map_err(|why| why.to_string())?;
-    let minter = Minter::new(authority).map_err(|why| why.to_string())?;
-    Ok(Some((minter, origins)))
 }
 
 /// The record of the policy with which the gate starts.

@@ -195,13 +195,10 @@ impl Thread {
 
     fn turn(&mut self, state: &mut State) -> Result<(), NotRetired> {
         self.learn_holds()?;
-        match state.announced.take() {
-            Some(announced) => {
-                state.announced = self.remove(state, announced)?;
-                Ok(())
-            }
-            None => self.announce(state),
+        if let Some(announced) = state.announced.take() {
+            state.announced = self.remove(state, announced)?;
         }
+        if state.announced.is_none() { self.announce(state) } else { Ok(()) }
     }
 
     /// What was found of days does not hold under other holds.
@@ -304,8 +301,7 @@ impl Thread {
         state.days = joined(state.days.drain(..).chain(days));
         state.records = joined(state.records.drain(..).chain(announced.records));
         write_state(&self.data_dir, state)?;
-        let mut status = self.say();
-        (status.announced, status.last) = (0, Some(format_time(clock::now())));
+        self.say().last = Some(format_time(clock::now()));
         Ok(None)
     }
 

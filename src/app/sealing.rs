@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,15 +46,20 @@ const AFTER_ERROR: Duration = Duration::from_secs(60);
 /// Segments that are remembered as not to be sealed; a gate that has more has other troubles.
 const REFUSED_MAX: usize = 10_000;
 
-/// Starts the thread.
+/// Starts the thread. `wakes` is told of each checkpoint.
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(super) fn start(data_dir: PathBuf, gate: String, journal: JournalHandle) -> io::Result<Sealing> {
+pub(super) fn start(
+    data_dir: PathBuf,
+    gate: String,
+    journal: JournalHandle,
+    wakes: Vec<SyncSender<()>>,
+) -> io::Result<Sealing> {
     let (end, ended) = channel();
     let status = Arc::new(Mutex::new(SealingStatus::default()));
     let told = status.clone();
-    let seal = move || run(&data_dir, &gate, &journal, &told, &ended);
+    let seal = move || run(&data_dir, &gate, &journal, &told, (&ended, &wakes));
     let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(seal)?;
     Ok(Sealing { end, thread, status })
 }
@@ -76,7 +81,7 @@ fn run(
     gate: &str,
     journal: &JournalHandle,
     status: &Mutex<SealingStatus>,
-    ended: &Receiver<()>,
+    (ended, wakes): (&Receiver<()>, &[SyncSender<()>]),
 ) {
     let mut sealer = None;
     let mut refused = BTreeSet::new();
@@ -85,7 +90,7 @@ fn run(
         let done = sealer
             .take()
             .map_or_else(|| Sealer::new(data_dir, gate), Ok)
-            .and_then(|sealer| turn(&sealer, journal, status, &mut refused, ended).map(|()| sealer));
+            .and_then(|sealer| turn(&sealer, journal, status, &mut refused, (ended, wakes)).map(|()| sealer));
         let error = match done {
             Ok(of_now) => {
                 say(status, |status| status.key = Some(of_now.key().id()));
@@ -110,7 +115,7 @@ fn turn(
     journal: &JournalHandle,
     status: &Mutex<SealingStatus>,
     refused: &mut BTreeSet<PathBuf>,
-    ended: &Receiver<()>,
+    (ended, wakes): (&Receiver<()>, &[SyncSender<()>]),
 ) -> Result<(), SealError> {
     let due = sealer.due().map_err(|source| SealError::Io { path: "the journal".into(), source })?;
     let mut waiting = due.len() as u64;
@@ -120,6 +125,10 @@ fn turn(
         let record = match sealer.seal(&segment, clock::now(), || pace.goes_on(ended))? {
             Sealed::Done(record) => {
                 waiting -= 1;
+                for wake in wakes {
+                    // Whoever has not come to the last one yet comes to this one with it.
+                    let _ = wake.try_send(());
+                }
                 say(status, |status| (status.waiting, status.last) = (waiting, Some(format_time(clock::now()))));
                 record
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::evidence::{Capacity, format_time};
 use crate::facts::Timestamp;
+use crate::gateway::flows::SourceStatus;
 use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
@@ -21,6 +22,7 @@ use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
 use super::retention::RetentionStatus;
 use super::sealing::SealingStatus;
+use super::sending::ReceiverStatus;
 use super::watching::Seen;
 
 /// How the running gate is doing.
@@ -62,10 +64,16 @@ pub struct Status {
     pub detection: DetectionStatus,
     #[serde(default)]
     pub sealing: SealingStatus,
+    /// Who has checkpoints sent to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receivers: Vec<ReceiverStatus>,
     #[serde(default)]
     pub retention: RetentionStatus,
     #[serde(default)]
     pub index: IndexingStatus,
+    /// Where attempts past the proxy are read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<SourceStatus>,
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
@@ -348,8 +356,10 @@ impl Reporter {
             disk: self.disk(&health),
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
+            receivers: self.background.receivers(),
             retention: self.background.retention(),
             index: self.background.index(),
+            flows: self.background.flows(),
             breakglass: breakglass::report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),

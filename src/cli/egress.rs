@@ -129,6 +129,14 @@ fn planned(path: &Path) -> Result<Plan, CliError> {
         let (file, line, until, reason) = (path.display(), ended.line, ended.until, &ended.reason);
         eprintln!("sekisho: {file}:{line}: an exception ended with {until} and has dropped out: {reason}");
     }
+    if let Some(read) = config.flows.nflog_group
+        && read != network.nflog_group
+    {
+        let group = network.nflog_group;
+        eprintln!(
+            "sekisho: the rules log to group {group} of NFLOG, and [flows] reads group {read}: nothing of it is recorded"
+        );
+    }
     Ok(plan)
 }
 

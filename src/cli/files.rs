@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::lists::{self, FeedFiles, Kept, ReadPolicy, Watched};
 use crate::policy::{FETCHED_LIST, Policy};
+use crate::sinks::Way;
 use crate::tls::Roots;
 
 use super::error::{CliError, Role};
@@ -28,7 +29,13 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     for named in config.devices.paths_mut() {
         *named = directory.join(&named);
     }
+    for receiver in &mut config.checkpoint_receivers {
+        if let Way::Directory(path) = &mut receiver.way {
+            *path = directory.join(&path);
+        }
+    }
     let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
+    let roots = roots.chain(config.checkpoint_receivers.iter_mut().map(|receiver| &mut receiver.roots));
     let files = roots.filter_map(|roots| match roots {
         Roots::System => None,
         Roots::File(path) => Some(path),

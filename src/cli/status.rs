@@ -2,8 +2,12 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{
     AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
-    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, RetentionStatus, SealingStatus, Status, ask,
+    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus, SealingStatus,
+    Status, ask,
 };
+use crate::evidence::shown;
+
+use crate::gateway::flows::SourceStatus;
 
 use super::error::{CliError, count};
 use super::files::default_data_dir;
@@ -44,9 +48,17 @@ fn rows(status: &Status) -> Rows {
         ("disk", describe_disk(disk)),
         ("detection", describe_detection(&status.detection)),
         ("segments", describe_sealing(&status.sealing)),
+        ("sent off", describe_receivers(&status.receivers)),
         ("retention", describe_retention(&status.retention)),
         ("index", describe_index(&status.index)),
     ]);
+    rows.extend(status.flows.iter().map(|source| ("flows", describe_source(source))));
+    let failed = status.flows.iter().filter(|source| !source.reading);
+    rows.extend(failed.filter_map(|source| {
+        let SourceStatus { source, error, .. } = source;
+        let why = error.as_ref()?;
+        Some(("WARNING", format!("attempts past the proxy are not on record: {source}: {why}")))
+    }));
     let broken = status.breakglass.is_some();
     if let Some(error) = &journal.last_error {
         let passes = if broken { "nothing but what is essential passes" } else { "nothing new passes" };
@@ -224,6 +236,28 @@ fn describe_sealing(sealing: &SealingStatus) -> String {
     text
 }
 
+fn describe_receivers(receivers: &[ReceiverStatus]) -> String {
+    if receivers.is_empty() {
+        return "nowhere: checkpoints stay on this machine ([checkpoints.NAME] in the config)".to_owned();
+    }
+    let describe = |receiver: &ReceiverStatus| {
+        let ReceiverStatus { name, to, waiting, last, error, since, .. } = receiver;
+        let mut text = format!("{} ({})", shown(name), shown(to));
+        match last {
+            Some(last) => text += &format!(": has {} and all before", shown(last)),
+            None => text += ": has none yet",
+        }
+        if *waiting > 0 {
+            text += &format!("; {} wait", count(*waiting, "checkpoint"));
+        }
+        if let (Some(error), Some(since)) = (error, since) {
+            text += &format!("; takes none since {since}: {}", shown(error));
+        }
+        text
+    };
+    receivers.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
 fn describe_retention(retention: &RetentionStatus) -> String {
     let RetentionStatus { keep_days, keep_gib, oldest, bytes, holds, held_days, announced, last, error } = retention;
     let mut text = match (keep_days, keep_gib) {
@@ -248,6 +282,24 @@ fn describe_retention(retention: &RetentionStatus) -> String {
         text += &format!("; {error}");
     }
     text
+}
+
+fn describe_source(status: &SourceStatus) -> String {
+    let SourceStatus { source, reading, seen, lost, overruns, unread, error } = status;
+    let mut text = format!("{source}: {seen} seen, {lost} missed");
+    if *overruns > 0 {
+        text += &format!(", and {overruns} times an unknown number");
+    }
+    if *unread > 0 {
+        text += &format!(", {unread} that could not be read");
+    }
+    if !reading {
+        text += "; not read now";
+    }
+    match error {
+        Some(error) if *reading => text + "; " + error,
+        Some(_) | None => text,
+    }
 }
 
 fn describe_index(index: &IndexingStatus) -> String {

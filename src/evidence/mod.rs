@@ -41,7 +41,11 @@
 //! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
 //!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
 //!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
-//! * `flow` is reserved for the room that makes it.
+//! * `flow` tells of attempts to connect that did not come through the proxy, as the kernel, another firewall or a sensor
+//!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` within a second
+//!   are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.
+//!   What was seen and could not be recorded is in `gap` records, with its `count` where that is known: `flows_lost` before
+//!   it was read, `flows_unrecorded` after that.
 //!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
@@ -58,6 +62,8 @@ mod chain;
 mod checkpoint;
 mod devices;
 mod finding;
+mod flow;
+mod flow_sums;
 mod kind_words;
 mod moment;
 mod noted;
@@ -78,6 +84,8 @@ pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPOINT, NoCheckpoint, SealedSegment};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
+pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};
+pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, Seen};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};

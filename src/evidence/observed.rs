@@ -165,7 +165,7 @@ impl<'a> Observed<'a> {
             (Kind::Exchange, Some(Event::Refused | Event::Answered)) => Part::Whole,
             (Kind::Progress, _) => Part::Going,
             (Kind::Challenge, _) => Part::Shown,
-            (Kind::Exchange, None) | (Kind::Finding | Kind::Other, _) => return None,
+            (Kind::Exchange, None) | (Kind::Finding | Kind::Flow | Kind::Other, _) => return None,
         };
         let reason = said(&line.reason);
         let how = said(&line.closed_how);

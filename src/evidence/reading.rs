@@ -104,6 +104,19 @@ pub struct RecordLine<'a> {
     pub severity: Option<Severity>,
     #[serde(borrow)]
     pub last: Option<Said<'a>>,
+    /// Of a flow: who saw it, what came of it, and where it was to go.
+    #[serde(borrow)]
+    pub source: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub state: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub address: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub protocol: Option<Said<'a>>,
+    /// How many attempts a flow sums, and how many keys at least where they were too many to tell apart.
+    pub count: Option<u64>,
+    pub packets: Option<u64>,
+    pub rolled_up: Option<u64>,
 }
 
 /// What a line tells of, as far as readers care.
@@ -114,6 +127,7 @@ pub enum Kind {
     Progress,
     Challenge,
     Finding,
+    Flow,
     #[serde(other)]
     Other,
 }

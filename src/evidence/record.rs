@@ -4,6 +4,7 @@ use crate::facts::{ExchangeId, Timestamp};
 
 use super::devices::Assignment;
 use super::finding::Finding;
+use super::flow::Flow;
 use super::observed::Burst;
 use super::person::{Hold, Lookup, Triage};
 use super::retention::Retention;
@@ -36,6 +37,7 @@ pub enum Record {
     Triage(Box<Triage>),
     Retention(Retention),
     Hold(Box<Hold>),
+    Flow(Box<Flow>),
 }
 
 /// Opens a segment file.
@@ -258,6 +260,9 @@ pub struct Gap {
     pub detail: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// How many of what is missing, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
 }
 
 /// A policy came into force, or was refused.
@@ -300,13 +305,16 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges; or
-    /// `devices`, a file that says which client is which device.
+    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
+    /// `devices`, a file that says which client is which device; `checkpoints`, a receiver of them; or `flows`, where attempts
+    /// past the proxy are read from.
     pub subject: &'static str,
     /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
     /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
     /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
+    /// Checkpoints: `waiting`, the receiver takes none; `sent`, it does again.
     /// Devices: `unread`, a file of them cannot be read, and what it said before stays; `read`, it can again.
+    /// Flows: `read`, from here on; `unread`, they cannot be.
     pub level: &'static str,
     pub detail: Text,
 }

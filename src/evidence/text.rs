@@ -8,7 +8,7 @@ use serde_json::ser::Formatter;
 use crate::facts::Timestamp;
 
 /// Attacker-chosen text on its way into a record: bounded, and valid UTF-8 whatever it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Text(Box<str>);
 

@@ -20,6 +20,9 @@
 //! Beside them, what says which device a client is, as files read whole: leases of Kea and dnsmasq, and an administrator's
 //! table, see [`read_kea`], [`read_dnsmasq`] and [`read_table`].
 //!
+//! And lines that other firewalls send by syslog, of what they stopped or let through: those of the Linux kernel, and those
+//! of `key=value`, see [`read_firewall_line`]; [`Frames`] takes a stream of them apart.
+//!
 //! Hosts are in lower case without a trailing dot, and IPv6 literals in brackets, as in our own records, so that hosts
 //! of several logs compare. Passwords in URLs, and queries, are left out.
 //!
@@ -37,6 +40,7 @@ mod zeek;
 mod reader;
 mod write;
 mod csv;
+mod syslog;
 #[doc(hidden)]
 pub mod properties;
 
@@ -48,6 +52,7 @@ pub use leases::{
 };
 pub use reader::{BadLine, LINE_BYTES_MAX, Line, Reader, SAMPLE_MAX, Tally};
 pub use sniff::Format;
+pub use syslog::{FRAME_BYTES_MAX, FirewallLine, Frame, Frames, read_firewall_line};
 pub use time::{Zone, Zones};
 pub use write::{write_squid, write_zeek_http, write_zeek_http_header};
 

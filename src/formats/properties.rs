@@ -1,7 +1,7 @@
 //! What must hold for any bytes at all. Fuzz targets call this and so do tests; the gate does not.
 
 use super::*;
-use crate::evidence::{Asked, Chain, DeviceSource, Noted, Record, read_noted};
+use crate::evidence::{Asked, Chain, DeviceSource, Flow, Kind, Noted, Record, Seen, read_noted, read_record};
 use crate::facts::Timestamp;
 
 /// Any bytes as the lines of a log. Panics when one of these does not hold.
@@ -32,6 +32,47 @@ pub fn lines(bytes: &[u8]) {
         assert!(!bad.begins.contains(char::is_control), "{}", bad.begins.escape_debug());
     }
     assert!(reader.zones().seen().len() <= 8);
+}
+
+/// Any bytes as lines that a firewall sends by syslog. Panics when one of these does not hold.
+///
+/// How a stream of them is cut up changes nothing, and each is bounded. What a line tells is bounded, and one line on
+/// record; what it does not tell is kept as it came, and an address is told of each flow.
+pub fn firewall_lines(bytes: &[u8]) {
+    let whole = frames(bytes, bytes.len().max(1));
+    assert_eq!(whole, frames(bytes, 7));
+    for frame in whole {
+        let seen = match read_firewall_line(&frame) {
+            FirewallLine::Flow(seen) => {
+                assert!(seen.key.client.is_some() && (seen.key.address.is_some() || seen.key.host.is_some()));
+                seen
+            }
+            FirewallLine::Raw(seen) => {
+                assert!(seen.key.raw.is_some());
+                seen
+            }
+            FirewallLine::Nothing => continue,
+        };
+        let Seen { key, packets, bytes_up, bytes_down } = seen;
+        let (first, last) = (Timestamp(1), Timestamp(2));
+        let flow = Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first, last };
+        let mut line = Vec::new();
+        Chain::start().append(&Record::Flow(Box::new(flow)).encode(Timestamp(3)), &mut line);
+        one_line(&line);
+        assert!(line.len() < 16_000, "{}", line.len());
+        assert_eq!(read_record(&line).expect("it is a record").kind, Kind::Flow);
+    }
+}
+
+fn frames(bytes: &[u8], step: usize) -> Vec<Vec<u8>> {
+    let (mut frames, mut all) = (Frames::default(), Vec::new());
+    let mut each = |frame: Frame<'_>| {
+        assert!(frame.bytes.len() <= FRAME_BYTES_MAX);
+        all.push(frame.bytes.to_vec());
+    };
+    bytes.chunks(step).for_each(|part| frames.take(part, &mut each));
+    frames.end(&mut each);
+    all
 }
 
 /// Any bytes as files that say which client is which device. Panics when one of these does not hold.
@@ -116,6 +157,15 @@ mod tests {
             fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
         assert!(seeds.len() > 5);
         seeds.iter().for_each(|seed| lines(seed));
+    }
+
+    #[test]
+    fn the_property_of_lines_of_firewalls_holds_for_every_seed() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/firewall_lines");
+        let seeds: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(seeds.len() >= 5);
+        seeds.iter().for_each(|seed| firewall_lines(seed));
     }
 
     #[test]

@@ -1,12 +1,17 @@
-//! The kernel's side of the gate: the rules that leave it as the only way out.
+//! The kernel's side of the gate: the rules that leave it as the only way out, and what they stopped.
 //!
-//! In: `[network]` of the config, as [`Network`]. Out: the rules that it asks for on a day, as one model ([`Ruleset`]) with a
-//! printer for each firewall ([`nft`], [`iptables`]); what switches must do where no gateway can see ([`advice`]); rules on
-//! trial in the kernel, taken back unless somebody confirms them ([`Trial`]); and each difference between what is in force and
-//! what is asked for ([`compare`]).
+//! Rules, in: `[network]` of the config, as [`Network`]. Out: the rules that it asks for on a day, as one model ([`Ruleset`])
+//! with a printer for each firewall ([`nft`], [`iptables`]); what switches must do where no gateway can see ([`advice`]);
+//! rules on trial in the kernel, taken back unless somebody confirms them ([`Trial`]); and each difference between what is in
+//! force and what is asked for ([`compare`]). The model and its printers are functions of the config and a date: the same
+//! config gives the same text. The kernel's rules are asked and changed by the program `nft` alone.
 //!
-//! The model and its printers are functions of the config and a date: the same config gives the same text. The kernel is
-//! asked and changed by the program `nft` alone. This room never decides who may pass the gate: that is the policy's.
+//! Flows ([`flows`]): what the firewall of this machine has stopped and which connections it has tracked come in as records
+//! of kind `flow`.
+//!
+//! This room never decides who may pass the gate: that is the policy's.
+
+pub mod flows;
 
 mod advice;
 mod compare;

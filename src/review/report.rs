@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::evidence::{format_time, shown};
+use crate::evidence::{format_time, joined, read_retention, shown};
 use crate::facts::Timestamp;
 use crate::store::{DAY_US, Index, IndexError};
 
@@ -20,6 +20,8 @@ pub struct MonthReport {
     pub last_seq: u64,
     /// Numbers between them of which there is no record in the index: 0 where the evidence is whole.
     pub missing: u64,
+    /// Those that went with days that are kept no longer; they count as missing nowhere.
+    pub dropped: u64,
     /// Times that the clock stepped back, ever.
     pub clock_steps: u64,
     /// Records that tell of evidence that is missing, or of the gate doing its work less well.
@@ -194,6 +196,7 @@ pub fn month_report(
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let span = if records > 0 { last_seq - first_seq + 1 } else { 0 };
+    let dropped = dropped(connection, (first_seq.unsigned_abs(), last_seq.unsigned_abs()))?;
     let events = |kinds: &str| events(connection, kinds, (begin, end));
     let (findings, findings_beyond) = findings(connection, (begin, end))?;
     Ok(MonthReport {
@@ -202,7 +205,8 @@ pub fn month_report(
         days,
         first_seq: first_seq.unsigned_abs(),
         last_seq: last_seq.unsigned_abs(),
-        missing: u64::try_from(span - records).unwrap_or(0),
+        missing: u64::try_from(span - records).unwrap_or(0).saturating_sub(dropped),
+        dropped,
         clock_steps: index.indexed()?.backward,
         gaps: events("'gap', 'health', 'retention'")?,
         stopped: stopped(connection, &indexed)?,
@@ -215,6 +219,15 @@ pub fn month_report(
         lookups: events("'lookup'")?.count,
         verification,
     })
+}
+
+/// How many records between two have gone with days that are kept no longer, by the newest record that says so.
+fn dropped(connection: &Connection, (first, last): (u64, u64)) -> Result<u64, IndexError> {
+    let newest = "SELECT line FROM event WHERE kind = 'retention' AND action = 'dropped' ORDER BY seq DESC LIMIT 1";
+    let line = connection.query_row(newest, [], |row| row.get::<_, String>(0)).optional()?;
+    let gone = line.and_then(|line| read_retention(line.as_bytes())).map_or_else(Vec::new, |gone| joined(gone.records));
+    let within = gone.into_iter().filter_map(|(begin, end)| (end.min(last) + 1).checked_sub(begin.max(first)));
+    Ok(within.sum())
 }
 
 fn of_day(connection: &Connection, day: i64, is_indexed: bool) -> Result<ReportDay, IndexError> {

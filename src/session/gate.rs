@@ -246,7 +246,7 @@ impl Worker {
         let untold = overflows.saturating_sub(counters.overflows_told.fetch_max(overflows, Ordering::Relaxed));
         if untold > 0 {
             let detail = format!("{untold} connections closed unread because too many were open");
-            let gap = Gap { cause: "connections_overflowed", detail: detail.as_str().into(), bytes: None };
+            let gap = Gap { cause: "connections_overflowed", detail: detail.as_str().into(), bytes: None, count: None };
             self.journal.note(&Record::Gap(gap), clock::now());
         }
         let Clients { silent, overflowed, .. } = &self.gate.clients;
@@ -255,7 +255,12 @@ impl Worker {
             let detail = format!(
                 "{all} connections closed unread because their client had too many open, {of_client} of them of {client}"
             );
-            let gap = Gap { cause: "client_connections_overflowed", detail: detail.as_str().into(), bytes: None };
+            let gap = Gap {
+                cause: "client_connections_overflowed",
+                detail: detail.as_str().into(),
+                bytes: None,
+                count: None,
+            };
             self.journal.note(&Record::Gap(gap), clock::now());
         }
         if let Some(told) = silent.take() {

@@ -111,7 +111,8 @@ impl Desk {
             | Record::Lookup(_)
             | Record::Triage(_)
             | Record::Retention(_)
-            | Record::Hold(_) => Duty::Meanwhile,
+            | Record::Hold(_)
+            | Record::Flow(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);
     }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::evidence::{Capacity, Gap, Outlook, Record, Usage};
 use crate::facts::Timestamp;
 
-use super::book::Book;
+use super::book::{BATCH_RECORDS_MAX, Book};
 use super::disk::{Disk, SystemDisk};
 use super::segment::{self, Found, OpenError, io_error};
 use super::writer::Writer;
@@ -307,6 +307,19 @@ impl JournalHandle {
         self.append_group(vec![Entry { members: record.encode(now), duty: Duty::Before }]).await
     }
 
+    /// The same for several, in their order.
+    ///
+    /// # Errors
+    /// Not all of them were; gives how many were, from the first.
+    pub async fn append_all(&self, records: &[Record], now: Timestamp) -> Result<(), (usize, NotAccepted)> {
+        for (at, some) in records.chunks(BATCH_RECORDS_MAX).enumerate() {
+            let entry = |record: &Record| Entry { members: record.encode(now), duty: Duty::Before };
+            let accepted = self.append_group(some.iter().map(entry).collect()).await;
+            accepted.map_err(|why| (at * BATCH_RECORDS_MAX, why))?;
+        }
+        Ok(())
+    }
+
     /// The same for several, encoded already and no more than a batch holds: all are accepted, or at most
     /// those that tell of what has passed.
     pub(super) async fn append_group(&self, entries: Vec<Entry>) -> Result<(), NotAccepted> {
@@ -452,12 +465,14 @@ fn gaps(found: &Found) -> Vec<Gap> {
             cause: "damaged_tail",
             detail: format!("the end of a segment did not verify, and was put into {name}").as_str().into(),
             bytes: Some(damaged.bytes),
+            count: None,
         }
     });
     let torn = (found.torn_bytes > 0).then(|| Gap {
         cause: "torn_tail",
         detail: "an unfinished last line, left by a crash, was cut off".into(),
         bytes: Some(found.torn_bytes),
+        count: None,
     });
     damaged.chain(torn).collect()
 }

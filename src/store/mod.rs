@@ -34,6 +34,6 @@ pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHeal
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;
 pub use retire::{has_record, is_sealed, kept_segments, remove_segments};
-pub use seal::{SealError, Sealed, Sealer, checkpoint_key, checkpoint_lines};
+pub use seal::{SealError, Sealed, Sealer, checkpoint_files, checkpoint_key, checkpoint_lines};
 pub use segment::{Damaged, Found, OpenError};
 pub use verify::{CheckpointBreak, VerifyBy, VerifyReport, read_checkpoints, verify};

@@ -74,6 +74,16 @@ pub fn checkpoint_lines(data_dir: &Path) -> Result<Vec<String>, SealError> {
     paths.iter().map(|path| read_checkpoint(path).map_err(failed(path))).collect()
 }
 
+/// The files of the checkpoints of a data directory, oldest first, with the names of their segments.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn checkpoint_files(data_dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let paths = checkpoints(&data_dir.join("journal"))?;
+    let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
+    Ok(paths.into_iter().filter_map(named).collect())
+}
+
 /// The public key that is beside a journal.
 ///
 /// # Errors

@@ -314,16 +314,28 @@ fn hash(hex: &str) -> Option<[u8; 32]> {
     blake3::Hash::from_hex(hex).ok().map(|hash| *hash.as_bytes())
 }
 
-/// The lines of checkpoints in a file, or in the files of a directory, as they were sent.
+/// The lines of checkpoints in a file, or in the files of a directory, as they were sent. What a log puts in front of them, such
+/// as the header of syslog, is left out, and so is what else it holds.
 ///
 /// # Errors
-/// Something cannot be read.
+/// Something cannot be read, or a file holds no such line.
 pub fn read_checkpoints(path: &Path) -> io::Result<Vec<String>> {
     let files: Vec<PathBuf> = if path.is_dir() { checkpoints(path)? } else { vec![path.to_owned()] };
     let mut lines = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file)?;
-        lines.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
+        let before = lines.len();
+        let bytes = fs::read(&file)?;
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            lines.extend(line.find(BEGINS).and_then(|begin| line.get(begin..)).map(|line| line.trim_end().to_owned()));
+        }
+        if lines.len() == before {
+            let why = format!("{} holds no checkpoint", file.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
     }
     Ok(lines)
 }
+
+/// What every line of a checkpoint begins with.
+const BEGINS: &str = "{\"v\":";

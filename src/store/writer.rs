@@ -173,7 +173,12 @@ impl Writer {
         let Some(error) = self.syncer.take_failure().or(failed) else { return Ok(()) };
         self.fail(&error);
         self.health(|health| health.sync_failures += 1);
-        self.tell(&Record::Gap(Gap { cause: "sync_failed", detail: error.to_string().as_str().into(), bytes: None }));
+        self.tell(&Record::Gap(Gap {
+            cause: "sync_failed",
+            detail: error.to_string().as_str().into(),
+            bytes: None,
+            count: None,
+        }));
         Err(error)
     }
 
@@ -335,7 +340,7 @@ impl Writer {
         let lost = self.inbox(|inbox| inbox.health.lost);
         let untold = lost.saturating_sub(self.lost_told);
         let detail = format!("{untold} ends of exchanges, or requests refused meanwhile, have no record");
-        let gap = Record::Gap(Gap { cause: "records_lost", detail: detail.as_str().into(), bytes: None });
+        let gap = Record::Gap(Gap { cause: "records_lost", detail: detail.as_str().into(), bytes: None, count: None });
         (untold > 0).then_some((gap, lost))
     }
 
@@ -524,7 +529,7 @@ impl Writer {
              exchanges may be missing",
             records.len()
         );
-        let gap = Record::Gap(Gap { cause: "reserve", detail: detail.as_str().into(), bytes: None });
+        let gap = Record::Gap(Gap { cause: "reserve", detail: detail.as_str().into(), bytes: None, count: None });
         let gap = gap.encode(clock::now());
         for batch in records.get(self.absorbed..).unwrap_or_default().chunks(BATCH_RECORDS_MAX) {
             let first = (self.absorbed == 0).then_some(&gap);

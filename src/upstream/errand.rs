@@ -1,4 +1,4 @@
-//! The gate's own errands over HTTPS: one GET, held to bounds, of a URL that the config names.
+//! The gate's own errands: a GET or POST over HTTPS, or bytes to a socket, held to bounds, where the config names it.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use rustls::ClientConfig;
@@ -75,6 +75,11 @@ impl HttpsUrl {
         &self.host
     }
 
+    /// The host with its port.
+    pub fn server(&self) -> Server {
+        Server { host: self.host.clone(), port: self.port }
+    }
+
     /// The file beside it whose name has this behind it; `None` where that makes no URL.
     pub fn beside(&self, suffix: &str) -> Option<Self> {
         let query = self.path.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -112,6 +117,22 @@ impl fmt::Display for HttpsUrl {
 impl fmt::Debug for HttpsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpsUrl({})", self.identity())
+    }
+}
+
+/// A server that the config names, by its host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub host: Host,
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::V6(address) => write!(f, "[{address}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
     }
 }
 
@@ -203,33 +224,82 @@ impl Errands {
         timeout(limit, self.run(errand)).await.map_err(|_| ErrandError::TooSlow(limit))?
     }
 
-    async fn run(&self, Errand { purpose, url, tls, opened, bytes_max }: Errand<'_>) -> Result<Vec<u8>, ErrandError> {
-        let stream = self.connect(purpose, url, opened).await?;
+    /// Hands a body to the URL, and waits until it is said to be taken: an answer of 200 to 299.
+    ///
+    /// # Errors
+    /// By what went wrong first.
+    pub async fn post(&self, errand: Errand<'_>, content_type: &'static str, body: Vec<u8>) -> Result<(), ErrandError> {
+        let limit = self.limits.whole;
+        let posted = async {
+            let (_driving, answer) = self.ask(&errand, posting(errand.url, content_type, body)).await?;
+            // The path of where a body is posted to may be a secret, and that of where it points to.
+            let answer = elsewhere(answer, of_origin)?;
+            let status = answer.status();
+            if !status.is_success() {
+                return Err(ErrandError::Status(status));
+            }
+            self.body(answer.into_body(), errand.bytes_max).await.map(drop)
+        };
+        timeout(limit, posted).await.map_err(|_| ErrandError::TooSlow(limit))?
+    }
+
+    /// A connection of the gate's own to a server that the config names.
+    ///
+    /// # Errors
+    /// Of several addresses, of the last that was tried.
+    pub async fn reach(&self, to: &Server, purpose: Purpose, opened: &[IpNet]) -> Result<TcpStream, ErrandError> {
+        self.connect(purpose, to, opened).await
+    }
+
+    /// A datagram to a server that the config names: whether it comes there nobody says.
+    ///
+    /// # Errors
+    /// There is no address to send it to, or the system does not send it.
+    pub async fn datagram(
+        &self,
+        to: &Server,
+        purpose: Purpose,
+        opened: &[IpNet],
+        bytes: &[u8],
+    ) -> Result<(), ErrandError> {
+        let address =
+            self.addresses(to, opened).await?.next().ok_or(ErrandError::Resolve(ResolveError::NoAddress))??;
+        let sent = self.own.send(purpose, address, bytes).await;
+        sent.map_err(|source| ErrandError::Connect { address, source })
+    }
+
+    async fn run(&self, errand: Errand<'_>) -> Result<Vec<u8>, ErrandError> {
+        let (_driving, answer) = self.ask(&errand, getting(errand.url)).await?;
+        self.body(useful(answer)?, errand.bytes_max).await
+    }
+
+    /// The head of the answer, and what the connection goes on by.
+    async fn ask(
+        &self,
+        errand: &Errand<'_>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(JoinSet<hyper::Result<()>>, Response<Incoming>), ErrandError> {
+        let Errand { purpose, url, tls, opened, .. } = *errand;
+        let stream = self.connect(purpose, &url.server(), opened).await?;
         let stream = self.silent(TlsConnector::from(tls.clone()).connect(url.server.clone(), stream)).await?;
         let stream = stream.map_err(|source| ErrandError::Tls { host: url.host.clone(), source })?;
         let mut builder = hyper::client::conn::http1::Builder::new();
         let (mut sender, connection) =
-            builder.max_buf_size(HEAD_BYTES_MAX).handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
+            builder.max_buf_size(HEAD_BYTES_MAX).handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
         // Ends with this errand.
         let mut driving = JoinSet::new();
         driving.spawn(connection);
-        let answer = self.silent(sender.send_request(request(url))).await??;
-        self.body(useful(answer)?, bytes_max).await
+        let answer = self.silent(sender.send_request(request)).await??;
+        Ok((driving, answer))
     }
 
-    async fn connect(&self, purpose: Purpose, url: &HttpsUrl, opened: &[IpNet]) -> Result<TcpStream, ErrandError> {
-        let addresses = match &url.host {
-            Host::Name(name) => self.resolvers.resolve(name).await?,
-            Host::V4(address) => [(*address).into()].into(),
-            Host::V6(address) => [(*address).into()].into(),
-        };
-        let internal: Option<&Internal> = self.resolvers.internal();
+    async fn connect(&self, purpose: Purpose, to: &Server, opened: &[IpNet]) -> Result<TcpStream, ErrandError> {
         let mut last = ErrandError::Resolve(ResolveError::NoAddress);
-        for address in addresses.iter().take(ADDRESSES_MAX) {
-            let checked = match judge_target(&url.host, (*address, url.port), opened, &self.endpoints, internal) {
-                Ok(checked) => checked.socket_address(),
+        for address in self.addresses(to, opened).await? {
+            let checked = match address {
+                Ok(checked) => checked,
                 Err(refused) => {
-                    last = ErrandError::Refused(refused);
+                    last = refused;
                     continue;
                 }
             };
@@ -239,6 +309,27 @@ impl Errands {
             }
         }
         Err(last)
+    }
+
+    /// Where a server is, each address as the guard judges it.
+    async fn addresses(
+        &self,
+        to: &Server,
+        opened: &[IpNet],
+    ) -> Result<impl Iterator<Item = Result<SocketAddr, ErrandError>>, ErrandError> {
+        let addresses = match &to.host {
+            Host::Name(name) => self.resolvers.resolve(name).await?,
+            Host::V4(address) => [(*address).into()].into(),
+            Host::V6(address) => [(*address).into()].into(),
+        };
+        let internal: Option<&Internal> = self.resolvers.internal();
+        let judged: Vec<_> = addresses
+            .iter()
+            .take(ADDRESSES_MAX)
+            .map(|address| judge_target(&to.host, (*address, to.port), opened, &self.endpoints, internal))
+            .map(|judged| judged.map(|checked| checked.socket_address()).map_err(ErrandError::Refused))
+            .collect();
+        Ok(judged.into_iter())
     }
 
     async fn body(&self, mut body: Incoming, bytes_max: u64) -> Result<Vec<u8>, ErrandError> {
@@ -259,8 +350,19 @@ impl Errands {
     }
 }
 
-fn request(url: &HttpsUrl) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
+fn posting(url: &HttpsUrl, content_type: &'static str, body: Vec<u8>) -> Request<Full<Bytes>> {
+    let mut request = request(url, body.into());
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    request
+}
+
+fn getting(url: &HttpsUrl) -> Request<Full<Bytes>> {
+    request(url, Bytes::new())
+}
+
+fn request(url: &HttpsUrl, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
     *request.uri_mut() = url.path.clone();
     let headers = request.headers_mut();
     let authority = url.authority();
@@ -277,19 +379,32 @@ fn request(url: &HttpsUrl) -> Request<Empty<Bytes>> {
     request
 }
 
+fn words(value: &hyper::header::HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect()
+}
+
+/// An answer that points nowhere else.
+fn elsewhere(answer: Response<Incoming>, shown: impl Fn(String) -> String) -> Result<Response<Incoming>, ErrandError> {
+    let (status, headers) = (answer.status(), answer.headers());
+    if let (true, Some(to)) = (status.is_redirection(), headers.get(LOCATION)) {
+        return Err(ErrandError::Moved { status, to: shown(words(to)) });
+    }
+    Ok(answer)
+}
+
+/// Scheme, host and port of a URL; of a path alone nothing.
+fn of_origin(url: String) -> String {
+    let host = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let host = host.map(|host| host.rsplit('@').next().unwrap_or_default());
+    host.map_or_else(|| "…".to_owned(), |host| format!("{}://{host}/…", url.split(':').next().unwrap_or_default()))
+}
+
 /// The body of an answer that is what was asked for.
 fn useful(answer: Response<Incoming>) -> Result<Incoming, ErrandError> {
+    // It may repeat the query that was asked for.
+    let answer = elsewhere(answer, |to| to.split_once('?').map_or(to.clone(), |(before, _)| format!("{before}?…")))?;
     let (status, headers) = (answer.status(), answer.headers());
-    let words = |value: &hyper::header::HeaderValue| -> String {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect()
-    };
-    if let (true, Some(to)) = (status.is_redirection(), headers.get(LOCATION)) {
-        let to = words(to);
-        // It may repeat the query that was asked for.
-        let to = to.split_once('?').map_or(to.clone(), |(before, _)| format!("{before}?…"));
-        return Err(ErrandError::Moved { status, to });
-    }
     if status != StatusCode::OK {
         return Err(ErrandError::Status(status));
     }
@@ -316,7 +431,10 @@ mod tests {
         let (one, other) = (one.unwrap(), other.unwrap());
         assert!(one.identity() != other.identity() && one.identity() == one.clone().identity());
         assert!(!format!("{one} {one:?} {}", one.identity()).contains("hush"), "{one:?}");
-        assert_eq!(request(&one).uri(), "/a?key=hush");
+        let origin = |url: &str| of_origin(url.to_owned());
+        assert_eq!(origin("https://u:hush@a.example:8443/hush?hush"), "https://a.example:8443/…");
+        assert_eq!((origin("/hush"), origin("//a.example/hush")), ("…".to_owned(), "…".to_owned()));
+        assert_eq!(getting(&one).uri(), "/a?key=hush");
         let beside = |text: &str| HttpsUrl::parse(text).unwrap().beside(".sig").unwrap().to_string();
         assert_eq!(beside("https://lists.example/a.txt"), "https://lists.example/a.txt.sig");
         assert_eq!(beside("https://lists.example/a.txt?b"), "https://lists.example/a.txt.sig?…");

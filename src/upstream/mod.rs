@@ -18,7 +18,7 @@ mod resolvers;
 
 pub use credentials::{BadCredentials, CREDENTIALS_BYTES_MAX, Credentials, KeyRing};
 pub use dial::{Connected, DialLimits, Dialler, RequestForm, Timings};
-pub use errand::{Errand, ErrandError, ErrandLimits, Errands, HttpsUrl};
+pub use errand::{Errand, ErrandError, ErrandLimits, Errands, HttpsUrl, Server};
 pub use failure::{DialError, DialFailed, ParentFailure};
 pub use own::{OwnConnections, Purpose};
 pub use parent::Passing;

@@ -21,6 +21,8 @@ pub enum Purpose {
     DnsInternal,
     /// Fetching a host list that the config names.
     List,
+    /// Sending a checkpoint of the journal off the machine.
+    Checkpoint,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
             Purpose::Dns => "dns",
             Purpose::DnsInternal => "dns_internal",
             Purpose::List => "list",
+            Purpose::Checkpoint => "checkpoint",
         }
     }
 }
@@ -80,6 +83,17 @@ impl OwnConnections {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    /// A datagram that nothing answers.
+    pub(super) async fn send(&self, purpose: Purpose, address: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let local: SocketAddr = match address {
+            SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = self.bind_udp(purpose, local, address).await?;
+        let sent = socket.send_to(bytes, address).await?;
+        if sent == bytes.len() { Ok(()) } else { Err(io::Error::other("it was cut short")) }
     }
 
     /// The same for a datagram socket: counted by the address it is opened for.

@@ -1,7 +1,7 @@
 //! A server of files over HTTPS, with a certificate authority of its own.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +18,12 @@ pub(crate) struct ListServer {
     directory: TempDir,
     files: Files,
     connections: Arc<AtomicUsize>,
+    posted: Posted,
 }
 
 /// What is answered by path, status line and fields included.
+type Posted = Arc<Mutex<Vec<String>>>;
+/// Answers by path, as they are sent.
 type Files = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
 impl ListServer {
@@ -48,17 +51,18 @@ impl ListServer {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (files, connections) = (Files::default(), Arc::new(AtomicUsize::new(0)));
+        let (files, connections, posted) = (Files::default(), Arc::new(AtomicUsize::new(0)), Posted::default());
+        let taken = posted.clone();
         let (served, counted, config) = (files.clone(), connections.clone(), Arc::new(config));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream.unwrap());
                 // A client that does not like the certificate goes away.
-                let _ = answer(&mut stream, &served);
+                let _ = answer(&mut stream, &served, &taken);
             }
         });
-        Self { address, directory, files, connections }
+        Self { address, directory, files, connections, posted }
     }
 
     pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -84,6 +88,11 @@ impl ListServer {
         format!("https://{}{path}", self.address)
     }
 
+    /// What was posted to paths that are there.
+    pub(crate) fn posted(&self) -> Vec<String> {
+        self.posted.lock().unwrap().clone()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -107,17 +116,28 @@ impl ListServer {
     }
 }
 
-fn answer(stream: &mut (impl std::io::Read + Write), files: &Files) -> std::io::Result<()> {
-    let mut lines = BufReader::new(&mut *stream).lines();
-    let line = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-    for line in lines {
-        if line?.is_empty() {
+fn answer(stream: &mut (impl std::io::Read + Write), files: &Files, posted: &Posted) -> std::io::Result<()> {
+    let mut reader = BufReader::new(&mut *stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
             break;
         }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        head.push_str(&line);
     }
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let none = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
-    let answer = files.lock().unwrap().get(&path).cloned().unwrap_or(none);
-    stream.write_all(&answer)?;
+    let found = files.lock().unwrap().get(&path).cloned();
+    if found.is_some() && head.starts_with("POST ") {
+        assert!(head.to_ascii_lowercase().contains("\r\ncontent-type: application/json\r\n"), "{head}");
+        posted.lock().unwrap().push(String::from_utf8(body).unwrap());
+    }
+    stream.write_all(&found.unwrap_or(none))?;
     stream.flush()
 }

@@ -65,6 +65,16 @@ fn whole(page: &mut String, report: &MonthReport) {
         let _ = writeln!(page, "<li>{}</li>", safe(word));
     }
     page.push_str("</ul>\n");
+    if report.dropped > 0 {
+        let (english, japanese) = (
+            format!(
+                "{} records went with days that are kept no longer; the gate's record of that is below.",
+                report.dropped
+            ),
+            format!("保存期間を過ぎた日の記録{}件は削除されました。その記録は下にあります。", report.dropped),
+        );
+        let _ = writeln!(page, "<p>{}</p>", both(&english, &japanese));
+    }
     if !empty.is_empty() {
         let days = empty.join(", ");
         let _ = writeln!(page, "<p>{} {days}</p>", both("Days without any record:", "記録のない日："));

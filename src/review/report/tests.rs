@@ -100,7 +100,7 @@ fn journal(left_out: bool) -> Journal {
         detail: None,
     };
     journal.push(november + DAY + 2, &Record::Restraint(restraint));
-    let gap = Gap { cause: "torn_tail", detail: HOSTILE.into(), bytes: None };
+    let gap = Gap { cause: "torn_tail", detail: HOSTILE.into(), bytes: None, count: None };
     journal.push(november + 3 * DAY, &Record::Gap(gap));
     let policy = Policy {
         action: "in_force",

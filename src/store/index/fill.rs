@@ -202,7 +202,7 @@ impl Filler {
             Kind::Exchange => self.exchange(record, day)?,
             Kind::Progress => self.progress(record),
             Kind::Finding => self.finding(line, record, day)?,
-            Kind::Challenge => self.event(line, record, day)?,
+            Kind::Challenge | Kind::Flow => self.event(line, record, day)?,
             Kind::Other => {
                 self.event(line, record, day)?;
                 if let Some(retention) = read_retention(line) {
@@ -228,7 +228,8 @@ impl Filler {
         let Some(id) = record.id.as_deref().and_then(|id| id.parse::<ExchangeId>().ok()) else { return Ok(()) };
         let mut row = match (self.open.remove(&id.0), record.event) {
             (Some(row), _) => row,
-            // The end of what the index knows nothing of.
+            // What comes behind the first record of what the index knows nothing of; only the first has the client.
+            (None, Some(Event::Open)) if record.client.is_none() => return Ok(()),
             (None, Some(Event::Close | Event::Established | Event::FirstBytes) | None) => return Ok(()),
             (None, Some(Event::Open | Event::Waiting | Event::Refused | Event::Answered)) => {
                 self.begun(id, record, day)?

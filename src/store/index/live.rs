@@ -18,8 +18,9 @@ pub struct LiveIndex {
     filler: Filler,
     follower: Follower,
     block: Vec<u8>,
-    /// Records that are not committed yet.
+    /// Records that are not committed yet, and the number of the last that is.
     uncommitted: u64,
+    committed: u64,
     /// Which file it is: `sekisho reindex` may put another into its place.
     inode: u64,
 }
@@ -65,13 +66,19 @@ impl LiveIndex {
     fn following(data_dir: &Path, path: PathBuf, filler: Filler) -> Result<Self, IndexError> {
         is_of(data_dir, filler.indexed())?;
         let follower = Follower::at_record(data_dir, filler.indexed().seq)?;
-        let inode = inode(&path)?;
-        Ok(Self { data_dir: data_dir.to_owned(), path, filler, follower, block: Vec::new(), uncommitted: 0, inode })
+        let (inode, committed) = (inode(&path)?, filler.indexed().seq);
+        let data_dir = data_dir.to_owned();
+        Ok(Self { data_dir, path, filler, follower, block: Vec::new(), uncommitted: 0, committed, inode })
     }
 
     /// How far the journal was read.
     pub fn indexed(&self) -> &Indexed {
         self.filler.indexed()
+    }
+
+    /// The number of the last record that whoever asks the index sees.
+    pub fn committed(&self) -> u64 {
+        self.committed
     }
 
     /// Takes a block of the journal. False where there was none left, and all that was taken is committed.
@@ -93,7 +100,7 @@ impl LiveIndex {
         let is_more = taken?;
         if self.uncommitted > 0 && (!is_more || self.uncommitted >= COMMIT_RECORDS) {
             self.filler.commit()?;
-            self.uncommitted = 0;
+            (self.uncommitted, self.committed) = (0, self.filler.indexed().seq);
             if inode(&self.path).ok() != Some(self.inode) {
                 // Another was put into its place: it goes on with that one.
                 *self = Self::following(&self.data_dir, self.path.clone(), filler(&self.path)?)?;

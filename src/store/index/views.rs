@@ -94,8 +94,12 @@ fn over_days(name: &str, arm: &str, days: &[i64]) -> String {
 
 /// Views that are not of days.
 const WHOLE: &str = "
-CREATE TEMP VIEW flows AS SELECT NULL AS time, NULL AS client, NULL AS protocol, NULL AS address, NULL AS port,
-    NULL AS verdict, NULL AS reason, NULL AS packets, NULL AS bytes WHERE 0;
+CREATE TEMP VIEW flows AS SELECT seq, time_text(time) AS time, line ->> '$.source' AS source,
+    nullif(client, '') AS client, line ->> '$.protocol' AS protocol, line ->> '$.address' AS address, line ->> '$.port' AS port,
+    line ->> '$.state' AS state,
+    CASE WHEN line ->> '$.state' IN ('refused', 'dropped') THEN 'deny' WHEN line ->> '$.state' IS NOT NULL THEN 'allow' END
+    AS verdict, line ->> '$.rule' AS reason, line ->> '$.count' AS count, line ->> '$.packets' AS packets,
+    line ->> '$.bytes_up' AS bytes_up, line ->> '$.bytes_down' AS bytes_down FROM main.event WHERE kind = 'flow';
 CREATE TEMP VIEW findings AS SELECT id, seq, time_text(told) AS time, time_text(first_told) AS first_time, kind, severity,
     score, weight, client, target, nullif(program, '') AS program, time_text(first) AS first, time_text(last) AS last,
     english, japanese, line AS record FROM main.finding;
@@ -182,17 +186,22 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "flows",
-        meaning: "attempts past the proxy that the kernel saw; empty while nothing records them",
+        meaning: "attempts past the proxy, those alike within a second in one row",
         columns: &[
-            ("time", "when it was seen"),
+            ("seq", "number of its record"),
+            ("time", "when it was recorded, a second at most after it was seen"),
+            ("source", "nflog, conntrack, syslog or zeek"),
             ("client", "address"),
-            ("protocol", "tcp, udp or another"),
-            ("address", "where it went"),
-            ("port", "where it went"),
-            ("verdict", "allow or deny"),
-            ("reason", "why"),
-            ("packets", "packets counted"),
-            ("bytes", "bytes counted"),
+            ("protocol", "tcp, udp, icmp, icmpv6 or a number"),
+            ("address", "where it was to go"),
+            ("port", "where it was to go"),
+            ("state", "refused, dropped, unanswered, reset, established or closed"),
+            ("verdict", "deny where a firewall stopped it, allow where none did; NULL where that is not known"),
+            ("reason", "rule of the firewall"),
+            ("count", "packets logged, connections or lines"),
+            ("packets", "packets that connections carried"),
+            ("bytes_up", "bytes from the client"),
+            ("bytes_down", "bytes to the client"),
         ],
     },
     View {

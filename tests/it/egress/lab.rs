@@ -158,7 +158,7 @@ impl Lab {
         }
     }
 
-    fn name(&self, machine: Machine) -> String {
+    pub(super) fn name(&self, machine: Machine) -> String {
         format!("{}-{}", self.prefix, machine.name())
     }
 

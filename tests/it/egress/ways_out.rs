@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::gate::{Gate, Start, status_of};
 
 use super::lab::{CONFIG, INSIDE, Lab, Machine, run};
 
@@ -121,7 +124,7 @@ const PONG: [u8; 2] = [0, 129];
 const UNREACHABLE: [u8; 2] = [3, 1];
 
 #[test]
-fn every_way_out_is_refused_from_every_segment_and_nobody_outside_hears_of_it() {
+fn every_way_out_is_refused_from_every_segment_heard_by_nobody_outside_counted_and_on_record() {
     let lab = Lab::make();
     lab.load(Machine::Internet, HEARS);
     lab.load(Machine::Office, HEARS_SMB);
@@ -143,6 +146,7 @@ fn every_way_out_is_refused_from_every_segment_and_nobody_outside_hears_of_it() 
     let (before, office, sales) = (outside(), heard(Machine::Office), heard(Machine::Sales));
 
     lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = recording_gate(&lab);
     for machine in INSIDE {
         lab.inside(machine, || {
             try_all_ways();
@@ -180,6 +184,47 @@ fn every_way_out_is_refused_from_every_segment_and_nobody_outside_hears_of_it() 
         assert_eq!(counted(counter), count, "{counter}");
     }
     assert!(counted("segment-office-out") >= 2 * WAYS + 2);
+    assert_recorded(&gate.records());
+}
+
+/// A gate on the gateway that records what the rules log.
+fn recording_gate(lab: &Lab) -> Gate {
+    let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
+    let gate = Start { config: "[flows]\nnflog_group = 5\n", before: &before, ..Start::default() }.gate();
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    while status_of(&gate.data_dir())["flows"][0]["reading"] != true {
+        assert!(Instant::now() < deadline, "the gate reads no log");
+        std::thread::yield_now();
+    }
+    gate
+}
+
+/// Each attempt is on record with its client, destination and rule.
+fn assert_recorded(records: &[Value]) {
+    let count = |client: IpAddr, to: IpAddr, rule: &str| {
+        let flows = records.iter().filter(|record| {
+            record["kind"] == "flow"
+                && record["state"] == "refused"
+                && record["client"] == client.to_string()
+                && record["address"] == to.to_string()
+                && record["rule"] == rule
+        });
+        flows.map(|flow| flow["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    for machine in INSIDE {
+        let expected: &[(&str, u64)] = match machine {
+            Machine::Plant => &[("critical-tcp", 7), ("critical-udp", 5), ("critical-icmp", 1)],
+            _ => &[("out-tcp", 5), ("out-dns", 4), ("out-quic", 1), ("out-udp", 2), ("out-icmp", 1)],
+        };
+        for (client, to) in machine.addresses().into_iter().zip(Machine::Internet.addresses()) {
+            for (rule, expected) in expected {
+                assert_eq!(count(client, to, rule), *expected, "{client} {rule}");
+            }
+        }
+    }
+    for (client, to) in Machine::Office.addresses().into_iter().zip(Machine::Sales.addresses()) {
+        assert_eq!((count(client, to, "peer-smb"), count(to, client, "peer-smb")), (1, 1), "{client} {to}");
+    }
 }
 
 #[test]
@@ -226,13 +271,13 @@ fn what_is_for_a_segment_is_reached_and_the_next_thing_beside_it_is_not() {
     wait_for(&lab, "from-outside", 2);
 }
 
-/// A gate on the gateway; it ends with this.
-struct Gate {
+/// A gate on the gateway for the office to use; it ends with this.
+struct UsedGate {
     process: Child,
     _out: BufReader<ChildStdout>,
 }
 
-impl Gate {
+impl UsedGate {
     fn start(lab: &Lab, directory: &Path) -> Self {
         let policy = "[[rule]]\nname = \"the origin\"\nhosts = [\"11.77.0.80\"]\nverdict = \"allow\"\n";
         let listen = "[gate]\nlisten = [\"10.20.0.1:3128\", \"[fd00:20::1]:3128\"]\npolicy = \"policy.toml\"\ndata_dir = \"data\"\n";
@@ -250,7 +295,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for UsedGate {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -261,7 +306,7 @@ impl Drop for Gate {
 fn a_page_comes_through_the_gate_while_nothing_comes_past_it() {
     let (lab, directory) = (Lab::make(), tempfile::tempdir().unwrap());
     lab.load(Machine::Gateway, &rules(&lab));
-    let _gate = Gate::start(&lab, directory.path());
+    let _gate = UsedGate::start(&lab, directory.path());
     let [origin, _] = Machine::Internet.addresses();
     let listener = lab.inside(Machine::Internet, || TcpListener::bind((origin, 80)).unwrap());
     let serving = std::thread::spawn(move || {

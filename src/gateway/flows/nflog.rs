@@ -1,0 +1,268 @@
+//! Packets that rules of this machine's firewall log to a group (`linux/netfilter/nfnetlink_log.h`).
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::clock;
+use crate::evidence::{FlowKey, FlowSource, FlowState, Seen, Text};
+
+use super::netlink::{Attributes, DATAGRAM_BYTES_MAX, ERROR, Messages, Received, Request, Socket, be32, kind};
+use super::outbox::Outbox;
+use super::packet::Packet;
+
+const SUBSYSTEM: u16 = 4;
+const PACKET: u16 = kind(SUBSYSTEM, 0);
+const CONFIG: u16 = kind(SUBSYSTEM, 1);
+
+/// Attributes of [`CONFIG`].
+mod config {
+    pub(super) const COMMAND: u16 = 1;
+    pub(super) const MODE: u16 = 2;
+    pub(super) const BUFFER_BYTES: u16 = 3;
+    pub(super) const TIMEOUT: u16 = 4;
+    pub(super) const QUEUE: u16 = 5;
+    pub(super) const FLAGS: u16 = 6;
+}
+
+/// Attributes of [`PACKET`].
+mod packet {
+    pub(super) const PAYLOAD: u16 = 9;
+    pub(super) const PREFIX: u16 = 10;
+    pub(super) const SEQUENCE: u16 = 12;
+}
+
+const BIND: u8 = 1;
+const UNBIND: u8 = 2;
+/// The beginning of each packet is told, so much of it: headers of IPv6 and some extensions, and ports.
+const COPY_BYTES: u32 = 128;
+const COPY_PACKET: u8 = 2;
+/// Each message has the number of its packet in the group, from 0: what is missing is known by that.
+const NUMBERED: u16 = 1;
+/// So many packets go over together, or those of a tenth of a second, as long as they fit.
+const QUEUE_PACKETS: u32 = 100;
+const QUEUE_CENTISECONDS: u32 = 10;
+/// With what the kernel adds to it, four pages times two: a buffer of a round size is not half wasted.
+const QUEUE_BYTES: u32 = (32 << 10) - 512;
+
+const TURN: Duration = Duration::from_millis(200);
+pub(super) const RETRY: Duration = Duration::from_secs(30);
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reads the group for as long as `stop` has a sender, trying again where that fails.
+pub(super) async fn read(group: u16, mut outbox: Outbox, mut stop: watch::Receiver<()>) {
+    while let Err(error) = follow(group, &mut outbox, &mut stop).await {
+        outbox.fail(&explain(&error));
+        outbox.turn(clock::now());
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = sleep(RETRY) => {}
+        }
+    }
+    outbox.end().await;
+}
+
+fn explain(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::PERM) => "the gate has no CAP_NET_ADMIN, or another program reads this group".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+async fn follow(group: u16, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
+    let socket = Socket::open(0)?;
+    socket.send(&request(group, BIND))?;
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    let mut log = Log::default();
+    let mut turns = interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.changed() => break,
+            _ = turns.tick() => {
+                log.tell_overrun(outbox);
+                outbox.turn(clock::now());
+            }
+            received = socket.receive(&mut buffer) => {
+                if log.take(received?, &buffer, outbox)? == Some(Done(BIND)) {
+                    outbox.begin();
+                }
+            }
+        }
+    }
+    // What the kernel has gathered goes over before the group is let go.
+    socket.send(&request(group, UNBIND))?;
+    let ending = async {
+        while log.take(socket.receive(&mut buffer).await?, &buffer, outbox)? != Some(Done(UNBIND)) {}
+        Ok(())
+    };
+    let ended = timeout(END_LIMIT, ending).await.unwrap_or(Ok(()));
+    log.quiet = true;
+    log.tell_overrun(outbox);
+    ended
+}
+
+/// One request says all; its number is its command's.
+fn request(group: u16, command: u8) -> Vec<u8> {
+    let request = Request::new(CONFIG, command.into(), group).attribute(config::COMMAND, &[command]);
+    if command == UNBIND {
+        return request.bytes();
+    }
+    let [c0, c1, c2, c3] = COPY_BYTES.to_be_bytes();
+    request
+        .attribute(config::MODE, &[c0, c1, c2, c3, COPY_PACKET, 0])
+        .attribute(config::BUFFER_BYTES, &QUEUE_BYTES.to_be_bytes())
+        .attribute(config::TIMEOUT, &QUEUE_CENTISECONDS.to_be_bytes())
+        .attribute(config::QUEUE, &QUEUE_PACKETS.to_be_bytes())
+        .attribute(config::FLAGS, &NUMBERED.to_be_bytes())
+        .bytes()
+}
+
+/// The request of this command was done.
+#[derive(Debug, PartialEq, Eq)]
+struct Done(u8);
+
+/// Where the numbers of packets stand.
+#[derive(Debug, Default)]
+struct Log {
+    next: u32,
+    /// Packets were dropped, and no number has told yet how many.
+    overran: bool,
+    /// Nothing has come since the last turn: what lay ready when they were dropped has been read.
+    quiet: bool,
+}
+
+const MISSED: &str = "more packets were logged than could be read";
+const MISSED_UNCOUNTED: &str = "more packets were logged than could be read; the next one that is read tells how many";
+
+impl Log {
+    /// # Errors
+    /// A request was refused.
+    fn take(&mut self, received: Received, buffer: &[u8], outbox: &mut Outbox) -> io::Result<Option<Done>> {
+        self.quiet = false;
+        let Received::Datagram(length) = received else {
+            self.overran = true;
+            return Ok(None);
+        };
+        let now = clock::now();
+        let mut done = None;
+        for message in Messages::of(buffer.get(..length).unwrap_or_default()) {
+            match message.kind {
+                PACKET => {
+                    let logged = Logged::read(message.attributes());
+                    let missed = logged.number.map_or(0, |number| self.step(number));
+                    if missed > 0 {
+                        outbox.miss(missed, MISSED);
+                    }
+                    if logged.packet.is_none() {
+                        outbox.count_unread();
+                    }
+                    outbox.add(logged.seen(), now);
+                }
+                ERROR => match message.error() {
+                    0 => done = u8::try_from(message.sequence).ok().map(Done),
+                    error => return Err(io::Error::from_raw_os_error(error)),
+                },
+                _ => {}
+            }
+        }
+        Ok(done)
+    }
+
+    /// How many are missing before this one.
+    fn step(&mut self, number: u32) -> u64 {
+        let missed = number.wrapping_sub(self.next);
+        if missed > u32::MAX / 2 {
+            return 0;
+        }
+        self.next = number.wrapping_add(1);
+        self.overran &= missed == 0;
+        missed.into()
+    }
+
+    /// Says that something is missing where no packet has come since that would tell how many.
+    fn tell_overrun(&mut self, outbox: &mut Outbox) {
+        if std::mem::replace(&mut self.quiet, true) && std::mem::take(&mut self.overran) {
+            outbox.miss(0, MISSED_UNCOUNTED);
+        }
+    }
+}
+
+/// A packet as it was logged.
+#[derive(Debug, Default)]
+pub(super) struct Logged<'a> {
+    number: Option<u32>,
+    prefix: &'a [u8],
+    packet: Option<Packet>,
+}
+
+impl<'a> Logged<'a> {
+    pub(super) fn read(attributes: Attributes<'a>) -> Self {
+        let mut logged = Self::default();
+        for (kind, value) in attributes {
+            match kind {
+                packet::SEQUENCE => logged.number = be32(value),
+                packet::PREFIX => logged.prefix = value.split(|byte| *byte == 0).next().unwrap_or_default(),
+                packet::PAYLOAD => logged.packet = Packet::read(value),
+                _ => {}
+            }
+        }
+        logged
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        let (state, rule) = rule(self.prefix);
+        let key = FlowKey {
+            state,
+            client: self.packet.map(|packet| packet.from),
+            address: self.packet.map(|packet| packet.to),
+            port: self.packet.and_then(|packet| packet.port),
+            protocol: self.packet.map(|packet| packet.protocol),
+            rule: (!rule.is_empty()).then(|| Text::new(rule)),
+            ..FlowKey::of(FlowSource::Nflog)
+        };
+        key.into()
+    }
+}
+
+/// What the prefix of a rule says: ours are `sekisho:STATE:RULE `; of others nothing is known but what it is.
+fn rule(prefix: &[u8]) -> (Option<FlowState>, &[u8]) {
+    let trimmed = prefix.trim_ascii();
+    let ours = trimmed.strip_prefix(b"sekisho:").and_then(|rest| {
+        let refused = rest.strip_prefix(b"refused:").map(|rule| (FlowState::Refused, rule));
+        refused.or_else(|| rest.strip_prefix(b"dropped:").map(|rule| (FlowState::Dropped, rule)))
+    });
+    ours.map_or((None, trimmed), |(state, rule)| (Some(state), rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_of_a_rule_says_its_name_and_what_it_does() {
+        for (prefix, state, name) in [
+            ("sekisho:refused:out-tcp ", Some(FlowState::Refused), "out-tcp"),
+            ("sekisho:dropped:forged ", Some(FlowState::Dropped), "forged"),
+            ("sekisho:let:forged ", None, "sekisho:let:forged"),
+            ("Sekisho:refused:x ", None, "Sekisho:refused:x"),
+            ("[UFW BLOCK] ", None, "[UFW BLOCK]"),
+            ("", None, ""),
+        ] {
+            assert_eq!(rule(prefix.as_bytes()), (state, name.as_bytes()), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_known_by_number_also_where_numbers_begin_again() {
+        let mut log = Log { overran: true, ..Log::default() };
+        assert_eq!([2, 3, 3, 5, 4, 6].map(|number| log.step(number)), [2, 0, 0, 1, 0, 0]);
+        assert!(!log.overran);
+        let mut log = Log { next: u32::MAX - 1, ..Log::default() };
+        assert_eq!([u32::MAX - 1, 1].map(|number| log.step(number)), [0, 2]);
+    }
+}
