@@ -10,7 +10,7 @@ use crate::challenge::auth::Settings;
 use crate::detect;
 use crate::evidence::Keep;
 use crate::facts::Host;
-use crate::gateway::flows;
+use crate::gateway::{Network, flows};
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
@@ -67,6 +67,8 @@ pub struct Config {
     pub checkpoint_receivers: Vec<Receiver>,
     /// Where attempts past the proxy are read from; `[flows]`.
     pub flows: flows::Settings,
+    /// The network of which the gate is to be the only way out; `[network]`.
+    pub network: Option<Network>,
     /// Host lists that are fetched; `[lists]`.
     pub lists: Vec<Feed>,
     /// When a record counts as accepted, which is when its exchange may pass.
@@ -282,6 +284,7 @@ impl Default for Config {
             devices: DeviceFiles::default(),
             checkpoint_receivers: Vec::new(),
             flows: flows::Settings::default(),
+            network: None,
             lists: Vec::new(),
             durability: Durability::Batch,
             keep: Keep::default(),
@@ -352,6 +355,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("flows") {
                 config.flows = flows::Settings::read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("network") {
+                config.network = Network::read(&mut section);
                 section.finish();
             }
             config.lists = Feed::read_all(root);

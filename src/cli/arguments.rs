@@ -10,6 +10,7 @@ use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
 use super::device::DeviceCommand;
+use super::egress::EgressCommand;
 use super::export::ExportArguments;
 use super::hold::HoldCommand;
 use super::hunt::HuntArguments;
@@ -58,6 +59,7 @@ pub(super) use notes;
         "sekisho clearance list            which programs have shown to be browsers",
         "sekisho restraint list            what findings have imposed",
         "sekisho device list               which client is which device",
+        "sekisho egress --help             firewall rules that leave no other way out",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho hold --help               keep a client's days, however old",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
@@ -249,6 +251,19 @@ pub(super) enum Command {
     Device {
         #[command(subcommand)]
         command: DeviceCommand,
+    },
+    /// Print, apply or check the firewall rules that leave the gate as the only way out
+    ///
+    /// What the network is stands in [network] of the config: its segments, what each is for, and what is let through for a
+    /// time. The same config gives the same rules.
+    #[command(after_help = notes!(
+        "sekisho egress nft --config /etc/sekisho/sekisho.toml",
+        "sekisho egress apply --config /etc/sekisho/sekisho.toml",
+        "sekisho egress check --config /etc/sekisho/sekisho.toml"
+    ))]
+    Egress {
+        #[command(subcommand)]
+        command: EgressCommand,
     },
     /// Put on record what a finding or a target is, and get the rule that follows from it
     #[command(after_help = notes!(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded};
 use crate::evidence::Break;
+use crate::gateway::{KeepError, KernelError};
 use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::{BadQuestion, BadTarget};
@@ -115,6 +116,17 @@ pub enum CliError {
     NotFound(String),
     #[error("a reason has 1 to {REASON_BYTES_MAX} bytes, on one line")]
     Why,
+    /// `egress` was asked of a config that says nothing of the network.
+    #[error("{} has no [network]", .0.display())]
+    NoNetwork(PathBuf),
+    /// Rules could not be tried, or not be compared.
+    #[error(transparent)]
+    Gateway(#[from] KeepError),
+    /// `egress apply` was not confirmed.
+    #[error("not confirmed: what was there before is in force again")]
+    TakenBack,
+    #[error("{} between what is in force and what is asked for", count(*.0, "difference"))]
+    NotAsAsked(usize),
     #[error("no legal hold of {0:?} stands")]
     NoHold(String),
     #[error("{0} is over")]
@@ -147,6 +159,7 @@ impl CliError {
             | CliError::NoPublicKey(_)
             | CliError::NoCheckpoints(_)
             | CliError::NoHold(_)
+            | CliError::NoNetwork(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
@@ -182,6 +195,9 @@ impl CliError {
             | CliError::Index(_)
             | CliError::Unfetched(_)
             | CliError::NotFetched(_)
+            | CliError::Gateway(_)
+            | CliError::TakenBack
+            | CliError::NotAsAsked(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Page { .. }
@@ -288,6 +304,12 @@ impl CliError {
             CliError::NotFound(_) => {
                 Some("`sekisho hunt DATA_DIR` shows the id of each; a target can be named by its host too")
             }
+            CliError::NoNetwork(_) => {
+                Some("describe the network in [network]; the config that `sekisho init` writes shows how")
+            }
+            CliError::Gateway(error) => gateway_hint(error),
+            CliError::TakenBack => None,
+            CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),
             CliError::NoHold(_) => Some("`sekisho hold list` shows those that stand"),
             CliError::Why => Some("say it in one sentence"),
             CliError::Over(_) => Some("give a day to come"),
@@ -298,6 +320,19 @@ impl CliError {
             CliError::NoSuchAuthority(_) => Some("`sekisho ca show` shows those there are; a rotation makes more"),
             CliError::Executable(_) | CliError::Output(_) => None,
         }
+    }
+}
+
+fn gateway_hint(error: &KeepError) -> Option<&'static str> {
+    match error {
+        KeepError::Kernel(KernelError::NoProgram(_)) => Some("install nftables: apt-get install nftables"),
+        KeepError::Kernel(KernelError::Refused { .. } | KernelError::NoNamespace(_)) | KeepError::NotTaken(_) => {
+            Some("run it as root on the gateway; nothing was changed")
+        }
+        KeepError::NotTakenBack(_) => {
+            Some("the rules on trial are in force: `nft delete table inet sekisho` takes them away")
+        }
+        KeepError::Kernel(KernelError::NotJson(_)) | KeepError::Start(_) => None,
     }
 }
 

@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod clearance;
 mod device;
+mod egress;
 mod error;
 mod explain;
 mod export;
@@ -67,6 +68,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Clearance { command } => clearance::clearance(command),
         Command::Restraint { command } => restraint::restraint(command),
         Command::Device { command } => device::device(command),
+        Command::Egress { command } => egress::egress(command),
         Command::Triage { command } => triage::triage(command),
         Command::Hold { command } => hold::hold(command),
         Command::Ca { command } => ca::ca(command),

@@ -139,6 +139,10 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NotWhole(_)
         | CliError::Seal(_)
         | CliError::NoHold(_)
+        | CliError::NoNetwork(_)
+        | CliError::Gateway(_)
+        | CliError::TakenBack
+        | CliError::NotAsAsked(_)
         | CliError::Index(_)
         | CliError::Sql(_)
         | CliError::Stopped

@@ -296,6 +296,24 @@ impl<'d, 't> Section<'d, 't> {
         Some(array.iter().filter_map(|value| self.integer_in(key, value, &bounds)).collect())
     }
 
+    /// A list of whole numbers and strings, each as a text.
+    pub fn numbers_or_strings(&mut self, key: &'static str) -> Option<Vec<Placed<String>>> {
+        let array = self.array(key, "a list of numbers and strings: [443, \"…\"]")?;
+        let mut texts = Vec::with_capacity(array.len());
+        for value in array {
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                _ => {
+                    self.wrong(key, value, "a whole number, or a string in quotes");
+                    continue;
+                }
+            };
+            texts.push(Placed { value: text, place: self.place_of(value) });
+        }
+        Some(texts)
+    }
+
     fn section(&self, key: &str, value: &'d Spanned<DeValue<'t>>) -> Option<Section<'d, 't>> {
         match value.get_ref() {
             DeValue::Table(table) => {

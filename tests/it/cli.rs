@@ -98,6 +98,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "breakglass",
         "restraint",
         "device",
+        "egress",
         "triage",
         "hold",
         "ca",
@@ -142,6 +143,7 @@ Examples:
   sekisho clearance list            which programs have shown to be browsers
   sekisho restraint list            what findings have imposed
   sekisho device list               which client is which device
+  sekisho egress --help             firewall rules that leave no other way out
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho hold --help               keep a client's days, however old
   sekisho ca --help                 the certificate authority by which the gate looks inside

@@ -18,6 +18,7 @@ mod challenge_versions;
 mod cli;
 mod devices;
 mod disk;
+mod egress;
 mod engines;
 mod evidence;
 mod evidence_lost;

@@ -30,8 +30,8 @@ fn settings() -> Vec<Setting> {
         if let Some(text) = line.strip_prefix("# ") {
             comment.push_str(text);
             comment.push(' ');
-        } else if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
+        } else if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
         } else if let Some((key, _)) = line.split_once(" = ") {
             let comment = std::mem::take(&mut comment);
             settings.push(Setting { section: section.clone(), key: key.into(), line: line.into(), comment });
@@ -49,6 +49,34 @@ fn is_whole(section: &str) -> bool {
         || section.starts_with("checkpoints.")
         || section.starts_with("explained.")
         || section.starts_with("response.")
+        || section.starts_with("network")
+}
+
+/// The line that begins a section.
+fn header(section: &str) -> String {
+    match section {
+        "network.exception" => format!("[[{section}]]"),
+        _ => format!("[{section}]"),
+    }
+}
+
+/// What of the network stands in other sections than this one, of it: all of it belongs together.
+fn around(section: &str) -> String {
+    let mut text = String::new();
+    let mut last = String::new();
+    for setting in
+        settings().into_iter().filter(|other| section.starts_with("network") && other.section.starts_with("network"))
+    {
+        if setting.section == section {
+            continue;
+        }
+        if setting.section != last {
+            text.push_str(&format!("{}\n", header(&setting.section)));
+            last = setting.section;
+        }
+        text.push_str(&format!("{}\n", setting.line));
+    }
+    text
 }
 
 /// The section with this line alone, or in place of the one with its key where all lines belong together.
@@ -66,14 +94,14 @@ fn others(section: &str, line: &str) -> Vec<String> {
 }
 
 fn read_lines(section: &str, lines: &[String]) -> Result<Config, String> {
-    let text = format!("[{section}]\n{}\n", lines.join("\n"));
+    let text = format!("{}{}\n{}\n", around(section), header(section), lines.join("\n"));
     Config::read("t.toml", &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// What `Config` knows below a section, as its own complaint about an unknown key lists it.
 fn known(section: Option<&str>) -> BTreeSet<String> {
     let key = "no_key_is_called_like_this = 1\n";
-    let text = section.map_or_else(|| key.to_owned(), |section| format!("[{section}]\n{key}"));
+    let text = section.map_or_else(|| key.to_owned(), |section| format!("{}\n{key}", header(section)));
     let problems = Config::read("t.toml", &text).unwrap_err();
     let list = problems.iter().find_map(|problem| problem.fix.strip_prefix("known here: ")).unwrap();
     list.split(", ").map(str::to_owned).collect()
@@ -89,8 +117,9 @@ fn the_config_names_every_key_there_is_and_no_other() {
     let sections: BTreeSet<String> = settings.iter().map(|setting| setting.section.clone()).collect();
     let outermost = |section: &String| section.split('.').next().unwrap().to_owned();
     assert_eq!(sections.iter().map(outermost).collect::<BTreeSet<_>>(), known(None));
-    // Each list shows another way to prove one, and each receiver another way to reach one.
-    let shows_others = ["lists.", "checkpoints."];
+    // Each list shows another way to prove one, each receiver another way to reach one, and each
+    // segment what its role may have.
+    let shows_others = ["lists.", "checkpoints.", "network.segments."];
     for kind in shows_others {
         let of_kind = settings.iter().filter(|setting| setting.section.starts_with(kind));
         assert_eq!(
@@ -101,8 +130,11 @@ fn the_config_names_every_key_there_is_and_no_other() {
     for section in sections {
         let written: Vec<&str> =
             settings.iter().filter(|setting| setting.section == section).map(|setting| setting.key.as_str()).collect();
-        let unique: BTreeSet<String> = written.iter().map(|key| (*key).to_owned()).collect();
+        let mut unique: BTreeSet<String> = written.iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(unique.len(), written.len(), "a key of [{section}] stands twice: {written:?}");
+        if section == "network" {
+            unique.extend(["segments".to_owned(), "exception".to_owned()]);
+        }
         assert!(
             shows_others.iter().any(|kind| section.starts_with(kind)) || unique == known(Some(&section)),
             "[{section}]"

@@ -1,0 +1,191 @@
+//! The rules as iptables-restore and ip6tables-restore read them: the whole table `filter`, in one transaction for each
+//! family.
+
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+
+use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+
+/// The two programs have a text each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// Ports in one match of `multiport`, at most; a range counts as two.
+const MULTIPORT_MAX: usize = 15;
+
+/// The text that `iptables-restore` or `ip6tables-restore` takes. It replaces the table `filter`, and has no sets of who is
+/// cut off.
+pub fn iptables(rules: &Ruleset, family: Family) -> String {
+    let program = match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    };
+    let mut text = format!(
+        "# Written by `sekisho egress iptables` from [network] of its config; change it there.\n\
+         # For {program}-restore: it replaces the whole table `filter`. Who is cut off by `sekisho isolate` is known to\n\
+         # nftables alone.\n*filter\n"
+    );
+    for (base, policy) in [("INPUT", "DROP"), ("FORWARD", "DROP"), ("OUTPUT", "ACCEPT")] {
+        let _ = writeln!(text, ":{base} {policy} [0:0]");
+    }
+    if rules.rejects {
+        text.push_str(":refuse - [0:0]\n");
+    }
+    for chain in rules.chains.iter().filter(|chain| chain.base.is_none()) {
+        let _ = writeln!(text, ":{} - [0:0]", chain.name);
+    }
+    if rules.rejects {
+        let with = match family {
+            Family::V4 => "icmp-admin-prohibited",
+            Family::V6 => "icmp6-adm-prohibited",
+        };
+        let _ = write!(
+            text,
+            "# how who is refused is told so\n-A refuse -p tcp -j REJECT --reject-with tcp-reset\n\
+             -A refuse -j REJECT --reject-with {with}\n"
+        );
+    }
+    for chain in &rules.chains {
+        chain_text(&mut text, rules, chain, family);
+    }
+    text.push_str("COMMIT\n");
+    text
+}
+
+fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
+    let name = match chain.base {
+        Some(Base::Input) => "INPUT",
+        Some(Base::Forward) => "FORWARD",
+        Some(Base::Output) => "OUTPUT",
+        None => &chain.name,
+    };
+    let _ = writeln!(text, "# {}", chain.purpose);
+    for rule in &chain.rules {
+        let lines = lines(rules, rule, family);
+        if !lines.is_empty() {
+            let _ = writeln!(text, "#   {}", rule.purpose);
+        }
+        for line in lines {
+            let _ = writeln!(text, "-A {name} {line}");
+        }
+    }
+}
+
+/// Each match once for each thing that is done of it.
+fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
+    let log = format!("-j NFLOG --nflog-group {} --nflog-prefix \"{}\"", rules.nflog_group, rules.log_prefix(rule));
+    let done = match &rule.verdict {
+        Verdict::Accept => vec!["-j ACCEPT".to_owned()],
+        // A rule without a target counts what it matches.
+        Verdict::Count(_) => vec![String::new()],
+        Verdict::Return => vec!["-j RETURN".to_owned()],
+        Verdict::Jump(chain) => vec![format!("-j {chain}")],
+        Verdict::Goto(chain) => vec![format!("-g {chain}")],
+        Verdict::Refuse if rules.rejects => vec![log, "-g refuse".to_owned()],
+        Verdict::Ignore => vec!["-j DROP".to_owned()],
+        Verdict::Refuse | Verdict::Drop => vec![log, "-j DROP".to_owned()],
+    };
+    let mut lines = Vec::new();
+    for matched in matches(&rule.when, family) {
+        for done in &done {
+            let line = format!("{matched}-m comment --comment \"{}\" {done}", rule.name);
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+    lines
+}
+
+/// One for each interface and kind of packet; none where no packet of the family could be meant.
+fn matches(when: &When, family: Family) -> Vec<String> {
+    let Some(ends) = ends(when, family) else { return Vec::new() };
+    let state = match when.state {
+        Some(State::Reply) => "-m conntrack --ctstate ESTABLISHED --ctdir REPLY ",
+        Some(State::Related) => "-m conntrack --ctstate RELATED ",
+        None => "",
+    };
+    let mut lines = Vec::new();
+    for by in interfaces("-i", &when.by) {
+        for over in interfaces("-o", &when.over) {
+            for service in services(when.service.as_ref(), family) {
+                lines.push(format!("{by}{over}{ends}{state}{service}"));
+            }
+        }
+    }
+    lines
+}
+
+fn interfaces(flag: &str, names: &[String]) -> Vec<String> {
+    match names {
+        [] => vec![String::new()],
+        names => names.iter().map(|name| format!("{flag} {name} ")).collect(),
+    }
+}
+
+fn ends(when: &When, family: Family) -> Option<String> {
+    let mut text = String::new();
+    for (flag, kind, who) in [("-s", "--src-type", &when.from), ("-d", "--dst-type", &when.to)] {
+        match who {
+            None => {}
+            Some(Who::Isolated) => return None,
+            Some(Who::Local) => {
+                let _ = write!(text, "-m addrtype {kind} LOCAL ");
+            }
+            Some(Who::Within(nets)) => {
+                let is_v6 = family == Family::V6;
+                let nets = nets.iter().filter(|net| matches!(net, IpNet::V6(_)) == is_v6);
+                let nets: Vec<String> = nets.map(ToString::to_string).collect();
+                if nets.is_empty() {
+                    return None;
+                }
+                let _ = write!(text, "{flag} {} ", nets.join(","));
+            }
+        }
+    }
+    Some(text)
+}
+
+fn services(service: Option<&Service>, family: Family) -> Vec<String> {
+    let types = |v4: &[u8], v6: &[u8]| -> Vec<String> {
+        match family {
+            Family::V4 => v4.iter().map(|kind| format!("-p icmp --icmp-type {kind} ")).collect(),
+            Family::V6 => v6.iter().map(|kind| format!("-p ipv6-icmp --icmpv6-type {kind} ")).collect(),
+        }
+    };
+    match service {
+        None => vec![String::new()],
+        Some(Service::Tcp(ports)) => multiport("tcp", ports),
+        Some(Service::Udp(ports)) => multiport("udp", ports),
+        Some(Service::AllTcp) => vec!["-p tcp ".to_owned()],
+        Some(Service::Resets) => vec!["-p tcp --tcp-flags RST RST ".to_owned()],
+        Some(Service::AllUdp) => vec!["-p udp ".to_owned()],
+        Some(Service::AllIcmp) => match family {
+            Family::V4 => vec!["-p icmp ".to_owned()],
+            Family::V6 => vec!["-p ipv6-icmp ".to_owned()],
+        },
+        Some(Service::IcmpErrors) => types(&[3, 11, 12], &[1, 2, 3, 4]),
+        Some(Service::Ping) => types(&[8], &[128]),
+        Some(Service::Neighbours) => types(&[], &[130, 131, 132, 133, 134, 135, 136, 143]),
+    }
+}
+
+fn multiport(protocol: &str, ports: &[Ports]) -> Vec<String> {
+    let mut lines: Vec<(String, usize)> = Vec::new();
+    for range in ports {
+        let (text, size) = match range.first == range.last {
+            true => (range.first.to_string(), 1),
+            false => (format!("{}:{}", range.first, range.last), 2),
+        };
+        match lines.last_mut().filter(|(_, taken)| taken + size <= MULTIPORT_MAX) {
+            Some((line, taken)) => {
+                let _ = write!(line, ",{text}");
+                *taken += size;
+            }
+            None => lines.push((text, size)),
+        }
+    }
+    lines.into_iter().map(|(list, _)| format!("-p {protocol} -m multiport --dports {list} ")).collect()
+}

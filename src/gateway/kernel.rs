@@ -1,0 +1,136 @@
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+use super::compare::{elements, has_set};
+use super::nft::{ISOLATED_4, ISOLATED_6, TABLE};
+
+/// Why the kernel's rules cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error("cannot run nft: {0}")]
+    NoProgram(io::Error),
+    /// What it said, first line first.
+    #[error("nft {what}: {said}")]
+    Refused { what: String, said: String },
+    #[error("nft said what is no JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("cannot make a network namespace to compare in: {0}")]
+    NoNamespace(nix::Error),
+}
+
+/// What of nft's complaint is kept.
+const SAID_BYTES_MAX: usize = 2000;
+
+/// The table as it is in force, counters and who is cut off included; `None` where there is none.
+///
+/// # Errors
+/// The rules cannot be read.
+pub fn table_in_force() -> Result<Option<String>, KernelError> {
+    list_table(&["list", "table", "inet", TABLE])
+}
+
+/// The same without what counters count.
+pub(super) fn stateless_table() -> Result<Option<String>, KernelError> {
+    list_table(&["-s", "list", "table", "inet", TABLE])
+}
+
+/// All tables, as JSON.
+pub(super) fn whole_ruleset() -> Result<Value, KernelError> {
+    serde_json::from_str(&nft(&["-j", "list", "ruleset"], None)?).map_err(KernelError::NotJson)
+}
+
+/// What the kernel makes of rules: loaded and listed in a network namespace that nobody else has.
+pub(super) fn as_listed(rules: &str) -> Result<String, KernelError> {
+    // A namespace belongs to the thread, which has no other use.
+    let listed = thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(KernelError::NoNamespace)?;
+            nft(&["-f", "-"], Some(rules))?;
+            stateless_table()
+        });
+        listing.join()
+    });
+    match listed {
+        Ok(listed) => Ok(listed?.unwrap_or_default()),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Whether the kernel would take the rules.
+///
+/// # Errors
+/// It would not, or cannot be asked.
+pub fn try_rules(rules: &str) -> Result<(), KernelError> {
+    nft(&["-c", "-f", "-"], Some(rules)).map(drop)
+}
+
+/// Puts rules in force in place of `before`, in one transaction. Who is cut off stays so.
+///
+/// # Errors
+/// The kernel does not take them; then nothing has changed.
+pub fn put_in_force(rules: &str, before: Option<&str>) -> Result<(), KernelError> {
+    nft(&["-f", "-"], Some(&format!("{rules}{}", cut_off(before.unwrap_or_default(), rules)))).map(drop)
+}
+
+/// Puts in force again what was there before, or nothing where nothing was. Who was cut off meanwhile stays so where the
+/// rules of before can say it.
+///
+/// # Errors
+/// The kernel does not take them.
+pub(super) fn take_back(before: Option<&str>) -> Result<(), KernelError> {
+    let now = table_in_force()?.unwrap_or_default();
+    let mut text = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
+    if let Some(before) = before {
+        text.push_str(before);
+        text.push_str(&cut_off(&now, before));
+    }
+    nft(&["-f", "-"], Some(&text)).map(drop)
+}
+
+/// Statements that cut off in the table `next` whom the listing `now` has cut off.
+fn cut_off(now: &str, next: &str) -> String {
+    let sets = [ISOLATED_4, ISOLATED_6].into_iter().filter(|set| has_set(next, set));
+    let statement = |set| elements(now, set).map(|all| format!("add element inet {TABLE} {set} {{ {all} }}\n"));
+    sets.filter_map(statement).collect()
+}
+
+fn list_table(arguments: &[&str]) -> Result<Option<String>, KernelError> {
+    let tables: Value = serde_json::from_str(&nft(&["-j", "list", "tables"], None)?).map_err(KernelError::NotJson)?;
+    let is_ours = |entry: &Value| entry["table"]["family"] == "inet" && entry["table"]["name"] == TABLE;
+    match tables["nftables"].as_array().is_some_and(|all| all.iter().any(is_ours)) {
+        true => nft(arguments, None).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn nft(arguments: &[&str], input: Option<&str>) -> Result<String, KernelError> {
+    // On Debian it is where a person's own PATH does not look.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+        .env("LC_ALL", "C")
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(KernelError::NoProgram)?;
+    let feeding = child.stdin.take();
+    let output = thread::scope(|scope| {
+        if let (Some(mut pipe), Some(text)) = (feeding, input) {
+            // An nft that does not read to the end says why by itself.
+            scope.spawn(move || drop(pipe.write_all(text.as_bytes())));
+        }
+        child.wait_with_output()
+    });
+    let output = output.map_err(KernelError::NoProgram)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(SAID_BYTES_MAX).collect();
+    Err(KernelError::Refused { what: arguments.join(" "), said })
+}

@@ -1,0 +1,168 @@
+use std::fmt;
+
+use ipnet::IpNet;
+
+/// All rules, as no firewall in particular writes them. Chains stand below those that they lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    pub chains: Vec<Chain>,
+    /// How many of the packets that are refused go to NFLOG: all, to this group.
+    pub nflog_group: u16,
+    /// Whether who is refused is told so.
+    pub rejects: bool,
+}
+
+/// Rules in order; the first that decides ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    pub name: String,
+    pub purpose: String,
+    /// Where the kernel begins; `None` for what another chain leads to.
+    pub base: Option<Base>,
+    pub rules: Vec<Rule>,
+}
+
+/// Where a packet is looked at, and what becomes of it where no rule decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// To this machine; dropped.
+    Input,
+    /// Through it; dropped.
+    Forward,
+    /// From it; accepted.
+    Output,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Of small letters, digits and `-`, at most 40 bytes: what records call it.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub purpose: String,
+    pub when: When,
+    pub verdict: Verdict,
+}
+
+/// What a packet must be, all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct When {
+    /// It came in by one of these.
+    pub by: Vec<String>,
+    /// It leaves by one of these.
+    pub over: Vec<String>,
+    pub from: Option<Who>,
+    pub to: Option<Who>,
+    pub service: Option<Service>,
+    pub state: Option<State>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// One of these, at least one.
+    Within(Vec<IpNet>),
+    /// Who was cut off.
+    Isolated,
+    /// This machine itself.
+    Local,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// Of both families.
+    Tcp(Vec<Ports>),
+    Udp(Vec<Ports>),
+    /// All of them.
+    AllTcp,
+    AllUdp,
+    AllIcmp,
+    /// What says that a packet could not go on; path discovery needs it.
+    IcmpErrors,
+    /// What breaks a TCP connection off.
+    Resets,
+    /// Echo requests.
+    Ping,
+    /// How IPv6 finds neighbours and routers.
+    Neighbours,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It answers a connection that was let through.
+    Reply,
+    /// An error about one.
+    Related,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Accept,
+    /// Counted, under this name; the next rule decides.
+    Count(String),
+    Return,
+    Jump(String),
+    Goto(String),
+    /// Counted under the rule's name, logged, and refused as the config says.
+    Refuse,
+    /// The same, and who sent it is never told: the source is not theirs.
+    Drop,
+    /// Counted under the rule's name and dropped, and not logged: what strangers and broadcasts bring, anybody could fill the
+    /// records with.
+    Ignore,
+}
+
+/// A port, or a range of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ports {
+    pub first: u16,
+    pub last: u16,
+}
+
+impl Ports {
+    pub fn one(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// `443` or `8000-8010`; port 0 is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let (first, last) = (number(first)?, number(last)?);
+        (first > 0 && first <= last).then_some(Self { first, last })
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+impl Ruleset {
+    /// What is logged with each packet that the rule refuses; records are read from it.
+    pub fn log_prefix(&self, rule: &Rule) -> String {
+        let state = match (&rule.verdict, self.rejects) {
+            (Verdict::Refuse, true) => "refused",
+            _ => "dropped",
+        };
+        format!("sekisho:{state}:{} ", rule.name)
+    }
+
+    /// The counters that the rules need, each once, in the order of the chains.
+    pub fn counters(&self) -> Vec<(&str, String)> {
+        let mut counters: Vec<(&str, String)> = Vec::new();
+        for rule in self.chains.iter().flat_map(|chain| &chain.rules) {
+            let counter = match &rule.verdict {
+                Verdict::Count(name) => (&**name, rule.purpose.clone()),
+                Verdict::Refuse | Verdict::Drop | Verdict::Ignore => (&*rule.name, rule.purpose.clone()),
+                Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => continue,
+            };
+            if !counters.iter().any(|(name, _)| *name == counter.0) {
+                counters.push(counter);
+            }
+        }
+        counters
+    }
+}

@@ -1,0 +1,185 @@
+//! The rules as nftables reads them: one table, put in force in one transaction, beside whatever other tables there are.
+
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+
+use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+
+/// The table, of the family `inet`.
+pub const TABLE: &str = "sekisho";
+/// The set of IPv4 addresses that are cut off.
+pub const ISOLATED_4: &str = "isolated";
+/// The same of IPv6.
+pub const ISOLATED_6: &str = "isolated6";
+
+/// The text that `nft -f` takes. A table of this name is replaced; the sets of who is cut off are empty in it.
+pub fn nft(rules: &Ruleset) -> String {
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "# Written by `sekisho egress nft` from [network] of its config; change it there.\n\
+         # The table is replaced in one transaction; other tables stay as they are.\n\
+         table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n"
+    );
+    for (name, kind) in [(ISOLATED_4, "ipv4_addr"), (ISOLATED_6, "ipv6_addr")] {
+        let _ = write!(text, "\t# who is cut off\n\tset {name} {{\n\t\ttype {kind}\n\t}}\n\n");
+    }
+    for (name, purpose) in rules.counters() {
+        let _ = write!(text, "\t# {purpose}\n\tcounter {name} {{\n\t}}\n\n");
+    }
+    if rules.rejects {
+        text.push_str(
+            "\t# how who is refused is told so\n\tchain refuse {\n\t\tmeta l4proto tcp reject with tcp reset\n\
+             \t\treject with icmpx admin-prohibited\n\t}\n\n",
+        );
+    }
+    let chains: Vec<String> = rules.chains.iter().map(|chain| chain_text(rules, chain)).collect();
+    text.push_str(&chains.join("\n"));
+    text.push_str("}\n");
+    text
+}
+
+fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
+    let mut text = format!("\t# {}\n\tchain {} {{\n", chain.purpose, chain.name);
+    if let Some(base) = chain.base {
+        let (hook, policy) = match base {
+            Base::Input => ("input", "drop"),
+            Base::Forward => ("forward", "drop"),
+            Base::Output => ("output", "accept"),
+        };
+        let _ = writeln!(text, "\t\ttype filter hook {hook} priority filter; policy {policy};");
+    }
+    for rule in &chain.rules {
+        let lines = lines(rules, rule);
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\t\t# {}", rule.purpose);
+        }
+        for line in lines {
+            let _ = writeln!(text, "\t\t{line}");
+        }
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// One line where the family does not matter, else one for each.
+fn lines(rules: &Ruleset, rule: &Rule) -> Vec<String> {
+    let done = done(rules, rule);
+    let line = |family| matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name));
+    match has_family(&rule.when) {
+        true => [Some(Version::V4), Some(Version::V6)].into_iter().filter_map(line).collect(),
+        false => line(None).into_iter().collect(),
+    }
+}
+
+fn done(rules: &Ruleset, rule: &Rule) -> String {
+    let logged = || {
+        let (name, prefix, group) = (&rule.name, rules.log_prefix(rule), rules.nflog_group);
+        format!("counter name \"{name}\" log prefix \"{prefix}\" group {group} ")
+    };
+    match &rule.verdict {
+        Verdict::Accept => "accept".to_owned(),
+        Verdict::Count(name) => format!("counter name \"{name}\""),
+        Verdict::Return => "return".to_owned(),
+        Verdict::Jump(chain) => format!("jump {chain}"),
+        Verdict::Goto(chain) => format!("goto {chain}"),
+        Verdict::Refuse if rules.rejects => logged() + "goto refuse",
+        Verdict::Ignore => format!("counter name \"{}\" drop", rule.name),
+        Verdict::Refuse | Verdict::Drop => logged() + "drop",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V4,
+    V6,
+}
+
+fn has_family(when: &When) -> bool {
+    let of = |who: &Option<Who>| matches!(who, Some(Who::Within(_) | Who::Isolated));
+    let by_service = match &when.service {
+        Some(Service::IcmpErrors | Service::Ping | Service::Neighbours) => true,
+        Some(
+            Service::Tcp(_) | Service::Udp(_) | Service::AllTcp | Service::Resets | Service::AllUdp | Service::AllIcmp,
+        )
+        | None => false,
+    };
+    of(&when.from) || of(&when.to) || by_service
+}
+
+/// What a packet of the family must be, with a space behind; `None` where none of it could be.
+fn matches(when: &When, version: Option<Version>) -> Option<String> {
+    let mut text = String::new();
+    for (key, names) in [("iifname", &when.by), ("oifname", &when.over)] {
+        if !names.is_empty() {
+            let names = names.iter().map(|name| format!("\"{name}\"")).collect();
+            let _ = write!(text, "{key} {} ", one_or_set(names));
+        }
+    }
+    for (key, who) in [("saddr", &when.from), ("daddr", &when.to)] {
+        if let Some(who) = who {
+            text.push_str(&who_text(key, who, version)?);
+        }
+    }
+    match when.state {
+        Some(State::Reply) => text.push_str("ct state established ct direction reply "),
+        Some(State::Related) => text.push_str("ct state related "),
+        None => {}
+    }
+    if let Some(service) = &when.service {
+        text.push_str(&service_text(service, version)?);
+    }
+    Some(text)
+}
+
+fn who_text(key: &str, who: &Who, version: Option<Version>) -> Option<String> {
+    Some(match (who, version) {
+        (Who::Local, _) => format!("fib {key} type local "),
+        (Who::Isolated, Some(Version::V6)) => format!("ip6 {key} @{ISOLATED_6} "),
+        (Who::Isolated, Some(Version::V4) | None) => format!("ip {key} @{ISOLATED_4} "),
+        (Who::Within(nets), version) => {
+            let is_v6 = version == Some(Version::V6);
+            let nets: Vec<String> =
+                nets.iter().filter(|net| matches!(net, IpNet::V6(_)) == is_v6).map(net_text).collect();
+            let family = if is_v6 { "ip6" } else { "ip" };
+            (!nets.is_empty()).then(|| format!("{family} {key} {} ", one_or_set(nets)))?
+        }
+    })
+}
+
+fn service_text(service: &Service, version: Option<Version>) -> Option<String> {
+    let list = |ports: &[Ports]| one_or_set(ports.iter().map(ToString::to_string).collect());
+    let is_v6 = version == Some(Version::V6);
+    Some(match service {
+        Service::Tcp(ports) => format!("tcp dport {} ", list(ports)),
+        Service::Udp(ports) => format!("udp dport {} ", list(ports)),
+        Service::AllTcp => "meta l4proto tcp ".to_owned(),
+        Service::Resets => "tcp flags & rst == rst ".to_owned(),
+        Service::AllUdp => "meta l4proto udp ".to_owned(),
+        Service::AllIcmp => "meta l4proto { icmp, ipv6-icmp } ".to_owned(),
+        Service::IcmpErrors if is_v6 => {
+            "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } ".to_owned()
+        }
+        Service::IcmpErrors => "icmp type { destination-unreachable, time-exceeded, parameter-problem } ".to_owned(),
+        Service::Ping if is_v6 => "icmpv6 type echo-request ".to_owned(),
+        Service::Ping => "icmp type echo-request ".to_owned(),
+        // Neighbour and router discovery, and which multicast groups are listened to (RFC 4861, RFC 3810).
+        Service::Neighbours if is_v6 => "icmpv6 type { 130-136, 143 } ".to_owned(),
+        Service::Neighbours => return None,
+    })
+}
+
+fn one_or_set(items: Vec<String>) -> String {
+    match &items[..] {
+        [one] => one.clone(),
+        items => format!("{{ {} }}", items.join(", ")),
+    }
+}
+
+fn net_text(net: &IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
+    }
+}
