@@ -16,6 +16,7 @@ use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
 use crate::sinks::Receiver;
+use crate::site::Pac;
 use crate::store::Durability;
 use crate::tls::{Roots, Trust};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// What `/proxy.pac` says, where it is served; `[pac]`.
+    pub pac: Option<Pac>,
     /// Who has checkpoints sent to them; `[checkpoints]`.
     pub checkpoint_receivers: Vec<Receiver>,
     /// Where attempts past the proxy are read from; `[flows]`.
@@ -282,6 +285,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            pac: None,
             checkpoint_receivers: Vec::new(),
             flows: flows::Settings::default(),
             network: None,
@@ -359,6 +363,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("network") {
                 config.network = Network::read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("pac") {
+                config.pac = Some(Pac::read(&mut section));
                 section.finish();
             }
             config.lists = Feed::read_all(root);

@@ -494,6 +494,7 @@ fn gate(
             keep_query: config.keep_query,
             contact: config.contact.clone(),
             via: config.via.then(|| config.name.clone()),
+            pac: config.pac.clone(),
         },
         counters: Counters::default(),
         glass: Glass::default(),

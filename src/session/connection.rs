@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
-use crate::facts::{Client, ExchangeId, Hello, Scheme, Stage};
+use crate::facts::{Client, ExchangeId, Hello, Path, Scheme, Stage};
 use crate::parse::{Body, FirstBytes, Form, Request, RequestHead, Version, examine, take_request_head};
 use crate::policy::{Policy, draft_rule};
 use crate::site::{self, Refusal};
@@ -195,6 +195,18 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
         Ok((form, body)) => Request { head, form, body },
         Err(fault) => return refuse_bytes(worker, io, &client, Some(&head), Why::of_fault(fault)).await,
     };
+    // Whoever asks which proxy to take has not been able to show who they are to one.
+    if let (Form::Origin(target), Some(pac)) = (&request.form, &gate.wording.pac)
+        && is_pac(target)
+        && matches!(request.head.method(), "GET" | "HEAD")
+    {
+        let keep = gate.keeps(&request.head) && request.body == Body::None;
+        let page = pac.answer(request.head.fields.get("host"), keep, request.head.method() != "HEAD");
+        return match write_all(&mut io.stream, &page, gate.limits.body_timeout).await {
+            Ok(()) => Next::after(keep),
+            Err(()) => Next::Gone,
+        };
+    }
     let asked_by = match client_of(worker, client.clone(), &request.head).await {
         Ok(client) => client,
         Err(why) => return refuse_user(worker, io, &client, &request, why).await,
@@ -216,6 +228,12 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
             }
         }
     }
+}
+
+/// Whether a request to the gate itself is for the file by which browsers learn which proxy to take; what stands behind `?` is of
+/// no matter.
+fn is_pac(path: &Path) -> bool {
+    matches!(path.path(), "/proxy.pac" | "/wpad.dat")
 }
 
 /// The next head, or `None` when the client has gone.

@@ -9,6 +9,7 @@ use crate::facts::{Client, ClientKey, Restraint};
 use crate::identity::Browsers;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
+use crate::site::Pac;
 use crate::store::{Desk, JournalHandle};
 use crate::tls::Minter;
 use crate::upstream::{Dialler, OwnConnections, Passing};
@@ -66,6 +67,8 @@ pub struct Wording {
     pub contact: Option<String>,
     /// The pseudonym in `Via`; absent means that no Via is sent.
     pub via: Option<String>,
+    /// What `/proxy.pac` says; absent where it is not served.
+    pub pac: Option<Pac>,
 }
 
 /// Bounds on what a peer may take or keep.

@@ -6,6 +6,7 @@ mod gate;
 mod list_server;
 mod name_server;
 mod origin;
+mod pac;
 mod parent;
 mod peer;
 

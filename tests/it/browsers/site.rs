@@ -356,6 +356,13 @@ impl Site {
         Self::configured(scheme, page, keys, "")
     }
 
+    /// Of which the gate itself serves the PAC file that names it.
+    pub(super) fn with_own_pac(scheme: &'static str) -> Self {
+        let mut site = Self::configured(scheme, PAGE, "", "[pac]\ndirect = [\"*.inside.example\"]\n");
+        site.pac = Some(site.gate.address.port());
+        site
+    }
+
     /// The same with more of a config.
     pub(super) fn configured(scheme: &'static str, page: &'static str, keys: &str, more: &str) -> Self {
         Self::started((scheme, false), page, &rule("*.test", keys), more, None)

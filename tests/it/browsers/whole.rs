@@ -53,7 +53,10 @@ fn records_of_two_whole_visits_as(site: &mut Site, drive: Drive, settings: Setti
 }
 
 fn loads_whole_behind_one_page(drive: Drive) {
-    let mut site = Site::new("http");
+    one_page_of(Site::new("http"), drive);
+}
+
+fn one_page_of(mut site: Site, drive: Drive) {
     let records = records_of_two_whole_visits(&mut site, drive);
     let pages = records.iter().filter(|record| record["reason"] == "challenge_page").count();
     assert_eq!(pages, 1, "{records:#?}");
@@ -74,6 +77,16 @@ fn loads_whole_behind_one_reset(drive: Drive) {
     let challenges: Vec<_> = records.iter().filter(|record| record["kind"] == "challenge").collect();
     assert_eq!(challenges.len(), 1, "{challenges:#?}");
     assert_eq!(challenges[0]["outcome"], "returned", "{challenges:#?}");
+}
+
+#[test]
+fn chromium_goes_by_the_gate_that_serves_the_file_which_says_so() {
+    one_page_of(Site::with_own_pac("http"), Driven::chromium);
+}
+
+#[test]
+fn firefox_goes_by_the_gate_that_serves_the_file_which_says_so() {
+    one_page_of(Site::with_own_pac("http"), Driven::firefox);
 }
 
 #[test]
