@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::evidence::Keep;
 use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
@@ -21,7 +22,8 @@ use super::sending::{self, ReceiverStatus, Sending};
 pub(super) struct Background {
     sealing: Sealing,
     sending: Sending,
-    retiring: Retiring,
+    /// Where the config has days go.
+    retiring: Option<Retiring>,
     indexing: Option<Indexing>,
     flows: Option<Reading>,
 }
@@ -48,7 +50,8 @@ pub(super) fn start(
 ) -> Result<Background, AppError> {
     let sending = sending::start(data_dir, config, journal)?;
     let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
-    let retiring = retention::start(data_dir.to_owned(), config.keep, journal.clone());
+    let goes = config.keep != Keep::default();
+    let retiring = goes.then(|| retention::start(data_dir.to_owned(), config.keep, journal.clone())).transpose();
     let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,
@@ -66,7 +69,7 @@ impl Background {
         SeenBackground {
             sealing: self.sealing.status(),
             receivers: self.sending.statuses(),
-            retention: self.retiring.status(),
+            retention: self.retiring.as_ref().map(Retiring::status).unwrap_or_default(),
             index,
             flows,
         }
@@ -79,7 +82,9 @@ impl Background {
             flows.end();
         }
         self.sealing.end();
-        self.retiring.end();
+        if let Some(retiring) = self.retiring {
+            retiring.end();
+        }
         self.sending.end();
         self.indexing
     }

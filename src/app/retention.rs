@@ -110,7 +110,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(300);
 /// A gate to which nothing comes writes no record that would begin the next segment: after an hour it says so again.
 const SAY_AGAIN: u64 = 3_600_000_000;
 
-/// Starts the thread, where days are to be removed or were.
+/// Starts the thread.
 ///
 /// # Errors
 /// There is no thread to be had.
