@@ -51,7 +51,8 @@ pub(super) fn start(
     let sending = sending::start(data_dir, config, journal)?;
     let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
     let goes = config.keep != Keep::default();
-    let retiring = goes.then(|| retention::start(data_dir.to_owned(), config.keep, journal.clone())).transpose();
+    let retiring =
+        goes.then(|| retention::start(data_dir.to_owned(), (config.keep, config.indexes), journal.clone())).transpose();
     let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,

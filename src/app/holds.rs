@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,39 @@ pub fn standing_holds(data_dir: &Path) -> io::Result<Vec<StandingHold>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    text.lines().map(|line| serde_json::from_str(line).map_err(|error| unreadable(&error.to_string()))).collect()
+    let mut lines = text.lines();
+    let first = lines.next().and_then(|line| serde_json::from_str::<Count>(line).ok());
+    let holds = lines.map(|line| serde_json::from_str(line).map_err(|error| unreadable(&error.to_string())));
+    let holds: Vec<StandingHold> = holds.collect::<io::Result<_>>()?;
+    // A file that lost its end would release holds.
+    if first.is_none_or(|count| count.holds != holds.len()) {
+        return Err(unreadable("it is not whole"));
+    }
+    Ok(holds)
+}
+
+/// What the file begins with: how many stand.
+#[derive(Serialize, Deserialize)]
+struct Count {
+    holds: usize,
+}
+
+/// A line of the file.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line {
+    Count(Count),
+    Hold(StandingHold),
+}
+
+/// Whether there is a file of holds.
+pub(super) fn has_file(data_dir: &Path) -> bool {
+    data_dir.join(HOLDS_FILE).exists()
+}
+
+/// Keeps holds from being placed or released through the gate while it is held.
+pub(super) fn still() -> MutexGuard<'static, ()> {
+    CHANGING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unreadable(why: &str) -> io::Error {
@@ -57,7 +89,7 @@ fn unreadable(why: &str) -> io::Error {
 /// # Errors
 /// The file cannot be read or written, or too many stand.
 pub(super) fn take_up(data_dir: &Path, hold: &Hold, now: Timestamp) -> io::Result<()> {
-    let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _changing = still();
     let mut standing = standing_holds(data_dir)?;
     let known = standing.iter().position(|known| known.hold.is_of_same(hold));
     match (hold.action, known) {
@@ -73,7 +105,9 @@ pub(super) fn take_up(data_dir: &Path, hold: &Hold, now: Timestamp) -> io::Resul
         (HoldAction::Released, Some(known)) => _ = standing.remove(known),
         (HoldAction::Released, None) => return Ok(()),
     }
-    kept::replace(&data_dir.join(HOLDS_FILE), standing)?;
+    let count = Line::Count(Count { holds: standing.len() });
+    let lines = std::iter::once(count).chain(standing.into_iter().map(Line::Hold));
+    kept::replace(&data_dir.join(HOLDS_FILE), lines)?;
     fs::File::open(data_dir)?.sync_all()
 }
 
@@ -94,11 +128,20 @@ impl Held {
             match (&hold.client, &hold.device) {
                 (Some(client), _) => {
                     let client = client_of(client.as_str()).ok_or_else(|| unreadable("a client is no address"))?;
-                    clients.push((client, None, None));
+                    clients.push((unmapped(client), None, None));
                 }
                 (None, Some(device)) => {
-                    let all = devices.spans(device.as_str(), Timestamp(0), Timestamp(u64::MAX));
-                    clients.extend(all.into_iter().map(|span| (span.client, Some(span.from), Some(span.until))));
+                    // All that had the name, however many: who claims it keeps more, and nothing less.
+                    let before = clients.len();
+                    let all = devices.iter().filter(|one| one.name == *device);
+                    clients.extend(all.map(|one| (unmapped(one.client), Some(one.since), one.until)));
+                    if clients.len() == before {
+                        let why = format!(
+                            "no address of the device `{}` is known any more: hold its addresses",
+                            device.as_str()
+                        );
+                        return Err(io::Error::other(why));
+                    }
                 }
                 (None, None) => return Err(unreadable("a hold is of nobody")),
             }
@@ -106,6 +149,7 @@ impl Held {
         Ok(Self { clients })
     }
 
+    /// Whether nobody is held.
     pub(super) fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
@@ -121,6 +165,18 @@ impl Held {
                 && from.is_none_or(|from| from <= record.time)
                 && until.is_none_or(|until| record.time < until)
         })
+    }
+}
+
+/// IPv4 within IPv6 as IPv4, as the addresses of records are compared.
+fn unmapped(client: IpNet) -> IpNet {
+    match client {
+        IpNet::V6(mapped) if mapped.prefix_len() >= 96 => {
+            let address = mapped.addr().to_ipv4_mapped();
+            let net = address.and_then(|address| ipnet::Ipv4Net::new(address, mapped.prefix_len() - 96).ok());
+            net.map_or(client, IpNet::V4)
+        }
+        IpNet::V4(_) | IpNet::V6(_) => client,
     }
 }
 
@@ -166,6 +222,11 @@ mod tests {
         fs::write(path.join(HOLDS_FILE), &text[..text.len() / 2]).unwrap();
         assert!(standing_holds(path).unwrap_err().to_string().contains("holds.jsonl cannot be read"));
         assert!(take_up(path, &hold(HoldAction::Placed, address, None), Timestamp(9)).is_err());
+        // Nor is one that was cut between two lines, or emptied.
+        for cut in ["", text.lines().next().unwrap()] {
+            fs::write(path.join(HOLDS_FILE), cut).unwrap();
+            assert!(standing_holds(path).unwrap_err().to_string().contains("it is not whole"), "{cut:?}");
+        }
     }
 
     #[test]
@@ -191,6 +252,9 @@ mod tests {
         };
         assert!(has("10.1.2.3", 5) && has("::ffff:10.1.2.3", 5) && has("10.0.0.7", 150));
         assert!(!has("10.0.0.7", 200) && !has("10.0.0.7", 99) && !has("10.2.0.1", 150) && !has("nobody", 150));
+        let mapped = Held::of(&[place(Some("::ffff:10.1.0.0/112"), None)], &devices).unwrap();
+        assert!(mapped.clients[0].0.contains(&"10.1.2.3".parse::<IpAddr>().unwrap()));
+        assert!(Held::of(&[place(None, Some("PC-2"))], &devices).is_err());
         assert!(Held::of(&[place(None, None)], &devices).is_err());
         assert!(Held::of(&[place(Some("PC-1"), None)], &devices).is_err());
     }

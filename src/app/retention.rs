@@ -18,16 +18,16 @@ use tokio::runtime::Runtime;
 use crate::clock;
 use crate::evidence::{
     Judged, Keep, KeptSegment, Plan, Record, Retention, RetentionAction, STRETCHES_MAX, day_text, format_time, joined,
-    judge, read_retention,
+    judge, outside, read_retention,
 };
-use crate::review::read_notes;
+use crate::review::{Notes, read_notes};
 use crate::store::{
     DAY_US, Index, IndexError, JournalHandle, NotAccepted, OpenError, Reader, has_record, is_sealed, kept_segments,
-    remove_segments,
+    newest_retention, remove_segments,
 };
 
 use super::background::Pace;
-use super::holds::{Held, StandingHold, standing_holds};
+use super::holds::{self, Held, StandingHold, standing_holds};
 use super::kept;
 
 /// How retention stands, as `status` shows it.
@@ -74,6 +74,10 @@ enum NotRetired {
     TooManyGaps,
     #[error("days could not be looked through for who is under a legal hold: {0}")]
     Unread(OpenError),
+    #[error("holds.jsonl is gone, and {0} legal holds stood: put it back, or place them again")]
+    HoldsGone(usize),
+    #[error("records of devices are damaged or too many: who is under a legal hold by a name is not known")]
+    Devices,
     #[error("the index: {0}")]
     Index(#[from] IndexError),
     #[error("it was broken off")]
@@ -85,6 +89,9 @@ enum NotRetired {
 struct State {
     days: Vec<(i64, i64)>,
     records: Vec<(u64, u64)>,
+    /// Legal holds that stood when this was written.
+    #[serde(default)]
+    holds: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     announced: Option<Announced>,
 }
@@ -96,10 +103,16 @@ struct Announced {
     /// When, in microseconds since 1970.
     at: u64,
     days: Vec<i64>,
-    segments: Vec<String>,
-    records: Vec<(u64, u64)>,
+    /// Names, with their first and last records.
+    segments: Vec<(String, (u64, u64))>,
     bytes: u64,
     held: u64,
+}
+
+impl Announced {
+    fn records(&self) -> Vec<(u64, u64)> {
+        joined(self.segments.iter().map(|(_, records)| *records))
+    }
 }
 
 const STATE_FILE: &str = "retention.jsonl";
@@ -114,14 +127,15 @@ const SAY_AGAIN: u64 = 3_600_000_000;
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(super) fn start(data_dir: PathBuf, keep: Keep, journal: JournalHandle) -> io::Result<Retiring> {
+pub(super) fn start(data_dir: PathBuf, (keep, indexes): (Keep, bool), journal: JournalHandle) -> io::Result<Retiring> {
     let (end, ended) = channel();
     let status = RetentionStatus { keep_days: keep.days, keep_gib: gib(keep), ..RetentionStatus::default() };
     let status = Arc::new(Mutex::new(status));
     let told = status.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let retire = move || {
-        let mut thread = Thread { data_dir, keep, journal, runtime, ended, status: told, known: Known::default() };
+        let mut thread =
+            Thread { data_dir, keep, indexes, journal, runtime, ended, status: told, known: Known::default() };
         thread.run();
     };
     let thread = std::thread::Builder::new().name("retention".to_owned()).spawn(retire)?;
@@ -156,6 +170,8 @@ struct Known {
 struct Thread {
     data_dir: PathBuf,
     keep: Keep,
+    /// The gate fills its index, which then shrinks with the journal.
+    indexes: bool,
     journal: JournalHandle,
     runtime: Runtime,
     ended: Receiver<()>,
@@ -168,7 +184,7 @@ impl Thread {
         let mut state = None;
         let mut wait = Duration::ZERO;
         while self.ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-            let known = state.take().map_or_else(|| read_state(&self.data_dir), Ok);
+            let known = state.take().map_or_else(|| read_state(&self.data_dir, &self.ended), Ok);
             let done = known.and_then(|mut known| self.turn(&mut known).map(|()| known));
             let error = match done {
                 Ok(known) => {
@@ -194,7 +210,7 @@ impl Thread {
     }
 
     fn turn(&mut self, state: &mut State) -> Result<(), NotRetired> {
-        self.learn_holds()?;
+        self.learn_holds(state)?;
         if let Some(announced) = state.announced.take() {
             state.announced = self.remove(state, announced)?;
         }
@@ -202,8 +218,15 @@ impl Thread {
     }
 
     /// What was found of days does not hold under other holds.
-    fn learn_holds(&mut self) -> Result<(), NotRetired> {
+    fn learn_holds(&mut self, state: &mut State) -> Result<(), NotRetired> {
         let holds = standing_holds(&self.data_dir)?;
+        if state.holds > 0 && !holds::has_file(&self.data_dir) {
+            return Err(NotRetired::HoldsGone(state.holds));
+        }
+        if state.holds != holds.len() {
+            state.holds = holds.len();
+            write_state(&self.data_dir, state)?;
+        }
         let today = today();
         if self.known.holds != holds || self.known.on != today {
             self.known = Known { holds, on: today, days: BTreeMap::new() };
@@ -227,12 +250,14 @@ impl Thread {
         if plan.segments.is_empty() {
             return Ok(());
         }
-        let of = |place: &usize| kept.get(*place).map(|segment| (segment.first_seq, segment.last_seq));
+        let of = |place: &usize| {
+            let (path, segment) = (paths.get(*place)?, kept.get(*place)?);
+            Some((name(path), (segment.first_seq, segment.last_seq)))
+        };
         let announced = Announced {
             recorded_in: String::new(),
             at: clock::now().0,
-            records: joined(plan.segments.iter().filter_map(of)),
-            segments: plan.segments.iter().filter_map(|place| paths.get(*place)).map(|path| name(path)).collect(),
+            segments: plan.segments.iter().filter_map(of).collect(),
             days: plan.days,
             bytes: plan.bytes,
             held: plan.held,
@@ -254,7 +279,7 @@ impl Thread {
     fn record(&self, action: RetentionAction, state: &State, announced: &Announced) -> Result<Record, NotRetired> {
         let now_days = announced.days.iter().map(|day| (*day, *day));
         let days = joined(state.days.iter().copied().chain(now_days));
-        let records = joined(state.records.iter().chain(&announced.records).copied());
+        let records = joined(state.records.iter().copied().chain(announced.records()));
         if days.len() > STRETCHES_MAX || records.len() > STRETCHES_MAX {
             return Err(NotRetired::TooManyGaps);
         }
@@ -285,30 +310,68 @@ impl Thread {
             write_state(&self.data_dir, &State { announced: Some(announced.clone()), ..state.clone() })?;
             return Ok(Some(announced));
         }
-        let segments: Vec<PathBuf> = announced.segments.iter().map(|name| directory.join(name)).collect();
+        if !self.is_said(&announced)? {
+            // The end of that segment was lost, and what it said with it.
+            let announced = self.put_on_record(state, announced)?;
+            write_state(&self.data_dir, &State { announced: Some(announced.clone()), ..state.clone() })?;
+            return Ok(Some(announced));
+        }
+        let segments: Vec<PathBuf> = announced.segments.iter().map(|(name, _)| directory.join(name)).collect();
         // A hold that was placed meanwhile counts, and so does a config that was changed.
         let (paths, kept): (Vec<PathBuf>, Vec<KeptSegment>) = kept_segments(&self.data_dir)?.into_iter().unzip();
         let plan = self.plan(&paths, &kept)?;
         let goes: Vec<&PathBuf> = plan.segments.iter().filter_map(|place| paths.get(*place)).collect();
-        let stays = |segment: &&PathBuf| paths.contains(segment) && !goes.contains(segment);
-        if segments.iter().any(|segment| stays(&segment)) {
-            write_state(&self.data_dir, state)?;
-            return Ok(None);
+        let stays = |segment: &PathBuf| paths.contains(segment) && !goes.contains(&segment);
+        if segments.iter().any(stays) {
+            return self.withdraw(state, announced, &paths).map(|()| None);
         }
-        remove_segments(&self.data_dir, &segments)?;
+        {
+            // Looking through the days may have taken long: whoever was told since that a client is held is right.
+            let _still = holds::still();
+            if standing_holds(&self.data_dir)? != self.known.holds {
+                return Ok(Some(announced));
+            }
+            remove_segments(&self.data_dir, &segments)?;
+        }
         self.append(self.record(RetentionAction::Dropped, state, &announced)?)?;
         let days = announced.days.iter().map(|day| (*day, *day));
         state.days = joined(state.days.drain(..).chain(days));
-        state.records = joined(state.records.drain(..).chain(announced.records));
+        state.records = joined(state.records.drain(..).chain(announced.records()));
         write_state(&self.data_dir, state)?;
         self.say().last = Some(format_time(clock::now()));
         Ok(None)
     }
 
+    /// Whether the record that announces it stands in what a checkpoint vouches for.
+    fn is_said(&self, announced: &Announced) -> Result<bool, NotRetired> {
+        let (paths, _): (Vec<PathBuf>, Vec<KeptSegment>) = kept_segments(&self.data_dir)?.into_iter().unzip();
+        let place = paths.iter().position(|path| name(path) == announced.recorded_in);
+        // The record may have been the last of the segment in front.
+        let near = place.map_or(&[][..], |place| paths.get(place.saturating_sub(1)..=place).unwrap_or_default());
+        for segment in near.iter().rev() {
+            if let Some(said) = newest_retention(segment)? {
+                let said = joined(said.records);
+                return Ok(announced.records().into_iter().all(|records| outside(records, &said).is_empty()));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes back what was announced, but for what had gone already when that was broken off.
+    fn withdraw(&mut self, state: &mut State, announced: Announced, paths: &[PathBuf]) -> Result<(), NotRetired> {
+        let is_there = |segment: &str| paths.iter().any(|path| name(path) == segment);
+        let segments = announced.segments.into_iter().filter(|(segment, _)| !is_there(segment)).collect();
+        let gone = Announced { days: Vec::new(), segments, bytes: 0, ..announced };
+        self.append(self.record(RetentionAction::Withdrawn, state, &gone)?)?;
+        state.records = joined(state.records.drain(..).chain(gone.records()));
+        Ok(write_state(&self.data_dir, state)?)
+    }
+
     fn plan(&mut self, paths: &[PathBuf], kept: &[KeptSegment]) -> Result<Plan, NotRetired> {
         let index_bytes = match Index::open(&self.data_dir).and_then(|index| index.used_bytes()) {
-            Ok(bytes) => bytes,
-            Err(IndexError::None(_) | IndexError::Form(_)) => 0,
+            // One that has not come to what went last is larger than it will be, and never as large as the journal.
+            Ok(bytes) if self.indexes => bytes.min(kept.iter().map(|segment| segment.bytes).sum()),
+            Ok(_) | Err(IndexError::None(_) | IndexError::Form(_)) => 0,
             Err(error) => return Err(error.into()),
         };
         let mut held = None;
@@ -330,11 +393,14 @@ impl Thread {
 
     fn held(&self) -> Result<Held, NotRetired> {
         let has_device = self.known.holds.iter().any(|standing| standing.hold.device.is_some());
-        let devices = match has_device {
-            true => read_notes(&self.data_dir, |_| {}).map_err(NotRetired::Unread)?.devices,
-            false => crate::evidence::Devices::default(),
+        let notes = match has_device {
+            true => read_notes(&self.data_dir, |_| {}).map_err(NotRetired::Unread)?,
+            false => Notes::default(),
         };
-        Ok(Held::of(&self.known.holds, &devices)?)
+        if notes.unreadable > 0 || notes.devices.beyond() > 0 {
+            return Err(NotRetired::Devices);
+        }
+        Ok(Held::of(&self.known.holds, &notes.devices)?)
     }
 
     fn appears<'p>(&self, held: &Held, segments: impl Iterator<Item = &'p PathBuf>) -> Result<bool, NotRetired> {
@@ -361,7 +427,7 @@ fn name(path: &Path) -> String {
 }
 
 /// What the file says; where there is none, what the newest record in the journal does.
-fn read_state(data_dir: &Path) -> Result<State, NotRetired> {
+fn read_state(data_dir: &Path, ended: &Receiver<()>) -> Result<State, NotRetired> {
     match fs::read_to_string(data_dir.join(STATE_FILE)) {
         Ok(text) => match serde_json::from_str(&text) {
             Ok(state) => return Ok(state),
@@ -372,15 +438,30 @@ fn read_state(data_dir: &Path) -> Result<State, NotRetired> {
     }
     let begun = Instant::now();
     let mut reader = Reader::open(data_dir, None)?;
-    let (mut block, mut newest) = (Vec::new(), None);
+    let (mut block, mut done, mut announced) = (Vec::new(), None, None);
+    let mut pace = Pace::new();
     while reader.next(&mut block)? {
-        newest = block.split(|byte| *byte == b'\n').rev().find_map(read_retention).or(newest);
+        for retention in block.split(|byte| *byte == b'\n').filter_map(read_retention) {
+            match retention.action {
+                RetentionAction::Announced => announced = Some(retention),
+                RetentionAction::Dropped | RetentionAction::Withdrawn => (done, announced) = (Some(retention), None),
+            }
+        }
+        if !pace.goes_on(ended) {
+            return Err(NotRetired::BrokenOff);
+        }
     }
-    let state = newest.map_or_else(State::default, |retention| State {
-        days: retention.dropped_days(),
-        records: joined(retention.records),
-        announced: None,
+    let mut state = done.map_or_else(State::default, |done| State {
+        days: done.dropped_days(),
+        records: joined(done.records),
+        ..State::default()
     });
+    if let Some(announced) = announced {
+        // Of what was only announced it counts what is not there.
+        let there = joined(kept_segments(data_dir)?.iter().map(|(_, kept)| (kept.first_seq, kept.last_seq)));
+        let gone = announced.records.into_iter().flat_map(|records| outside(records, &there));
+        state.records = joined(state.records.drain(..).chain(gone));
+    }
     if !state.records.is_empty() {
         let seconds = begun.elapsed().as_secs();
         eprintln!("sekisho: warning: what has gone of the journal was found in the journal itself, in {seconds} s");

@@ -33,7 +33,8 @@
 //!   place.
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
 //! * `checkpoint` that a segment was sealed with a [`Checkpoint`]: its name, last record, hash and key.
-//! * `retention` that whole days of the journal are about to be removed (`announced`), or have been (`dropped`), with all days
+//! * `retention` that whole days of the journal are about to be removed (`announced`), have been (`dropped`), or stay after all
+//!   (`withdrawn`), with all days
 //!   and records that have gone so far, see [`Retention`]. `hold` that a client's days are kept by a legal hold, or no longer,
 //!   see [`Hold`].
 //! * `device` says which device a client was from when to when, see [`Assignment`]; a later one of the same client, name,
@@ -96,7 +97,7 @@ pub use record::{
 };
 pub use retention::{
     Judged, Keep, KeptSegment, Plan, Retention, RetentionAction, STRETCHES_MAX, day_text, first_outside, joined, judge,
-    read_day, read_retention,
+    outside, read_day, read_retention,
 };
 pub use text::{
     Text, compact_time, format_time, json_text, query_hash, read_compact_time, read_time, recorded_time, shown,

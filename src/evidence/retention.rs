@@ -58,6 +58,8 @@ pub enum RetentionAction {
     /// They are removed once a checkpoint vouches for this record.
     Announced,
     Dropped,
+    /// What was announced stays, but for what had gone already.
+    Withdrawn,
 }
 
 /// Days of the journal go, as the config has it. As a record it is of kind `retention`.
@@ -202,6 +204,20 @@ pub fn first_outside((first, last): (u64, u64), of: &[(u64, u64)]) -> Option<u64
     let covered = place.checked_sub(1).and_then(|place| of.get(place)).map_or(first, |(_, end)| end.saturating_add(1));
     let outside = first.max(covered);
     (outside <= last).then_some(outside)
+}
+
+/// What of a stretch is in none of others, which are [`joined`].
+pub fn outside((first, last): (u64, u64), of: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let (mut left, mut begin) = (Vec::new(), Some(first));
+    for (from, to) in of.iter().filter(|(from, to)| *to >= first && *from <= last) {
+        let Some(at) = begin else { break };
+        if *from > at {
+            left.push((at, from - 1));
+        }
+        begin = to.checked_add(1);
+    }
+    left.extend(begin.filter(|begin| *begin <= last).map(|begin| (begin, last)));
+    left
 }
 
 /// A day as it is written, such as `2026-11-27`.

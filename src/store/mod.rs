@@ -33,7 +33,7 @@ pub use index::{DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveInde
 pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;
-pub use retire::{has_record, is_sealed, kept_segments, remove_segments};
+pub use retire::{has_record, is_sealed, kept_segments, newest_retention, remove_segments};
 pub use seal::{SealError, Sealed, Sealer, checkpoint_files, checkpoint_key, checkpoint_lines};
 pub use segment::{Damaged, Found, OpenError};
 pub use verify::{CheckpointBreak, VerifyBy, VerifyReport, read_checkpoints, verify};

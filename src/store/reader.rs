@@ -44,6 +44,8 @@ impl Reader {
             match SegmentFile::open(&path).and_then(|file| file.plain_bytes()) {
                 Ok(length) => left.push_back((path, length)),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => damaged.push((path, error.to_string())),
+                // Its day went meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io_error(&path, error)),
             }
         }
@@ -87,7 +89,10 @@ impl Reader {
                 Some(open) => open,
                 None => match self.left.pop_front() {
                     Some((path, length)) => {
-                        let file = SegmentFile::open(&path).map_err(|source| io_error(&path, source))?;
+                        let file = match SegmentFile::open(&path) {
+                            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                            file => file.map_err(|source| io_error(&path, source))?,
+                        };
                         (path, file.take(length))
                     }
                     None => return Ok(false),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::evidence::{Checkpoint, KeptSegment, RecordLine, read_record};
+use crate::evidence::{Checkpoint, KeptSegment, RecordLine, Retention, read_record, read_retention};
 
 use super::index::DAY_US;
 use super::seal::{checkpoint_path, read_checkpoint};
@@ -82,6 +82,19 @@ pub fn has_record(
         }
     }
     Ok(Some(false))
+}
+
+/// The newest record of kind `retention` in a segment.
+///
+/// # Errors
+/// It cannot be read.
+pub fn newest_retention(segment: &Path) -> Result<Option<Retention>, OpenError> {
+    let mut lines = Lines::open(segment)?;
+    let mut newest = None;
+    while let Some(line) = lines.next()? {
+        newest = read_retention(line).or(newest);
+    }
+    Ok(newest)
 }
 
 /// Removes sealed segments; their checkpoints stay, so that the chain can be followed over the gap. Those that are not there

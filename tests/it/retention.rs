@@ -181,8 +181,8 @@ fn days_go_once_a_checkpoint_vouches_for_it_and_held_ones_stay() {
     let all = records(data_dir);
     let said: Vec<_> = all.iter().filter(|record| record["kind"] == "retention").collect();
     let actions: Vec<_> = said.iter().map(|record| record["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["announced", "announced", "dropped"], "{said:#?}");
-    assert_eq!(said[2]["records"], json!([[1, 40], [101, 120]]), "{said:#?}");
+    assert_eq!(actions, ["announced", "withdrawn", "announced", "dropped"], "{said:#?}");
+    assert_eq!(said[3]["records"], json!([[1, 40], [101, 120]]), "{said:#?}");
     let held: Vec<_> = all.iter().filter(|record| record["kind"] == "hold").collect();
     assert_eq!(held.iter().map(|hold| &hold["action"]).collect::<Vec<_>>(), ["placed", "placed", "released"]);
     assert!(held.iter().all(|hold| hold["uid"].is_number()), "{held:#?}");

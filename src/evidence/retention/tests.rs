@@ -145,6 +145,10 @@ proptest! {
         prop_assert!(joined.windows(2).all(|two| two[0].1 + 1 < two[1].0));
         let outside = (first..=first + length).find(|seq| !is_in(*seq));
         prop_assert_eq!(first_outside((first, first + length), &joined), outside);
+        let pieces = super::outside((first, first + length), &joined);
+        for seq in first..=first + length {
+            prop_assert_eq!(pieces.iter().any(|(first, last)| (*first..=*last).contains(&seq)), !is_in(seq), "{}", seq);
+        }
     }
 
     #[test]
