@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::evidence::{Health, Record, format_time};
 use crate::facts::Timestamp;
 use crate::lists::{Failure, Feed, FeedState, Fetched, Fetcher, Kept, Source};
-use crate::policy::OwnEndpoints;
 use crate::store::JournalHandle;
-use crate::upstream::{ErrandLimits, Errands, OwnConnections};
+use crate::upstream::{ErrandLimits, OwnConnections};
 
-use super::{AppError, NotDone, system};
+use super::errands::Means;
+use super::{AppError, NotDone};
 
 /// How long the thread waits at most before it looks at the clock again, which may have been set.
 const LOOK: Duration = Duration::from_secs(60);
@@ -115,15 +115,7 @@ impl Feeds {
     /// # Errors
     /// No resolver, no runtime, or this machine's addresses cannot be read.
     pub fn new(config: &Config, data_dir: &Path) -> Result<Self, AppError> {
-        let interfaces = system::interface_addresses()?;
-        let endpoints = Arc::new(OwnEndpoints { listeners: config.listen.clone(), interfaces });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
-        let own = OwnConnections::default();
-        let resolvers = {
-            let _entered = runtime.enter();
-            super::resolvers(&config.dns_servers, config.internal.as_ref(), config.dns_timeout, &own)?
-        };
-        let errands = Errands::new(resolvers, own.clone(), endpoints, ErrandLimits::default());
+        let Means { runtime, own, errands } = Means::new(config, ErrandLimits::default())?;
         let kept = Kept::new(data_dir);
         let states = config.lists.iter().map(|feed| kept.state(&feed.name)).collect();
         Ok(Self {

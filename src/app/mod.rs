@@ -9,6 +9,7 @@ mod breakglass;
 mod clearances;
 mod control;
 mod devices;
+mod errands;
 mod fetch;
 mod flows;
 mod holds;

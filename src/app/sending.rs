@@ -14,12 +14,12 @@ use tokio::runtime::Runtime;
 use crate::clock;
 use crate::config::Config;
 use crate::evidence::{Health, Record, format_time};
-use crate::policy::OwnEndpoints;
 use crate::sinks::{Message, Receiver, Sink};
 use crate::store::{JournalHandle, checkpoint_files, read_checkpoints};
-use crate::upstream::{ErrandLimits, Errands, OwnConnections, Purpose};
+use crate::upstream::{ErrandLimits, OwnConnections, Purpose};
 
-use super::{AppError, kept, system};
+use super::errands::Means;
+use super::{AppError, kept};
 
 /// How a receiver of checkpoints stands, as `status` shows it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -89,22 +89,15 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
     let (done, ended) = channel();
     let mut wakes = Vec::new();
     for (place, receiver) in receivers.iter().enumerate() {
-        let interfaces = system::interface_addresses()?;
-        let endpoints = Arc::new(OwnEndpoints { listeners: config.listen.clone(), interfaces });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
-        let own = OwnConnections::default();
-        let resolvers = {
-            let _entered = runtime.enter();
-            super::resolvers(&config.dns_servers, config.internal.as_ref(), config.dns_timeout, &own)?
-        };
         let limits = ErrandLimits { whole: Duration::from_secs(60), ..ErrandLimits::default() };
+        let Means { runtime, own, errands } = Means::new(config, limits)?;
         let (wake, woken) = sync_channel(1);
         let thread = Thread {
             data_dir: data_dir.to_owned(),
             gate: config.name.clone(),
             receiver: receiver.clone(),
             place,
-            sink: Sink::new(Errands::new(resolvers, own.clone(), endpoints, limits)),
+            sink: Sink::new(errands),
             own,
             runtime,
             journal: journal.clone(),
