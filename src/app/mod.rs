@@ -224,6 +224,8 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let known = attempts::Own { listeners: own.listeners.clone(), interfaces: own.interfaces.clone() };
     let flows = Flows::bind(&config.flows, known)?;
     let kernel = contingency::start_warden(&config)?;
+    // Those of the allocator are the first threads of all. Without them memory is given back late.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
         Ok(inspection) => (inspection, None),
         Err(why) => {

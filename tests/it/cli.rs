@@ -101,6 +101,9 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "egress",
         "triage",
         "hold",
+        "isolate",
+        "release",
+        "lockdown",
         "ca",
         "verify",
         "sql",
@@ -146,6 +149,8 @@ Examples:
   sekisho egress --help             firewall rules that leave no other way out
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho hold --help               keep a client's days, however old
+  sekisho isolate --help            cut a client off at once, also in the kernel
+  sekisho lockdown --help           let nothing pass but what is essential
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho sql --schema              what can be asked by SQL of your own

@@ -4,6 +4,7 @@
 
 mod apply;
 mod check;
+mod isolation;
 mod lab;
 mod ways_out;
 

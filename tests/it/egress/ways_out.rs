@@ -48,7 +48,7 @@ const UDP_PORTS: [u16; 5] = [53, 443, 853, 5000, 51_820];
 const SMB: u16 = 445;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn connect(to: IpAddr, port: u16) -> std::io::Result<TcpStream> {
+pub(super) fn connect(to: IpAddr, port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::new(to, port), ANSWER_TIMEOUT)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     Ok(stream)
@@ -89,7 +89,7 @@ fn ping(to: IpAddr) -> u8 {
     }
 }
 
-fn rules(lab: &Lab) -> String {
+pub(super) fn rules(lab: &Lab) -> String {
     let directory = tempfile::tempdir().unwrap();
     run(&mut lab.egress(directory.path(), &["nft"]))
 }
