@@ -62,6 +62,7 @@ pub mod lists;
 pub mod sinks;
 pub mod listen;
 pub mod gateway;
+pub mod probe;
 // the spine
 pub mod site;
 pub mod session;
