@@ -127,6 +127,15 @@ pub enum CliError {
     TakenBack,
     #[error("{} between what is in force and what is asked for", count(*.0, "difference"))]
     NotAsAsked(usize),
+    /// `egress probe` found a way out.
+    #[error("{} out, past what the gate allows", if *.0 == 1 { "1 way leads".to_owned() } else { format!("{} ways lead", .0) })]
+    GotThrough(usize),
+    /// `egress probe` has proven nothing.
+    #[error("no way could be tried from here")]
+    NothingTried,
+    /// `egress respond` would answer nobody.
+    #[error("nothing can be listened on: {}", .0.join("; "))]
+    NothingBound(Vec<String>),
     #[error("no legal hold of {0:?} stands")]
     NoHold(String),
     #[error("{0} is over")]
@@ -198,6 +207,9 @@ impl CliError {
             | CliError::Gateway(_)
             | CliError::TakenBack
             | CliError::NotAsAsked(_)
+            | CliError::GotThrough(_)
+            | CliError::NothingTried
+            | CliError::NothingBound(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Page { .. }
@@ -310,6 +322,11 @@ impl CliError {
             CliError::Gateway(error) => gateway_hint(error),
             CliError::TakenBack => None,
             CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),
+            CliError::GotThrough(_) => Some(
+                "`sekisho egress check` on the gateway tells whether its rules are in force; what they say of this, `egress nft`",
+            ),
+            CliError::NothingTried => Some("give this machine an address and a route, as a PC has them"),
+            CliError::NothingBound(_) => Some("run it as root, or name ports that are free with --tcp and --udp"),
             CliError::NoHold(_) => Some("`sekisho hold list` shows those that stand"),
             CliError::Why => Some("say it in one sentence"),
             CliError::Over(_) => Some("give a day to come"),

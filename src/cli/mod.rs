@@ -24,6 +24,7 @@ mod learn;
 mod output;
 mod page_file;
 mod policy;
+mod probe;
 mod progress;
 mod reach;
 mod reindex;

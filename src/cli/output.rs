@@ -143,6 +143,9 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Gateway(_)
         | CliError::TakenBack
         | CliError::NotAsAsked(_)
+        | CliError::GotThrough(_)
+        | CliError::NothingTried
+        | CliError::NothingBound(_)
         | CliError::Index(_)
         | CliError::Sql(_)
         | CliError::Stopped

@@ -22,5 +22,5 @@ mod way;
 pub use form::Form;
 pub use question::{Key, Question};
 pub use respond::{Heard, NotBound, RespondSettings, Responder, Served};
-pub use run::probe;
+pub use run::{chance, probe, run_name};
 pub use way::{Attempt, Layer, Outcome, Route, TCP_PORTS, UDP_PORTS, Way, Ways};

@@ -132,16 +132,7 @@ impl Responder {
     pub async fn serve(self, stop: impl Future<Output = ()>, mut heard: impl FnMut(Heard)) -> io::Result<Served> {
         let tls = tls::server().map_err(io::Error::other)?;
         let (tell, mut told) = channel(UNTOLD_MAX);
-        let room = Room {
-            key: self.key,
-            tls,
-            places: Semaphore::new(CONNECTIONS_MAX),
-            tell,
-            second: AtomicU64::new(0),
-            events: AtomicU64::new(0),
-            beyond: AtomicU64::new(0),
-        };
-        let room = Arc::new(room);
+        let room = Arc::new(Room::new(self.key, tls, tell));
         let mut tasks = JoinSet::new();
         for (listener, address) in self.listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -171,6 +162,12 @@ impl Responder {
 }
 
 impl RespondSettings {
+    /// All addresses of this machine, of IPv6 where it has that.
+    pub fn everywhere() -> Vec<IpAddr> {
+        let [v4, v6] = ping::ANY;
+        if listen::bind_udp((v6, 0).into()).is_ok() { vec![v6] } else { vec![v4] }
+    }
+
     /// The addresses at which echo requests are heard: an unspecified one hears those of both families.
     fn pinged(&self) -> Vec<IpAddr> {
         let both = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
@@ -195,6 +192,12 @@ struct Room {
 }
 
 impl Room {
+    fn new(key: Key, tls: Arc<ServerConfig>, tell: Sender<Heard>) -> Self {
+        let none = || AtomicU64::new(0);
+        let places = Semaphore::new(CONNECTIONS_MAX);
+        Self { key, tls, places, tell, second: none(), events: none(), beyond: none() }
+    }
+
     async fn accept(self: Arc<Self>, listener: tokio::net::TcpListener, port: u16) {
         let mut connections = JoinSet::new();
         let failures = AtomicU64::new(0);

@@ -42,6 +42,21 @@ pub async fn probe(ways: &Ways, key: &Key, timeout: Duration, chance: &[u8; 32])
     attempts
 }
 
+/// What no other run has.
+///
+/// # Errors
+/// The system has nothing unguessable to give.
+pub fn chance() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no randomness"))?;
+    Ok(bytes)
+}
+
+/// What a run is called at both ends.
+pub fn run_name(chance: &[u8; 32]) -> String {
+    question(chance, 0).run()
+}
+
 /// The run's question for one of its ways.
 pub(super) fn question(chance: &[u8; 32], at: usize) -> Question {
     let of_way = blake3::keyed_hash(chance, &at.to_be_bytes());

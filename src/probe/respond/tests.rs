@@ -1,6 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use socket2::{Domain, Socket, Type};
 use tokio::sync::oneshot;
 
 use super::super::way::{Layer, Outcome, Route, Way};
@@ -104,14 +105,18 @@ fn who_does_not_know_the_word_is_not_answered_and_told_of_as_a_stranger() {
 #[test]
 fn what_is_refused_silent_or_answered_by_another_is_told_apart() {
     on_runtime(async {
-        // Nothing listens where something has just been bound and let go.
-        let closed = Responder::bind(&settings("", 1)).listening();
+        // Bound, so that nobody else is there, and open to nobody: one does not listen, one hears another alone.
+        let unheard = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        unheard.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let closed = unheard.local_addr().unwrap().as_socket().unwrap();
+        let deaf = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        deaf.connect("127.0.0.1:9").await.unwrap();
         let echo = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ways = [
-            way(TCP[0], closed[0].1),
-            way(UDP[0], closed[1].1),
+            way(TCP[0], closed),
+            way(UDP[0], deaf.local_addr().unwrap()),
             way(UDP[1], echo.local_addr().unwrap()),
             way(UDP[2], silent.local_addr().unwrap()),
             way(TCP[1], web.local_addr().unwrap()),
@@ -167,27 +172,17 @@ fn more_connections_than_there_are_places_are_closed_and_counted_and_others_are_
 }
 
 #[test]
-fn a_flood_is_answered_and_told_so_far_and_the_rest_is_counted() {
-    on_runtime(async {
-        let responder = Responder::bind(&settings("", 1));
-        let at: HashMap<_, _> = responder.listening().into_iter().collect();
-        let sent = 4 * EVENTS_PER_SECOND_MAX;
-        let work = async {
-            let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            let question = Question::new([1; 8], 1, [1; 6]);
-            let asked = Form::Own.as_datagram(&question, &Key::of(""));
-            for _ in 0..sent {
-                socket.send_to(&asked, at["udp"]).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-            // The last one is asked until it is answered, which is in the next second at the latest.
-            while tried(&[way(UDP[1], at["udp"])], "", Duration::from_millis(100)).await[0].0 != Outcome::Through {}
-        };
-        let ((), told, served) = beside(responder, work).await;
-        assert!(served.beyond > 0);
-        let seconds: std::collections::HashSet<u64> = told.iter().map(|heard| heard.at.0 / 1_000_000).collect();
-        assert!(told.len() as u64 <= EVENTS_PER_SECOND_MAX * seconds.len() as u64);
-    });
+fn a_flood_is_told_so_far_and_the_rest_is_counted_and_not_answered() {
+    let (tell, mut told) = channel(UNTOLD_MAX);
+    let room = Room::new(Key::of(""), tls::server().unwrap(), tell);
+    let from = "192.0.2.9:4711".parse().unwrap();
+    let sent = 4 * EVENTS_PER_SECOND_MAX;
+    let answered = (0..sent).filter(|_| room.tell(from, "udp", 53, None)).count();
+    let told: Vec<Heard> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    let seconds: HashSet<u64> = told.iter().map(|heard| heard.at.0 / 1_000_000).collect();
+    assert_eq!(answered, told.len());
+    assert!(answered as u64 <= EVENTS_PER_SECOND_MAX * seconds.len() as u64, "{answered}");
+    assert_eq!(room.beyond.load(Ordering::Relaxed), sent - answered as u64);
 }
 
 #[test]
