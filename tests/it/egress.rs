@@ -5,6 +5,7 @@
 mod apply;
 mod check;
 mod lab;
+mod proof;
 mod ways_out;
 
 use std::io::Write;
