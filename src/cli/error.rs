@@ -119,6 +119,9 @@ pub enum CliError {
     /// `egress` was asked of a config that says nothing of the network.
     #[error("{} has no [network]", .0.display())]
     NoNetwork(PathBuf),
+    /// `clients` was asked of a config that does not say where clients reach the gate.
+    #[error("{} does not say how clients reach the gate", .0.display())]
+    NoGateAddress(PathBuf),
     /// Rules could not be tried, or not be compared.
     #[error(transparent)]
     Gateway(#[from] KeepError),
@@ -169,6 +172,7 @@ impl CliError {
             | CliError::NoCheckpoints(_)
             | CliError::NoHold(_)
             | CliError::NoNetwork(_)
+            | CliError::NoGateAddress(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
@@ -319,6 +323,7 @@ impl CliError {
             CliError::NoNetwork(_) => {
                 Some("describe the network in [network]; the config that `sekisho init` writes shows how")
             }
+            CliError::NoGateAddress(_) => Some("name it with --gate HOST:PORT"),
             CliError::Gateway(error) => gateway_hint(error),
             CliError::TakenBack => None,
             CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),

@@ -10,6 +10,7 @@ mod ca;
 mod check;
 mod checkpoint;
 mod clearance;
+mod clients;
 mod device;
 mod egress;
 mod error;
@@ -70,6 +71,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Restraint { command } => restraint::restraint(command),
         Command::Device { command } => device::device(command),
         Command::Egress { command } => egress::egress(command),
+        Command::Clients(arguments) => clients::clients(arguments),
         Command::Triage { command } => triage::triage(command),
         Command::Hold { command } => hold::hold(command),
         Command::Ca { command } => ca::ca(command),

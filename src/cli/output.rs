@@ -140,6 +140,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Seal(_)
         | CliError::NoHold(_)
         | CliError::NoNetwork(_)
+        | CliError::NoGateAddress(_)
         | CliError::Gateway(_)
         | CliError::TakenBack
         | CliError::NotAsAsked(_)
