@@ -152,6 +152,7 @@ fn values(gate: &Gate, config: &Config, certificate: Option<&AuthorityCertificat
     ];
     let mut no_proxy: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     let (mut bypass, mut words) = (vec!["<local>".to_owned()], vec!["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    let mut bypass_names = bypass.len();
     if let Some(pac) = &config.pac {
         values.push(("pac", format!("http://{host}:{port}/proxy.pac")));
         for name in pac.names() {
@@ -164,12 +165,14 @@ fn values(gate: &Gate, config: &Config, certificate: Option<&AuthorityCertificat
             bypass.push(format!("*{domain}"));
             words.push(format!("'*{domain}'"));
         }
+        bypass_names = bypass.len();
         for network in pac.networks() {
             no_proxy.push(network.to_string());
             bypass.extend(patterns(network));
             words.push(network.to_string());
         }
     }
+    values.push(("bypass_names", bypass.get(..bypass_names).unwrap_or_default().join(";")));
     values.extend([("no_proxy", no_proxy.join(",")), ("bypass", bypass.join(";")), ("bypass_words", words.join(" "))]);
     if let Some(certificate) = certificate {
         let digits = |digest: &[u8]| data_encoding::HEXUPPER.encode(digest);

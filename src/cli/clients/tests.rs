@@ -44,6 +44,7 @@ fn what_is_reached_directly_is_written_as_each_system_knows_it() {
     let bypass = value("bypass").unwrap();
     assert!(bypass.starts_with("<local>;portal.example;*.office.example;10.*;172.16.*;172.17.*;"), "{bypass}");
     assert!(bypass.ends_with(";172.31.*;192.0.2.7"), "{bypass}");
+    assert_eq!(value("bypass_names"), Some("<local>;portal.example;*.office.example"));
     assert_eq!(patterns("10.1.2.0/23".parse().unwrap()), ["10.1.2.*", "10.1.3.*"]);
     assert_eq!(patterns("0.0.0.0/1".parse().unwrap()).len(), 128);
 }

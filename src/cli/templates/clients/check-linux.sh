@@ -156,15 +156,17 @@ fi
 if [ $# -gt 0 ]; then
     # An address of IPv6 stands in brackets.
     case $1 in
-    *:*) outside="[$1]" ;;
+    *:*:*) outside="[${1#[}" && outside="${outside%]}]" ;;
     *) outside=$1 ;;
     esac
     for way in "http://$outside/" "https://$outside/"; do
-        # curl says 7 and 28 where nothing was reached; wget 4. Anything else means that something was.
+        # curl says 7 and 28 where nothing was reached, wget 4, and 3, 6 and 2 of what is no address. Anything else means that
+        # something was.
         past_it "$way"
         code=$?
         case $tool$code in
         curl7 | curl28 | wget4) good "$way is not reached past the gate" ;;
+        curl3 | curl6 | wget2) wrong "$way cannot be tried: give an address" ;;
         *) wrong "$way is reached past the gate" ;;
         esac
     done

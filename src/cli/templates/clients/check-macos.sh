@@ -93,14 +93,15 @@ fi
 if [ $# -gt 0 ]; then
     # An address of IPv6 stands in brackets.
     case $1 in
-    *:*) outside="[$1]" ;;
+    *:*:*) outside="[${1#[}" && outside="${outside%]}]" ;;
     *) outside=$1 ;;
     esac
     for way in "http://$outside/" "https://$outside/"; do
         curl -sS -m 5 -o /dev/null --noproxy '*' "$way" 2>/dev/null
-        # 7 and 28 where nothing was reached. Anything else means that something was.
+        # 7 and 28 where nothing was reached; 3 and 6 of what is no address. Anything else means that something was.
         case $? in
         7 | 28) good "$way is not reached past the gate" ;;
+        3 | 6) wrong "$way cannot be tried: give an address" ;;
         *) wrong "$way is reached past the gate" ;;
         esac
     done
