@@ -119,6 +119,8 @@ struct Probed<'p> {
     refused: usize,
     silent: usize,
     not_tried: usize,
+    /// Families of addresses in which the responder has none, `ipv4` or `ipv6`: nothing is known of them.
+    left_out: Vec<&'static str>,
     ways: Vec<ProbedWay<'p>>,
 }
 
@@ -143,6 +145,7 @@ struct ProbedWay<'p> {
 pub(super) fn run_probe(arguments: ProbeArguments) -> Result<(), CliError> {
     let ProbeArguments { responder, proxy, peer, common, timeout, format } = arguments;
     let ways = Ways { responder, proxy, peers: peer, tcp: common.tcp(), udp: common.udp() };
+    let left_out = left_out(&ways.responder);
     let chance = chance().map_err(AppError::Random)?;
     let (key, timeout) = (Key::of(&common.word), Duration::from_secs(timeout));
     let attempts = runtime()?.block_on(probe(&ways, &key, timeout, &chance));
@@ -150,7 +153,7 @@ pub(super) fn run_probe(arguments: ProbeArguments) -> Result<(), CliError> {
     let (run, through) = (run_name(&chance), many(Outcome::Through));
     let is_nothing = many(Outcome::NotTried) == attempts.len();
     match format {
-        Format::Text => print(&table(&probed_rows(&attempts, &run)))?,
+        Format::Text => print(&table(&probed_rows(&attempts, &left_out, &run)))?,
         Format::Json => {
             let probed = Probed {
                 ok: through == 0 && !is_nothing,
@@ -160,6 +163,7 @@ pub(super) fn run_probe(arguments: ProbeArguments) -> Result<(), CliError> {
                 refused: many(Outcome::Refused),
                 silent: many(Outcome::Silent),
                 not_tried: many(Outcome::NotTried),
+                left_out,
                 ways: attempts.iter().zip(1..).map(ProbedWay::of).collect(),
             };
             let json = serde_json::to_string_pretty(&probed).map_err(|error| CliError::Output(error.into()))?;
@@ -200,7 +204,14 @@ fn label(outcome: Outcome) -> &'static str {
     }
 }
 
-fn probed_rows(attempts: &[Attempt], run: &str) -> Rows {
+/// The families of which no address of the responder was given, where one of the other was.
+fn left_out(responder: &[IpAddr]) -> Vec<&'static str> {
+    let has = |is_of: fn(&IpAddr) -> bool| responder.is_empty() || responder.iter().any(is_of);
+    let families = [("ipv4", has(IpAddr::is_ipv4)), ("ipv6", has(IpAddr::is_ipv6))];
+    families.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
+}
+
+fn probed_rows(attempts: &[Attempt], left_out: &[&str], run: &str) -> Rows {
     let place = |to: SocketAddr| if to.port() == 0 { to.ip().to_string() } else { to.to_string() };
     let names: Vec<(String, String)> =
         attempts.iter().map(|attempt| (attempt.way.to_string(), place(attempt.way.to))).collect();
@@ -220,6 +231,9 @@ fn probed_rows(attempts: &[Attempt], run: &str) -> Rows {
         .filter(|outcome| many(*outcome) > 0)
         .map(|outcome| format!("{} {}", many(outcome), label(outcome).to_lowercase()))
         .collect();
+    rows.extend(left_out.iter().map(|family| {
+        ("not tried", format!("anything in {family}: no address of the responder in it was given (--responder)"))
+    }));
     rows.push((
         "run",
         format!("{run}: so the responder calls it; what it heard came out, also where no answer came back"),
@@ -402,13 +416,15 @@ mod tests {
             attempt(Route::Direct, Layer::Icmp, (to.ip(), 0).into(), Outcome::Silent, ""),
         ];
         let expected = "\
-THROUGH    QUIC                 192.0.2.7:443   seen outside as 198.51.100.4:4711
-answered   DNS over HTTPS       192.0.2.7:443   it says: \\u{1b}[2J
-refused    proxy CONNECT, TCP   192.0.2.7:443   403 of the proxy
-silent     ICMP echo            192.0.2.7
-run        0123: so the responder calls it; what it heard came out, also where no answer came back
-result     1 through, 1 answered, 1 refused, 1 silent of 4 ways
+THROUGH     QUIC                 192.0.2.7:443   seen outside as 198.51.100.4:4711
+answered    DNS over HTTPS       192.0.2.7:443   it says: \\u{1b}[2J
+refused     proxy CONNECT, TCP   192.0.2.7:443   403 of the proxy
+silent      ICMP echo            192.0.2.7
+not tried   anything in ipv6: no address of the responder in it was given (--responder)
+run         0123: so the responder calls it; what it heard came out, also where no answer came back
+result      1 through, 1 answered, 1 refused, 1 silent of 4 ways
 ";
-        assert_eq!(table(&probed_rows(&attempts, "0123")), expected);
+        assert_eq!(table(&probed_rows(&attempts, &left_out(&[to.ip()]), "0123")), expected);
+        assert!(left_out(&[]).is_empty() && left_out(&[to.ip(), "::1".parse().expect("it is one")]).is_empty());
     }
 }

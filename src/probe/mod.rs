@@ -9,6 +9,8 @@
 //! What is opened here takes no permit and leaves no record: it is not the gate that opens it. No room of the gate comes here,
 //! the command line alone does.
 
+pub mod properties;
+
 mod attempt;
 mod form;
 mod peer;

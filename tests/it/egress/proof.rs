@@ -170,11 +170,12 @@ fn where_some_ways_are_open_the_table_names_those_and_where_packets_are_dropped_
     let output = command.output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = table.lines().map(str::trim_end).collect();
-    assert_eq!(lines[0], "refused   TCP         11.77.0.80:80    refused");
-    assert!(lines[2].starts_with("THROUGH   UDP         11.77.0.80:443   seen outside as 10.20.0.2:"), "{table}");
-    assert!(lines[3].starts_with("THROUGH   QUIC        11.77.0.80:443   seen outside as 10.20.0.2:"), "{table}");
-    assert!(lines[4].starts_with("refused   ICMP echo   11.77.0.80 "), "{table}");
-    assert_eq!(lines.last(), Some(&"result    2 through, 3 refused of 5 ways"));
+    assert_eq!(lines[0], "refused     TCP         11.77.0.80:80    refused");
+    assert!(lines[2].starts_with("THROUGH     UDP         11.77.0.80:443   seen outside as 10.20.0.2:"), "{table}");
+    assert!(lines[3].starts_with("THROUGH     QUIC        11.77.0.80:443   seen outside as 10.20.0.2:"), "{table}");
+    assert!(lines[4].starts_with("refused     ICMP echo   11.77.0.80 "), "{table}");
+    assert!(lines[5].starts_with("not tried   anything in ipv6: no address of the responder"), "{table}");
+    assert_eq!(lines.last(), Some(&"result      2 through, 3 refused of 5 ways"));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap().lines().next(),
         Some("sekisho: 2 ways lead out, past what the gate allows")
@@ -205,6 +206,7 @@ fn what_cannot_be_tried_or_listened_on_is_said_and_is_no_proof() {
     let half = probe(&lab, Machine::Office, &[], &["--timeout", "2"]);
     drop(listener);
     assert_eq!(half.code, 1);
+    assert!(half.json["left_out"].as_array().unwrap().is_empty(), "both were asked for");
     for way in half.ways() {
         let expected = match (way["address"].as_str().unwrap(), way["port"].as_u64()) {
             ("fd77::80", _) => "not_tried",

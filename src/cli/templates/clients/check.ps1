@@ -78,10 +78,11 @@ function Test-Reached([string]$address, [int]$port) {
 $system = [System.Net.WebRequest]::GetSystemWebProxy()
 foreach ($target in 'http://www.example.com/', 'https://www.example.com/') {
     $taken = $system.GetProxy([uri]$target)
-    if ($taken.Authority -eq ([uri]$url).Authority) {
-        Write-Good ('for ' + $target + ' the system takes the gate')
-    } elseif ($taken -eq [uri]$target) {
+    # Where no proxy is taken, it is the target itself that comes back, or nothing.
+    if ($null -eq $taken -or $taken -eq [uri]$target) {
         Write-Wrong ('for ' + $target + ' the system takes no proxy')
+    } elseif ($taken.Authority -eq ([uri]$url).Authority) {
+        Write-Good ('for ' + $target + ' the system takes the gate')
     } else {
         Write-Wrong ('for ' + $target + ' the system takes ' + $taken.Authority + ', and not the gate')
     }
