@@ -22,7 +22,8 @@ pub(super) struct ClientsArguments {
     /// The config file of the gate
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: PathBuf,
-    /// How clients reach the gate [default: by the first plain one of [pac], else `gate` of [network], else where it listens]
+    /// How clients reach the gate [default: by the first plain one of [pac], else `gate` of [network], else where it
+    /// listens]
     #[arg(long, value_name = "HOST:PORT", value_parser = Gate::read)]
     gate: Option<Gate>,
     /// The data directory of the gate, where its authority is [default: the config's, else where `run` keeps it]
@@ -87,8 +88,8 @@ impl Gate {
         }
     }
 
-    /// The gate of a config: what clients are sent to, else where it stands, else where it listens and others than itself
-    /// reach it.
+    /// The gate of a config: what clients are sent to, else where it stands, else where it listens and others than
+    /// itself reach it.
     fn of(config: &Config) -> Option<Self> {
         if let Some(gate) = config.pac.as_ref().and_then(|pac| pac.plain_gate()) {
             return Self::read(gate).ok();
@@ -200,8 +201,9 @@ fn patterns(network: ipnet::Ipv4Net) -> Vec<String> {
     written.collect()
 }
 
-/// A template with its values. What stands between `@if NAME@` and `@end@`, each on a line of its own, stays where there is
-/// such a value; between `@else@` and `@end@` where there is none. A value is never looked through for more of them.
+/// A template with its values. What stands between `@if NAME@` and `@end@`, each on a line of its own, stays where
+/// there is such a value; between `@else@` and `@end@` where there is none. A value is never looked through for more of
+/// them.
 fn filled(template: &str, values: &Values, face: Face) -> String {
     let value = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
     let (mut text, mut stays) = (String::with_capacity(template.len()), true);
@@ -247,8 +249,8 @@ fn written(value: &str, face: Face) -> String {
     }
 }
 
-/// One expression of PowerShell, of ASCII alone: it reads files in the code page of the machine, in which any other byte may
-/// be a quotation mark; and it takes five characters for single ones.
+/// One expression of PowerShell, of ASCII alone: it reads files in the code page of the machine, in which any other
+/// byte may be a quotation mark; and it takes five characters for single ones.
 fn power_shell(text: &str) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut plain = String::new();

@@ -130,8 +130,8 @@ pub enum CliError {
     TakenBack,
     #[error("{} between what is in force and what is asked for", count(*.0, "difference"))]
     NotAsAsked(usize),
-    /// `egress probe` found a way out.
-    #[error("{} out, past what the gate allows", if *.0 == 1 { "1 way leads".to_owned() } else { format!("{} ways lead", .0) })]
+    /// `egress probe` found ways out, or into another segment.
+    #[error("{} got through", count(*.0, "way"))]
     GotThrough(usize),
     /// `egress probe` has proven nothing.
     #[error("no way could be tried from here")]
@@ -328,7 +328,7 @@ impl CliError {
             CliError::TakenBack => None,
             CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),
             CliError::GotThrough(_) => Some(
-                "`sekisho egress check` on the gateway tells whether its rules are in force; what they say of this, `egress nft`",
+                "past the gate: see `sekisho egress check` on the gateway; over it: `sekisho explain` names the rule",
             ),
             CliError::NothingTried => Some("give this machine an address and a route, as a PC has them"),
             CliError::NothingBound(_) => Some("run it as root, or name ports that are free with --tcp and --udp"),

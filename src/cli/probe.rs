@@ -18,7 +18,8 @@ use super::output::{Format, Rows, print, table};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).multiple(true).args(["responder", "peer"]))]
 pub(super) struct ProbeArguments {
-    /// An address of the machine outside on which `sekisho egress respond` runs; one of IPv4 and one of IPv6 may be given
+    /// An address of the machine outside on which `sekisho egress respond` runs; one of IPv4 and one of IPv6 may be
+    /// given
     #[arg(long, value_name = "ADDRESS")]
     responder: Vec<IpAddr>,
     /// The gate: it is asked for tunnels to odd ports, and for everything by raw addresses [default: it is left out]
@@ -58,7 +59,8 @@ pub(super) struct RespondArguments {
 /// What both ends must say alike.
 #[derive(Debug, Args)]
 struct CommonArguments {
-    /// The TCP ports, as in 80,443,8000-8010; the same at both ends; `none` for none [default: 53,80,443,853,8080,8443,50000]
+    /// The TCP ports, as in 80,443,8000-8010; the same at both ends; `none` for none [default:
+    /// 53,80,443,853,8080,8443,50000]
     #[arg(long, value_name = "PORTS", value_parser = PortList::read)]
     tcp: Option<PortList>,
     /// The UDP ports, in the same way [default: 53,123,443,853,4500,51820,50000]
@@ -238,6 +240,12 @@ fn probed_rows(attempts: &[Attempt], left_out: &[&str], run: &str) -> Rows {
         "run",
         format!("{run}: so the responder calls it; what it heard came out, also where no answer came back"),
     ));
+    if many(Outcome::Through) == 0 {
+        rows.push((
+            "note",
+            "that nothing got through says something only while the responder runs and hears".to_owned(),
+        ));
+    }
     rows.push(("result", format!("{} of {}", counts.join(", "), count(attempts.len(), "way"))));
     rows
 }

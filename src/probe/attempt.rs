@@ -157,8 +157,8 @@ impl Means {
         let content = Form::Own.as_datagram(&question, &self.key);
         let echo = Echo { mark: question.mark(), content: &content };
         let asked = ping::written(echo, to, false);
-        // A raw socket hears all that comes from there, such as answers to others; one of the other kind has an identifier of
-        // the kernel's.
+        // A raw socket hears all that comes from there, such as answers to others; one of the other kind has an
+        // identifier of the kernel's.
         let read = |bytes: &[u8]| {
             let echo = ping::read(bytes, to, true).filter(|came| came.mark[2..] == echo.mark[2..])?;
             Some(form::proved(&question, echo.content, &self.key))
@@ -169,8 +169,8 @@ impl Means {
         }
     }
 
-    /// Sends a datagram until an answer proves itself, somebody says no, or the time is over. `read` says what came: nothing to
-    /// do with this, something, or a proof.
+    /// Sends a datagram until an answer proves itself, somebody says no, or the time is over. `read` says what came:
+    /// nothing to do with this, something, or a proof.
     async fn resent(
         &self,
         socket: &UdpSocket,

@@ -1,5 +1,5 @@
-//! How a question is dressed, so that whatever judges what passes by its looks sees what malware would look like; and the same
-//! of answers. Nothing here opens a socket.
+//! How a question is dressed, so that whatever judges what passes by its looks sees what malware would look like; and
+//! the same of answers. Nothing here opens a socket.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,8 @@ pub enum Form {
     Dns,
     /// The same in a request of HTTP (RFC 8484).
     Doh,
-    /// The first packet of a version of QUIC that nobody speaks, which is answered by those that are spoken (RFC 8999 §6).
+    /// The first packet of a version of QUIC that nobody speaks, which is answered by those that are spoken (RFC 8999
+    /// §6).
     Quic,
 }
 

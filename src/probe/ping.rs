@@ -16,8 +16,9 @@ pub(super) struct Echo<'a> {
     pub(super) content: &'a [u8],
 }
 
-/// A socket that sends echo requests and hears what answers them: of the kind that is anybody's where the kernel lets this user,
-/// else a raw one, which is root's. Non-blocking; its runtime needs the descriptor alone, and knows how to hold one of UDP.
+/// A socket that sends echo requests and hears what answers them: of the kind that is anybody's where the kernel lets
+/// this user, else a raw one, which is root's. Non-blocking; its runtime needs the descriptor alone, and knows how to
+/// hold one of UDP.
 ///
 /// # Errors
 /// This user may have neither.

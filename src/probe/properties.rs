@@ -6,10 +6,11 @@ use super::form::{self, ASKED_BYTES_MAX, Read};
 use super::ping;
 use super::question::{Key, Question};
 
-/// Any bytes as what a stranger sends to a responder, and as what comes back to a probe. Panics when one of these does not hold.
+/// Any bytes as what a stranger sends to a responder, and as what comes back to a probe. Panics when one of these does
+/// not hold.
 ///
-/// A datagram is never answered by more than it. What is answered proves itself to who asked and to nobody else. What is a whole
-/// question on a stream stays one whatever comes behind it.
+/// A datagram is never answered by more than it. What is answered proves itself to who asked and to nobody else. What
+/// is a whole question on a stream stays one whatever comes behind it.
 pub fn question(bytes: &[u8]) {
     let (key, other) = (Key::of(""), Key::of("other"));
     let from = SocketAddr::from(([192, 0, 2, 9], 4711));

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use data_encoding::HEXLOWER;
 
-/// Derived from a word that the prober and the responder share; nothing but a stranger's guess is kept out where it is empty.
+/// Derived from a word that the prober and the responder share; nothing but a stranger's guess is kept out where it is
+/// empty.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
 /// The length of a question as it is sent: what marks it, its number, and that it is of somebody who knows the word.
 pub(super) const QUESTION_BYTES: usize = 8 + NUMBER_BYTES + PROOF_BYTES;
-/// The length of an answer: what marks it, the proof, and from where the question was seen to come. One that goes over UDP
-/// never is longer than what it answers: see [`super::form`].
+/// The length of an answer: what marks it, the proof, and from where the question was seen to come. One that goes over
+/// UDP never is longer than what it answers: see [`super::form`].
 pub(super) const ANSWER_BYTES: usize = 8 + PROOF_BYTES + 18;
 
 const NUMBER_BYTES: usize = 16;

@@ -27,7 +27,8 @@ use super::tls;
 const CONNECTIONS_MAX: usize = 128;
 /// For a connection, from its begin to its end.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Questions and strangers a second, of all sources together: beyond, nobody is answered and nothing is told but their number.
+/// Questions and strangers a second, of all sources together: beyond, nobody is answered and nothing is told but their
+/// number.
 const EVENTS_PER_SECOND_MAX: u64 = 500;
 /// What was heard and is not told yet.
 const UNTOLD_MAX: usize = 1024;

@@ -14,8 +14,8 @@ use super::way::{Attempt, Outcome, Route, Way, Ways};
 /// Ways that are tried at the same time.
 const AT_ONCE: usize = 16;
 
-/// Tries each way once, some at a time; what became of them, in their order. `chance` makes this run's questions those of no other
-/// run. Each takes as long as `timeout` at most. Where it is dropped, what is open is closed.
+/// Tries each way once, some at a time; what became of them, in their order. `chance` makes this run's questions those
+/// of no other run. Each takes as long as `timeout` at most. Where it is dropped, what is open is closed.
 pub async fn probe(ways: &Ways, key: &Key, timeout: Duration, chance: &[u8; 32]) -> Vec<Attempt> {
     let means = Means { key: key.clone(), timeout, tls: tls::client() };
     let room = Arc::new(Semaphore::new(AT_ONCE));

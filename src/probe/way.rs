@@ -3,8 +3,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::form::Form;
 
-/// The ports that are tried where no others are named, and that a responder listens on: of names, of the web, of what likes to
-/// hide, and one that nothing uses.
+/// The ports that are tried where no others are named, and that a responder listens on: of names, of the web, of what
+/// likes to hide, and one that nothing uses.
 pub const TCP_PORTS: &[u16] = &[53, 80, 443, 853, 8080, 8443, 50_000];
 /// The same of UDP: names, time, QUIC, tunnels (4500, 51820), and one that nothing uses.
 pub const UDP_PORTS: &[u16] = &[53, 123, 443, 853, 4500, 51_820, 50_000];

@@ -124,7 +124,8 @@ fn an_expression_of_powershell_is_ascii_and_gives_what_was_meant_whatever_it_hol
     assert_eq!(written("あ", Face::PowerShell), "('' + [char]0x3042 + '')");
 }
 
-/// What PowerShell makes of such an expression (about_Quoting_Rules): whole strings in single quotes, and characters, added.
+/// What PowerShell makes of such an expression (about_Quoting_Rules): whole strings in single quotes, and characters,
+/// added.
 fn evaluated(expression: &str) -> String {
     let inner = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(expression);
     let (mut units, mut rest): (Vec<u16>, &str) = (Vec::new(), inner);

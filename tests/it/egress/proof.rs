@@ -1,4 +1,5 @@
-//! Whether the gate is the only way out, as `sekisho egress probe` on a PC finds it with `sekisho egress respond` outside.
+//! Whether the gate is the only way out, as `sekisho egress probe` on a PC finds it with `sekisho egress respond`
+//! outside.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -127,7 +128,8 @@ fn over_the_gate_a_probe_comes_out_by_what_a_rule_opens_and_by_nothing_else() {
     let said = |way: &&Value| way["route"] == "direct" || way["detail"] == "403 of the proxy";
     assert!(shut.ways().iter().all(|way| said(&way)), "{:#}", shut.json);
 
-    // The web's own protocols at their ports, and nothing of a protocol of its own, at no other port, to no address inside.
+    // The web's own protocols at their ports, and nothing of a protocol of its own, at no other port, to no address
+    // inside.
     let web = over(THE_ORIGIN);
     assert_eq!(web.code, 1);
     assert_eq!(web.named("through"), ["proxy, HTTP 80", "proxy CONNECT, HTTPS 443"], "{:#}", web.json);
@@ -176,10 +178,7 @@ fn where_some_ways_are_open_the_table_names_those_and_where_packets_are_dropped_
     assert!(lines[4].starts_with("refused     ICMP echo   11.77.0.80 "), "{table}");
     assert!(lines[5].starts_with("not tried   anything in ipv6: no address of the responder"), "{table}");
     assert_eq!(lines.last(), Some(&"result      2 through, 3 refused of 5 ways"));
-    assert_eq!(
-        String::from_utf8(output.stderr).unwrap().lines().next(),
-        Some("sekisho: 2 ways lead out, past what the gate allows")
-    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap().lines().next(), Some("sekisho: 2 ways got through"));
     assert_eq!(output.status.code(), Some(1));
 
     load(CONFIG.replacen("outside =", "refuse = \"drop\"\noutside =", 1));

@@ -158,7 +158,7 @@ fn every_way_out_is_refused_from_every_segment_heard_by_nobody_outside_counted_a
         let probed = probe(&lab, machine, peers_of(machine), &[]);
         assert_eq!(probed.code, 1, "{machine:?}");
         assert_eq!(probed.outcomes(), [("through", probed.ways().len())].into(), "{machine:?}: {:#}", probed.json);
-        assert!(probed.said.contains(&format!("{} ways lead out", probed.ways().len())), "{}", probed.said);
+        assert!(probed.said.contains(&format!("{} ways got through", probed.ways().len())), "{}", probed.said);
         runs.push(probed);
     }
     // Outside each of them was heard, and nothing of the runs before.
