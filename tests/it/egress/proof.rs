@@ -202,7 +202,7 @@ fn what_cannot_be_tried_or_listened_on_is_said_and_is_no_proof() {
     let responder = Responding::start(&lab, Machine::Internet, &[]);
     assert_eq!(responder.begun["not_bound"][0]["address"], "[::]:8080");
     assert_eq!(responder.begun["not_bound"].as_array().unwrap().len(), 1);
-    let half = probe(&lab, Machine::Office, &[], &["--timeout", "2"]);
+    let half = probe(&lab, Machine::Office, &[], &["--timeout", "8"]);
     drop(listener);
     assert_eq!(half.code, 1);
     assert!(half.json["left_out"].as_array().unwrap().is_empty(), "both were asked for");
