@@ -10,6 +10,7 @@ use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
 use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
+use super::clients::ClientsArguments;
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
 use super::export::ExportArguments;
@@ -61,6 +62,7 @@ pub(super) use notes;
         "sekisho restraint list            what findings have imposed",
         "sekisho device list               which client is which device",
         "sekisho egress --help             firewall rules that leave no other way out",
+        "sekisho clients --help            how machines come to take the gate as their proxy",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho hold --help               keep a client's days, however old",
         "sekisho isolate --help            cut a client off at once, also in the kernel",
@@ -255,19 +257,30 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: DeviceCommand,
     },
-    /// Print, apply or check the firewall rules that leave the gate as the only way out
+    /// Print, apply or check the firewall rules that leave the gate as the only way out, or try whether it is
     ///
     /// What the network is stands in [network] of the config: its segments, what each is for, and what is let through for a
     /// time. The same config gives the same rules.
     #[command(after_help = notes!(
         "sekisho egress nft --config /etc/sekisho/sekisho.toml",
         "sekisho egress apply --config /etc/sekisho/sekisho.toml",
-        "sekisho egress check --config /etc/sekisho/sekisho.toml"
+        "sekisho egress check --config /etc/sekisho/sekisho.toml",
+        "sekisho egress probe --responder 203.0.113.7"
     ))]
     Egress {
         #[command(subcommand)]
         command: EgressCommand,
     },
+    /// Print how machines are set to take the gate as their proxy, and a script that checks one
+    ///
+    /// Group policy and registry, services, environment, packages, git, containers, DHCP and the name wpad, with the addresses,
+    /// the PAC file and the authority of this gate.
+    #[command(after_help = notes!(
+        "sekisho clients windows --config /etc/sekisho/sekisho.toml",
+        "sekisho clients linux --config sekisho.toml --gate gate.office.example:3128",
+        "sekisho clients linux --config /etc/sekisho/sekisho.toml --script > check.sh"
+    ))]
+    Clients(ClientsArguments),
     /// Put on record what a finding or a target is, and get the rule that follows from it
     #[command(after_help = notes!(
         "sekisho triage known-good 0123456789abcdef --why \"the virus scanner\"",

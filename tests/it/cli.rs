@@ -99,6 +99,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "restraint",
         "device",
         "egress",
+        "clients",
         "triage",
         "hold",
         "isolate",
@@ -147,6 +148,7 @@ Examples:
   sekisho restraint list            what findings have imposed
   sekisho device list               which client is which device
   sekisho egress --help             firewall rules that leave no other way out
+  sekisho clients --help            how machines come to take the gate as their proxy
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho hold --help               keep a client's days, however old
   sekisho isolate --help            cut a client off at once, also in the kernel

@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod isolation;
 mod lab;
+mod proof;
 mod ways_out;
 
 use std::io::Write;
