@@ -14,6 +14,7 @@ mod fetch;
 mod flows;
 mod holds;
 mod kept;
+mod listeners;
 mod note;
 mod notices;
 mod reach;
@@ -50,7 +51,7 @@ use crate::config::{Config, InternalNames};
 use crate::evidence::{self, Record};
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
-use crate::listen::{self, BindError, Bound};
+use crate::listen::BindError;
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
@@ -63,6 +64,7 @@ use crate::tls::{Minter, OriginTls, PairError};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use fetch::Fetching;
+use listeners::{Listeners, Speaks, proxy_setting};
 use reload::Reloads;
 use status::Reporter;
 
@@ -123,9 +125,7 @@ pub enum AppError {
 /// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
 /// none comes too early.
 pub struct Ready {
-    bound: Vec<Bound>,
-    /// Where clients speak TLS to the proxy itself.
-    secured: Vec<Bound>,
+    listeners: Listeners,
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
     flows: Flows,
@@ -204,13 +204,8 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let bind = |addresses: &[SocketAddr]| {
-        addresses.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()
-    };
-    let bound = bind(&config.listen)?;
-    let secured = bind(config.secure_proxy.as_ref().map_or(&[], |proxy| &proxy.listen))?;
-    let listeners = bound.iter().chain(&secured).map(|bound: &Bound| bound.address).collect();
-    let own = Arc::new(OwnEndpoints { listeners, interfaces: system::interface_addresses()? });
+    let listeners = Listeners::bind(&config, workers)?;
+    let own = Arc::new(OwnEndpoints { listeners: listeners.all(), interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
@@ -246,8 +241,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let hangup = caught(SignalKind::hangup())?;
     drop(entered);
     Ok(Ready {
-        bound,
-        secured,
+        listeners,
         inspection,
         inspection_fault,
         flows,
@@ -289,12 +283,17 @@ fn own_parent<'p>(policy: &'p Policy, own: &OwnEndpoints) -> Option<OwnParent<'p
 impl Ready {
     /// Where the proxy listens.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.bound.iter().map(|bound| bound.address).collect()
+        self.listeners.speaking(Speaks::Clear)
     }
 
     /// Where it listens for clients that speak TLS to it.
     pub fn secured_addresses(&self) -> Vec<SocketAddr> {
-        self.secured.iter().map(|bound| bound.address).collect()
+        self.listeners.speaking(Speaks::Tls)
+    }
+
+    /// Where what went past the proxy comes in.
+    pub fn captured_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.captured()
     }
 
     /// How many clients may be connected: what the config says, or less where the system allows
@@ -318,6 +317,7 @@ impl Ready {
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let (addresses, secured_addresses) = (self.addresses(), self.secured_addresses());
+        let captured_addresses = self.captured_addresses();
         let (minter, origins) = self.inspection.unzip();
         let plan = Plan {
             own: self.own.clone(),
@@ -391,6 +391,7 @@ impl Ready {
             since,
             addresses,
             secured_addresses,
+            captured_addresses,
             workers: self.workers,
             policy_file,
             reloads: reloading.reloads(),
@@ -400,7 +401,7 @@ impl Ready {
             background: background.seen(),
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
-        let shares = shares(self.bound, self.secured, self.workers);
+        let shares = self.listeners.shares(self.workers);
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
             tokio::select! {
@@ -444,26 +445,6 @@ fn resolvers(
     Resolvers::new(servers, internal, timeout, own)
 }
 
-/// What clients speak to a listener.
-#[derive(Debug, Clone, Copy)]
-enum Speaks {
-    Clear,
-    Tls,
-}
-
-/// The listeners of each worker: one of every address.
-fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(TcpListener, Speaks)>> {
-    let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let each = |speaks| move |bound: Bound| (bound, speaks);
-    for (bound, speaks) in bound.into_iter().map(each(Speaks::Clear)).chain(secured.into_iter().map(each(Speaks::Tls)))
-    {
-        for (share, listener) in shares.iter_mut().zip(bound.listeners) {
-            share.push((listener, speaks));
-        }
-    }
-    shares
-}
-
 fn gate(
     config: &Config,
     policy: InForce,
@@ -496,6 +477,7 @@ fn gate(
             contact: config.contact.clone(),
             via: config.via.then(|| config.name.clone()),
             pac: config.pac.clone(),
+            proxy: proxy_setting(config),
         },
         counters: Counters::default(),
         glass: Glass::default(),

@@ -1,6 +1,11 @@
+use bytes::BytesMut;
+
 use crate::facts::{Path, Scheme, Target};
 
-use super::{Body, Fault, RequestHead, Version, parse_absolute, parse_authority, parse_connect, request_body};
+use super::{
+    Body, Fault, HeadLimits, RequestHead, Version, parse_absolute, parse_authority, parse_connect, request_body,
+    take_request_head,
+};
 
 /// A whole request head, understood once: what is judged is what is sent.
 #[derive(Debug)]
@@ -91,6 +96,33 @@ fn check_upgrade(head: &RequestHead) -> Result<(), Fault> {
         })
     });
     if h2c { Err(Fault::H2cUpgrade) } else { Ok(()) }
+}
+
+/// Understands a head whose connection was captured on its way to `port` of an origin: what its client says to that, in
+/// origin-form, is a request to the host that it names.
+///
+/// A Host is needed whatever the version: where else the connection was to go says nothing of what is asked for. One without
+/// a port is taken for the port of the connection.
+///
+/// # Errors
+/// Those of [`examine`], and [`Fault::MissingHost`].
+pub fn examine_captured(head: &RequestHead, port: u16) -> Result<(Form, Body), Fault> {
+    match examine(head)? {
+        (Form::Origin(path), body) => {
+            let (host, named) = parse_authority(require_host(head)?.ok_or(Fault::MissingHost)?)?;
+            let target = Target { scheme: Scheme::Http, host, port: named.unwrap_or(port), path: Some(path) };
+            Ok((Form::Absolute(target), body))
+        }
+        asked @ (Form::Absolute(_) | Form::Connect(_), _) => Ok(asked),
+    }
+}
+
+/// The CONNECT that a client would have sent to reach this, had it spoken to the gate.
+pub fn connect_head(target: &Target) -> RequestHead {
+    let authority = format!("{}:{}", target.host, target.port);
+    let mut head = BytesMut::from(&*format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"));
+    let head = take_request_head(&mut head, &HeadLimits::default(), &mut 0);
+    head.ok().flatten().expect("a host that was parsed, and a port, make a whole head")
 }
 
 /// How many more times a TRACE or OPTIONS may be passed on (RFC 9110 §7.6.2), where it says so. For any

@@ -264,8 +264,11 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
         (Some(earlier), Some(later)) => earlier.end() >= later.end(),
         (Some(_), None) => false,
     };
+    // What was captured, a rule lets out or challenges only where it says so.
+    let captures = |rule: &Rule| rule.captured || rule.verdict == VerdictKind::Deny;
     let in_time = lasts && (earlier.hours.is_none() || earlier.hours == later.hours);
     in_time
+        && (captures(earlier) || !captures(later))
         && covers_ports(earlier, later)
         && within(&later.methods, &earlier.methods, |method, methods| methods.contains(method))
         && (earlier.paths.is_none() || earlier.paths == later.paths)

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -142,9 +143,12 @@ impl<'g> Account<'g> {
         record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
-        record.method = Some(asked.head.method().into());
+        // Captured TLS is judged as a CONNECT that nobody sent.
+        if asked.client.captured.is_none() || asked.target.scheme != Scheme::Tunnel {
+            record.method = Some(asked.head.method().into());
+            record.http = Some(asked.head.version.as_str());
+        }
         record.target = Some(self.describe_target(asked.target));
-        record.http = Some(asked.head.version.as_str());
         record.referer_host = fields.get("referer").and_then(referer_host).map(|host| host.to_string().as_str().into());
         record.policy = Some(policy.hash().into());
         if let Some(hello) = asked.to_gate {
@@ -341,8 +345,10 @@ impl<'g> Account<'g> {
         }
     }
 
-    pub(super) fn dialled(&mut self, connected: &Connected) {
+    pub(super) fn dialled(&mut self, asked: &Asked<'_>, connected: &Connected) {
+        let elsewhere = leads_elsewhere(asked, &connected.answers);
         self.outcome(|record| {
+            record.grounds.extend(elsewhere.then_some(CAPTURED_ELSEWHERE));
             record.answers = connected.answers.iter().map(ToString::to_string).collect();
             record.answers_refused = connected.refused.iter().map(ToString::to_string).collect();
             record.dialled = Some(connected.dialled.to_string());
@@ -423,9 +429,11 @@ impl<'g> Account<'g> {
 
     /// Closes an exchange that was let out and did not get there. What the guard refused is a denial,
     /// though the rule had allowed the name.
-    pub(super) fn fail(mut self, failed: &DialFailed, why: &Why) {
+    pub(super) fn fail(mut self, asked: &Asked<'_>, failed: &DialFailed, why: &Why) {
         let denied = failed.error.is_denial();
+        let elsewhere = leads_elsewhere(asked, &failed.answers);
         self.outcome(|record| {
+            record.grounds.extend(elsewhere.then_some(CAPTURED_ELSEWHERE));
             record.answers = failed.answers.iter().map(ToString::to_string).collect();
             record.dns_us = (!failed.answers.is_empty()).then(|| micros(failed.dns));
             record.status = Some(why.status);
@@ -449,6 +457,20 @@ impl<'g> Account<'g> {
         }
         Ending { id: self.id, begun: self.begun, up, down }
     }
+}
+
+/// The ground by which what a client says does not fit where it had connected.
+const CAPTURED_ELSEWHERE: &str = "captured_elsewhere";
+
+/// Whether a captured client had connected to another address than those to which the name leads that it gave (`answers`,
+/// none where the gate did not look it up), or to another port than the one that it names.
+fn leads_elsewhere(asked: &Asked<'_>, answers: &[IpAddr]) -> bool {
+    let Some(meant) = asked.client.captured else { return false };
+    let is_among = match asked.target.host.address() {
+        Some(literal) => literal.to_canonical() == meant.ip(),
+        None => answers.is_empty() || answers.iter().any(|answer| answer.to_canonical() == meant.ip()),
+    };
+    !is_among || asked.target.port != meant.port()
 }
 
 /// Asks the policy of an exchange, now.

@@ -61,7 +61,7 @@ pub(super) fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, rest
 }
 
 fn judge_method(policy: &Policy, method: &str, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
-    let client = Client { address: SocketAddr::from(([10, 20, 1, 5], 4000)), user: None };
+    let client = Client::at(SocketAddr::from(([10, 20, 1, 5], 4000)));
     let target = target(text);
     let tunnel = target.scheme == Scheme::Tunnel;
     decide(
@@ -257,7 +257,7 @@ fn an_address_is_in_the_first_group_of_the_file_that_holds_it() {
          [[rule]]\nname=\"r\"\nclients=[\"all\", \"users\"]\nverdict=\"allow\"\n",
     );
     let group =
-        |address: &str| policy.group_of(&Client { address: SocketAddr::new(address.parse().unwrap(), 1), user: None });
+        |address: &str| policy.group_of(&Client::at(SocketAddr::new(address.parse().unwrap(), 1)));
     assert_eq!(group("10.20.1.5").as_deref(), Some("office"), "which stands before `all`, and no rule names");
     assert_eq!(group("::ffff:10.20.1.5").as_deref(), Some("office"));
     assert_eq!(group("10.21.1.5").as_deref(), Some("all"));

@@ -251,7 +251,7 @@ fn record_as_judged(lines: &mut Lines, policy: &Policy, last: u8, request: &str,
         "CONNECT" => parse_connect(url.as_bytes()).unwrap(),
         _ => parse_absolute(url.as_bytes()).unwrap(),
     };
-    let client = Client { address: ([10, 20, 1, last], 9).into(), user: None };
+    let client = Client::at(([10, 20, 1, last], 9).into());
     let hello = Hello {
         traits: crate::facts::HelloTraits::NONE,
         sni: None,
