@@ -28,8 +28,8 @@ pub use compare::{Beside, Change, Difference};
 pub use iptables::{Family, iptables};
 pub use keeper::{Ending, KeepError, Trial, keep};
 pub use kernel::{KernelError, put_in_force, table_in_force, try_rules};
-pub use model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
-pub use network::{Exception, Network, Place, Protocol, Refusal, Role, Segment};
+pub use model::{Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+pub use network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
 pub use nft::{ISOLATED_4, ISOLATED_6, TABLE, nft};
 pub use plan::{Plan, plan};
 

@@ -152,3 +152,58 @@ pub fn understand_inner(head: RequestHead, tunnel: &Target, scheme: Scheme) -> R
     check_host(&head, &target)?;
     Ok(Request { head, form: Form::Absolute(target), body })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> RequestHead {
+        let mut bytes = BytesMut::from(format!("{text}\r\n\r\n").as_bytes());
+        take_request_head(&mut bytes, &HeadLimits::default(), &mut 0).unwrap().unwrap()
+    }
+
+    /// What a head asks for whose connection was on its way to port 80.
+    fn captured(text: &str) -> Result<String, Fault> {
+        examine_captured(&head(text), 80).map(|(form, _)| match form {
+            Form::Absolute(target) => target.to_string(),
+            Form::Connect(target) => format!("CONNECT {target}"),
+            Form::Origin(path) => format!("here {}", path.as_str()),
+        })
+    }
+
+    #[test]
+    fn what_was_captured_is_asked_of_the_host_that_it_names() {
+        for (head, target) in [
+            ("GET /x?y HTTP/1.1\r\nHost: A.example", "http://a.example/x?y"),
+            ("GET / HTTP/1.0\r\nHost: a.example", "http://a.example/"),
+            ("GET / HTTP/1.1\r\nHost: a.example:8080", "http://a.example:8080/"),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::7]", "http://[2001:db8::7]/"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a.example", "http://a.example*"),
+            ("GET http://b.example/ HTTP/1.1\r\nHost: b.example", "http://b.example/"),
+            ("CONNECT c.example:443 HTTP/1.1\r\nHost: c.example:443", "CONNECT c.example:443"),
+        ] {
+            assert_eq!(captured(head).unwrap().trim_end_matches(":80"), target, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_was_captured_and_names_no_host_or_two_is_refused() {
+        for (head, fault) in [
+            ("GET / HTTP/1.1", Fault::MissingHost),
+            ("GET / HTTP/1.0", Fault::MissingHost),
+            ("GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example", Fault::SeveralHosts),
+            ("GET / HTTP/1.1\r\nHost: a.example@b.example", Fault::Userinfo),
+            ("GET http://a.example/ HTTP/1.1\r\nHost: b.example", Fault::HostMismatch),
+        ] {
+            assert_eq!(captured(head), Err(fault), "{head}");
+        }
+    }
+
+    #[test]
+    fn the_connect_that_was_not_sent_asks_for_the_same_target() {
+        for text in ["a.example:443", "192.0.2.7:80", "[2001:db8::7]:8443"] {
+            let target = parse_connect(text.as_bytes()).unwrap();
+            assert_eq!(understand(connect_head(&target)).unwrap().form, Form::Connect(target));
+        }
+    }
+}

@@ -293,7 +293,10 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> 
 pub(super) async fn refuse_bytes(
     worker: &Worker,
     io: &mut Io,
-    client: &Client, head: Option<&RequestHead>, why: Why) -> Next {
+    client: &Client,
+    head: Option<&RequestHead>,
+    why: Why,
+) -> Next {
     let gate = &*worker.gate;
     let account = Account::new(worker, None);
     let id = account.id;

@@ -208,7 +208,11 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
     let user = asked
         .user
         .map(|user| User { name: user.into(), groups: groups(user).iter().map(|group| (*group).into()).collect() });
-    let client = Client { address: SocketAddr::new(asked.client.parse::<IpAddr>().expect("an address"), 4000), user, captured: None };
+    let client = Client {
+        address: SocketAddr::new(asked.client.parse::<IpAddr>().expect("an address"), 4000),
+        user,
+        captured: None,
+    };
     let target = match asked.method {
         Some(_) => parse_absolute(format!("http://{}:{}{}", asked.name, asked.port, asked.path).as_bytes()),
         None => parse_connect(format!("{}:{}", asked.name, asked.port).as_bytes()),
