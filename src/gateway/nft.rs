@@ -81,15 +81,17 @@ fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
 
 /// One line where the family does not matter, else one for each.
 fn lines(rules: &Ruleset, rule: &Rule) -> Vec<String> {
-    let done = done(rules, rule);
-    let line = |family| matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name));
-    match has_family(&rule.when) {
+    let line = |family| {
+        let done = done(rules, rule, family);
+        matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name))
+    };
+    match has_family(&rule.when) || matches!(rule.verdict, Verdict::Tproxy(_)) {
         true => [Some(Version::V4), Some(Version::V6)].into_iter().filter_map(line).collect(),
         false => line(None).into_iter().collect(),
     }
 }
 
-fn done(rules: &Ruleset, rule: &Rule) -> String {
+fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
     let logged = || {
         let (name, prefix, group) = (&rule.name, rules.log_prefix(rule), rules.nflog_group);
         format!("counter name \"{name}\" log prefix \"{prefix}\" group {group} ")
@@ -100,7 +102,8 @@ fn done(rules: &Ruleset, rule: &Rule) -> String {
         Verdict::Return => "return".to_owned(),
         Verdict::Redirect(port) => format!("counter name \"{CAPTURED}\" redirect to :{port}"),
         Verdict::Tproxy(port) => {
-            format!("counter name \"{CAPTURED}\" meta mark set {CAPTURE_MARK:#x} tproxy to :{port} accept")
+            let family = if version == Some(Version::V6) { "ip6" } else { "ip" };
+            format!("counter name \"{CAPTURED}\" meta mark set {CAPTURE_MARK:#x} tproxy {family} to :{port} accept")
         }
         Verdict::Jump(chain) => format!("jump {chain}"),
         Verdict::Goto(chain) => format!("goto {chain}"),
