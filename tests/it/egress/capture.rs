@@ -121,7 +121,7 @@ fn capture(lab: &Lab, config: &str) {
 /// The one record that says this.
 fn only<'r>(records: &'r [Value], is: &[(&str, &str)]) -> &'r Value {
     let found: Vec<_> =
-        records.iter().filter(|record| is.iter().all(|(key, value)| record[*key] == Value::from(*value))).collect();
+        records.iter().filter(|record| is.iter().all(|(key, value)| record[*key] == *value)).collect();
     assert_eq!(found.len(), 1, "{is:?}: {found:#?} of {records:#?}");
     found[0]
 }
