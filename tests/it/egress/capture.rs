@@ -3,14 +3,16 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use serde_json::Value;
 
-use crate::gate::{Gate, Start, exchanges};
+use crate::gate::{Gate, Start, exchanges, records, status_of};
 use crate::http2_client::trusting;
+use crate::inspection_lab::{get, inner, sekisho};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, each, head_of, tls_of};
 use crate::peer::{End, Message, Peer};
@@ -54,6 +56,11 @@ struct Captures {
 
 impl Captures {
     fn by(how: &str) -> Self {
+        Self::with(how, POLICY, "", None)
+    }
+
+    /// With a policy, and more of a config; and with the data of a gate that has an authority of its own.
+    fn with(how: &str, policy: &str, more: &str, data: Option<&Path>) -> Self {
         let lab = Lab::make();
         for (address, length) in ELSEWHERE.into_iter().zip(["24", "64"]) {
             let address = format!("{address}/{length}");
@@ -72,11 +79,20 @@ impl Captures {
         };
         let names = lab.inside(Machine::Gateway, || NameServer::answering(answer));
         let network = CONFIG.replace("outside =", &format!("capture = \"{how}\"\noutside ="));
-        let config = format!("{}{network}[pac]\n[capture]\n{how} = [\"[::]:3130\"]\n", names.config());
+        let config = format!("{}{network}[pac]\n[capture]\n{how} = [\"[::]:3130\"]\n{more}", names.config());
         capture(&lab, &config);
+        let config = match data {
+            Some(data) => {
+                std::fs::write(data.with_extension("pem"), &authority).unwrap();
+                format!("{config}[inspection]\nca_files = [\"{}\"]\n", data.with_extension("pem").display())
+            }
+            None => config,
+        };
         let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
         let listen = Some(SocketAddr::new(GATE[0].parse().unwrap(), 3128));
-        let gate = Start { policy: POLICY, config: &config, listen, before: &before, ..Start::default() }.gate();
+        let data_dir = data.map(Path::to_path_buf);
+        let start = Start { policy, config: &config, listen, before: &before, data_dir, ..Start::default() };
+        let gate = start.gate();
         Self { lab, gate, plain, secured, tls: trusting(&authority, &[]), _names: names }
     }
 
@@ -120,8 +136,7 @@ fn capture(lab: &Lab, config: &str) {
 
 /// The one record that says this.
 fn only<'r>(records: &'r [Value], is: &[(&str, &str)]) -> &'r Value {
-    let found: Vec<_> =
-        records.iter().filter(|record| is.iter().all(|(key, value)| record[*key] == *value)).collect();
+    let found: Vec<_> = records.iter().filter(|record| is.iter().all(|(key, value)| record[*key] == *value)).collect();
     assert_eq!(found.len(), 1, "{is:?}: {found:#?} of {records:#?}");
     found[0]
 }
@@ -285,4 +300,48 @@ fn where_all_is_observed_what_goes_past_the_gate_passes_and_the_index_knows_wher
     let told = run(sql.args(["sql", question, "--format", "csv"]).arg("--data-dir").arg(data_dir));
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines, ["host,captured,reason", "never.test,11.77.0.80,rule", "11.77.0.80,11.77.0.80,not_http_or_tls"]);
+}
+
+#[test]
+fn a_captured_client_that_says_nothing_is_refused_and_has_no_more_connections_than_any_other() {
+    let limits = "[limits]\nhello_seconds = 3\nclient_connections_max = 1\n";
+    let mut captures = Captures::with("redirect", POLICY, limits, None);
+    let [to, _] = Machine::Internet.addresses();
+    // Whichever the gate takes first has the only place; the other is closed at once, and unread.
+    for mut silent in [captures.connect(to, 80), captures.connect(to, 80)] {
+        assert_eq!(silent.rest(), (Vec::new(), End::Closed));
+    }
+    assert_eq!(captures.gate.status()["connections"]["overflows_of_clients"], 1);
+    let records = captures.gate.records();
+    let record = only(&records, &[("reason", "not_http_or_tls"), ("captured", "11.77.0.80:80")]);
+    assert_eq!((&record["carries"], &record["host"]), (&"nothing".into(), &"11.77.0.80".into()), "{record}");
+    assert_eq!(captures.plain.connections(), 0);
+}
+
+/// A rule that inspects looks into what was captured too, by the name in its hello; each request in it is judged by itself.
+#[test]
+fn captured_tls_is_looked_into_where_its_rule_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    assert!(sekisho(&["ca", "init", "--name", "test-gate"], &data).status.success());
+    let authority = String::from_utf8(sekisho(&["ca", "export"], &data).stdout).unwrap();
+    let inspects = "[[rule]]\nname = \"no secrets\"\nhosts = [\"four.test\"]\npaths = [\"/secret/**\"]\nverdict = \"deny\"\n\
+                    [[rule]]\nname = \"looked into\"\nhosts = [\"four.test\"]\ncaptured = true\ninspect = true\nverdict = \"allow\"\n";
+    let captures = Captures::with("redirect", inspects, "", Some(&data));
+    assert_eq!(status_of(&data)["listening_captured"], Value::from(vec!["[::]:3130"]));
+    let [to, _] = Machine::Internet.addresses();
+    let mut peer = captures.connect(to, 443).secure(trusting(&authority, &[]), "four.test").unwrap();
+    peer.send(get("/open", "four.test"));
+    assert_eq!(peer.answer().status(), 200);
+    peer.send(get("/secret/x", "four.test"));
+    let denied = peer.answer();
+    assert!(denied.status() == 403 && denied.text().contains("no secrets"), "{}", denied.text());
+    drop(peer);
+    let mut gate = captures.gate;
+    assert_eq!(gate.end("-TERM"), Some(0), "a drained gate ends with 0");
+    let records = records(&data);
+    for (event, path) in [("open", "/open"), ("refused", "/secret/x")] {
+        let [request] = inner(&records, event)[..] else { panic!("one {event} in {records:#?}") };
+        assert_eq!((&request["captured"], &request["path"]), (&"11.77.0.80:443".into(), &path.into()), "{request}");
+    }
 }
