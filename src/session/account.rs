@@ -68,6 +68,11 @@ impl<'a> Asked<'a> {
         Shown::of_plain(self.to_gate)
     }
 
+    /// Whether its head came from the client: what was captured is judged as a CONNECT that nobody sent.
+    fn is_sent(&self) -> bool {
+        self.client.captured.is_none() || self.target.scheme != Scheme::Tunnel
+    }
+
     /// Whether it holds no clearance before its user is known.
     pub(super) fn must_log_in(&self, policy: &Policy) -> bool {
         self.client.user.is_none() && policy.is_shared(self.client)
@@ -152,8 +157,7 @@ impl<'g> Account<'g> {
         record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
-        // Captured TLS is judged as a CONNECT that nobody sent.
-        if asked.client.captured.is_none() || asked.target.scheme != Scheme::Tunnel {
+        if asked.is_sent() {
             record.method = Some(asked.head.method().into());
             record.http = Some(asked.head.version.as_str());
         }
@@ -235,8 +239,9 @@ impl<'g> Account<'g> {
         describe_route(&mut record, permit.route());
         record.inside = self.inside.map(|id| id.to_string());
         record.client = Some(asked.client.address.ip().to_canonical().to_string());
+        record.captured = asked.client.captured.map(|address| address.to_string());
         record.user = asked.client.user.as_ref().map(|user| user.name.as_ref().into());
-        record.method = Some(asked.head.method().into());
+        record.method = asked.is_sent().then(|| asked.head.method().into());
         record.target = Some(self.describe_target(asked.target));
         record.verdict = Some(VerdictKind::Allow.as_str());
         describe_reason(&mut record, &decision.reason);
