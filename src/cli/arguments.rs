@@ -575,6 +575,9 @@ pub(super) struct ExplainArguments {
     /// What of its TLS stays the same from connection to connection; records call it tls_key
     #[arg(long, value_name = "KEY")]
     pub(super) tls_key: Option<String>,
+    /// It goes past the proxy, and is captured on its way
+    #[arg(long)]
+    pub(super) captured: bool,
     /// When it asks, like 2026-11-25T10:00:00+09:00 [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<jiff::Timestamp>,
