@@ -64,6 +64,7 @@ mod checkpoint;
 mod devices;
 mod finding;
 mod flow;
+mod flow_seen;
 mod flow_sums;
 mod kind_words;
 mod moment;
@@ -86,6 +87,7 @@ pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPO
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};
+pub use flow_seen::FlowSeen;
 pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, Seen};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
