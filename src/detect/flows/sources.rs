@@ -47,9 +47,11 @@ struct Heard {
     line: u64,
     /// How long it was silent, at most, in hours past; in milliseconds.
     history: History,
-    /// The hour that goes on, counted from 1970, and the longest silence in it so far.
+    /// The hour in which it was heard last, counted from 1970, and the longest silence in it so far.
     hour: u64,
     longest: u64,
+    /// The hour up to which the silence that goes on was looked at.
+    looked: u64,
     /// The longest silence of all, in microseconds.
     longest_ever: u64,
     is_told: bool,
@@ -62,8 +64,8 @@ const HOUR: u64 = 3_600_000_000;
 const DAY: u64 = 24 * HOUR;
 const FIRST: u64 = 8 * DAY;
 const SILENT_MIN: u64 = HOUR / 4;
-/// Hours that are looked at one by one; a source that was silent for longer begins anew.
-const HOURS_MAX: u64 = 35 * 24;
+/// Hours that are looked at one by one: a source that was silent for three weeks begins anew, and was told long before.
+const HOURS_MAX: u64 = 21 * 24;
 /// Of a silence, in milliseconds.
 const SILENCES: Scheme = Scheme {
     window: HOUR,
@@ -177,6 +179,7 @@ impl Heard {
             history: History::default(),
             hour: time / HOUR,
             longest: 0,
+            looked: time / HOUR,
             longest_ever: 0,
             is_told: false,
             times_told: 0,
@@ -185,56 +188,60 @@ impl Heard {
 
     fn hear(&mut self, time: u64, line: u64, network: &mut Network) {
         // A clock that was set back by more than what comes late begins anew.
-        if time.saturating_add(HOUR) < self.heard {
-            *self = Self { history: std::mem::take(&mut self.history), ..Self::new(self.key, time) };
+        if time.saturating_add(HOUR) < self.heard || time / HOUR > self.hour.saturating_add(HOURS_MAX) {
+            *self = Self { times_told: self.times_told, ..Self::new(self.key, time) };
         }
-        if self.is_told {
-            // An outage is nothing that is usual.
-            (self.is_told, self.hour, self.longest) = (false, time / HOUR, 0);
-        } else {
-            // What was too long by now was told before this was heard.
-            self.advance(time, network);
-            let silent = time.saturating_sub(self.heard);
-            self.longest = self.longest.max(silent);
-            self.longest_ever = self.longest_ever.max(silent);
+        // An outage is nothing that is usual.
+        if !std::mem::take(&mut self.is_told) {
+            self.learn(time, network);
         }
-        (self.heard, self.line) = (self.heard.max(time), line);
+        self.heard = self.heard.max(time);
+        (self.hour, self.line) = (self.heard / HOUR, line);
+        self.looked = self.hour;
     }
 
-    /// Goes through the hours up to a time; says where the silence became too long.
-    fn advance(&mut self, now: u64, network: &mut Network) -> Option<Silence> {
-        if self.is_told {
-            return None;
-        }
-        if now / HOUR > self.hour.saturating_add(HOURS_MAX) {
-            *self = Self { times_told: self.times_told, ..Self::new(self.key, now) };
-            return None;
-        }
-        loop {
+    /// A silence has ended: so long it was in each hour that it went through.
+    fn learn(&mut self, time: u64, network: &mut Network) {
+        while self.hour < time / HOUR {
             let end = self.hour.saturating_add(1).saturating_mul(HOUR);
-            if let Some(silence) = self.too_long(network).filter(|silence| silence.at < end && silence.at <= now) {
-                (self.is_told, self.times_told) = (true, self.times_told.saturating_add(1));
-                return Some(silence);
-            }
-            if now < end {
-                return None;
-            }
             let silent = self.longest.max(end.saturating_sub(self.heard));
             let slot = network.local(self.hour.saturating_mul(HOUR)).hour_of_week();
             self.history.add(&SILENCES, slot, silent / 1_000);
             (self.hour, self.longest) = (self.hour.saturating_add(1), 0);
         }
+        let silent = time.saturating_sub(self.heard);
+        self.longest = self.longest.max(silent);
+        self.longest_ever = self.longest_ever.max(silent);
+    }
+
+    /// Goes through the hours of the silence up to a time, by what was known when it began; says where it became too long.
+    fn advance(&mut self, now: u64, network: &mut Network) -> Option<Silence> {
+        if self.is_told || now / HOUR > self.hour.saturating_add(HOURS_MAX) {
+            return None;
+        }
+        loop {
+            let silence = self.too_long(network).filter(|silence| silence.at <= now);
+            if let Some(silence) = silence.filter(|silence| silence.at / HOUR <= self.looked) {
+                (self.is_told, self.times_told) = (true, self.times_told.saturating_add(1));
+                return Some(silence);
+            }
+            if now / HOUR <= self.looked {
+                return None;
+            }
+            self.looked += 1;
+        }
     }
 
     /// When the silence that goes on becomes too long, by what is known of this hour.
     fn too_long(&self, network: &mut Network) -> Option<Silence> {
-        let begins = self.hour.saturating_mul(HOUR);
+        let begins = self.looked.saturating_mul(HOUR);
+        if begins < self.since.saturating_add(FIRST) {
+            return None;
+        }
         let slot = network.local(begins).hour_of_week();
         let usual = self.history.usual(&SILENCES, slot).filter(|usual| usual.when == When::OfWeek);
-        let is_young = begins < self.since.saturating_add(FIRST);
         let (limit, by_week) = match usual {
             Some(usual) => (usual.limit.saturating_mul(1_000), true),
-            None if is_young => return None,
             None => (self.longest_ever.saturating_mul(2).max(SILENT_MIN), false),
         };
         Some(Silence { at: self.heard.saturating_add(limit).saturating_add(1).max(begins), limit, by_week })
@@ -245,7 +252,7 @@ impl Heard {
         if self.is_told {
             return u64::MAX;
         }
-        let end = self.hour.saturating_add(1).saturating_mul(HOUR);
+        let end = self.looked.saturating_add(1).saturating_mul(HOUR);
         self.too_long(network).map_or(end, |silence| silence.at.min(end))
     }
 
@@ -253,7 +260,7 @@ impl Heard {
         let off = to.saturating_sub(from);
         self.since = self.since.saturating_add(off);
         self.heard = self.heard.saturating_add(off);
-        (self.hour, self.longest) = (to / HOUR, 0);
+        (self.hour, self.looked, self.longest) = (to / HOUR, to / HOUR, 0);
     }
 
     fn told(&self, silence: Silence, others: u64) -> Told {

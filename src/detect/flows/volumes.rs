@@ -16,8 +16,8 @@ use super::telling::{Around, Told};
 ///
 /// What is usual is known from five weeks of the same hour and its neighbours, as in [`volume`](crate::detect::volume): the
 /// median and six robust deviations, and twice the largest that was seen. So a backup window and a day of software are usual once
-/// they were there, and nothing is told before 24 hours with traffic are known. Less than 256 MiB or 2,000 flows of a client
-/// within an hour, or 2 GiB or 20,000 of a segment, is never told: it says nothing of the whole.
+/// they were there, and nothing is told before 24 hours with traffic are known. Less than 1 GiB or 2,000 flows of a client
+/// within an hour, or 4 GiB or 20,000 of a segment, is never told: anybody fetches an image of a system once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Volumes {
     /// About 2 KiB each, once they are busy around the clock.
@@ -59,11 +59,11 @@ const CLIENT_BYTES: Scheme = Scheme {
     near: 1,
     near_values_min: 6,
     values_min: 24,
-    bytes_min: 256 * MIB,
+    bytes_min: 1024 * MIB,
     cold_limit: u64::MAX,
 };
 const CLIENT_FLOWS: Scheme = Scheme { bytes_min: 2_000 * FLOW, ..CLIENT_BYTES };
-const SEGMENT_BYTES: Scheme = Scheme { bytes_min: 2_048 * MIB, ..CLIENT_BYTES };
+const SEGMENT_BYTES: Scheme = Scheme { bytes_min: 4 * 1024 * MIB, ..CLIENT_BYTES };
 const SEGMENT_FLOWS: Scheme = Scheme { bytes_min: 20_000 * FLOW, ..CLIENT_BYTES };
 const SEVERITIES: [(f32, Severity); 3] = [(2.0, Severity::Low), (3.0, Severity::Medium), (4.0, Severity::High)];
 

@@ -23,12 +23,12 @@ fn many_ports_of_one_host_are_a_scan() {
     assert_eq!(finding.records[0], 1);
     assert_eq!(
         finding.in_english(),
-        "about 75 different ports of this host were tried in vain within 10 min; inside this network; 80 attempts over \
-         1.3 min, 80 of them denied."
+        "about 28 different ports of this host were tried in vain within 10 min; inside this network; 28 attempts over \
+         27.0 s, 28 of them denied."
     );
     assert_eq!(
         finding.in_japanese(),
-        "10分間にこの相手の約75種類のポートへの接続が失敗。網の内側に対して。1.3分で80件（うち拒否80件）。"
+        "10分間にこの相手の約28種類のポートへの接続が失敗。網の内側に対して。27.0秒で28件（うち拒否28件）。"
     );
 }
 

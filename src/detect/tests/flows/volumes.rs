@@ -15,7 +15,7 @@ fn office(days: u32, backup: bool) -> Vec<Line> {
             for hour in 0..9 {
                 if source.below(10) > 0 {
                     let at = f64::from(day) * DAY + f64::from(hour) * HOUR + source.even(0.0, HOUR);
-                    let carried = (source.lognormal(2e6, 1.0) as u64, source.lognormal(2e7, 1.0) as u64);
+                    let carried = (source.lognormal(2e6, 0.5) as u64, source.lognormal(2e7, 0.5) as u64);
                     let many = 5 + source.below(40) as u64;
                     lines.push(Line::Flow(Seen { count: many, ..ended(at, &client, SERVER, 443, carried) }));
                 }
@@ -42,7 +42,7 @@ fn a_client_that_carries_far_more_than_at_any_such_hour_is_told() {
     let of_client: Vec<_> = found.iter().filter(|finding| !finding.client.is_empty()).collect();
     let [finding] = &of_client[..] else { panic!("{found:#?}") };
     assert_eq!((&*finding.client, &*finding.target), ("10.20.1.3", ""));
-    assert_eq!((codes(finding), finding.severity), (vec!["sudden_bytes"], Severity::Medium));
+    assert_eq!((codes(finding), finding.severity), (vec!["sudden_bytes"], Severity::High));
     let english = finding.in_english();
     assert!(english.starts_with("flows carried 30."), "{english}");
     assert!(english.contains("is usual at this time of the week, and up to"), "{english}");
