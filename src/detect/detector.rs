@@ -279,6 +279,10 @@ impl State {
         self.spread.take(event, &self.beacons.pairs, network, drafts);
         self.tunnels.take(event, network, drafts);
         let up = self.volume.take(event, network, drafts);
+        // Without flows nobody knows what was gathered, nor is there a source to fall silent.
+        if !self.flows.has_begun() {
+            return;
+        }
         let (client, host) = (network.clients.text(event.client), network.hosts.text(event.host));
         if let Some((client, host)) = client.zip(host) {
             let (whither, when) = ((&*client, &*host, event.port), (event.time, event.line));

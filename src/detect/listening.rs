@@ -23,6 +23,10 @@ impl Listening {
     /// just started, where nothing was on record before. Says from when to when it was off.
     pub(super) fn record(&mut self, time: u64, begins: bool) -> Option<(u64, u64)> {
         let last = self.recorded;
+        // Who has a clock knows without being told.
+        if let Some(off) = self.stood_still(time) {
+            return Some(off);
+        }
         if last > 0 && time > last.saturating_add(QUIET_MIN) {
             self.quiet = (last, time);
         }
@@ -37,15 +41,19 @@ impl Listening {
 
     /// The clock says this. Says from when to when it stood still, where nothing was on record either.
     pub(super) fn tick(&mut self, now: u64) -> Option<(u64, u64)> {
-        let last = self.ticked.max(self.recorded);
-        let stood = self.ticked > 0 && now > last.saturating_add(STILL);
+        let off = self.stood_still(now);
         self.ticked = self.ticked.max(now);
+        off
+    }
+
+    fn stood_still(&mut self, now: u64) -> Option<(u64, u64)> {
+        let last = self.ticked.max(self.recorded);
+        if self.ticked == 0 || now <= last.saturating_add(STILL) {
+            return None;
+        }
         // A record that says so comes too, and is about the same time.
-        stood.then(|| {
-            self.quiet = (0, 0);
-            self.recorded = self.recorded.max(now);
-            (last, now)
-        })
+        (self.recorded, self.quiet) = (now, (0, 0));
+        Some((last, now))
     }
 }
 
@@ -84,5 +92,15 @@ mod tests {
         }
         assert_eq!(listening.tick(60 * HOUR), Some((HOUR + SECOND + 599 * 60 * SECOND, 60 * HOUR)));
         assert_eq!(listening.record(60 * HOUR + SECOND, true), None, "the same start");
+    }
+
+    #[test]
+    fn the_first_record_after_a_clock_stood_still_says_so_too() {
+        let mut listening = Listening::default();
+        listening.record(HOUR, false);
+        listening.tick(2 * HOUR);
+        assert_eq!(listening.record(60 * HOUR, false), Some((2 * HOUR, 60 * HOUR)), "whatever it is of");
+        assert_eq!(listening.tick(60 * HOUR + SECOND), None);
+        assert_eq!(listening.record(60 * HOUR + 2 * SECOND, true), None);
     }
 }

@@ -83,6 +83,11 @@ impl Flows {
         }
     }
 
+    /// Whether any flow was seen.
+    pub(super) fn has_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
     pub(super) fn take(&mut self, event: &FlowEvent, inside: &Inside, network: &mut Network, drafts: &mut Drafts) {
         self.taken += 1;
         self.began = Some(self.began.map_or(event.time, |began| began.min(event.time)));
@@ -112,7 +117,6 @@ impl Flows {
     }
 
     /// An exchange was heard of, and has carried so many bytes up since it was last.
-    #[expect(clippy::too_many_arguments, reason = "who sent what whither and when, and where to tell of it")]
     pub(super) fn exchange(
         &mut self,
         (client, host, port): (&str, &str, u16),
@@ -123,7 +127,6 @@ impl Flows {
         drafts: &mut Drafts,
     ) {
         self.sources.hear_other(time);
-        // Without flows nobody knows what was gathered.
         let Some(began) = self.began.filter(|_| bytes > 0) else { return };
         let Ok(machine) = client.parse() else { return };
         let clients = self.clients.count();

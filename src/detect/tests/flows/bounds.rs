@@ -172,7 +172,7 @@ fn a_flood_of_one_client_hides_no_call_of_another() {
 #[test]
 fn a_flood_of_made_up_clients_fills_neither_the_tables_nor_the_journal() {
     let forged = flows((0..60_000_u32).map(|number| {
-        let client = std::net::Ipv4Addr::from(0x0a32_0000 | number % 65_536).to_string();
+        let client = std::net::Ipv4Addr::from(0x0a32_0000 | (number % 65_536)).to_string();
         seen(f64::from(number) * 0.01, &client, STRANGER, 443, Refused)
     }));
     let strangers = flows((0..60_000_u32).map(|number| {
