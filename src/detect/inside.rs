@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// What of this network is inside, as detectors of flows go by it. Where no segment is named, private addresses are inside.
+/// What of this network is inside, as detectors of flows go by it. Where no segment is named, private addresses are
+/// inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inside {
     /// No two share an address.
@@ -12,8 +13,8 @@ pub struct Inside {
     pub gate: Vec<IpAddr>,
     /// Ports of the gateway, TCP and UDP, that nothing uses: who touches one is told of.
     pub tripwires: Vec<RangeInclusive<u16>>,
-    /// Machines that are to look into others: scanners for weaknesses, monitoring, what brings software. Of what they do to
-    /// machines inside nothing is told.
+    /// Machines that are to look into others: scanners for weaknesses, monitoring, what brings software. Of what they
+    /// do to machines inside nothing is told.
     pub scanners: Vec<IpNet>,
 }
 

@@ -33,8 +33,8 @@ pub struct FlowSeen<'a> {
 }
 
 impl<'a> FlowSeen<'a> {
-    /// What a line of the journal tells; `None` where it is of another kind, or does not say who saw it. An address that is
-    /// none counts as not known, and a mapped one as what it stands for.
+    /// What a line of the journal tells; `None` where it is of another kind, or does not say who saw it. An address
+    /// that is none counts as not known, and a mapped one as what it stands for.
     pub fn of(line: &'a RecordLine<'a>) -> Option<Self> {
         if line.kind != Kind::Flow {
             return None;

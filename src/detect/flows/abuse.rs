@@ -16,11 +16,12 @@ use super::usual::Most;
 
 /// Finds what does harm to others: mail to many servers outside, and attempts without end.
 ///
-/// Mail: fifteen different servers within an hour, whatever came of it. A program that sends mail has one server, or a few; only a
-/// mail server speaks to many, and it did so in earlier weeks: it is told when it is more than twice the most of these.
+/// Mail: fifteen different servers within an hour, whatever came of it. A program that sends mail has one server, or
+/// a few; only a mail server speaks to many, and it did so in earlier weeks: it is told when it is more than twice
+/// the most of these.
 ///
-/// Floods: 12,000 attempts within a minute that came to nothing. What tries again without a pause comes to some hundred; a
-/// name server with its many questions is answered, and so does not count.
+/// Floods: 12,000 attempts within a minute that came to nothing. What tries again without a pause comes to some
+/// hundred; a name server with its many questions is answered, and so does not count.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Abuse {
     /// About 270 bytes each.

@@ -19,11 +19,11 @@ use super::usual::Budget;
 
 /// Finds who tries one address outside again and again past the proxy, and is refused, dropped or not answered.
 ///
-/// It is told once attempts keep an interval, by the same scan and the same least evidence as beacons (3.5 decades), or once
-/// they were seen in six different spans of ten minutes: a person who tries an address by hand is done within one or two. Its
-/// benign twin is software that knows no proxy, and that many clients have: what more than one in twenty clients try, and
-/// more than three, is not told unless it keeps an interval. Public servers for names and time are tried by much software,
-/// and weigh less.
+/// It is told once attempts keep an interval, by the same scan and the same least evidence as beacons (3.5 decades),
+/// or once they were seen in six different spans of ten minutes: a person who tries an address by hand is done within
+/// one or two. Its benign twin is software that knows no proxy, and that many clients have: what more than one in
+/// twenty clients try, and more than three, is not told unless it keeps an interval. Public servers for names and
+/// time are tried by much software, and weigh less.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Calls {
     /// About 200 bytes each, 700 once the fourth attempt was made.

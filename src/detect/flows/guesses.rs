@@ -15,11 +15,12 @@ use super::usual::{Budget, Most};
 
 /// Finds many short or refused connections of one client to one service, inside or outside: somebody guesses passwords.
 ///
-/// At a service to which people log in thirty in ten minutes or ninety in an hour are told: a program that holds an old password
-/// tries once a minute, and a person mistypes three times. Those that were refused weigh a tenth: nobody guesses at a
-/// service that is not there, and what keeps knocking at a dead one is mostly its client. At other services it takes ten times
-/// as many, and never those of the web, of names and of time, to which short connections are what they are for. What a client
-/// did in an hour of an earlier day too is no news: so a web server is with its database, and monitoring with what it looks at.
+/// At a service to which people log in thirty in ten minutes or ninety in an hour are told: a program that holds an
+/// old password tries once a minute, and a person mistypes three times. Those that were refused weigh a tenth: nobody
+/// guesses at a service that is not there, and what keeps knocking at a dead one is mostly its client. At other
+/// services it takes ten times as many, and never those of the web, of names and of time, to which short connections
+/// are what they are for. What a client did in an hour of an earlier day too is no news: so a web server is with its
+/// database, and monitoring with what it looks at.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Guesses {
     /// About 350 bytes each.
@@ -52,9 +53,11 @@ const TRIES_MIN: [u32; 2] = [30, 90];
 const OTHER_TIMES: u32 = 10;
 /// So many that were refused weigh as one that was short.
 const REFUSED_PART: u32 = 10;
-/// A log-in that fails carries less in either direction: SSH with its keys and three tries about 6 KiB, RDP and SMB less.
+/// A log-in that fails carries less in either direction: SSH with its keys and three tries about 6 KiB, RDP and SMB
+/// less.
 const SHORT_BYTES_MAX: u64 = 16 * 1024;
-/// FTP, SSH, Telnet, Kerberos, POP, IMAP, LDAP, SMB, submission, rlogin, PPTP, RDP, VNC, WinRM, and mail and directories in TLS.
+/// FTP, SSH, Telnet, Kerberos, POP, IMAP, LDAP, SMB, submission, rlogin, PPTP, RDP, VNC, WinRM, and mail and
+/// directories in TLS.
 const LOG_IN: [u16; 24] = [
     21, 22, 23, 88, 110, 139, 143, 389, 445, 465, 513, 587, 636, 993, 995, 1723, 3389, 5800, 5900, 5901, 5902, 5985,
     5986, 10000,
@@ -170,8 +173,8 @@ impl Counted {
             "many_tries",
             &[("short", f64::from(short)), ("refused", f64::from(refused)), ("minutes", f64::from(minutes))],
             format!(
-                "{short} connections that carried next to nothing and {refused} that were refused, to port {port} within \
-                 {minutes} min"
+                "{short} connections that carried next to nothing and {refused} that were refused, to port {port} \
+                 within {minutes} min"
             ),
             format!("{minutes}分間にポート{port}へ、ほとんど通信のない接続が{short}件、拒否された接続が{refused}件"),
         );

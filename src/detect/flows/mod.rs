@@ -1,11 +1,11 @@
-//! What attempts past the proxy tell: who looks around in this network, who calls home directly, what is carried together,
-//! and which of those who tell has fallen silent.
+//! What attempts past the proxy tell: who looks around in this network, who calls home directly, what is carried
+//! together, and which of those who tell has fallen silent.
 //!
-//! In: what `flow` records tell ([`FlowEvent`]), in the order of their times, and what exchanges carried up. A firewall tells of
-//! strangers too, whose attempts come from outside: they are no clients, and nothing is kept of them. Each detector says
-//! what its threshold is, why, and what its benign twin is. Tables are bounded, and go by addresses, which are short whatever
-//! anybody sends; what one client may bring into them within an hour is bounded as well, so that a flood of one hides nothing of
-//! others.
+//! In: what `flow` records tell ([`FlowEvent`]), in the order of their times, and what exchanges carried up. A
+//! firewall tells of strangers too, whose attempts come from outside: they are no clients, and nothing is kept of
+//! them. Each detector says what its threshold is, why, and what its benign twin is. Tables are bounded, and go by
+//! addresses, which are short whatever anybody sends; what one client may bring into them within an hour is bounded
+//! as well, so that a flood of one hides nothing of others.
 
 mod abuse;
 mod calls;

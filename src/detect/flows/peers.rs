@@ -16,10 +16,11 @@ use super::usual::Most;
 
 /// Finds clients that suddenly speak to many machines inside: what has one PC looks for the next.
 ///
-/// Fifteen machines that answered within an hour are told where that is more than twice the most of an hour in earlier weeks: a PC
-/// speaks to a domain controller, a file server, printers and some more. Its benign twins: what brings software or looks after
-/// machines has done so before, is in the management segment, or is named as a scanner; and Windows shares updates between PCs
-/// at a port of its own, which does not count. Nothing is told in the first week, in which nobody knows what is usual.
+/// Fifteen machines that answered within an hour are told where that is more than twice the most of an hour in
+/// earlier weeks: a PC speaks to a domain controller, a file server, printers and some more. Its benign twins: what
+/// brings software or looks after machines has done so before, is in the management segment, or is named as a
+/// scanner; and Windows shares updates between PCs at a port of its own, which does not count. Nothing is told in the
+/// first week, in which nobody knows what is usual.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Peers {
     /// About 270 bytes each.

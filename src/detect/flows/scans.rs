@@ -16,13 +16,14 @@ use super::usual::Budget;
 
 /// Finds who tries many ports of one host, and who tries one port of many hosts.
 ///
-/// Ports: fifteen different ones in ten minutes, or thirty in an hour, that gave nothing. What looks for a printer or a share
-/// tries a handful; the quickest list of a scanner has a hundred. Ports from 32,768 on do not count: clients have them
-/// themselves (RFC 6335 and Linux), so that a server's late answers, which a firewall stops, would look like a scan.
+/// Ports: fifteen different ones in ten minutes, or thirty in an hour, that gave nothing. What looks for a printer or
+/// a share tries a handful; the quickest list of a scanner has a hundred. Ports from 32,768 on do not count: clients
+/// have them themselves (RFC 6335 and Linux), so that a server's late answers, which a firewall stops, would look
+/// like a scan.
 ///
-/// Hosts: twenty in ten minutes, or forty in an hour, of which most give nothing. The benign twin is what brings software to
-/// all PCs, of which some are off: most answer it. A PC without its proxy setting tries many hosts of the web outside: there
-/// the ports of the web, of names and of time do not count.
+/// Hosts: twenty in ten minutes, or forty in an hour, of which most give nothing. The benign twin is what brings
+/// software to all PCs, of which some are off: most answer it. A PC without its proxy setting tries many hosts of the
+/// web outside: there the ports of the web, of names and of time do not count.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Scans {
     /// About 460 bytes each.

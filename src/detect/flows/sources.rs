@@ -12,15 +12,16 @@ use crate::detect::volume::{History, Scheme, When};
 use super::event::FlowEvent;
 use super::telling::{Around, Told};
 
-/// Finds what told of attempts past the proxy and does not any more: a firewall that lost its way to the gate, a sensor that
-/// died, a log that somebody turned off.
+/// Finds what told of attempts past the proxy and does not any more: a firewall that lost its way to the gate, a
+/// sensor that died, a log that somebody turned off.
 ///
-/// Each source has a pace of its own. For each hour of the week it is kept how long it had been silent at most, five weeks back.
-/// It is told when the silence is longer than that hour and its neighbours know it: more than six robust deviations above their
-/// median, and more than twice the longest of them; and never below 15 minutes. At night and at weekends silence is usual,
-/// so it takes days there; on a working morning minutes. It is told once two weeks are known; from the eighth day on, when
-/// the first weekend has passed, after twice the longest silence that there was. Where nothing else was heard meanwhile,
-/// neither from another source nor of an exchange, it may be a holiday, and is low.
+/// Each source has a pace of its own. For each hour of the week it is kept how long it had been silent at most, five
+/// weeks back. It is told when the silence is longer than that hour and its neighbours know it: more than six robust
+/// deviations above their median, and more than twice the longest of them; and never below 15 minutes. At night and
+/// at weekends silence is usual, so it takes days there; on a working morning minutes. It is told once two weeks are
+/// known; from the eighth day on, when the first weekend has passed, after twice the longest silence that there was.
+/// Where nothing else was heard meanwhile, neither from another source nor of an exchange, it may be a holiday, and
+/// is low.
 ///
 /// Time goes on by what is on record and, while a gate runs, by its clock. When the gate was off, nothing was silent:
 /// see [`Sources::pause`].
@@ -214,9 +215,12 @@ impl Heard {
         self.longest_ever = self.longest_ever.max(silent);
     }
 
-    /// Goes through the hours of the silence up to a time, by what was known when it began; says where it became too long.
+    /// Goes through the hours of the silence up to a time, by what was known when it began; says where it became too
+    /// long.
     fn advance(&mut self, now: u64, network: &mut Network) -> Option<Silence> {
-        if self.is_told || now / HOUR > self.hour.saturating_add(HOURS_MAX) {
+        // Who was never told by then is not known well enough, and is not looked at until it is heard again.
+        self.is_told |= now / HOUR > self.hour.saturating_add(HOURS_MAX);
+        if self.is_told {
             return None;
         }
         loop {

@@ -14,14 +14,15 @@ use crate::detect::volume::{Meter, Place, Scheme, Sent, Window};
 use super::event::{FlowEvent, hash};
 use super::telling::{Around, Told};
 
-/// Finds a machine that gathers from many others inside, far more than it usually gets, and then sends outside, itself or
-/// through a machine to which it handed on, within 72 hours: one finding with both halves. Either alone is not told here.
+/// Finds a machine that gathers from many others inside, far more than it usually gets, and then sends outside,
+/// itself or through a machine to which it handed on, within 72 hours: one finding with both halves. Either alone is
+/// not told here.
 ///
-/// It takes five machines that each gave 64 KiB or more within a day, and together more than the day usually brings: by the same
-/// day of five weeks as in [`volume`](crate::detect::volume), or, of a machine that hardly ever gets anything, 256 MiB. Then it
-/// takes 16 MiB and a tenth of what was gathered that went out, where that is more than the day usually sends. Its benign twins
-/// are a backup server, which gathers each night and sends as much as ever, and a file server that is filled once and sends
-/// nothing.
+/// It takes five machines that each gave 64 KiB or more within a day, and together more than the day usually brings:
+/// by the same day of five weeks as in [`volume`](crate::detect::volume), or, of a machine that hardly ever gets
+/// anything, 256 MiB. Then it takes 16 MiB and a tenth of what was gathered that went out, where that is more than
+/// the day usually sends. Its benign twins are a backup server, which gathers each night and sends as much as ever,
+/// and a file server that is filled once and sends nothing.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Staging {
     /// What machines get from others, about 250 bytes each.

@@ -42,7 +42,8 @@ pub(super) struct Told {
     pub grounds: Grounds,
 }
 
-/// Of how many clients findings of a kind were told today. Addresses can be made up: who does must not fill the journal.
+/// Of how many clients findings of a kind were told today. Addresses can be made up: who does must not fill the
+/// journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ToldOf(Table<FindingKind, Today>);
 

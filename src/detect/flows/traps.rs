@@ -12,12 +12,12 @@ use crate::detect::table::Table;
 use super::event::{FlowEvent, hash};
 use super::telling::{Around, Told};
 
-/// Tells of what nobody does by mistake: a touch of a port of the gateway that nothing uses, and an attempt to get out of
-/// a critical segment. Once is enough, and it is high.
+/// Tells of what nobody does by mistake: a touch of a port of the gateway that nothing uses, and an attempt to get
+/// out of a critical segment. Once is enough, and it is high.
 ///
-/// The benign twins: who scans for weaknesses is named as a scanner; a critical machine speaks within its segment, to groups
-/// and to the gate. What the firewall let through, by an exception that somebody named, is no attempt, nor is it one when such
-/// an address does not answer.
+/// The benign twins: who scans for weaknesses is named as a scanner; a critical machine speaks within its segment, to
+/// groups and to the gate. What the firewall let through, by an exception that somebody named, is no attempt, nor is
+/// it one when such an address does not answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Traps {
     /// By client, what was touched, and whether that is a tripwire.

@@ -33,8 +33,8 @@ impl Most {
     }
 }
 
-/// How many new keys each client has brought within an hour. What one client floods a table with must not drive out what is
-/// known of the others.
+/// How many new keys each client has brought within an hour. What one client floods a table with must not drive out
+/// what is known of the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Budget {
     clients: Table<IpAddr, (u64, u32)>,

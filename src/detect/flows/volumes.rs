@@ -14,10 +14,11 @@ use super::telling::{Around, Told};
 
 /// Finds far more bytes, or far more flows, than are usual at this hour of the week: of a client, and of a segment.
 ///
-/// What is usual is known from five weeks of the same hour and its neighbours, as in [`volume`](crate::detect::volume): the
-/// median and six robust deviations, and twice the largest that was seen. So a backup window and a day of software are usual once
-/// they were there, and nothing is told before 24 hours with traffic are known. Less than 1 GiB or 2,000 flows of a client
-/// within an hour, or 4 GiB or 20,000 of a segment, is never told: anybody fetches an image of a system once.
+/// What is usual is known from five weeks of the same hour and its neighbours, as in
+/// [`volume`](crate::detect::volume): the median and six robust deviations, and twice the largest that was seen. So a
+/// backup window and a day of software are usual once they were there, and nothing is told before 24 hours with
+/// traffic are known. Less than 1 GiB or 2,000 flows of a client within an hour, or 4 GiB or 20,000 of a segment, is
+/// never told: anybody fetches an image of a system once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Volumes {
     /// About 2 KiB each, once they are busy around the clock.
@@ -185,8 +186,8 @@ fn of_bytes(grounds: &mut Grounds, sum: u64, usual: Usual) {
     let (when, when_japanese) = when(usual.when);
     let values = usual.values;
     let english = format!(
-        "flows carried {all} within an hour; {typical} is usual {when}, and up to {limit} would not have been told (from \
-         {values} values)"
+        "flows carried {all} within an hour; {typical} is usual {when}, and up to {limit} would not have been told \
+         (from {values} values)"
     );
     let japanese = format!(
         "1時間のフローの通信量が{all}（{when_japanese}の通常値{typical}、しきい値{limit}、実績{values}件から算出）"
@@ -205,8 +206,8 @@ fn of_flows(grounds: &mut Grounds, sum: u64, usual: Usual) {
     let (when, when_japanese) = when(usual.when);
     let values = usual.values;
     let english = format!(
-        "{sum} flows within an hour; about {typical} are usual {when}, and up to {limit} would not have been told (from \
-         {values} values)"
+        "{sum} flows within an hour; about {typical} are usual {when}, and up to {limit} would not have been told \
+         (from {values} values)"
     );
     let japanese = format!(
         "1時間に{sum}件のフロー（{when_japanese}の通常値は約{typical}件、しきい値{limit}件、実績{values}件から算出）"
