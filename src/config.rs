@@ -15,7 +15,7 @@ use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
-use crate::sinks::Receiver;
+use crate::sinks::{Hook, Receiver};
 use crate::site::Pac;
 use crate::store::Durability;
 use crate::tls::{Roots, Trust};
@@ -68,6 +68,8 @@ pub struct Config {
     pub pac: Option<Pac>,
     /// Who has checkpoints sent to them; `[checkpoints]`.
     pub checkpoint_receivers: Vec<Receiver>,
+    /// Who is told that a client is cut off; `[hooks]`.
+    pub hooks: Vec<Hook>,
     /// Where attempts past the proxy are read from; `[flows]`.
     pub flows: flows::Settings,
     /// The network of which the gate is to be the only way out; `[network]`.
@@ -287,6 +289,7 @@ impl Default for Config {
             devices: DeviceFiles::default(),
             pac: None,
             checkpoint_receivers: Vec::new(),
+            hooks: Vec::new(),
             flows: flows::Settings::default(),
             network: None,
             lists: Vec::new(),
@@ -374,6 +377,7 @@ impl Config {
             }
             config.lists = Feed::read_all(root);
             config.checkpoint_receivers = Receiver::read_all(root, "checkpoints");
+            config.hooks = Hook::read_all(root);
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

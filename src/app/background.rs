@@ -12,6 +12,7 @@ use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
 use super::AppError;
+use super::contingency::Kernel;
 use super::flows::{self, Reading};
 use super::indexing::{self, Indexing, IndexingStatus};
 use super::retention::{self, RetentionStatus, Retiring};
@@ -46,7 +47,7 @@ pub(super) fn start(
     data_dir: &Path,
     config: &Config,
     journal: &JournalHandle,
-    flows: Flows,
+    (flows, kernel): (Flows, &Kernel),
 ) -> Result<Background, AppError> {
     let sending = sending::start(data_dir, config, journal)?;
     let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
@@ -59,7 +60,7 @@ pub(super) fn start(
         sending,
         retiring: retiring.map_err(AppError::Runtime)?,
         indexing: indexing.map_err(AppError::Runtime)?,
-        flows: flows::start(flows, journal.clone()).map_err(AppError::Runtime)?,
+        flows: flows::start(flows, kernel, journal.clone()).map_err(AppError::Runtime)?,
     })
 }
 

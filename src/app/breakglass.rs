@@ -7,6 +7,7 @@ use crate::evidence::{Admin, Record, format_time};
 use crate::session::Gate;
 use crate::store::NotAccepted;
 
+use super::contingency::ISOLATED_BY_HAND_MAX;
 use super::status::BreakglassStatus;
 
 /// A breakglass holds so long at most: a day.
@@ -47,8 +48,22 @@ pub enum NotDone {
     NoRestraint,
     #[error("it is on record, and is not in force: {0}")]
     NotKept(String),
+    /// Of an emergency: it holds until the gate ends.
+    #[error("it holds, and would not outlast a restart of the gate: {0}")]
+    NotKeptOver(String),
     #[error("no breakglass is in force")]
     NotInForce,
+    #[error("that is an address of the gate's own machine")]
+    OwnAddress,
+    #[error("{ISOLATED_BY_HAND_MAX} clients and networks at most are cut off by hand: release some")]
+    TooManyIsolated,
+    #[error("nobody has cut that client off by hand")]
+    NotIsolated,
+    #[error("no lockdown is in force")]
+    NoLockdown,
+    /// What tightens does not wait for the disk.
+    #[error("it is in force, and is on record only once the journal takes records again")]
+    Unrecorded,
     #[error("it does not know that question: is it of another version?")]
     UnknownQuestion,
 }

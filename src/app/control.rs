@@ -129,7 +129,7 @@ pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
     }
 }
 
-async fn answer(mut stream: UnixStream, reporter: &Reporter) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, reporter: &Arc<Reporter>) -> io::Result<()> {
     let question = timeout(QUESTION_LIMIT, read_question(&mut stream)).await??;
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let asker = uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("user {uid}"));
@@ -158,7 +158,7 @@ fn limit_of(question: &Question) -> Duration {
 }
 
 /// Does what is asked, and says how it stands after that.
-async fn done(question: Question, reporter: &Reporter, asker: &str, uid: Option<u32>) -> Answer {
+async fn done(question: Question, reporter: &Arc<Reporter>, asker: &str, uid: Option<u32>) -> Answer {
     let done = match question {
         Question::Status => Ok(()),
         Question::Breakglass { minutes, reason } => {
@@ -191,7 +191,7 @@ async fn done(question: Question, reporter: &Reporter, asker: &str, uid: Option<
             };
         }
         Question::Note(note) => {
-            return match note::put_on_record(&reporter.gate, &reporter.data_dir, note, uid).await {
+            return match note::put_on_record(reporter, note, uid).await {
                 Ok(()) => Answer::Noted,
                 Err(why) => Answer::Refused(why),
             };

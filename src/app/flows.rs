@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 use crate::gateway::flows::{Flows, Sources};
 use crate::store::JournalHandle;
 
+use super::contingency::Kernel;
+
 /// The thread, and how its sources stand.
 pub(super) struct Reading {
     end: oneshot::Sender<()>,
@@ -19,15 +21,15 @@ pub(super) struct Reading {
 ///
 /// # Errors
 /// There is no thread or no runtime to be had.
-pub(super) fn start(flows: Flows, journal: JournalHandle) -> io::Result<Option<Reading>> {
+pub(super) fn start(flows: Flows, kernel: &Kernel, journal: JournalHandle) -> io::Result<Option<Reading>> {
     if flows.is_empty() {
         return Ok(None);
     }
-    let sources = flows.sources();
+    let (sources, warden) = (flows.sources(), kernel.as_ref().ok().cloned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (end, ended) = oneshot::channel::<()>();
     let read = move || {
-        runtime.block_on(flows.run(journal, async {
+        runtime.block_on(flows.run(warden, journal, async {
             let _ = ended.await;
         }));
     };

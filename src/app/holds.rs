@@ -18,8 +18,6 @@ use super::kept;
 const HOLDS_FILE: &str = "holds.jsonl";
 /// So many stand at the same time.
 const HOLDS_MAX: usize = 1000;
-/// A line is far shorter: each field of a record is bounded.
-const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// A hold that stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,36 +36,7 @@ static CHANGING: Mutex<()> = Mutex::new(());
 /// # Errors
 /// The file cannot be read, or not all of it: then nothing may be taken for released.
 pub fn standing_holds(data_dir: &Path) -> io::Result<Vec<StandingHold>> {
-    let path = data_dir.join(HOLDS_FILE);
-    let text = match fs::metadata(&path) {
-        Ok(found) if found.len() > FILE_BYTES_MAX => return Err(unreadable("it is too long")),
-        Ok(_) => fs::read_to_string(&path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut lines = text.lines();
-    let first = lines.next().and_then(|line| serde_json::from_str::<Count>(line).ok());
-    let holds = lines.map(|line| serde_json::from_str(line).map_err(|error| unreadable(&error.to_string())));
-    let holds: Vec<StandingHold> = holds.collect::<io::Result<_>>()?;
-    // A file that lost its end would release holds.
-    if first.is_none_or(|count| count.holds != holds.len()) {
-        return Err(unreadable("it is not whole"));
-    }
-    Ok(holds)
-}
-
-/// What the file begins with: how many stand.
-#[derive(Serialize, Deserialize)]
-struct Count {
-    holds: usize,
-}
-
-/// A line of the file.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Count(Count),
-    Hold(StandingHold),
+    kept::read_whole(&data_dir.join(HOLDS_FILE), "holds")
 }
 
 /// Whether there is a file of holds.
@@ -105,9 +74,7 @@ pub(super) fn take_up(data_dir: &Path, hold: &Hold, now: Timestamp) -> io::Resul
         (HoldAction::Released, Some(known)) => _ = standing.remove(known),
         (HoldAction::Released, None) => return Ok(()),
     }
-    let count = Line::Count(Count { holds: standing.len() });
-    let lines = std::iter::once(count).chain(standing.into_iter().map(Line::Hold));
-    kept::replace(&data_dir.join(HOLDS_FILE), lines)?;
+    kept::replace_whole(&data_dir.join(HOLDS_FILE), "holds", &standing)?;
     fs::File::open(data_dir)?.sync_all()
 }
 

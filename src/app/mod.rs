@@ -3,10 +3,12 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod assembly;
 mod authority;
 mod background;
 mod breakglass;
 mod clearances;
+mod contingency;
 mod control;
 mod devices;
 mod errands;
@@ -36,7 +38,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -47,21 +48,20 @@ use crate::challenge::Tokens;
 use crate::challenge::auth::{Secret, Users, Verifier};
 use crate::clock;
 use crate::config::{Config, InternalNames};
-use crate::evidence::{self, Record};
+use crate::evidence::Record;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
 use crate::listen::{self, BindError, Bound};
 use crate::lists::{ReadPolicy, Source, Watched};
-use crate::parse::{HeadLimits, HelloLimits, Placed, Problem};
+use crate::parse::{Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
-use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, PIPE_DESCRIPTORS_MAX, Pages, Reaches,
-    Restraints, SecureProxy, Standings, Versions, Wording,
-};
+use crate::session::{Gate, InForce, LogIns, PIPE_DESCRIPTORS_MAX, Pages, SecureProxy};
 use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
 use crate::tls::{Minter, OriginTls, PairError};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
+use assembly::{Known, gate, in_force};
+use contingency::Contingencies;
 use fetch::Fetching;
 use reload::Reloads;
 use status::Reporter;
@@ -69,6 +69,10 @@ use status::Reporter;
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
+pub use contingency::{
+    ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus,
+    StandingContingency, standing_contingencies,
+};
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use holds::{StandingHold, standing_holds};
@@ -107,6 +111,8 @@ pub enum AppError {
     Unclosed(io::Error),
     #[error("what browsers do is not known: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Browsers(Vec<Problem>),
+    #[error("CAP_NET_ADMIN cannot be given up: {0}")]
+    Capability(io::Error),
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
     #[error(transparent)]
@@ -129,6 +135,7 @@ pub struct Ready {
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
     flows: Flows,
+    kernel: contingency::Kernel,
     secure_proxy: Option<SecureProxy>,
     control: UnixListener,
     journal: Journal,
@@ -216,6 +223,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     }
     let known = attempts::Own { listeners: own.listeners.clone(), interfaces: own.interfaces.clone() };
     let flows = Flows::bind(&config.flows, known)?;
+    let kernel = contingency::start_warden(&config)?;
     let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
         Ok(inspection) => (inspection, None),
         Err(why) => {
@@ -251,6 +259,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         inspection,
         inspection_fault,
         flows,
+        kernel,
         secure_proxy,
         control,
         journal,
@@ -353,6 +362,7 @@ impl Ready {
         versions::take_up(&gate, &self.data_dir);
         reach::take_up(&gate, &self.data_dir);
         restraints::take_up(&gate, &self.data_dir);
+        let mut contingencies = Contingencies::take_up(&gate, &self.data_dir, self.own.interfaces.clone())?;
         // A full disk does not keep the gate from starting: it refuses everything, and says why.
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
@@ -382,7 +392,9 @@ impl Ready {
             watching::start(plan)
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
-        let background = background::start(&self.data_dir, &self.config, &self.journal.handle(), self.flows)?;
+        let journal = self.journal.handle();
+        let background = background::start(&self.data_dir, &self.config, &journal, (self.flows, &self.kernel))?;
+        let elsewhere = contingencies.start(&gate, self.kernel, &self.config, &journal)?;
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -398,6 +410,7 @@ impl Ready {
             connections_max: self.connections_max,
             seen: watching.as_ref().map(watching::Watching::seen),
             background: background.seen(),
+            contingencies,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let shares = shares(self.bound, self.secured, self.workers);
@@ -417,6 +430,7 @@ impl Ready {
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
         reloading.end();
+        elsewhere.end();
         let indexing = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
@@ -462,78 +476,6 @@ fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(Tc
         }
     }
     shares
-}
-
-fn gate(
-    config: &Config,
-    policy: InForce,
-    journal: &Journal,
-    query_key: [u8; 32],
-    connections_max: u64,
-    known: Known,
-) -> Gate {
-    let Known { browsers, pages, log_ins, minter, secure_proxy } = known;
-    let bytes_max = usize::try_from(config.head_bytes_max).unwrap_or(usize::MAX);
-    Gate {
-        policy,
-        journal: journal.handle(),
-        limits: Limits {
-            head: HeadLimits { bytes_max, ..HeadLimits::default() },
-            hello: HelloLimits::default(),
-            head_timeout: config.head_timeout,
-            first_request_timeout: config.first_request_timeout,
-            keep_alive_timeout: config.keep_alive_timeout,
-            body_timeout: config.body_timeout,
-            hello_timeout: config.hello_timeout,
-            tunnel_idle: config.tunnel_idle,
-            tunnel_lifetime: config.tunnel_lifetime,
-            connections_max,
-            client_connections_max: config.client_connections_max,
-        },
-        wording: Wording {
-            query_key,
-            keep_query: config.keep_query,
-            contact: config.contact.clone(),
-            via: config.via.then(|| config.name.clone()),
-            pac: config.pac.clone(),
-        },
-        counters: Counters::default(),
-        glass: Glass::default(),
-        clients: Clients::default(),
-        browsers,
-        versions: Versions::default(),
-        minter,
-        secure_proxy,
-        reach: Reaches::default(),
-        standings: Standings::new(config.challenge.spans, config.challenge.fallback),
-        pages,
-        log_ins,
-        head_room: HeadRoom::new(config.heads_bytes_max),
-        restraints: Restraints::default(),
-        draining: AtomicBool::new(false),
-    }
-}
-
-/// What the gate knows of programs and people at its start.
-struct Known {
-    browsers: Browsers,
-    pages: Pages,
-    log_ins: Option<LogIns>,
-    minter: Option<Minter>,
-    secure_proxy: Option<SecureProxy>,
-}
-
-/// The record of the policy with which the gate starts.
-fn in_force(read: &ReadPolicy) -> evidence::Policy {
-    evidence::Policy {
-        action: Outcome::InForce.as_str(),
-        file: read.file.as_str().into(),
-        hash: read.policy.hash().into(),
-        rules: read.policy.rules(),
-        mode: read.policy.mode().as_str(),
-        problems: None,
-        detail: None,
-    }
 }
 
 /// Has the policy read again with each SIGHUP, for as long as it is polled.

@@ -2,16 +2,17 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::evidence::{Hold, Lookup, Person, Record, Text, Triage};
-use crate::session::Gate;
+use crate::evidence::{Contingency, Hold, Lookup, Person, Record, Text, Triage};
 use crate::store::{AloneError, NotAccepted, append_alone};
 
 use super::control::{self, AskError};
-use super::{NotDone, holds, system};
+use super::status::Reporter;
+use super::{NotDone, contingency, holds, system};
 
 /// What a person does. Who it is, is filled in by whoever puts it on record: only what they claim is taken from here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub enum Note {
     Lookup(Lookup),
     Triage(Box<Triage>),
     Hold(Box<Hold>),
+    Contingency(Box<Contingency>),
 }
 
 /// Why it is not on record, and may not be done.
@@ -60,9 +62,15 @@ pub fn note(data_dir: &Path, note: Note) -> Result<(), NoteError> {
         Err(AskError::NoGate(error)) if is_no_gate(&error) => {}
         Err(error) => return Err(NoteError::Ask(error)),
     }
-    let hold = note.hold();
+    let (hold, contingency) = (note.hold(), note.contingency());
     append_alone(data_dir, &note.by(this_person())).map_err(NoteError::Alone)?;
-    hold.map_or(Ok(()), |hold| holds::take_up(data_dir, &hold, clock::now())).map_err(NoteError::NotKept)
+    if let Some(hold) = hold {
+        holds::take_up(data_dir, &hold, clock::now()).map_err(NoteError::NotKept)?;
+    }
+    if let Some(contingency) = contingency {
+        contingency::take_up_alone(data_dir, &contingency, clock::now()).map_err(NoteError::NotKept)?;
+    }
+    Ok(())
 }
 
 /// There is no socket, or nobody listens on it: one that may not be used is another matter.
@@ -70,26 +78,52 @@ fn is_no_gate(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-/// The same at the gate, for the user whom the socket names.
+/// The same at the gate, for the user whom the socket names. What tightens holds before it is on record, all else after that.
 ///
 /// # Errors
-/// It is longer than fits a record, or the journal takes none.
-pub(super) async fn put_on_record(gate: &Gate, data_dir: &Path, note: Note, uid: Option<u32>) -> Result<(), NotDone> {
+/// It is longer than fits a record, makes no sense, or the journal takes none.
+pub(super) async fn put_on_record(reporter: &Arc<Reporter>, note: Note, uid: Option<u32>) -> Result<(), NotDone> {
     let login = match uid {
         Some(uid) => tokio::task::spawn_blocking(move || system::login_name(uid)).await.ok().flatten(),
         None => None,
     };
     let who = Person { uid, login: login.map(|name| Text::from(&*name)), claims: note.who().claims.clone() };
     let hold = note.hold().map(|hold| Hold { who: who.clone(), ..hold });
-    gate.journal.append(&note.by(who), clock::now()).await.map_err(|error| match error {
+    let contingency = note.contingency().map(|contingency| Contingency { who: who.clone(), ..contingency });
+    if let Some(contingency) = &contingency {
+        reporter.contingencies.check(contingency)?;
+    }
+    let (record, journal) = (note.by(who), &reporter.gate.journal);
+    if let Some(contingency) = contingency.as_ref().filter(|one| one.action.tightens()) {
+        let kept = change(reporter, contingency).await;
+        return match journal.append(&record, clock::now()).await {
+            Ok(()) => kept,
+            Err(_) => {
+                journal.tell(&record, clock::now());
+                kept.and(Err(NotDone::Unrecorded))
+            }
+        };
+    }
+    journal.append(&record, clock::now()).await.map_err(|error| match error {
         NotAccepted::Overloaded => NotDone::Overloaded,
         NotAccepted::Disk => NotDone::NoRecord,
     })?;
+    if let Some(contingency) = &contingency {
+        return change(reporter, contingency).await;
+    }
     let Some(hold) = hold else { return Ok(()) };
-    let data_dir = data_dir.to_owned();
+    let data_dir = reporter.data_dir.clone();
     let taken = tokio::task::spawn_blocking(move || holds::take_up(&data_dir, &hold, clock::now()));
     let taken = taken.await.unwrap_or_else(|_| Err(io::Error::other("the task that writes it died")));
     taken.map_err(|error| NotDone::NotKept(error.to_string()))
+}
+
+async fn change(reporter: &Arc<Reporter>, contingency: &Contingency) -> Result<(), NotDone> {
+    let (reporter, contingency) = (reporter.clone(), contingency.clone());
+    let change = move || reporter.contingencies.change(&reporter.gate, &contingency, clock::now());
+    let changed = tokio::task::spawn_blocking(change).await;
+    let changed = changed.unwrap_or_else(|_| Err(io::Error::other("the task that writes it died")));
+    changed.map_err(|error| NotDone::NotKeptOver(error.to_string()))
 }
 
 impl Note {
@@ -98,13 +132,21 @@ impl Note {
             Note::Lookup(lookup) => &lookup.who,
             Note::Triage(triage) => &triage.who,
             Note::Hold(hold) => &hold.who,
+            Note::Contingency(contingency) => &contingency.who,
         }
     }
 
     fn hold(&self) -> Option<Hold> {
         match self {
             Note::Hold(hold) => Some((**hold).clone()),
-            Note::Lookup(_) | Note::Triage(_) => None,
+            Note::Lookup(_) | Note::Triage(_) | Note::Contingency(_) => None,
+        }
+    }
+
+    fn contingency(&self) -> Option<Contingency> {
+        match self {
+            Note::Contingency(contingency) => Some((**contingency).clone()),
+            Note::Lookup(_) | Note::Triage(_) | Note::Hold(_) => None,
         }
     }
 
@@ -113,6 +155,7 @@ impl Note {
             Note::Lookup(lookup) => Record::Lookup(Lookup { who, ..lookup }),
             Note::Triage(triage) => Record::Triage(Box::new(Triage { who, ..*triage })),
             Note::Hold(hold) => Record::Hold(Box::new(Hold { who, ..*hold })),
+            Note::Contingency(contingency) => Record::Contingency(Box::new(Contingency { who, ..*contingency })),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::store::{JournalHealth, Room};
 
 use super::background::SeenBackground;
 use super::breakglass;
+use super::contingency::{Contingencies, ContingencyStatus};
 use super::fetch::{FeedStatus, Fetches};
 use super::indexing::IndexingStatus;
 use super::reload::Reloads;
@@ -77,6 +78,9 @@ pub struct Status {
     /// What a person has put in force with `sekisho breakglass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakglass: Option<BreakglassStatus>,
+    /// Who is cut off, and whether nothing but what is essential passes.
+    #[serde(flatten)]
+    pub contingencies: ContingencyStatus,
 }
 
 /// The policy in force.
@@ -261,6 +265,7 @@ pub(super) struct Reporter {
     pub(super) seen: Option<Seen>,
     /// How the segments and the index stand.
     pub(super) background: SeenBackground,
+    pub(super) contingencies: Contingencies,
     pub(super) journal_directory: String,
 }
 
@@ -361,6 +366,7 @@ impl Reporter {
             index: self.background.index(),
             flows: self.background.flows(),
             breakglass: breakglass::report(&self.gate),
+            contingencies: self.contingencies.report(&self.gate),
             journal: JournalStatus {
                 directory: self.journal_directory.clone(),
                 records: health.records,

@@ -55,6 +55,8 @@ async fn serve(
         tasks.spawn(accept(worker.clone(), (listener, speaks), stop.clone()));
     }
     let sweeping = tokio::spawn(sweep(worker.clone()));
+    let follower = worker.clone();
+    let following = tokio::spawn(async move { follower.follow_restraints().await });
     let carrier = worker.clone();
     let carrying = tokio::spawn(async move { carrier.carry_records().await });
     let _ = stop.wait_for(|stop| *stop).await;
@@ -62,6 +64,7 @@ async fn serve(
     while tasks.join_next().await.is_some() {}
     drain(&worker, plan.drain_timeout).await;
     sweeping.abort();
+    following.abort();
     carrying.abort();
     worker.sweep();
     Ok(worker)

@@ -9,6 +9,7 @@ use crate::review::Since;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
+use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
 use super::export::ExportArguments;
@@ -285,6 +286,33 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: HoldCommand,
     },
+    /// Cut a client off at once: in the proxy with its tunnels and downloads, in the kernel, and wherever hooks do
+    ///
+    /// It holds until `sekisho release`, over restarts too. In the kernel that is where the rules of `sekisho egress` are in
+    /// force in this machine's; the hooks of the config ([hooks.NAME]) may tell a switch. What is shown, and `sekisho status`,
+    /// say where the client is NOT cut off. A device is cut off at the addresses that it has now: name its prefix where it may
+    /// take another.
+    #[command(after_help = notes!(
+        "sekisho isolate 10.20.1.5 --reason \"calls home to c2.example\"",
+        "sekisho isolate PC-0123 --reason \"ransom note on the screen\"",
+        "sekisho isolate 2001:db8:20:1::/64 --reason \"all of meeting room 3\""
+    ))]
+    Isolate(IsolateArguments),
+    /// Let a client that `isolate` has cut off pass again, as far as the policy lets it
+    #[command(after_help = notes!(
+        "sekisho release 10.20.1.5 --reason \"installed anew\"",
+        "sekisho release PC-0123"
+    ))]
+    Release(ReleaseArguments),
+    /// Let nothing pass but what rules marked `essential` let out, or end that
+    ///
+    /// It holds for all clients at once, tunnels and downloads included, until it is ended, over restarts too.
+    /// `sekisho check POLICY` counts the essential rules.
+    #[command(after_help = notes!(
+        "sekisho lockdown --reason \"ransomware spreads\"",
+        "sekisho lockdown --end --reason \"all are clean\""
+    ))]
+    Lockdown(LockdownArguments),
     /// Make, show, export or rotate the certificate authority by which the gate looks inside connections
     ///
     /// Rules that inspect need one, and clients that trust it. What that means, and how to bring the certificate to

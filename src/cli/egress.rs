@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::gateway::{
     Beside, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables, keep, nft,
-    plan, put_in_force, table_in_force, try_rules,
+    plan, put_in_force, table_in_force, try_rules, ward,
 };
 
 use super::arguments::notes;
@@ -54,6 +54,12 @@ pub(super) enum EgressCommand {
         "sekisho egress check --config /etc/sekisho/sekisho.toml --format json | jq .differences"
     ))]
     Check(CheckArguments),
+    /// What a gate starts to hold CAP_NET_ADMIN for it
+    #[command(hide = true)]
+    Ward {
+        #[arg(long)]
+        group: Option<u16>,
+    },
     /// What `apply` starts to take rules back
     #[command(hide = true)]
     Keep {
@@ -110,6 +116,7 @@ pub(super) fn egress(command: EgressCommand) -> Result<(), CliError> {
         EgressCommand::Advice(argument) => print(&advice(&network(&argument.config)?.0)),
         EgressCommand::Apply(arguments) => apply(&arguments),
         EgressCommand::Check(arguments) => check(&arguments),
+        EgressCommand::Ward { group } => Ok(ward(group)?),
         EgressCommand::Keep { within } => Ok(keep(Duration::from_secs(within))?),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded};
 use crate::evidence::Break;
-use crate::gateway::{KeepError, KernelError};
+use crate::gateway::{KeepError, KernelError, WardenError};
 use crate::lists::ReadError;
 use crate::parse::Problem;
 use crate::policy::{BadQuestion, BadTarget};
@@ -129,6 +129,16 @@ pub enum CliError {
     NotAsAsked(usize),
     #[error("no legal hold of {0:?} stands")]
     NoHold(String),
+    #[error("nobody has cut {0:?} off by hand")]
+    NotIsolated(String),
+    #[error("no lockdown is in force")]
+    NoLockdown,
+    #[error("{0} is more than a network of clients")]
+    TooWide(ipnet::IpNet),
+    #[error("no address that the device {name:?} has now is known for certain{}", said(uncertain))]
+    NoDeviceNow { name: String, uncertain: Vec<String> },
+    #[error(transparent)]
+    Ward(#[from] WardenError),
     #[error("{0} is over")]
     Over(String),
     #[error("the finding is about no one target: there is no rule to add")]
@@ -159,6 +169,11 @@ impl CliError {
             | CliError::NoPublicKey(_)
             | CliError::NoCheckpoints(_)
             | CliError::NoHold(_)
+            | CliError::NotIsolated(_)
+            | CliError::NoLockdown
+            | CliError::TooWide(_)
+            | CliError::NoDeviceNow { .. }
+            | CliError::Ward(_)
             | CliError::NoNetwork(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
@@ -311,6 +326,13 @@ impl CliError {
             CliError::TakenBack => None,
             CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),
             CliError::NoHold(_) => Some("`sekisho hold list` shows those that stand"),
+            CliError::NotIsolated(_) => Some(
+                "`sekisho status` shows who is cut off; what a finding has imposed ends with `sekisho restraint lift`",
+            ),
+            CliError::NoLockdown => Some("`sekisho status` shows what holds"),
+            CliError::TooWide(_) => Some("`sekisho lockdown` lets nothing pass but what is essential"),
+            CliError::NoDeviceNow { .. } => Some("name its address; `sekisho device list` shows who has which"),
+            CliError::Ward(_) => None,
             CliError::Why => Some("say it in one sentence"),
             CliError::Over(_) => Some("give a day to come"),
             CliError::NoRule => Some("leave --to out"),
@@ -323,12 +345,20 @@ impl CliError {
     }
 }
 
+fn said(uncertain: &[String]) -> String {
+    match uncertain {
+        [] => String::new(),
+        some => format!("; uncertain are {}", some.join(", ")),
+    }
+}
+
 fn gateway_hint(error: &KeepError) -> Option<&'static str> {
     match error {
         KeepError::Kernel(KernelError::NoProgram(_)) => Some("install nftables: apt-get install nftables"),
         KeepError::Kernel(KernelError::Refused { .. } | KernelError::NoNamespace(_)) | KeepError::NotTaken(_) => {
             Some("run it as root on the gateway; nothing was changed")
         }
+        KeepError::Kernel(KernelError::NoTable) => Some("`sekisho egress apply` puts the rules of the config in force"),
         KeepError::NotTakenBack(_) => {
             Some("the rules on trial are in force: `nft delete table inet sekisho` takes them away")
         }
@@ -416,6 +446,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::Interfaces(_) => {
             Some("the gate must know its own addresses to refuse them as targets: allow it AF_NETLINK sockets")
         }
+        AppError::Capability(_) => Some("start it without CAP_NET_ADMIN, or with CAP_SETPCAP beside it"),
         AppError::ProxyCertificate(_) => {
             Some("see [secure_proxy] in the config: `certificate` and `key` are files in PEM that this user may read")
         }

@@ -10,6 +10,7 @@ mod ca;
 mod check;
 mod checkpoint;
 mod clearance;
+mod contingency;
 mod device;
 mod egress;
 mod error;
@@ -71,6 +72,9 @@ pub fn main() -> Result<(), CliError> {
         Command::Egress { command } => egress::egress(command),
         Command::Triage { command } => triage::triage(command),
         Command::Hold { command } => hold::hold(command),
+        Command::Isolate(arguments) => contingency::isolate(&arguments),
+        Command::Release(arguments) => contingency::release(&arguments),
+        Command::Lockdown(arguments) => contingency::lockdown(&arguments),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),

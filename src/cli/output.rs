@@ -139,6 +139,11 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NotWhole(_)
         | CliError::Seal(_)
         | CliError::NoHold(_)
+        | CliError::NotIsolated(_)
+        | CliError::NoLockdown
+        | CliError::TooWide(_)
+        | CliError::NoDeviceNow { .. }
+        | CliError::Ward(_)
         | CliError::NoNetwork(_)
         | CliError::Gateway(_)
         | CliError::TakenBack

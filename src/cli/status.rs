@@ -9,6 +9,7 @@ use crate::evidence::shown;
 
 use crate::gateway::flows::SourceStatus;
 
+use super::contingency::{isolated_rows, lockdown_rows};
 use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, report};
@@ -85,6 +86,8 @@ fn rows(status: &Status) -> Rows {
             .iter()
             .map(|why| ("WARNING", format!("rules that inspect deny (inspection_unavailable): {why}"))),
     );
+    rows.extend(status.contingencies.lockdown.iter().flat_map(lockdown_rows));
+    rows.extend(status.contingencies.isolated.iter().flat_map(isolated_rows));
     let restraints = status.restraints.len();
     rows.extend((restraints > 0).then(|| {
         (

@@ -31,6 +31,9 @@
 //!   `health` that the gate can do its work less well than before, or better again.
 //! * `finding` says what a detector found in the records, see [`Finding`]; a later one with the same `finding_id` takes its
 //!   place.
+//! * `contingency` says that a person has cut a client off (`isolated`) or has released it, or that nothing but what is
+//!   essential passes (`lockdown`, `lockdown_ended`), and whether that is so at a `place` beside the gate, the kernel or a hook
+//!   (`done`, `not_done`), see [`Contingency`].
 //! * `restraint` says what a finding is answered with, and when that has ended, see [`Restraint`].
 //! * `checkpoint` that a segment was sealed with a [`Checkpoint`]: its name, last record, hash and key.
 //! * `retention` that whole days of the journal are about to be removed (`announced`), have been (`dropped`), or stay after all
@@ -61,6 +64,7 @@ mod capacity;
 mod carried;
 mod chain;
 mod checkpoint;
+mod contingency;
 mod devices;
 mod finding;
 mod flow;
@@ -84,6 +88,7 @@ pub use capacity::{Capacity, Outlook, Usage};
 pub use carried::Carried;
 pub use chain::{Break, Chain, HASH_ZERO, Verifier, line_members};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPOINT, NoCheckpoint, SealedSegment};
+pub use contingency::{Contingency, ContingencyAction};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};

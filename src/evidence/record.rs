@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{ExchangeId, Timestamp};
 
+use super::contingency::Contingency;
 use super::devices::Assignment;
 use super::finding::Finding;
 use super::flow::Flow;
@@ -38,6 +39,7 @@ pub enum Record {
     Retention(Retention),
     Hold(Box<Hold>),
     Flow(Box<Flow>),
+    Contingency(Box<Contingency>),
 }
 
 /// Opens a segment file.

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 /// The machine that speaks to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -20,6 +22,14 @@ impl ClientKey {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(IpAddr::V4(address)),
             IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+        }
+    }
+
+    /// All addresses that it may have.
+    pub fn network(self) -> IpNet {
+        match self.0 {
+            IpAddr::V4(address) => IpNet::V4(Ipv4Net::from(address)),
+            IpAddr::V6(address) => IpNet::V6(Ipv6Net::new(address, 64).unwrap_or_else(|_| Ipv6Net::from(address))),
         }
     }
 

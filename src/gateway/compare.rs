@@ -87,6 +87,13 @@ pub(super) fn has_set(listing: &str, set: &str) -> bool {
     raw_blocks(listing).iter().any(|block| block.name == name)
 }
 
+/// Whether a set of a listing may have networks in it, and not only addresses.
+pub(super) fn has_networks(listing: &str, set: &str) -> bool {
+    let name = format!("set {set}");
+    let is_so = |line: &String| line.starts_with("flags") && line.contains("interval");
+    raw_blocks(listing).iter().any(|block| block.name == name && block.lines.iter().any(is_so))
+}
+
 fn blocks(listing: &str) -> Vec<Block> {
     let mut blocks = raw_blocks(listing);
     for block in &mut blocks {

@@ -1,11 +1,13 @@
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
-use super::compare::{elements, has_set};
+use super::compare::{elements, has_networks, has_set};
 use super::nft::{ISOLATED_4, ISOLATED_6, TABLE};
 
 /// Why the kernel's rules cannot be read or changed.
@@ -16,6 +18,8 @@ pub enum KernelError {
     /// What it said, first line first.
     #[error("nft {what}: {said}")]
     Refused { what: String, said: String },
+    #[error("the table `inet {TABLE}` is not in force in this kernel: `sekisho egress apply`")]
+    NoTable,
     #[error("nft said what is no JSON: {0}")]
     NotJson(serde_json::Error),
     #[error("cannot make a network namespace to compare in: {0}")]
@@ -94,8 +98,40 @@ pub(super) fn take_back(before: Option<&str>) -> Result<(), KernelError> {
 /// Statements that cut off in the table `next` whom the listing `now` has cut off.
 fn cut_off(now: &str, next: &str) -> String {
     let sets = [ISOLATED_4, ISOLATED_6].into_iter().filter(|set| has_set(next, set));
-    let statement = |set| elements(now, set).map(|all| format!("add element inet {TABLE} {set} {{ {all} }}\n"));
+    let statement = |set| {
+        let all = elements(now, set)?;
+        // Older rules have sets of addresses alone.
+        let takes = |element: &&str| has_networks(next, set) || element.parse::<IpAddr>().is_ok();
+        let fitting: Vec<_> = all.split(',').map(str::trim).filter(takes).collect();
+        (!fitting.is_empty()).then(|| format!("add element inet {TABLE} {set} {{ {} }}\n", fitting.join(", ")))
+    };
     sets.filter_map(statement).collect()
+}
+
+/// Cuts off these and nobody else, in one transaction: their open connections too, as the rules come before those that let
+/// open ones go on.
+///
+/// # Errors
+/// No rules of ours are in force, or the kernel does not take it.
+pub(super) fn isolate(all: &[IpNet]) -> Result<(), KernelError> {
+    let mut text = String::new();
+    // No element of a set may lie within another.
+    let is_within = |net: &IpNet| all.iter().any(|other| other != net && other.contains(net));
+    for (set, is_v4) in [(ISOLATED_4, true), (ISOLATED_6, false)] {
+        let its = all.iter().filter(|net| matches!(net, IpNet::V4(_)) == is_v4 && !is_within(net));
+        let its: Vec<_> = its.map(ToString::to_string).collect();
+        text.push_str(&format!("flush set inet {TABLE} {set}\n"));
+        if !its.is_empty() {
+            text.push_str(&format!("add element inet {TABLE} {set} {{ {} }}\n", its.join(", ")));
+        }
+    }
+    match nft(&["-f", "-"], Some(&text)) {
+        Ok(_) => Ok(()),
+        Err(error) => match table_in_force()? {
+            Some(_) => Err(error),
+            None => Err(KernelError::NoTable),
+        },
+    }
 }
 
 fn list_table(arguments: &[&str]) -> Result<Option<String>, KernelError> {

@@ -9,11 +9,15 @@
 //! Flows ([`flows`]): what the firewall of this machine has stopped and which connections it has tracked come in as records
 //! of kind `flow`.
 //!
+//! A process of its own ([`Warden`]) holds CAP_NET_ADMIN while the gate runs, which gives it up: it cuts clients off in the
+//! kernel, and opens the sockets that flows are read from.
+//!
 //! This room never decides who may pass the gate: that is the policy's.
 
 pub mod flows;
 
 mod advice;
+mod capability;
 mod compare;
 mod iptables;
 mod keeper;
@@ -22,8 +26,10 @@ mod model;
 mod network;
 mod nft;
 mod plan;
+mod warden;
 
 pub use advice::advice;
+pub use capability::{drop_net_admin, has_net_admin};
 pub use compare::{Beside, Change, Difference};
 pub use iptables::{Family, iptables};
 pub use keeper::{Ending, KeepError, Trial, keep};
@@ -32,6 +38,7 @@ pub use model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When
 pub use network::{Exception, Network, Place, Protocol, Refusal, Role, Segment};
 pub use nft::{ISOLATED_4, ISOLATED_6, TABLE, nft};
 pub use plan::{Plan, plan};
+pub use warden::{ISOLATED_MAX, Warden, WardenError, ward};
 
 /// What is in force in this kernel against the rules that are asked for: each difference, and what of other tables has to do
 /// with what passes.

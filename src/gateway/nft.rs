@@ -23,7 +23,7 @@ pub fn nft(rules: &Ruleset) -> String {
          table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n"
     );
     for (name, kind) in [(ISOLATED_4, "ipv4_addr"), (ISOLATED_6, "ipv6_addr")] {
-        let _ = write!(text, "\t# who is cut off\n\tset {name} {{\n\t\ttype {kind}\n\t}}\n\n");
+        let _ = write!(text, "\t# who is cut off\n\tset {name} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n\n");
     }
     for (name, purpose) in rules.counters() {
         let _ = write!(text, "\t# {purpose}\n\tcounter {name} {{\n\t}}\n\n");

@@ -72,6 +72,26 @@ impl<'a> Asked<'a> {
         self.client.user.is_none() && policy.is_shared(self.client)
     }
 
+    /// Asks the policy about it, now.
+    pub(super) fn judge(&self, gate: &Gate, policy: &Policy) -> Outcome {
+        let user_agent = self.head.fields.get("user-agent");
+        let shown = (self.standing(gate, policy), self.who.grounds.contradictions(), self.restraint(gate));
+        judge(policy, self.client, self.head.method(), self.target, user_agent, self.hello, shown)
+    }
+
+    /// What is imposed on it now.
+    pub(super) fn restraint(&self, gate: &Gate) -> Restraint {
+        gate.restraints.on(self.client, &self.target.host, self.head.fields.get("user-agent"), self.hello)
+    }
+
+    fn standing(&self, gate: &Gate, policy: &Policy) -> Standing {
+        match self.who.standing(&gate.standings, self.target) {
+            // What one of many people has shown there says nothing of the others.
+            Standing::Cleared { .. } if self.must_log_in(policy) => Standing::Uncleared,
+            standing => standing,
+        }
+    }
+
     /// The same, once the hello was seen or will never be.
     pub(super) fn with_hello(&self, gate: &Gate, policy: &Policy, hello: Stage<&'a Hello>) -> Self {
         let shown = Shown { to_gate: self.to_gate, ..hello.into() };
@@ -122,18 +142,7 @@ impl<'g> Account<'g> {
 
     /// Asks the policy about what is counted already.
     pub(super) fn judge_uncounted(&self, policy: &Policy, asked: &Asked<'_>) -> Outcome {
-        let user_agent = asked.head.fields.get("user-agent");
-        let restraint = self.worker.gate.restraints.on(asked.client, &asked.target.host, user_agent, asked.hello);
-        let shown = (self.standing(policy, asked), asked.who.grounds.contradictions(), restraint);
-        judge(policy, asked.client, asked.head.method(), asked.target, user_agent, asked.hello, shown)
-    }
-
-    fn standing(&self, policy: &Policy, asked: &Asked<'_>) -> Standing {
-        match asked.who.standing(&self.worker.gate.standings, asked.target) {
-            // What one of many people has shown there says nothing of the others.
-            Standing::Cleared { .. } if asked.must_log_in(policy) => Standing::Uncleared,
-            standing => standing,
-        }
+        asked.judge(&self.worker.gate, policy)
     }
 
     fn describe(&self, event: Event, policy: &Policy, asked: &Asked<'_>) -> Box<Exchange> {
@@ -156,7 +165,7 @@ impl<'g> Account<'g> {
             describe_hello(&mut record, hello);
         }
         record.program = asked.who.key.map(|key| key.to_string());
-        record.standing = match self.standing(policy, asked) {
+        record.standing = match asked.standing(&self.worker.gate, policy) {
             Standing::Cleared { .. } => Some("cleared"),
             Standing::Uncleared => Some("uncleared"),
             Standing::NoBrowser => None,

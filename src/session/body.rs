@@ -26,13 +26,15 @@ pub(super) struct Failure {
     pub(super) by: Party,
     /// Its connection is gone: nothing more can be said on it.
     pub(super) lost: bool,
+    /// It was let out and is not any more.
+    pub(super) denied: bool,
     pub(super) why: Why,
 }
 
 impl Failure {
     /// A failure that leaves the connection of whoever is at fault as it is.
     pub(super) fn new(by: Party, why: Why) -> Self {
-        Self { by, lost: false, why }
+        Self { by, lost: false, denied: false, why }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::upstream::{Connected, DialError, DialFailed, ParentFailure, Passing, 
 use super::account::{Account, Asked, End, Refused};
 use super::body::{Copying, Failure, Peer};
 use super::connection::{page, page_with, refuse, send_page};
+use super::cut::Cuts;
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
 use super::io::{Io, Next, Pace, leaves, write_paced};
@@ -51,6 +52,7 @@ pub(super) async fn serve(
 ) -> Next {
     let gate = &*worker.gate;
     let head = &request.head;
+    let changes = gate.restraints.changes();
     let edition = gate.policy.now();
     let policy = &edition.policy;
     let mut account = Account::new(worker, inside);
@@ -120,7 +122,8 @@ pub(super) async fn serve(
     };
     account.dialled(&connected);
     let mut exchange = Exchange::new(gate, request, target);
-    let mut end = exchange.run(io, &mut connected, &outgoing, &mut account).await;
+    let mut cuts = Cuts { gate, policy, asked: &asked, changes };
+    let mut end = exchange.run(io, &mut connected, &outgoing, &mut account, &mut cuts).await;
     let origin_lost = |failure: &Failure| failure.lost && failure.by == Party::Origin;
     if end.as_ref().is_err_and(origin_lost) && exchange.may_repeat(&connected) {
         // The origin had closed the connection while it lay idle; nothing was answered on it.
@@ -130,7 +133,7 @@ pub(super) async fn serve(
             None => return Next::Gone,
         };
         account.dialled(&connected);
-        end = exchange.run(io, &mut connected, &outgoing, &mut account).await;
+        end = exchange.run(io, &mut connected, &outgoing, &mut account, &mut cuts).await;
     }
     exchange.finish(worker, io, account, connected, end, (&asked, limits, edition.number())).await
 }
@@ -279,6 +282,7 @@ impl<'a> Exchange<'a> {
         connected: &mut Connected,
         origin_form: &[u8],
         account: &mut Account<'_>,
+        cuts: &mut Cuts<'_>,
     ) -> Result<Ended, Failure> {
         let Connected { stream: origin, early, form, .. } = connected;
         let outgoing = match form {
@@ -297,8 +301,15 @@ impl<'a> Exchange<'a> {
         let (mut origin_read, mut origin_write) = origin.split();
         let body = self.request.body;
         let sent_body = self.sent_body.clone();
+        let cut = cuts.cut();
+        tokio::pin!(cut);
         let end = if sent_body.load(Ordering::Relaxed) && !client_read.tells_by_reading() {
-            self.download((&mut origin_read, early, form), &mut client_write, account, &pace).await
+            tokio::select! {
+                biased;
+                // First, as a busy exchange takes up all of its turns.
+                failure = &mut cut => Err(failure),
+                result = self.download((&mut origin_read, early, form), &mut client_write, account, &pace) => result,
+            }
         } else {
             let answering = self.answering.clone();
             let client = async {
@@ -320,6 +331,7 @@ impl<'a> Exchange<'a> {
             loop {
                 tokio::select! {
                     biased;
+                    failure = &mut cut => break Err(failure),
                     // The upload first, so that an answer behind it finds it at its end.
                     result = &mut client, if listening => {
                         listening = false;
@@ -488,6 +500,9 @@ impl<'a> Exchange<'a> {
                     page(self.gate, account.id, &failure.why, &host, Some(asked.head), false)
                 });
                 account.failed_with(&failure.why, page.is_some());
+                if failure.denied {
+                    account.denied(&failure.why);
+                }
                 account.close(End { by: failure.by, how: failure.why.code, up, down });
                 match page {
                     Some(page) => send_page(self.gate, io, &page, false).await,

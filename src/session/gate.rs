@@ -50,7 +50,7 @@ pub struct Gate {
     /// Who users are; absent where the config says nothing of that.
     pub log_ins: Option<LogIns>,
     pub head_room: HeadRoom,
-    /// What findings have imposed.
+    /// What findings and people have imposed.
     pub restraints: Restraints,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
@@ -280,19 +280,36 @@ impl Worker {
         }
     }
 
-    /// Holds open tunnels to what findings have imposed since, and to the policy in force, where it came after them and says that
+    /// Holds open tunnels to what was imposed since, and to the policy in force, where it came after them and says that
     /// they are to be.
     fn judge_again(&self) {
+        self.judge_restrained();
+        let edition = self.gate.policy.now();
+        match edition.policy.reload() {
+            Reload::Keep => {}
+            Reload::Strict => {
+                self.tunnels.judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate))
+            }
+        }
+    }
+
+    /// False where there was not enough time or room for all.
+    fn judge_restrained(&self) -> bool {
         let edition = self.gate.policy.now();
         let restraints = &self.gate.restraints;
         self.tunnels.judge_restrained(restraints.number(), |known| {
             let is_restrained = known.restraint(restraints) != Restraint::NONE;
             is_restrained.then(|| known.judge(&edition, &self.dialler, &self.gate))
-        });
-        match edition.policy.reload() {
-            Reload::Keep => {}
-            Reload::Strict => {
-                self.tunnels.judge_again(edition.number(), |known| known.judge(&edition, &self.dialler, &self.gate))
+        })
+    }
+
+    /// Holds open tunnels to what is imposed as soon as it is, for as long as it is polled.
+    pub async fn follow_restraints(&self) {
+        let mut changes = self.gate.restraints.changes();
+        while changes.changed().await.is_ok() {
+            while !self.judge_restrained() {
+                // What was cut writes its records meanwhile.
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
     }

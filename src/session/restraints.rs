@@ -1,8 +1,13 @@
-//! What findings have imposed on clients, targets and programs, for as long as it lasts.
+//! What findings have imposed on clients, targets and programs, for as long as it lasts, and what a person has imposed on
+//! clients or on all, until they take it back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ipnet::IpNet;
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::detect::{Act, Imposed};
@@ -13,10 +18,11 @@ use crate::facts::{Client, ClientKey, Hello, Host, Response, Restraint, Stage, T
 #[derive(Debug, Default)]
 pub struct Restraints {
     table: RwLock<Table>,
-    /// How many there are: mostly none, and then nobody waits for the table.
+    /// How many of findings there are, and of a person: mostly none, and then nobody waits for the table.
     count: AtomicUsize,
-    /// Counts what was imposed, from 0: each tunnel is looked at again when it changes.
-    number: AtomicU32,
+    by_hand: AtomicUsize,
+    /// Counts what was imposed, from 0: each tunnel and each running exchange is looked at again when it changes.
+    number: watch::Sender<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +30,16 @@ struct Table {
     of_clients: HashMap<ClientKey, Vec<Imposed>>,
     /// What is about all clients.
     of_all: Vec<Imposed>,
+    by_hand: ByHand,
+}
+
+/// What a person has imposed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByHand {
+    /// Who is cut off; IPv4 within IPv6 is written as IPv4.
+    pub isolated: Vec<IpNet>,
+    /// Nothing but what essential rules let out passes.
+    pub lockdown: bool,
 }
 
 /// At most so many are in force, so many of them on one client, and so many about all clients: what any exchange is compared
@@ -76,8 +92,48 @@ impl Restraints {
         }
         list.push(imposed);
         self.count.fetch_add(1, Ordering::Release);
-        self.number.fetch_add(1, Ordering::Release);
+        drop(table);
+        self.changed();
         Ok(true)
+    }
+
+    /// Puts in force what a person has imposed, in place of what they had before. How many it may be, is the caller's to bound:
+    /// each exchange is compared with all.
+    pub fn impose_by_hand(&self, by_hand: ByHand) {
+        let mut table = self.write();
+        let count = by_hand.isolated.len() + usize::from(by_hand.lockdown);
+        table.by_hand = by_hand;
+        self.by_hand.store(count, Ordering::Release);
+        drop(table);
+        self.changed();
+    }
+
+    /// Who is cut off now, by a finding or by a person.
+    pub fn isolated(&self, now: Timestamp) -> Vec<IpNet> {
+        let table = self.read();
+        let of_client = |(client, list): (&ClientKey, &Vec<Imposed>)| {
+            let cuts = |imposed: &Imposed| {
+                imposed.act == Act::Isolate
+                    && imposed.until > now
+                    && imposed.target.is_none()
+                    && imposed.program.is_none()
+            };
+            list.iter().any(cuts).then(|| client.network())
+        };
+        let mut isolated: Vec<_> = table.of_clients.iter().filter_map(of_client).collect();
+        isolated.extend(&table.by_hand.isolated);
+        isolated.sort();
+        isolated.dedup();
+        isolated
+    }
+
+    fn changed(&self) {
+        self.number.send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// Tells of each change after this.
+    pub fn changes(&self) -> watch::Receiver<u32> {
+        self.number.subscribe()
     }
 
     /// Takes out what is over. Called about once a minute.
@@ -105,6 +161,10 @@ impl Restraints {
         }
         table.of_clients.retain(|_, list| !list.is_empty());
         self.count.fetch_sub(taken.len(), Ordering::Release);
+        drop(table);
+        if !taken.is_empty() {
+            self.changed();
+        }
         taken
     }
 
@@ -116,7 +176,7 @@ impl Restraints {
     }
 
     pub(super) fn number(&self) -> u32 {
-        self.number.load(Ordering::Acquire)
+        *self.number.borrow()
     }
 
     /// What is imposed on this exchange.
@@ -127,7 +187,7 @@ impl Restraints {
         user_agent: Option<&[u8]>,
         hello: Stage<&Hello>,
     ) -> Restraint {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.count.load(Ordering::Acquire) == 0 && self.by_hand.load(Ordering::Acquire) == 0 {
             return Restraint::NONE;
         }
         let (now, host) = (clock::now(), host.to_string());
@@ -146,14 +206,21 @@ impl Restraints {
         });
         let act = meant.map(|imposed| imposed.act).max();
         Restraint {
-            isolated: act == Some(Act::Isolate),
+            isolated: act == Some(Act::Isolate) || table.by_hand.isolates(client.address.ip()),
+            lockdown: table.by_hand.lockdown,
             finding: match act {
                 Some(Act::Deny) => Some(Response::Deny),
                 Some(Act::ChallengeAfresh) => Some(Response::ChallengeAfresh),
                 Some(Act::Isolate) | None => None,
             },
-            ..Restraint::NONE
         }
+    }
+}
+
+impl ByHand {
+    fn isolates(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.isolated.iter().any(|net| net.contains(&client))
     }
 }
 
@@ -245,6 +312,35 @@ mod tests {
         assert_eq!(restraints.lift(Some(FindingId::new(FindingKind::Beacon, "c", "9"))), []);
         assert_eq!(restraints.lift(Some(FindingId::new(FindingKind::Beacon, "c", "2"))).len(), 1);
         assert_eq!((on(&restraints, "10.0.0.1", "a.test"), restraints.lift(None)), (Restraint::NONE, Vec::new()));
+    }
+
+    #[test]
+    fn what_a_person_imposes_holds_until_they_take_it_back_and_each_change_is_told() {
+        let restraints = Restraints::default();
+        let changes = restraints.changes();
+        let isolated: Vec<IpNet> =
+            ["10.0.0.1/32", "2001:db8::7/128", "10.9.0.0/16"].map(|net| net.parse().unwrap()).into();
+        restraints.impose_by_hand(ByHand { isolated: isolated.clone(), lockdown: false });
+        assert!(changes.has_changed().unwrap());
+        for (client, expected) in [
+            ("10.0.0.1", Restraint::ISOLATED),
+            ("::ffff:10.0.0.1", Restraint::ISOLATED),
+            ("10.9.3.4", Restraint::ISOLATED),
+            ("2001:db8::7", Restraint::ISOLATED),
+            ("2001:db8::8", Restraint::NONE),
+            ("10.0.0.2", Restraint::NONE),
+        ] {
+            assert_eq!(on(&restraints, client, "a.test"), expected, "{client}");
+        }
+        restraints.impose(imposed(1, Act::Isolate, Some("10.0.0.3"), None)).unwrap();
+        restraints.impose(imposed(2, Act::Isolate, Some("10.0.0.4"), Some("c2.test"))).unwrap();
+        let cut_off: Vec<_> = restraints.isolated(Timestamp(5)).iter().map(ToString::to_string).collect();
+        assert_eq!(cut_off, ["10.0.0.1/32", "10.0.0.3/32", "10.9.0.0/16", "2001:db8::7/128"]);
+        restraints.impose_by_hand(ByHand { isolated: Vec::new(), lockdown: true });
+        assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint { lockdown: true, ..Restraint::NONE });
+        restraints.impose_by_hand(ByHand::default());
+        assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint::NONE);
+        assert_eq!(restraints.number(), 5);
     }
 
     #[test]

@@ -199,13 +199,14 @@ impl Tunnels {
     /// that it does not allow. What there is no time or no room for has its turn with the next call, and
     /// so has what waits for its client to speak.
     pub(super) fn judge_again(&self, edition: u32, judge: impl Fn(&Known) -> Judged) {
-        self.judge_those(|tunnel| &tunnel.edition, edition, |known| Some(judge(known)));
+        let _ = self.judge_those(|tunnel| &tunnel.edition, edition, |known| Some(judge(known)));
     }
 
     /// Judges the tunnels that were not held to the restraints of this number yet, among them those that were let out while the
-    /// last of them was imposed; `None` for what nothing is imposed on. Otherwise as [`Self::judge_again`].
-    pub(super) fn judge_restrained(&self, number: u32, judge: impl Fn(&Known) -> Option<Judged>) {
-        self.judge_those(|tunnel| &tunnel.restraints, number, judge);
+    /// last of them was imposed; `None` for what nothing is imposed on. Otherwise as [`Self::judge_again`]. False where some have
+    /// their turn with the next call.
+    pub(super) fn judge_restrained(&self, number: u32, judge: impl Fn(&Known) -> Option<Judged>) -> bool {
+        self.judge_those(|tunnel| &tunnel.restraints, number, judge)
     }
 
     fn judge_those(
@@ -213,13 +214,13 @@ impl Tunnels {
         judged_by: impl Fn(&Tunnel) -> &AtomicU32,
         number: u32,
         judge: impl Fn(&Known) -> Option<Judged>,
-    ) {
+    ) -> bool {
         let is_judged = |tunnel: &Tunnel| judged_by(tunnel).load(Ordering::Relaxed) == number;
         let others: Vec<_> = self.open().values().filter(|tunnel| !is_judged(tunnel)).cloned().collect();
         let (begun, mut cut) = (Instant::now(), 0);
         for tunnel in others {
             if cut >= AT_ONCE_MAX || begun.elapsed() >= JUDGING_MAX {
-                return;
+                return false;
             }
             match judge(&tunnel.known) {
                 None => {}
@@ -238,6 +239,7 @@ impl Tunnels {
             }
             judged_by(&tunnel).store(number, Ordering::Relaxed);
         }
+        true
     }
 
     /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there

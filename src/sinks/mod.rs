@@ -1,8 +1,11 @@
 //! Receivers off the machine: what the config names is handed to them, one message at a time.
 //!
+//! Hooks ([`Hook`]) may be programs of the operator's too.
+//!
 //! In: a message and its receiver. Out: that it was taken, as far as the way there can tell, or why not. Nothing is queued or
 //! tried again here, and nothing is judged.
 
+mod hook;
 mod receiver;
 mod syslog;
 
@@ -19,6 +22,7 @@ use crate::facts::Timestamp;
 use crate::tls::{self, NoRoots};
 use crate::upstream::{Errand, ErrandError, Errands, Purpose};
 
+pub use hook::{Hook, NotTold, Occasion};
 pub use receiver::{Protocol, Receiver, Way};
 pub use syslog::syslog_line;
 

@@ -66,9 +66,17 @@ impl Receiver {
 
     /// Reads the tables below a key, such as `[checkpoints.vault]`.
     pub fn read_all(root: &mut Section<'_, '_>, key: &'static str) -> Vec<Self> {
+        Self::read_tables(root, key, Self::read)
+    }
+
+    pub(super) fn read_tables<T>(
+        root: &mut Section<'_, '_>,
+        key: &'static str,
+        read: impl Fn(&Placed<String>, &mut Section<'_, '_>) -> Option<T>,
+    ) -> Vec<T> {
         let mut receivers = Vec::new();
         for (name, mut section) in root.named_tables(key) {
-            let receiver = Self::read(&name, &mut section);
+            let receiver = read(&name, &mut section);
             section.finish();
             if receivers.len() == RECEIVERS_MAX {
                 let what = format!("more than {RECEIVERS_MAX} receivers are named by [{key}.NAME]");
@@ -80,12 +88,16 @@ impl Receiver {
         receivers
     }
 
-    fn read(name: &Placed<String>, section: &mut Section<'_, '_>) -> Option<Self> {
+    pub(super) fn check_name(name: &Placed<String>, section: &mut Section<'_, '_>) {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
         if name.value.is_empty() || name.value.len() > NAME_BYTES_MAX || !name.value.bytes().all(plain) {
             let what = format!("a receiver cannot be called {:?}", name.value);
             section.problem(&name.place, what, "write 1 to 64 small letters, digits, `-` or `_`");
         }
+    }
+
+    pub(super) fn read(name: &Placed<String>, section: &mut Section<'_, '_>) -> Option<Self> {
+        Self::check_name(name, section);
         let given = ["directory", "syslog", "url"].into_iter().filter(|key| section.has(key)).count();
         let directory = section.string("directory");
         let syslog = section.string("syslog");

@@ -112,6 +112,7 @@ impl Desk {
             | Record::Triage(_)
             | Record::Retention(_)
             | Record::Hold(_)
+            | Record::Contingency(_)
             | Record::Flow(_) => Duty::Meanwhile,
         };
         let _ = self.put(Entry { members: record.encode(now), duty }, None);

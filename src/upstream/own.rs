@@ -23,6 +23,8 @@ pub enum Purpose {
     List,
     /// Sending a checkpoint of the journal off the machine.
     Checkpoint,
+    /// Telling a hook that a client is cut off, or no longer.
+    Hook,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Purpose::DnsInternal => "dns_internal",
             Purpose::List => "list",
             Purpose::Checkpoint => "checkpoint",
+            Purpose::Hook => "hook",
         }
     }
 }

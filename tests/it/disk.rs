@@ -86,8 +86,12 @@ impl Site {
         client.answer()
     }
 
-    /// Fills the disk, and asks until the gate has noticed.
+    /// Fills the disk, and asks until the gate has noticed. What was put in force is on record before, and the index at rest:
+    /// while it is begun it gives room back, in which any number of records would find place.
     fn fill(&self) {
+        assert_eq!(self.get(&self.other, "/before").status(), 200);
+        let last = self.records().last().unwrap()["seq"].as_u64();
+        until(&self.disk.data_dir(), &|status| status["index"]["record"].as_u64() >= last);
         self.disk.fill();
         let noticed = (0..100).any(|n| self.get(&self.other, &format!("/filling-{n}")).status() == 503);
         assert!(noticed, "a page of the disk holds a few records, not a hundred");
@@ -137,6 +141,13 @@ fn breakglass(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
     let output = sekisho(&[&["breakglass"], arguments].concat(), &site.disk.data_dir());
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// Asks for the status until it is so.
+fn until(data_dir: &Path, is_so: &dyn Fn(&Value) -> bool) {
+    while !is_so(&status_of(data_dir)) {
+        std::thread::yield_now();
+    }
 }
 
 /// Every request in the origins' logs has an opening record, and every record its place.
@@ -302,8 +313,6 @@ fn when_the_reserve_is_full_nothing_passes_under_a_breakglass_either() {
 #[test]
 fn a_gate_killed_on_a_full_disk_starts_again_and_loses_no_passage() {
     let mut site = Site::new(16, RESERVE_MIB);
-    // What was put in force at the start is on record before anything is answered, and then the disk is filled.
-    assert_eq!(site.get(&site.other, "/before").status(), 200);
     site.fill_to_the_last();
     breakglass(&site, &["--minutes", "30", "--reason", "test"]);
     for n in 0..5 {
@@ -374,15 +383,10 @@ fn with_little_room_nothing_is_sealed_or_indexed_and_both_go_on_when_there_is_mo
     let (origin, notices) = (Origin::start(), Notices::new());
     let gate = start(&disk, &notices, &origin.policy(), 0);
     let data_dir = disk.data_dir();
-    let until = |is_so: &dyn Fn(&Value) -> bool| {
-        while !is_so(&status_of(&data_dir)) {
-            std::thread::yield_now();
-        }
-    };
     let lacks = |status: &Value, part: &str| {
         status[part]["error"].as_str().is_some_and(|error| error.contains("bytes are lacking"))
     };
-    until(&|status| lacks(status, "sealing") && lacks(status, "index"));
+    until(&data_dir, &|status| lacks(status, "sealing") && lacks(status, "index"));
     let mut client = gate.client();
     client.send(format!("GET http://{0}/meanwhile HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n", origin.address));
     assert_eq!(client.answer().status(), 200, "the journal goes on");
@@ -395,7 +399,7 @@ fn with_little_room_nothing_is_sealed_or_indexed_and_both_go_on_when_there_is_mo
 
     disk.empty();
     let all = records(&data_dir).last().unwrap()["seq"].as_u64();
-    until(&|status| status["sealing"]["waiting"] == 0 && status["index"]["record"].as_u64() >= all);
+    until(&data_dir, &|status| status["sealing"]["waiting"] == 0 && status["index"]["record"].as_u64() >= all);
     assert_eq!((ended("zst"), status_of(&data_dir)["sealing"]["error"].clone()), (4, Value::Null));
     assert_eq!(sekisho(&["verify"], &data_dir).status.code(), Some(0));
     assert_eq!(asked(&data_dir, "SELECT count(*) AS n FROM exchanges")[0]["n"], 4 * 1_999 + 1);

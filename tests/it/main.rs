@@ -17,6 +17,7 @@ mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
 mod cli;
+mod contingency;
 mod devices;
 mod disk;
 mod egress;

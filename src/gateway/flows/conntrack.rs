@@ -17,6 +17,7 @@ use crate::clock;
 use super::netlink::{DATAGRAM_BYTES_MAX, DONE, ERROR, Messages, Received, Request, Socket, kind};
 use super::nflog::RETRY;
 use super::outbox::Outbox;
+use super::privileged::{Asked, By, Opened};
 
 pub(super) use event::Event;
 use known::{Known, Told};
@@ -26,7 +27,7 @@ const NEW: u16 = kind(SUBSYSTEM, 0);
 const GET: u16 = kind(SUBSYSTEM, 1);
 const DELETE: u16 = kind(SUBSYSTEM, 2);
 /// Groups, as bits: what is new is told by its changes too.
-const GROUPS: u32 = 1 | 2 | 4;
+pub(super) const GROUPS: u32 = 1 | 2 | 4;
 
 const TURN: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_millis(50);
@@ -54,8 +55,8 @@ impl Own {
 }
 
 /// Reads events for as long as `stop` has a sender, trying again where that fails.
-pub(super) async fn read(own: Own, mut outbox: Outbox, mut stop: watch::Receiver<()>) {
-    while let Err(error) = follow(&own, &mut outbox, &mut stop).await {
+pub(super) async fn read((own, by): (Own, By), mut outbox: Outbox, mut stop: watch::Receiver<()>) {
+    while let Err(error) = follow((&own, &by), &mut outbox, &mut stop).await {
         let why = match Errno::from_io_error(&error) {
             Some(Errno::PERM) => "the gate has no CAP_NET_ADMIN".to_owned(),
             _ => error.to_string(),
@@ -70,11 +71,11 @@ pub(super) async fn read(own: Own, mut outbox: Outbox, mut stop: watch::Receiver
     outbox.end().await;
 }
 
-async fn follow(own: &Own, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
-    let socket = Socket::open(GROUPS)?;
+async fn follow((own, by): (&Own, &By), outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
+    let socket = Socket::of(by.open(Opened::Connections)?)?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut tracking = Tracking::new(own);
-    tracking.ask(&socket)?;
+    tracking.ask(by, &socket)?;
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -82,7 +83,7 @@ async fn follow(own: &Own, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) 
             biased;
             _ = stop.changed() => break,
             _ = turns.tick() => {
-                tracking.turn(&socket)?;
+                tracking.turn(by, &socket)?;
                 outbox.turn(clock::now());
             }
             received = socket.receive(&mut buffer) => {
@@ -103,6 +104,11 @@ async fn follow(own: &Own, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) 
         Ok(())
     };
     timeout(END_LIMIT, ending).await.unwrap_or(Ok(()))
+}
+
+/// The request for all connections there are.
+pub(super) fn request(number: u32) -> Vec<u8> {
+    Request::dump(GET, number).bytes()
 }
 
 /// Which connections stand, and whether all events of them came.
@@ -127,16 +133,16 @@ impl<'o> Tracking<'o> {
     }
 
     /// Asks for all connections there are.
-    fn ask(&mut self, socket: &Socket) -> io::Result<()> {
+    fn ask(&mut self, by: &By, socket: &Socket) -> io::Result<()> {
         self.number = self.number.wrapping_add(1);
         self.overran = false;
         self.dumped = Some(HashSet::new());
-        socket.send(&Request::dump(GET, self.number).bytes())
+        by.ask(Asked::Connections(self.number), socket)
     }
 
     /// Asks anew where events were lost, once the dump before is over.
-    fn turn(&mut self, socket: &Socket) -> io::Result<()> {
-        if self.overran && self.dumped.is_none() { self.ask(socket) } else { Ok(()) }
+    fn turn(&mut self, by: &By, socket: &Socket) -> io::Result<()> {
+        if self.overran && self.dumped.is_none() { self.ask(by, socket) } else { Ok(()) }
     }
 
     fn overran(&mut self, outbox: &mut Outbox) {

@@ -15,6 +15,7 @@ mod netlink;
 mod nflog;
 mod outbox;
 mod packet;
+mod privileged;
 mod settings;
 mod status;
 mod syslog;
@@ -30,11 +31,15 @@ use tokio::task::JoinSet;
 use crate::listen::BindError;
 use crate::store::JournalHandle;
 
+use super::warden::Warden;
+
 use outbox::{BATCHES_MAX, Outbox};
+use privileged::By;
 use status::Cell;
 use syslog::Waiting;
 
 pub use conntrack::Own;
+pub(super) use privileged::{Asked, Opened};
 pub use settings::{Settings, SyslogAddress, Transport};
 pub use status::{SourceStatus, Sources};
 
@@ -79,16 +84,20 @@ impl Flows {
 
     /// Reads them and has the journal keep what they tell, until `end` resolves; what is there by then is read before it
     /// returns. A source that cannot be read is tried again, and no error of the gate.
-    pub async fn run(self, journal: JournalHandle, end: impl Future<Output = ()>) {
+    ///
+    /// What only who has CAP_NET_ADMIN may have of the kernel comes by the warden, where there is one.
+    pub async fn run(self, warden: Option<Arc<Warden>>, journal: JournalHandle, end: impl Future<Output = ()>) {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let (stop, stopped) = watch::channel(());
         let outbox = |cell| Outbox::new(cell, sender.clone(), journal.clone());
         let mut tasks = JoinSet::new();
-        if let Some((group, cell)) = self.nflog {
-            tasks.spawn(nflog::read(group, outbox(cell), stopped.clone()));
+        let group = self.nflog.as_ref().map(|(group, _)| *group);
+        let by = By { warden, group };
+        if let Some((_, cell)) = self.nflog {
+            tasks.spawn(nflog::read(by.clone(), outbox(cell), stopped.clone()));
         }
         if let Some((own, cell)) = self.conntrack {
-            tasks.spawn(conntrack::read(own, outbox(cell), stopped.clone()));
+            tasks.spawn(conntrack::read((own, by), outbox(cell), stopped.clone()));
         }
         for (waiting, cell) in self.syslog {
             tasks.spawn(syslog::read(waiting, outbox(cell), stopped.clone()));

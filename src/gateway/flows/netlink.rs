@@ -1,12 +1,13 @@
 //! Sockets to the kernel's netfilter, and the messages and attributes on them (`linux/netlink.h`).
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as StdDatagram;
 
 use rustix::io::Errno;
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, send, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvfrom, socket_with};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
@@ -18,6 +19,26 @@ pub(super) const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 /// A socket to the kernel. Its runtime needs the descriptor alone, and knows safely how to hold one of a datagram socket.
 pub(super) struct Socket(UnixDatagram);
 
+/// Opens a socket that hears of these groups, as bits.
+///
+/// # Errors
+/// It may not, for want of CAP_NET_ADMIN, or the kernel has no netfilter.
+pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))?;
+    if set_socket_recv_buffer_size_force(&socket, QUEUE_BYTES_MAX).is_err() {
+        set_socket_recv_buffer_size(&socket, QUEUE_BYTES_MAX)?;
+    }
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// What was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
@@ -28,24 +49,12 @@ pub(super) enum Received {
 }
 
 impl Socket {
-    /// Opens one that hears of these groups, as bits.
+    /// Takes one that [`open`] has given.
     ///
     /// # Errors
-    /// It may not, for want of CAP_NET_ADMIN, or the kernel has no netfilter. Within a runtime only.
-    pub(super) fn open(groups: u32) -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))?;
-        if set_socket_recv_buffer_size_force(&socket, QUEUE_BYTES_MAX).is_err() {
-            set_socket_recv_buffer_size(&socket, QUEUE_BYTES_MAX)?;
-        }
-        bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    /// No runtime looks after it. Within a runtime only.
+    pub(super) fn of(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self(UnixDatagram::from_std(StdDatagram::from(socket))?))
-    }
-
-    /// Sends a request; what comes of it is received later.
-    pub(super) fn send(&self, request: &[u8]) -> io::Result<()> {
-        send(&self.0, request, SendFlags::DONTWAIT)?;
-        Ok(())
     }
 
     /// Waits for the next datagram. Nothing is lost where it is not waited for to the end.

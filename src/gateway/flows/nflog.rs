@@ -13,6 +13,7 @@ use crate::evidence::{FlowKey, FlowSource, FlowState, Seen, Text};
 use super::netlink::{Attributes, DATAGRAM_BYTES_MAX, ERROR, Messages, Received, Request, Socket, be32, kind};
 use super::outbox::Outbox;
 use super::packet::Packet;
+use super::privileged::{Asked, By, Opened};
 
 const SUBSYSTEM: u16 = 4;
 const PACKET: u16 = kind(SUBSYSTEM, 0);
@@ -35,8 +36,8 @@ mod packet {
     pub(super) const SEQUENCE: u16 = 12;
 }
 
-const BIND: u8 = 1;
-const UNBIND: u8 = 2;
+pub(super) const BIND: u8 = 1;
+pub(super) const UNBIND: u8 = 2;
 /// The beginning of each packet is told, so much of it: headers of IPv6 and some extensions, and ports.
 const COPY_BYTES: u32 = 128;
 const COPY_PACKET: u8 = 2;
@@ -53,8 +54,8 @@ pub(super) const RETRY: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reads the group for as long as `stop` has a sender, trying again where that fails.
-pub(super) async fn read(group: u16, mut outbox: Outbox, mut stop: watch::Receiver<()>) {
-    while let Err(error) = follow(group, &mut outbox, &mut stop).await {
+pub(super) async fn read(by: By, mut outbox: Outbox, mut stop: watch::Receiver<()>) {
+    while let Err(error) = follow(&by, &mut outbox, &mut stop).await {
         outbox.fail(&explain(&error));
         outbox.turn(clock::now());
         tokio::select! {
@@ -72,9 +73,9 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-async fn follow(group: u16, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
-    let socket = Socket::open(0)?;
-    socket.send(&request(group, BIND))?;
+async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
+    let socket = Socket::of(by.open(Opened::Log)?)?;
+    by.ask(Asked::BeginLog, &socket)?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut log = Log::default();
     let mut turns = interval(TURN);
@@ -95,7 +96,7 @@ async fn follow(group: u16, outbox: &mut Outbox, stop: &mut watch::Receiver<()>)
         }
     }
     // What the kernel has gathered goes over before the group is let go.
-    socket.send(&request(group, UNBIND))?;
+    by.ask(Asked::EndLog, &socket)?;
     let ending = async {
         while log.take(socket.receive(&mut buffer).await?, &buffer, outbox)? != Some(Done(UNBIND)) {}
         Ok(())
@@ -107,7 +108,7 @@ async fn follow(group: u16, outbox: &mut Outbox, stop: &mut watch::Receiver<()>)
 }
 
 /// One request says all; its number is its command's.
-fn request(group: u16, command: u8) -> Vec<u8> {
+pub(super) fn request(group: u16, command: u8) -> Vec<u8> {
     let request = Request::new(CONFIG, command.into(), group).attribute(config::COMMAND, &[command]);
     if command == UNBIND {
         return request.bytes();

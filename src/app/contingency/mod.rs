@@ -1,0 +1,300 @@
+//! What a person does in an emergency: cuts clients off, or all that is not essential. It holds until they take it back,
+//! over restarts too.
+
+mod cutting;
+mod standing;
+mod telling;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::config::Config;
+use crate::evidence::{Contingency, ContingencyAction, Person, Record, Text, client_of, client_text, format_time};
+use crate::facts::Timestamp;
+use crate::session::{ByHand, Gate};
+use crate::store::JournalHandle;
+
+use super::{AppError, NotDone};
+
+use cutting::Cutting;
+use telling::Telling;
+
+pub(super) use cutting::{Kernel, start_warden};
+pub(super) use standing::take_up_alone;
+pub use standing::{StandingContingency, standing_contingencies};
+
+/// So many clients and networks are cut off by hand at most; each exchange is compared with all.
+pub const ISOLATED_BY_HAND_MAX: usize = 1000;
+
+/// What holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ContingencyStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockdown: Option<LockdownStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub isolated: Vec<IsolatedStatus>,
+}
+
+/// Only what essential rules let out passes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LockdownStatus {
+    /// UTC.
+    pub since: String,
+    pub by: String,
+    pub why: String,
+    /// How many rules of the policy in force are essential.
+    pub essential_rules: usize,
+    /// Hooks that are to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<PlaceStatus>,
+}
+
+/// A client that is cut off; by the proxy it is, where this is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IsolatedStatus {
+    pub client: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Absent where a finding has it cut off: see `restraints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The kernel, and each hook.
+    pub elsewhere: Vec<PlaceStatus>,
+}
+
+/// Whether it is so at another place than the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceStatus {
+    /// `kernel`, or `hook` and the name of one.
+    pub place: String,
+    /// `done`, `pending` or `not_done`.
+    pub state: PlaceState,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceState {
+    Done,
+    /// It is being done.
+    Pending,
+    NotDone,
+}
+
+/// What was done at a place: for which clients, `None` among them where it is about all.
+#[derive(Debug, Default)]
+struct Seen {
+    done: BTreeSet<Option<IpNet>>,
+    /// Why nothing more could be done.
+    error: Option<String>,
+}
+
+type Sight = Arc<Mutex<Seen>>;
+
+fn lock(sight: &Sight) -> MutexGuard<'_, Seen> {
+    sight.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All that people have put in force, and what of it is so elsewhere.
+pub(super) struct Contingencies {
+    data_dir: PathBuf,
+    standing: Arc<Mutex<Vec<StandingContingency>>>,
+    /// The addresses of this machine.
+    interfaces: Vec<IpAddr>,
+    /// Places beside the gate.
+    places: Vec<(String, Sight)>,
+}
+
+/// The threads that have it so elsewhere.
+pub(super) struct Elsewhere {
+    cutting: Option<Cutting>,
+    telling: Vec<Telling>,
+}
+
+impl Contingencies {
+    /// Takes up what holds, before anybody is let out.
+    ///
+    /// # Errors
+    /// What holds cannot be read: then nobody can say who is cut off.
+    pub(super) fn take_up(gate: &Gate, data_dir: &Path, interfaces: Vec<IpAddr>) -> Result<Self, AppError> {
+        let path = standing::path(data_dir);
+        let standing = standing_contingencies(data_dir).map_err(|source| AppError::File { path, source })?;
+        gate.restraints.impose_by_hand(by_hand(&standing));
+        let standing = Arc::new(Mutex::new(standing));
+        Ok(Self { data_dir: data_dir.to_owned(), standing, interfaces, places: Vec::new() })
+    }
+
+    /// Starts what has it so elsewhere.
+    ///
+    /// # Errors
+    /// There are no threads to be had, or what they work with.
+    pub(super) fn start(
+        &mut self,
+        gate: &Arc<Gate>,
+        kernel: Kernel,
+        config: &Config,
+        journal: &JournalHandle,
+    ) -> Result<Elsewhere, AppError> {
+        let sight = Sight::default();
+        self.places.push(("kernel".to_owned(), sight.clone()));
+        let cutting = cutting::start(gate.clone(), kernel, sight, journal.clone())?;
+        let mut telling = Vec::new();
+        for hook in &config.hooks {
+            let sight = Sight::default();
+            self.places.push((format!("hook {}", hook.name), sight.clone()));
+            let plan = telling::Plan {
+                gate: gate.clone(),
+                data_dir: self.data_dir.clone(),
+                hook: hook.clone(),
+                standing: self.standing.clone(),
+                sight,
+                journal: journal.clone(),
+            };
+            telling.push(telling::start(plan, config)?);
+        }
+        Ok(Elsewhere { cutting, telling })
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Vec<StandingContingency>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it can be done.
+    ///
+    /// # Errors
+    /// It makes no sense, or would cut the gate itself off.
+    pub(super) fn check(&self, contingency: &Contingency) -> Result<(), NotDone> {
+        let client = contingency.client.as_ref();
+        match contingency.action {
+            ContingencyAction::Isolated => {
+                let client = client.and_then(|client| client_of(client.as_str())).ok_or(NotDone::NoClient)?;
+                let is_one = client.prefix_len() == client.max_prefix_len();
+                let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                if is_one && self.interfaces.iter().chain(&local).any(|own| *own == client.addr()) {
+                    return Err(NotDone::OwnAddress);
+                }
+                let standing = self.standing();
+                let is_new = !standing.iter().any(|one| one.contingency.client.as_ref() == contingency.client.as_ref());
+                let is_full = standing.len() > ISOLATED_BY_HAND_MAX;
+                if is_new && is_full { Err(NotDone::TooManyIsolated) } else { Ok(()) }
+            }
+            ContingencyAction::Released => {
+                let is_so = |one: &StandingContingency| {
+                    one.contingency.client.is_some() && one.contingency.client == contingency.client
+                };
+                if self.standing().iter().any(is_so) { Ok(()) } else { Err(NotDone::NotIsolated) }
+            }
+            ContingencyAction::Lockdown => Ok(()),
+            ContingencyAction::LockdownEnded => {
+                let is_so = |one: &StandingContingency| one.contingency.action == ContingencyAction::Lockdown;
+                if self.standing().iter().any(is_so) { Ok(()) } else { Err(NotDone::NoLockdown) }
+            }
+            ContingencyAction::Done | ContingencyAction::NotDone => Err(NotDone::UnknownQuestion),
+        }
+    }
+
+    /// Puts it in force, or out of it, and has it kept.
+    ///
+    /// # Errors
+    /// It is in force until the gate ends, and is not kept.
+    pub(super) fn change(&self, gate: &Gate, contingency: &Contingency, now: Timestamp) -> std::io::Result<()> {
+        let mut standing = self.standing();
+        standing::change(&mut standing, contingency, now);
+        gate.restraints.impose_by_hand(by_hand(&standing));
+        standing::write(&self.data_dir, &standing)
+    }
+
+    /// What holds, and what of it is so elsewhere.
+    pub(super) fn report(&self, gate: &Gate) -> ContingencyStatus {
+        let standing = self.standing().clone();
+        let lockdown = standing.iter().find(|one| one.contingency.action == ContingencyAction::Lockdown);
+        let lockdown = lockdown.map(|one| LockdownStatus {
+            since: one.since.clone(),
+            by: one.contingency.who.to_string(),
+            why: text(one.contingency.why.as_ref()).unwrap_or_default(),
+            essential_rules: gate.policy.now().policy.essential_rules(),
+            elsewhere: self.elsewhere(None).into_iter().filter(|place| place.place != "kernel").collect(),
+        });
+        let of_client = |client: IpNet| {
+            let shown = client_text(&client);
+            let by_hand = standing.iter().find(|one| {
+                let named = one.contingency.client.as_ref();
+                named.is_some_and(|named| client_of(named.as_str()) == Some(client))
+            });
+            IsolatedStatus {
+                device: by_hand.and_then(|one| text(one.contingency.device.as_ref())),
+                since: by_hand.map(|one| one.since.clone()),
+                by: by_hand.map_or_else(|| "a finding".to_owned(), |one| one.contingency.who.to_string()),
+                why: by_hand.and_then(|one| text(one.contingency.why.as_ref())),
+                elsewhere: self.elsewhere(Some(client)),
+                client: shown,
+            }
+        };
+        let isolated = gate.restraints.isolated(clock::now()).into_iter().map(of_client).collect();
+        ContingencyStatus { lockdown, isolated }
+    }
+
+    fn elsewhere(&self, client: Option<IpNet>) -> Vec<PlaceStatus> {
+        let status = |(place, sight): &(String, Sight)| {
+            let seen = lock(sight);
+            let (state, error) = match (seen.done.contains(&client), &seen.error) {
+                (true, _) => (PlaceState::Done, None),
+                (false, None) => (PlaceState::Pending, None),
+                (false, Some(why)) => (PlaceState::NotDone, Some(why.clone())),
+            };
+            PlaceStatus { place: place.clone(), state, error }
+        };
+        self.places.iter().map(status).collect()
+    }
+}
+
+impl Elsewhere {
+    /// Ends the threads. What is cut off stays so.
+    pub(super) fn end(self) {
+        if let Some(cutting) = self.cutting {
+            cutting.end();
+        }
+        for telling in self.telling {
+            telling.end();
+        }
+    }
+}
+
+fn by_hand(standing: &[StandingContingency]) -> ByHand {
+    let isolated = standing.iter().filter_map(|one| client_of(one.contingency.client.as_ref()?.as_str()));
+    ByHand {
+        isolated: isolated.collect(),
+        lockdown: standing.iter().any(|one| one.contingency.action == ContingencyAction::Lockdown),
+    }
+}
+
+fn text(text: Option<&Text>) -> Option<String> {
+    text.map(|text| text.as_str().to_owned())
+}
+
+/// What the gate tells of a place.
+fn told(place: &str, client: Option<IpNet>, why: Option<&str>) -> Record {
+    Record::Contingency(Box::new(Contingency {
+        who: Person { uid: None, login: None, claims: None },
+        action: if why.is_some() { ContingencyAction::NotDone } else { ContingencyAction::Done },
+        client: client.map(|client| Text::from(&*client_text(&client))),
+        device: None,
+        place: Some(place.into()),
+        why: why.map(Text::from),
+    }))
+}
+
+fn since(now: Timestamp) -> String {
+    format_time(now)
+}

@@ -1,0 +1,57 @@
+use std::io;
+
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+
+const NET_ADMIN: CapabilitySet = CapabilitySet::NET_ADMIN;
+
+/// Whether this thread may change what the kernel lets pass: CAP_NET_ADMIN (capabilities(7)).
+pub fn has_net_admin() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(NET_ADMIN))
+}
+
+/// Takes CAP_NET_ADMIN from this thread, from those that it starts, and from the programs that they start. To be called before
+/// there is another thread.
+///
+/// # Errors
+/// The kernel does not do it.
+pub fn drop_net_admin() -> io::Result<()> {
+    let mut sets = capabilities(None)?;
+    match remove_capability_from_bounding_set(NET_ADMIN) {
+        Ok(()) => {}
+        // Without CAP_SETPCAP: nobody who has this little has a way to more of it but a program that is trusted with it.
+        Err(Errno::PERM) => set_no_new_privs(true)?,
+        Err(error) => return Err(error.into()),
+    }
+    for set in [&mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
+        set.remove(NET_ADMIN);
+    }
+    Ok(set_capabilities(None, sets)?)
+}
+
+/// Takes all but CAP_NET_ADMIN from this thread, and hands that on to the programs that it starts. To be called before there is
+/// another thread.
+///
+/// # Errors
+/// The kernel does not do it.
+pub(super) fn keep_net_admin_alone() -> io::Result<()> {
+    // As root, a program that is started has what is in the bounding set, whoever starts it.
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if capability == NET_ADMIN {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The kernel has no such capability, or this thread no CAP_SETPCAP and then no such way either.
+            Err(Errno::INVAL | Errno::PERM) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    set_no_new_privs(true)?;
+    set_capabilities(None, CapabilitySets { effective: NET_ADMIN, permitted: NET_ADMIN, inheritable: NET_ADMIN })?;
+    Ok(configure_capability_in_ambient_set(NET_ADMIN, true)?)
+}
