@@ -12,7 +12,7 @@ use crate::evidence::Keep;
 use crate::facts::Host;
 use crate::gateway::{Network, Role, Segment, flows};
 use crate::lists::Feed;
-use crate::parse::{Document, Problem, Section};
+use crate::parse::{Document, Problem, Section, parse_authority};
 use crate::policy::Internal;
 use crate::session::Fallback;
 use crate::sinks::{Hook, Receiver};
@@ -64,6 +64,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// Where what went past the proxy comes in; `[capture]`.
+    pub capture: CaptureSettings,
     /// What `/proxy.pac` says, where it is served; `[pac]`.
     pub pac: Option<Pac>,
     /// Who has checkpoints sent to them; `[checkpoints]`.
@@ -170,6 +172,32 @@ impl SecureProxySettings {
             section.problem(&place, "what the proxy shows to its clients is not said", fix);
         }
         Some(Self { listen: listen?, names, files })
+    }
+}
+
+/// Where connections come in that a firewall of this machine has captured on their way past the proxy.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureSettings {
+    /// Those that it redirects.
+    pub redirect: Vec<SocketAddr>,
+    /// Those that it hands over as they are.
+    pub tproxy: Vec<SocketAddr>,
+    /// The proxy that their clients are told to set: host and port. Absent: what the gate knows of itself.
+    pub proxy: Option<String>,
+}
+
+impl CaptureSettings {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut listen = |key| addresses(section, key).unwrap_or_default();
+        let (redirect, tproxy) = (listen("redirect"), listen("tproxy"));
+        let proxy = section.string("proxy");
+        if let Some(proxy) = &proxy
+            && !matches!(parse_authority(proxy.value.as_bytes()), Ok((_, Some(_))))
+        {
+            let what = format!("`{}` is no host with a port", proxy.value);
+            section.problem(&proxy.place, what, "write it like \"proxy.corp.example:3128\"");
+        }
+        Self { redirect, tproxy, proxy: proxy.map(|proxy| proxy.value) }
     }
 }
 
@@ -287,6 +315,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            capture: CaptureSettings::default(),
             pac: None,
             checkpoint_receivers: Vec::new(),
             hooks: Vec::new(),
@@ -370,6 +399,10 @@ impl Config {
             }
             if let Some(network) = &config.network {
                 tell_inside(network, &mut config.detect.inside);
+            }
+            if let Some(mut section) = root.table("capture") {
+                config.capture = CaptureSettings::read(&mut section);
+                section.finish();
             }
             if let Some(mut section) = root.table("pac") {
                 config.pac = Some(Pac::read(&mut section));

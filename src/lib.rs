@@ -18,7 +18,7 @@
 //!
 //! | promise | what fails when it is broken |
 //! |---|---|
-//! | 1 | the examples of [`policy::Permit`] that must not compile; `tests/architecture.rs::sockets_are_opened_in_two_rooms_alone`; `tests/it/guard.rs::the_gates_own_connections_are_on_record_by_purpose_and_address`; `tests/it/fetched_lists.rs::a_list_that_is_missing_is_fetched_before_the_gate_starts_and_is_told_of` |
+//! | 1 | the examples of [`policy::Permit`] that must not compile; `tests/architecture.rs::sockets_are_opened_in_two_rooms_alone`; `tests/architecture.rs::what_opens_sockets_without_a_permit_is_reached_from_the_command_line_alone`; `tests/it/guard.rs::the_gates_own_connections_are_on_record_by_purpose_and_address`; `tests/it/fetched_lists.rs::a_list_that_is_missing_is_fetched_before_the_gate_starts_and_is_told_of` |
 //! | 2 | `src/policy/decide/tests.rs::an_empty_policy_denies`; `tests/architecture.rs::nothing_that_grants_has_a_default`; `tests/it/cli.rs::run_refuses_what_check_refuses`; `tests/it/guard.rs::a_name_that_does_not_exist_is_said_to_be_so` |
 //! | 3 | `tests/it/power.rs::with_strict_durability_a_loss_of_power_loses_nothing_that_the_origin_saw`; `tests/it/evidence_lost.rs::an_origin_hears_nothing_before_the_opening_record_is_in_the_journal`; `tests/it/disk.rs::a_full_disk_stops_what_is_new_records_what_was_let_out_and_ends_by_itself` |
 //! | 4 | `tests/it/promises.rs::every_denial_says_why_on_the_page_and_on_record` |
@@ -62,6 +62,7 @@ pub mod lists;
 pub mod sinks;
 pub mod listen;
 pub mod gateway;
+pub mod probe;
 // the spine
 pub mod site;
 pub mod session;

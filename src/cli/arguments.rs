@@ -9,6 +9,7 @@ use crate::review::Since;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
+use super::clients::ClientsArguments;
 use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
@@ -61,8 +62,11 @@ pub(super) use notes;
         "sekisho restraint list            what findings have imposed",
         "sekisho device list               which client is which device",
         "sekisho egress --help             firewall rules that leave no other way out",
+        "sekisho clients --help            how machines come to take the gate as their proxy",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho hold --help               keep a client's days, however old",
+        "sekisho isolate --help            cut a client off at once, also in the kernel",
+        "sekisho lockdown --help           let nothing pass but what is essential",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho sql --schema              what can be asked by SQL of your own",
@@ -253,19 +257,30 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: DeviceCommand,
     },
-    /// Print, apply or check the firewall rules that leave the gate as the only way out
+    /// Print, apply or check the firewall rules that leave the gate as the only way out, or try whether it is
     ///
     /// What the network is stands in [network] of the config: its segments, what each is for, and what is let through for a
     /// time. The same config gives the same rules.
     #[command(after_help = notes!(
         "sekisho egress nft --config /etc/sekisho/sekisho.toml",
         "sekisho egress apply --config /etc/sekisho/sekisho.toml",
-        "sekisho egress check --config /etc/sekisho/sekisho.toml"
+        "sekisho egress check --config /etc/sekisho/sekisho.toml",
+        "sekisho egress probe --responder 203.0.113.7"
     ))]
     Egress {
         #[command(subcommand)]
         command: EgressCommand,
     },
+    /// Print how machines are set to take the gate as their proxy, and a script that checks one
+    ///
+    /// Group policy and registry, services, environment, packages, git, containers, DHCP and the name wpad, with the addresses,
+    /// the PAC file and the authority of this gate.
+    #[command(after_help = notes!(
+        "sekisho clients windows --config /etc/sekisho/sekisho.toml",
+        "sekisho clients linux --config sekisho.toml --gate gate.office.example:3128",
+        "sekisho clients linux --config /etc/sekisho/sekisho.toml --script > check.sh"
+    ))]
+    Clients(ClientsArguments),
     /// Put on record what a finding or a target is, and get the rule that follows from it
     #[command(after_help = notes!(
         "sekisho triage known-good 0123456789abcdef --why \"the virus scanner\"",
@@ -560,6 +575,9 @@ pub(super) struct ExplainArguments {
     /// What of its TLS stays the same from connection to connection; records call it tls_key
     #[arg(long, value_name = "KEY")]
     pub(super) tls_key: Option<String>,
+    /// It goes past the proxy, and is captured on its way
+    #[arg(long)]
+    pub(super) captured: bool,
     /// When it asks, like 2026-11-25T10:00:00+09:00 [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<jiff::Timestamp>,

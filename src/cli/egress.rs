@@ -10,14 +10,15 @@ use serde::Serialize;
 use crate::clock;
 use crate::config::Config;
 use crate::gateway::{
-    Beside, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables, keep, nft,
-    plan, put_in_force, table_in_force, try_rules, ward,
+    Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables,
+    keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
 };
 
 use super::arguments::notes;
 use super::error::{CliError, count};
 use super::files::read_config;
 use super::output::{Format, print};
+use super::probe::{ProbeArguments, RespondArguments, run_probe, run_respond};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EgressCommand {
@@ -60,6 +61,28 @@ pub(super) enum EgressCommand {
         #[arg(long)]
         group: Option<u16>,
     },
+    /// Try on this PC every way out but the gate, and show which of them lead there
+    ///
+    /// Directly over TCP, UDP, DNS, DNS over TLS and HTTPS by address, QUIC and ICMP, in IPv4 and IPv6; over the gate by tunnels to
+    /// odd ports and to raw addresses; to the file sharing of another segment. A way got through where `sekisho egress
+    /// respond`, running outside, has proven that it heard the question. Exit code 1 if any did, or if none could be tried.
+    /// That nothing got through says something only while the responder runs: try it from where a way is open first.
+    #[command(after_help = notes!(
+        "sekisho egress probe --responder 203.0.113.7",
+        "sekisho egress probe --responder 203.0.113.7 --responder 2001:db8::7 --proxy gate.office.example:3128",
+        "sekisho egress probe --responder 203.0.113.7 --peer 10.21.0.5 --format json | jq '.ways[] | select(.outcome == \"through\")'"
+    ))]
+    Probe(ProbeArguments),
+    /// Answer, on a machine outside, what `probe` tries, and say what was heard
+    ///
+    /// It answers nobody but `probe` with the same word, never by more over UDP than was asked, so many a second, and for a
+    /// time. Ports below 1024 and ICMP need root. What it cannot bind it says.
+    #[command(after_help = notes!(
+        "sekisho egress respond",
+        "sekisho egress respond --listen 203.0.113.7 --word \"a word of ours\" --minutes 15",
+        "sekisho egress respond --tcp 445 --udp none      on a PC, to be tried by `probe --peer`"
+    ))]
+    Respond(RespondArguments),
     /// What `apply` starts to take rules back
     #[command(hide = true)]
     Keep {
@@ -105,7 +128,7 @@ pub(super) struct CheckArguments {
     format: Format,
 }
 
-/// Prints, applies or checks the rules that leave the gate as the only way out.
+/// Prints, applies or checks the rules that leave the gate as the only way out, or tries whether it is.
 pub(super) fn egress(command: EgressCommand) -> Result<(), CliError> {
     match command {
         EgressCommand::Nft(argument) => print(&nft(&planned(&argument.config)?.rules)),
@@ -117,6 +140,8 @@ pub(super) fn egress(command: EgressCommand) -> Result<(), CliError> {
         EgressCommand::Apply(arguments) => apply(&arguments),
         EgressCommand::Check(arguments) => check(&arguments),
         EgressCommand::Ward { group } => Ok(ward(group)?),
+        EgressCommand::Probe(arguments) => run_probe(arguments),
+        EgressCommand::Respond(arguments) => run_respond(arguments),
         EgressCommand::Keep { within } => Ok(keep(Duration::from_secs(within))?),
     }
 }
@@ -143,6 +168,19 @@ fn planned(path: &Path) -> Result<Plan, CliError> {
         eprintln!(
             "sekisho: the rules log to group {group} of NFLOG, and [flows] reads group {read}: nothing of it is recorded"
         );
+    }
+    if let Some(capture) = &network.capture {
+        let listening = match capture.by {
+            CaptureBy::Redirect => ("redirect", &config.capture.redirect),
+            CaptureBy::Tproxy => ("tproxy", &config.capture.tproxy),
+        };
+        if !listening.1.iter().any(|address| address.port() == capture.port) {
+            let (key, port) = (listening.0, capture.port);
+            eprintln!(
+                "sekisho: the rules capture to port {port}, and `{key}` of [capture] names no address with it: what goes past \
+                 the gate is refused by nobody who could say why"
+            );
+        }
     }
     Ok(plan)
 }

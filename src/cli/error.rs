@@ -119,6 +119,9 @@ pub enum CliError {
     /// `egress` was asked of a config that says nothing of the network.
     #[error("{} has no [network]", .0.display())]
     NoNetwork(PathBuf),
+    /// `clients` was asked of a config that does not say where clients reach the gate.
+    #[error("{} does not say how clients reach the gate", .0.display())]
+    NoGateAddress(PathBuf),
     /// Rules could not be tried, or not be compared.
     #[error(transparent)]
     Gateway(#[from] KeepError),
@@ -127,6 +130,15 @@ pub enum CliError {
     TakenBack,
     #[error("{} between what is in force and what is asked for", count(*.0, "difference"))]
     NotAsAsked(usize),
+    /// `egress probe` found ways out, or into another segment.
+    #[error("{} got through", count(*.0, "way"))]
+    GotThrough(usize),
+    /// `egress probe` has proven nothing.
+    #[error("no way could be tried from here")]
+    NothingTried,
+    /// `egress respond` would answer nobody.
+    #[error("nothing can be listened on: {}", .0.join("; "))]
+    NothingBound(Vec<String>),
     #[error("no legal hold of {0:?} stands")]
     NoHold(String),
     #[error("nobody has cut {0:?} off by hand")]
@@ -175,6 +187,7 @@ impl CliError {
             | CliError::NoDeviceNow { .. }
             | CliError::Ward(_)
             | CliError::NoNetwork(_)
+            | CliError::NoGateAddress(_)
             | CliError::Refused(_)
             | CliError::NotLaidOut(_)
             | CliError::NotAlone
@@ -213,6 +226,9 @@ impl CliError {
             | CliError::Gateway(_)
             | CliError::TakenBack
             | CliError::NotAsAsked(_)
+            | CliError::GotThrough(_)
+            | CliError::NothingTried
+            | CliError::NothingBound(_)
             | CliError::Exists(_)
             | CliError::Write { .. }
             | CliError::Page { .. }
@@ -322,9 +338,15 @@ impl CliError {
             CliError::NoNetwork(_) => {
                 Some("describe the network in [network]; the config that `sekisho init` writes shows how")
             }
+            CliError::NoGateAddress(_) => Some("name it with --gate HOST:PORT"),
             CliError::Gateway(error) => gateway_hint(error),
             CliError::TakenBack => None,
             CliError::NotAsAsked(_) => Some("`sekisho egress apply` puts in force what is asked for"),
+            CliError::GotThrough(_) => Some(
+                "past the gate: see `sekisho egress check` on the gateway; over it: `sekisho explain` names the rule",
+            ),
+            CliError::NothingTried => Some("give this machine an address and a route, as a PC has them"),
+            CliError::NothingBound(_) => Some("run it as root, or name ports that are free with --tcp and --udp"),
             CliError::NoHold(_) => Some("`sekisho hold list` shows those that stand"),
             CliError::NotIsolated(_) => Some(
                 "`sekisho status` shows who is cut off; what a finding has imposed ends with `sekisho restraint lift`",
@@ -424,7 +446,8 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
                 "this machine has no such address (`ip address` shows what it has); choose another with --listen"
             }
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another with --listen"
+                "ports below 1024 need the capability CAP_NET_BIND_SERVICE, and `tproxy` of [capture] needs CAP_NET_ADMIN; \
+                 choose another with --listen"
             }
             _ => "choose another address with --listen",
         }),

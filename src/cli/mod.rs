@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod clearance;
 mod contingency;
+mod clients;
 mod device;
 mod egress;
 mod error;
@@ -25,6 +26,7 @@ mod learn;
 mod output;
 mod page_file;
 mod policy;
+mod probe;
 mod progress;
 mod reach;
 mod reindex;
@@ -70,6 +72,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Restraint { command } => restraint::restraint(command),
         Command::Device { command } => device::device(command),
         Command::Egress { command } => egress::egress(command),
+        Command::Clients(arguments) => clients::clients(arguments),
         Command::Triage { command } => triage::triage(command),
         Command::Hold { command } => hold::hold(command),
         Command::Isolate(arguments) => contingency::isolate(&arguments),

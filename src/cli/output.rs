@@ -145,9 +145,13 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NoDeviceNow { .. }
         | CliError::Ward(_)
         | CliError::NoNetwork(_)
+        | CliError::NoGateAddress(_)
         | CliError::Gateway(_)
         | CliError::TakenBack
         | CliError::NotAsAsked(_)
+        | CliError::GotThrough(_)
+        | CliError::NothingTried
+        | CliError::NothingBound(_)
         | CliError::Index(_)
         | CliError::Sql(_)
         | CliError::Stopped

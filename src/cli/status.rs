@@ -34,8 +34,10 @@ fn rows(status: &Status) -> Rows {
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("in force", describe_policy(policy)),
     ];
-    if !status.listening_tls.is_empty() {
-        rows.insert(3, ("TLS proxy", status.listening_tls.join("\n")));
+    for (name, listening) in [("captures", &status.listening_captured), ("TLS proxy", &status.listening_tls)] {
+        if !listening.is_empty() {
+            rows.insert(3, (name, listening.join("\n")));
+        }
     }
     rows.extend(status.lists.iter().map(|list| ("list", describe_list(list))));
     rows.extend([("enforced", describe_enforced(policy, exchanges))]);

@@ -15,6 +15,9 @@
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
 //!   see [`Exchange`].
+//!   What went past the proxy and was captured has `captured`, the address and port to which its client had connected, and
+//!   tells under `host` what it named: for TLS its SNI, and where there was none, as for what is neither HTTP nor TLS, that
+//!   address. Captured TLS has no `method`.
 //!   The `close` of a request has `body_type`, what the first 512 bytes of the answer's body were, where there was a body;
 //!   of executables, scripts and archives also `body_sha256`, the hash of the whole body, or `body_cut`, and `file_name`.
 //!   See [`Carried`] for what that does not see.

@@ -30,6 +30,8 @@ pub struct RecordLine<'a> {
     #[serde(borrow)]
     pub client: Option<Said<'a>>,
     #[serde(borrow)]
+    pub captured: Option<Said<'a>>,
+    #[serde(borrow)]
     pub user: Option<Said<'a>>,
     #[serde(borrow)]
     pub client_group: Option<Said<'a>>,

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::facts::Host;
 use crate::parse::{Placed, Section, parse_authority};
@@ -17,8 +17,8 @@ pub struct Pac {
     /// Names that are reached directly, and domains of which all names are.
     names: Vec<String>,
     domains: Vec<String>,
-    /// Networks of IPv4 whose addresses are reached directly, where they are written out.
-    networks: Vec<(String, String)>,
+    /// Networks whose addresses are reached directly, where they are written out.
+    networks: Vec<Ipv4Net>,
 }
 
 /// So many of each are read.
@@ -69,9 +69,7 @@ impl Pac {
         let fix = "write a name, `*.` and a domain, or an IPv4 network, such as \"*.office.example\" or \"10.0.0.0/8\"";
         if let Ok(network) = text.value.parse::<IpNet>() {
             match network.trunc() {
-                IpNet::V4(network) => {
-                    self.networks.push((network.network().to_string(), network.netmask().to_string()))
-                }
+                IpNet::V4(network) => self.networks.push(network),
                 // PAC has nothing for them that all browsers know.
                 IpNet::V6(_) => {
                     section.problem(&text.place, format!("`{}` is of IPv6, which PAC cannot tell", text.value), fix)
@@ -87,10 +85,30 @@ impl Pac {
             Ok((Host::Name(name), None)) if domain => self.domains.push(format!(".{}", name.as_str())),
             Ok((Host::Name(name), None)) => self.names.push(name.as_str().to_owned()),
             Ok((Host::V4(address), None)) if !domain => {
-                self.networks.push((address.to_string(), "255.255.255.255".to_owned()));
+                self.networks.push(address.into());
             }
             Ok(_) | Err(_) => section.problem(&text.place, format!("`{}` is no name that is inside", text.value), fix),
         }
+    }
+
+    /// The first gate that is named, as `host:port`, unless it is one within TLS.
+    pub fn plain_gate(&self) -> Option<&str> {
+        self.gates.first()?.strip_prefix("PROXY ")
+    }
+
+    /// Names that are reached directly.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// Domains of which all names are, each with a dot before it.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.domains.iter().map(String::as_str)
+    }
+
+    /// Networks of IPv4 whose addresses are.
+    pub fn networks(&self) -> impl Iterator<Item = Ipv4Net> {
+        self.networks.iter().copied()
     }
 
     /// The whole answer to a request for it; `asked_at` is the Host field of that.
@@ -126,7 +144,8 @@ impl Pac {
         let _ = writeln!(script, "var gates = [{}];", list(&gates));
         let _ = writeln!(script, "var names = [{}];", list(&self.names));
         let _ = writeln!(script, "var domains = [{}];", list(&self.domains));
-        let networks: Vec<_> = self.networks.iter().map(|(net, mask)| format!("[\"{net}\", \"{mask}\"]")).collect();
+        let written = |net: &Ipv4Net| format!("[\"{}\", \"{}\"]", net.network(), net.netmask());
+        let networks: Vec<_> = self.networks.iter().map(written).collect();
         let _ = writeln!(script, "var networks = [{}];", networks.join(", "));
         script.push_str(FUNCTION);
         Some(script)

@@ -49,6 +49,14 @@ impl AuthorityFiles {
         self.0.join(CURRENT).join(CERTIFICATE)
     }
 
+    /// The one in use, by its certificate alone: the key is left where it is.
+    ///
+    /// # Errors
+    /// None was made, or its certificate cannot be read or is none.
+    pub fn certificate(&self) -> Result<AuthorityCertificate, AuthorityError> {
+        read_certificate(&self.place()?)
+    }
+
     /// Makes the first authority. It is in use from the next start of the gate on.
     ///
     /// # Errors

@@ -99,8 +99,12 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "restraint",
         "device",
         "egress",
+        "clients",
         "triage",
         "hold",
+        "isolate",
+        "release",
+        "lockdown",
         "ca",
         "verify",
         "sql",
@@ -144,8 +148,11 @@ Examples:
   sekisho restraint list            what findings have imposed
   sekisho device list               which client is which device
   sekisho egress --help             firewall rules that leave no other way out
+  sekisho clients --help            how machines come to take the gate as their proxy
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho hold --help               keep a client's days, however old
+  sekisho isolate --help            cut a client off at once, also in the kernel
+  sekisho lockdown --help           let nothing pass but what is essential
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho sql --schema              what can be asked by SQL of your own
@@ -597,6 +604,12 @@ handling     tunnel
     let told: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!((&told["verdict"], &told["reason"]), (&"deny".into(), &"rule".into()), "{told:#}");
     assert_eq!((&told["client"], told["considered"].as_array().unwrap().len()), (&"10.30.1.5, in no group".into(), 1));
+
+    // What goes past the proxy is let out by no rule that does not say so.
+    let answer = explain(&["10.20.1.5", "--captured", "GET", "https://www.a.example/x"]);
+    let rows = "considered   office       allow (office.toml:13): not for what goes past the proxy\nresult       deny: bypassed_proxy\n";
+    assert!(answer.code == 0 && answer.out.contains(rows), "{} {}", answer.out, answer.err);
+    assert!(answer.out.contains("10.20.1.5, in group office, captured on its way past the proxy\n"), "{}", answer.out);
 
     // A name as a person writes it is judged in A-labels, and both are shown.
     let answer = explain(&["10.30.1.5", "GET", "https://bücher.example/"]);

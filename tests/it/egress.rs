@@ -3,8 +3,11 @@
 //! Needs root, network namespaces, nft and iptables; `tests/run` leaves it out where they cannot be had.
 
 mod apply;
+mod capture;
 mod check;
+mod isolation;
 mod lab;
+mod proof;
 mod tripwires;
 mod ways_out;
 
@@ -12,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const CONFIGS: [&str; 2] = ["site", "small"];
+const CONFIGS: [&str; 4] = ["site", "small", "redirect", "tproxy"];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/egress")
@@ -101,6 +104,17 @@ fn iptables_takes_the_same_rules_in_both_families() {
             }
         }
     }
+}
+
+#[test]
+fn rules_that_capture_to_where_the_gate_does_not_listen_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("c.toml");
+    let text = std::fs::read_to_string(data().join("redirect.toml")).unwrap();
+    // The port is another's: of tproxy, not of redirect.
+    std::fs::write(&config, text.replace("[capture]\nredirect", "[capture]\ntproxy")).unwrap();
+    let (_, said) = printed(&["egress", "nft", "--config", config.to_str().unwrap()]);
+    assert!(said.contains("capture to port 3130, and `redirect` of [capture] names no address with it"), "{said}");
 }
 
 #[test]

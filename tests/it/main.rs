@@ -18,6 +18,7 @@ mod challenge_reset;
 mod challenge_versions;
 mod cli;
 mod contingency;
+mod client_scripts;
 mod devices;
 mod disk;
 mod egress;

@@ -144,6 +144,10 @@ impl Lab {
             for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
                 std::fs::write(format!("/proc/sys/net/{key}"), "1").unwrap();
             }
+            // Each refusal is told: one more than so many a second is not, and would be tried again.
+            for key in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
+                std::fs::write(format!("/proc/sys/net/{key}"), "0").unwrap();
+            }
         });
         lab.wait_until_wired();
         lab

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::gate::{Gate, Start, status_of};
 
 use super::lab::{CONFIG, INSIDE, Lab, Machine, run};
+use super::proof::{Responding, probe};
 
 /// Whatever the internet hears from the inside, of any protocol; how IPv6 finds neighbours aside.
 const HEARS: &str = "
@@ -43,25 +44,13 @@ table inet hears {
 }
 ";
 
-const TCP_PORTS: [u16; 7] = [53, 80, 443, 853, 8080, 8443, 50_000];
-const UDP_PORTS: [u16; 5] = [53, 443, 853, 5000, 51_820];
 const SMB: u16 = 445;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn connect(to: IpAddr, port: u16) -> std::io::Result<TcpStream> {
+pub(super) fn connect(to: IpAddr, port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::new(to, port), ANSWER_TIMEOUT)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     Ok(stream)
-}
-
-/// Sends a datagram, and says how it failed. Nobody answers here.
-fn datagram(to: IpAddr, port: u16) -> ErrorKind {
-    let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
-    let socket = UdpSocket::bind((any, 0)).unwrap();
-    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).unwrap();
-    socket.connect((to, port)).unwrap();
-    socket.send(b"are you there").unwrap();
-    socket.recv(&mut [0; 64]).unwrap_err().kind()
 }
 
 /// The type of the ICMP message that answers an echo request.
@@ -89,7 +78,7 @@ fn ping(to: IpAddr) -> u8 {
     }
 }
 
-fn rules(lab: &Lab) -> String {
+pub(super) fn rules(lab: &Lab) -> String {
     let directory = tempfile::tempdir().unwrap();
     run(&mut lab.egress(directory.path(), &["nft"]))
 }
@@ -104,24 +93,17 @@ fn wait_for(lab: &Lab, counter: &str, count: u64) {
     assert_eq!(lab.counted(Machine::Gateway, "sekisho", counter), count, "{counter}");
 }
 
-/// Tries every way to the internet in both families; each must fail at once.
-fn try_all_ways() {
-    for to in Machine::Internet.addresses() {
-        for port in TCP_PORTS {
-            assert_eq!(connect(to, port).unwrap_err().kind(), ErrorKind::ConnectionRefused, "{to} {port}");
-        }
-        for port in UDP_PORTS {
-            let failed = datagram(to, port);
-            let refused = [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable, ErrorKind::PermissionDenied];
-            assert!(refused.contains(&failed), "{to} {port}: {failed:?}");
-        }
+/// Echo reply, of IPv4 and IPv6.
+const PONG: [u8; 2] = [0, 129];
+
+/// Who tries whose file sharing: each of the two is tried by somebody.
+fn peers_of(machine: Machine) -> &'static [Machine] {
+    match machine {
+        Machine::Office => &[Machine::Sales],
+        Machine::Sales | Machine::Plant => &[Machine::Office],
+        Machine::Admin | Machine::Gateway | Machine::Internet => &[],
     }
 }
-
-const WAYS: u64 = (TCP_PORTS.len() + UDP_PORTS.len() + 1) as u64;
-/// Echo reply and destination unreachable, of IPv4 and IPv6.
-const PONG: [u8; 2] = [0, 129];
-const UNREACHABLE: [u8; 2] = [3, 1];
 
 #[test]
 fn every_way_out_is_refused_from_every_segment_heard_by_nobody_outside_counted_and_on_record() {
@@ -131,51 +113,34 @@ fn every_way_out_is_refused_from_every_segment_heard_by_nobody_outside_counted_a
     lab.load(Machine::Sales, HEARS_SMB);
     let outside =
         || ["heard-tcp", "heard-udp", "heard-other"].map(|kind| lab.counted(Machine::Internet, "hears", kind));
-    let heard = |machine| lab.counted(machine, "hears", "heard");
-
-    // Without rules every way is open, or its being shut later would prove nothing.
-    for machine in INSIDE {
-        let before = outside();
-        lab.inside(machine, || {
-            try_all_ways();
-            assert_eq!(Machine::Internet.addresses().map(ping), PONG);
-        });
-        let heard: Vec<u64> = outside().into_iter().zip(before).map(|(now, before)| now - before).collect();
-        assert_eq!(heard, [2 * TCP_PORTS.len() as u64, 2 * UDP_PORTS.len() as u64, 2], "{machine:?}");
-    }
-    let (before, office, sales) = (outside(), heard(Machine::Office), heard(Machine::Sales));
+    let peers = || [Machine::Office, Machine::Sales].map(|machine| lab.counted(machine, "hears", "heard"));
+    let responder = Responding::start(&lab, Machine::Internet, &[]);
+    let file_servers = [Machine::Office, Machine::Sales]
+        .map(|machine| Responding::start(&lab, machine, &["--tcp", "445", "--udp", "none", "--no-icmp"]));
+    // That an address is asked for by its neighbours comes before any rule.
+    let wired = (outside(), peers());
 
     lab.load(Machine::Gateway, &rules(&lab));
     let mut gate = recording_gate(&lab);
     for machine in INSIDE {
-        lab.inside(machine, || {
-            try_all_ways();
-            assert_eq!(Machine::Internet.addresses().map(ping), UNREACHABLE);
-        });
+        let probed = probe(&lab, machine, peers_of(machine), &[]);
+        assert_eq!(probed.code, 0, "{machine:?}: {}", probed.said);
+        assert_eq!(probed.outcomes(), [("refused", probed.ways().len())].into(), "{machine:?}: {:#}", probed.json);
+        assert_eq!(probed.ways().len(), 2 * (WAYS + peers_of(machine).len()));
     }
-    for (from, to) in
-        [(Machine::Office, Machine::Sales), (Machine::Sales, Machine::Office), (Machine::Plant, Machine::Office)]
-    {
-        lab.inside(from, || {
-            for to in to.addresses() {
-                assert_eq!(connect(to, SMB).unwrap_err().kind(), ErrorKind::ConnectionRefused, "{to}");
-            }
-        });
-    }
-    assert_eq!(outside(), before, "nothing came out");
-    assert_eq!((heard(Machine::Office), heard(Machine::Sales)), (office, sales), "nor from one PC to another");
+    assert_eq!((outside(), peers()), wired, "nothing came out, nor from one PC to another");
 
     let counted = |counter| lab.counted(Machine::Gateway, "sekisho", counter);
     // Office, sales and admin, in two families; each attempt is one packet.
     let expected = [
-        ("out-tcp", 6 * 5),
-        ("out-dns", 6 * 4),
-        ("out-quic", 6),
-        ("out-udp", 6 * 2),
+        ("out-tcp", 6 * OUT_TCP),
+        ("out-dns", 6 * OUT_DNS),
+        ("out-quic", 6 * OUT_QUIC),
+        ("out-udp", 6 * OUT_UDP),
         ("out-icmp", 6),
         ("peer-smb", 2 * 2),
-        ("critical-tcp", 2 * (TCP_PORTS.len() as u64 + 1)),
-        ("critical-udp", 2 * UDP_PORTS.len() as u64),
+        ("critical-tcp", 2 * CRITICAL_TCP),
+        ("critical-udp", 2 * CRITICAL_UDP),
         ("critical-icmp", 2),
         ("forged-source", 0),
         ("from-outside", 0),
@@ -183,9 +148,43 @@ fn every_way_out_is_refused_from_every_segment_heard_by_nobody_outside_counted_a
     for (counter, count) in expected {
         assert_eq!(counted(counter), count, "{counter}");
     }
-    assert!(counted("segment-office-out") >= 2 * WAYS + 2);
+    assert!(counted("segment-office-out") >= 2 * WAYS as u64);
     assert_recorded(&gate.records());
+
+    // Without rules every way is open, or its being shut would prove nothing.
+    lab.nft(Machine::Gateway, "delete table inet sekisho");
+    let mut runs = Vec::new();
+    for machine in INSIDE {
+        let probed = probe(&lab, machine, peers_of(machine), &[]);
+        assert_eq!(probed.code, 1, "{machine:?}");
+        assert_eq!(probed.outcomes(), [("through", probed.ways().len())].into(), "{machine:?}: {:#}", probed.json);
+        assert!(probed.said.contains(&format!("{} ways got through", probed.ways().len())), "{}", probed.said);
+        runs.push(probed);
+    }
+    // Outside each of them was heard, and nothing of the runs before.
+    let heard = responder.heard();
+    for probed in &runs {
+        for way in probed.ways().iter().filter(|way| way["route"] == "direct") {
+            let told = |line: &&Value| line["run"] == probed.json["run"] && line["way"] == way["way"];
+            let line = heard.iter().find(told).unwrap_or_else(|| panic!("{way} was not heard"));
+            assert_eq!((&line["layer"], &line["port"]), (&way["layer"], &way["port"]), "{way}");
+        }
+    }
+    assert!(heard.iter().all(|line| runs.iter().any(|probed| line["run"] == probed.json["run"])), "{heard:#?}");
+    for file_server in file_servers {
+        assert!(!file_server.heard().is_empty());
+    }
 }
+
+/// Of one family, from one machine: ways of the defaults in `sekisho egress probe`, and the rule that each meets.
+const OUT_TCP: u64 = 10;
+const OUT_DNS: u64 = 4 + 3;
+const OUT_QUIC: u64 = 2;
+const OUT_UDP: u64 = 4;
+const WAYS: usize = (OUT_TCP + OUT_DNS + OUT_QUIC + OUT_UDP + 1) as usize;
+/// From the plant, which tries the office's file sharing too.
+const CRITICAL_TCP: u64 = OUT_TCP + 4 + 1;
+const CRITICAL_UDP: u64 = OUT_QUIC + OUT_UDP + 3;
 
 /// A gate on the gateway that records what the rules log.
 fn recording_gate(lab: &Lab) -> Gate {
@@ -213,8 +212,17 @@ fn assert_recorded(records: &[Value]) {
     };
     for machine in INSIDE {
         let expected: &[(&str, u64)] = match machine {
-            Machine::Plant => &[("critical-tcp", 7), ("critical-udp", 5), ("critical-icmp", 1)],
-            _ => &[("out-tcp", 5), ("out-dns", 4), ("out-quic", 1), ("out-udp", 2), ("out-icmp", 1)],
+            // Without its attempt at the office.
+            Machine::Plant => {
+                &[("critical-tcp", CRITICAL_TCP - 1), ("critical-udp", CRITICAL_UDP), ("critical-icmp", 1)]
+            }
+            _ => &[
+                ("out-tcp", OUT_TCP),
+                ("out-dns", OUT_DNS),
+                ("out-quic", OUT_QUIC),
+                ("out-udp", OUT_UDP),
+                ("out-icmp", 1),
+            ],
         };
         for (client, to) in machine.addresses().into_iter().zip(Machine::Internet.addresses()) {
             for (rule, expected) in expected {
@@ -271,15 +279,17 @@ fn what_is_for_a_segment_is_reached_and_the_next_thing_beside_it_is_not() {
     wait_for(&lab, "from-outside", 2);
 }
 
+/// The internet's machine may be asked, in the protocols of the web and at their ports.
+pub(super) const THE_ORIGIN: &str = "[[rule]]\nname = \"the origin\"\nhosts = [\"11.77.0.80\"]\nverdict = \"allow\"\n";
+
 /// A gate on the gateway for the office to use; it ends with this.
-struct UsedGate {
+pub(super) struct UsedGate {
     process: Child,
     _out: BufReader<ChildStdout>,
 }
 
 impl UsedGate {
-    fn start(lab: &Lab, directory: &Path) -> Self {
-        let policy = "[[rule]]\nname = \"the origin\"\nhosts = [\"11.77.0.80\"]\nverdict = \"allow\"\n";
+    pub(super) fn start(lab: &Lab, directory: &Path, policy: &str) -> Self {
         let listen = "[gate]\nlisten = [\"10.20.0.1:3128\", \"[fd00:20::1]:3128\"]\npolicy = \"policy.toml\"\ndata_dir = \"data\"\n";
         std::fs::write(directory.join("policy.toml"), policy).unwrap();
         std::fs::write(directory.join("gate.toml"), format!("{listen}{CONFIG}")).unwrap();
@@ -306,7 +316,7 @@ impl Drop for UsedGate {
 fn a_page_comes_through_the_gate_while_nothing_comes_past_it() {
     let (lab, directory) = (Lab::make(), tempfile::tempdir().unwrap());
     lab.load(Machine::Gateway, &rules(&lab));
-    let _gate = UsedGate::start(&lab, directory.path());
+    let _gate = UsedGate::start(&lab, directory.path(), THE_ORIGIN);
     let [origin, _] = Machine::Internet.addresses();
     let listener = lab.inside(Machine::Internet, || TcpListener::bind((origin, 80)).unwrap());
     let serving = std::thread::spawn(move || {
