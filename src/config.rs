@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
-use crate::detect;
+use crate::detect::{self, Inside, Zone, ZoneRole};
 use crate::evidence::Keep;
 use crate::facts::Host;
-use crate::gateway::{Network, flows};
+use crate::gateway::{Network, Role, Segment, flows};
 use crate::lists::Feed;
 use crate::parse::{Document, Problem, Section, parse_authority};
 use crate::policy::Internal;
@@ -397,6 +397,9 @@ impl Config {
                 config.network = Network::read(&mut section);
                 section.finish();
             }
+            if let Some(network) = &config.network {
+                tell_inside(network, &mut config.detect.inside);
+            }
             if let Some(mut section) = root.table("capture") {
                 config.capture = CaptureSettings::read(&mut section);
                 section.finish();
@@ -496,6 +499,22 @@ impl Config {
 }
 
 /// All three keys belong together, and each must hold something.
+/// What those who watch must know of the network.
+fn tell_inside(network: &Network, inside: &mut Inside) {
+    let zone = |segment: &Segment| Zone {
+        name: segment.name.as_str().into(),
+        role: match segment.role {
+            Role::Clients | Role::Servers | Role::Gateway => ZoneRole::Ordinary,
+            Role::Management => ZoneRole::Management,
+            Role::Critical => ZoneRole::Critical,
+        },
+        addresses: segment.addresses.clone(),
+    };
+    inside.segments = network.segments.iter().map(zone).collect();
+    inside.gate.clone_from(&network.gate);
+    inside.tripwires = network.tripwires.iter().map(|ports| ports.first..=ports.last).collect();
+}
+
 fn read_internal(section: &mut Section<'_, '_>) -> Option<InternalNames> {
     let places = Internal::read(section);
     let resolvers = addresses(section, "resolvers");

@@ -29,6 +29,8 @@ pub struct Network {
     pub gate: Vec<IpAddr>,
     /// Its TCP ports.
     pub gate_ports: Vec<Ports>,
+    /// Ports of this machine, TCP and UDP, that nothing uses: who touches one is told of.
+    pub tripwires: Vec<Ports>,
     /// Interfaces that lead outside, at least one.
     pub outside: Vec<String>,
     /// Name servers that machines inside may ask.
@@ -152,6 +154,7 @@ impl Network {
         let gate = addresses(section, "gate");
         section.need_some("gate", "[\"10.20.0.1\"]");
         let gate_ports = ports(section, "gate_ports");
+        let tripwires = ports(section, "tripwires").unwrap_or_default();
         let outside = interfaces(section, "outside");
         section.need_some("outside", "[\"wan0\"]");
         let resolvers = addresses(section, "resolvers").unwrap_or_default();
@@ -170,10 +173,13 @@ impl Network {
             }
         }
         let exceptions = read_exceptions(section, &segments);
+        let gate_ports = gate_ports.unwrap_or_else(|| vec![Ports::one(3128)]);
+        refuse_used(section, &tripwires, &gate_ports);
         Some(Self {
             segments,
             gate: gate?,
-            gate_ports: gate_ports.unwrap_or_else(|| vec![Ports::one(3128)]),
+            gate_ports,
+            tripwires,
             outside: outside?,
             resolvers,
             time_servers,
@@ -193,6 +199,16 @@ impl Network {
     /// The segment that holds the address.
     pub fn segment_of(&self, address: IpAddr) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.addresses.iter().any(|net| net.contains(&address)))
+    }
+}
+
+/// A port that is used is no tripwire.
+fn refuse_used(section: &mut Section<'_, '_>, tripwires: &[Ports], gate_ports: &[Ports]) {
+    for trap in tripwires {
+        if let Some(used) = gate_ports.iter().find(|used| used.first <= trap.last && trap.first <= used.last) {
+            let place = section.place_of_key("tripwires").unwrap_or_else(|| section.place().clone());
+            section.problem(&place, format!("{trap} is used by the gate ({used})"), "name ports that nothing uses");
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
 
+use crate::detect::TRIPWIRE_RULE;
+
 use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
 use super::network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
 
@@ -93,6 +95,7 @@ impl Planner<'_> {
             "administrators reach this machine",
             When { service: Some(tcp(&[22])), ..from(managing) },
         ));
+        rules.extend(self.tripwires());
         let discovery = When { service: Some(udp(DISCOVERY_UDP)), ..When::default() };
         rules.push(ignore("discovery", "name and service discovery, which is for the same segment alone", discovery));
         let critical = from(self.network.prefixes_of(&[Role::Critical]));
@@ -373,6 +376,18 @@ impl Planner<'_> {
             rule("resolvers", "names are asked of these alone", &resolvers, tcp(&[53, 853])),
             rule("time", "time is asked of these alone", &clocks, udp(&[123])),
         ]
+    }
+
+    /// Ports that nothing uses, at whichever address of this machine; what goes to all of a segment touches none.
+    fn tripwires(&self) -> Vec<Rule> {
+        let ports = &self.network.tripwires;
+        if ports.is_empty() {
+            return Vec::new();
+        }
+        let services = [Service::Tcp(ports.clone()), Service::Udp(ports.clone())];
+        let here = |service| When { to: Some(Who::Local), service: Some(service), ..When::default() };
+        let purpose = "a port that nothing uses: who touches it looks around";
+        services.map(|service| refuse(TRIPWIRE_RULE, purpose, here(service))).into()
     }
 
     /// Who reaches the gate on this machine.
