@@ -7,6 +7,7 @@ mod capture;
 mod check;
 mod isolation;
 mod lab;
+mod options;
 mod proof;
 mod tripwires;
 mod ways_out;
