@@ -72,7 +72,7 @@ pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
 pub use contingency::{
-    ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus,
+    ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LeftBehind, LockdownStatus, PlaceState, PlaceStatus,
     StandingContingency, standing_contingencies,
 };
 pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::evidence::{Contingency, Hold, Lookup, Person, Record, Text, Triage};
@@ -63,15 +65,26 @@ pub fn note(data_dir: &Path, note: Note) -> Result<(), NoteError> {
         Err(error) => return Err(NoteError::Ask(error)),
     }
     let (hold, contingency) = (note.hold(), note.contingency());
+    // What tightens holds first: a gate may start in between.
+    let (tightens, loosens) = match contingency {
+        Some(contingency) if contingency.action.tightens() => (Some(contingency), None),
+        other => (None, other),
+    };
+    if let Some(contingency) = tightens {
+        contingency::take_up_alone(data_dir, &contingency, clock::now()).map_err(NoteError::NotKept)?;
+    }
     append_alone(data_dir, &note.by(this_person())).map_err(NoteError::Alone)?;
     if let Some(hold) = hold {
         holds::take_up(data_dir, &hold, clock::now()).map_err(NoteError::NotKept)?;
     }
-    if let Some(contingency) = contingency {
+    if let Some(contingency) = loosens {
         contingency::take_up_alone(data_dir, &contingency, clock::now()).map_err(NoteError::NotKept)?;
     }
     Ok(())
 }
+
+/// So long a name is waited for; the number is on record in any case.
+const NAMING: Duration = Duration::from_millis(250);
 
 /// There is no socket, or nobody listens on it: one that may not be used is another matter.
 fn is_no_gate(error: &io::Error) -> bool {
@@ -84,7 +97,11 @@ fn is_no_gate(error: &io::Error) -> bool {
 /// It is longer than fits a record, makes no sense, or the journal takes none.
 pub(super) async fn put_on_record(reporter: &Arc<Reporter>, note: Note, uid: Option<u32>) -> Result<(), NotDone> {
     let login = match uid {
-        Some(uid) => tokio::task::spawn_blocking(move || system::login_name(uid)).await.ok().flatten(),
+        // Names may lie in a directory far away, and no emergency waits for that.
+        Some(uid) => {
+            let name = tokio::task::spawn_blocking(move || system::login_name(uid));
+            timeout(NAMING, name).await.ok().and_then(Result::ok).flatten()
+        }
         None => None,
     };
     let who = Person { uid, login: login.map(|name| Text::from(&*name)), claims: note.who().claims.clone() };

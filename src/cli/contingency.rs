@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::app::{
-    AskError, ContingencyStatus, IsolatedStatus, LockdownStatus, Note, PlaceState, PlaceStatus, Question,
+    AskError, ContingencyStatus, IsolatedStatus, LeftBehind, LockdownStatus, Note, PlaceState, PlaceStatus, Question,
     REASON_BYTES_MAX, Status, ask, note, standing_contingencies, this_person,
 };
 use crate::clock;
@@ -180,7 +180,8 @@ fn now(data_dir: &Path, done: &[Contingency]) -> Result<Option<ContingencyStatus
             Err(AskError::NoGate(_)) => return Ok(None),
             Err(source) => return Err(CliError::Ask { data_dir: data_dir.to_owned(), source }),
         };
-        let waits = elsewhere(&status, done).any(|place| place.state == PlaceState::Pending);
+        let waits = elsewhere(&status, done).any(|place| place.state == PlaceState::Pending)
+            || status.left_behind.iter().any(|left| left.error.is_none());
         if !waits || begun.elapsed() >= PATIENCE {
             return Ok(Some(status));
         }
@@ -223,6 +224,7 @@ fn rows(done: &Done) -> Rows {
     for isolated in now.isolated.iter().filter(is_meant) {
         rows.extend(isolated_rows(isolated));
     }
+    rows.extend(now.left_behind.iter().flat_map(left_rows));
     if let Some(lockdown) = now.lockdown.as_ref().filter(|_| done.done.iter().any(|done| done.client.is_none())) {
         rows.extend(lockdown_rows(lockdown));
     }
@@ -241,12 +243,20 @@ pub(super) fn isolated_rows(isolated: &IsolatedStatus) -> Rows {
     vec![("isolated", format!("{first}\n{}", where_.collect::<Vec<_>>().join("\n")))]
 }
 
+/// One that was released, and is not everywhere.
+pub(super) fn left_rows(left: &LeftBehind) -> Rows {
+    let LeftBehind { client, place, error } = left;
+    let who = client.as_deref().unwrap_or("the lockdown");
+    let why = error.as_ref().map(|why| format!(": {}", shown(why))).unwrap_or_default();
+    vec![("WARNING", format!("{} was ended, and {place} does not have it so yet{why}", shown(who)))]
+}
+
 /// The lockdown.
 pub(super) fn lockdown_rows(lockdown: &LockdownStatus) -> Rows {
     let LockdownStatus { since, by, why, essential_rules, elsewhere } = lockdown;
     let passes = match essential_rules {
         0 => "NOTHING passes: no rule of the policy in force is marked `essential`".to_owned(),
-        rules => format!("nothing passes but what {} let out", count(*rules, "essential rule")),
+        rules => format!("nothing passes the gate but what {} let out", count(*rules, "essential rule")),
     };
     let why = if why.is_empty() { String::new() } else { format!(": {}", shown(why)) };
     let places: String = elsewhere.iter().map(|one| format!("\n{}", place(one))).collect();
@@ -301,7 +311,7 @@ mod tests {
                 place("hook switch", PlaceState::Done, None),
             ],
         };
-        let now = Some(ContingencyStatus { lockdown: None, isolated: vec![isolated] });
+        let now = Some(ContingencyStatus { isolated: vec![isolated], ..ContingencyStatus::default() });
         let expected = "on record   isolated, 10.0.0.5, by root (user 0): beacon\\u{1b}[2J\n\
              isolated    10.0.0.5 (PC\\u{202e}) since 2026-11-27T01:00:00.000000Z, by root (user 0): beacon\n            \
              proxy: cut off, tunnels and downloads too\n            \

@@ -9,8 +9,13 @@ use rustix::thread::{
 const NET_ADMIN: CapabilitySet = CapabilitySet::NET_ADMIN;
 
 /// Whether this thread may change what the kernel lets pass: CAP_NET_ADMIN (capabilities(7)).
-pub fn has_net_admin() -> bool {
+pub(super) fn has_net_admin() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(NET_ADMIN))
+}
+
+/// Whether this thread has CAP_NET_ADMIN in any way that it could use or hand on.
+pub fn may_have_net_admin() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.permitted.union(sets.inheritable).contains(NET_ADMIN))
 }
 
 /// Takes CAP_NET_ADMIN from this thread, from those that it starts, and from the programs that they start. To be called before

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capability::{has_net_admin, keep_net_admin_alone};
 use super::flows::{Asked, Opened};
-use super::kernel::isolate;
+use super::kernel::{KernelError, isolate};
 
 /// So many clients and networks are cut off at most: what is asked is one message.
 pub const ISOLATED_MAX: usize = 2000;
@@ -40,9 +40,21 @@ pub enum WardenError {
     Start(io::Error),
     #[error("the process that holds CAP_NET_ADMIN has ended, and only a restart of the gate brings it back: {0}")]
     Gone(io::Error),
+    /// Whether it has done what was asked is not known.
+    #[error("the process that holds CAP_NET_ADMIN did not answer within {PATIENCE:?}")]
+    Late,
+    #[error("{}", KernelError::NoTable)]
+    NoTable,
     /// What the kernel said.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A message with its number: an answer has that of its question, so that one that came too late is not taken for the next.
+#[derive(Debug, Serialize, Deserialize)]
+struct Numbered<T> {
+    number: u64,
+    message: T,
 }
 
 /// What it can be asked.
@@ -63,6 +75,7 @@ enum Order {
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Done,
+    NoTable,
     Failed(String),
 }
 
@@ -71,7 +84,14 @@ enum Answer {
 pub struct Warden {
     process: Child,
     /// Absent once the gate is done with it.
-    socket: Option<Mutex<OwnedFd>>,
+    socket: Option<Mutex<Asking>>,
+}
+
+#[derive(Debug)]
+struct Asking {
+    socket: OwnedFd,
+    /// Of the last question.
+    number: u64,
 }
 
 impl Warden {
@@ -94,7 +114,7 @@ impl Warden {
             .stderr(Stdio::null())
             .spawn()
             .map_err(WardenError::Start)?;
-        let warden = Self { process, socket: Some(Mutex::new(ours)) };
+        let warden = Self { process, socket: Some(Mutex::new(Asking { socket: ours, number: 0 })) };
         warden.order(&Order::Stand, None)?;
         Ok(warden)
     }
@@ -123,13 +143,32 @@ impl Warden {
 
     fn order(&self, order: &Order, passed: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, WardenError> {
         let ended = || WardenError::Gone(io::ErrorKind::BrokenPipe.into());
-        // One answer belongs to one question.
-        let socket = self.socket.as_ref().ok_or_else(ended)?.lock().unwrap_or_else(PoisonError::into_inner);
-        send(&*socket, order, passed).map_err(WardenError::Gone)?;
-        match receive(&*socket).map_err(WardenError::Gone)? {
-            Some((Answer::Done, passed)) => Ok(passed),
-            Some((Answer::Failed(why), _)) => Err(WardenError::Failed(why)),
-            None => Err(ended()),
+        let mut asking = self.socket.as_ref().ok_or_else(ended)?.lock().unwrap_or_else(PoisonError::into_inner);
+        asking.number += 1;
+        let number = asking.number;
+        send(&asking.socket, &Numbered { number, message: order }, passed).map_err(WardenError::of)?;
+        loop {
+            let Some((answer, passed)) = receive::<Numbered<Answer>>(&asking.socket).map_err(WardenError::of)? else {
+                return Err(ended());
+            };
+            // Of a question that was given up.
+            if answer.number != number {
+                continue;
+            }
+            return match answer.message {
+                Answer::Done => Ok(passed),
+                Answer::NoTable => Err(WardenError::NoTable),
+                Answer::Failed(why) => Err(WardenError::Failed(why)),
+            };
+        }
+    }
+}
+
+impl WardenError {
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Late,
+            _ => Self::Gone(error),
         }
     }
 }
@@ -152,32 +191,37 @@ pub fn ward(group: Option<u16>) -> Result<(), WardenError> {
     let _ = rustix::process::setsid();
     keep_net_admin_alone().map_err(WardenError::Start)?;
     let socket = io::stdin();
-    while let Some((order, passed)) = receive::<Order>(socket.as_fd()).map_err(WardenError::Gone)? {
-        let (answer, passes) = match done(order, passed.as_ref(), group) {
+    while let Some((order, passed)) = receive::<Numbered<Order>>(socket.as_fd()).map_err(WardenError::Gone)? {
+        let (message, passes) = match done(order.message, passed.as_ref(), group) {
             Ok(passes) => (Answer::Done, passes),
-            Err(why) => (Answer::Failed(why.chars().take(FAILED_BYTES_MAX).collect()), None),
+            Err(answer) => (answer, None),
         };
+        let answer = Numbered { number: order.number, message };
         send(socket.as_fd(), &answer, passes.as_ref().map(AsFd::as_fd)).map_err(WardenError::Gone)?;
     }
     Ok(())
 }
 
-fn done(order: Order, passed: Option<&OwnedFd>, group: Option<u16>) -> Result<Option<OwnedFd>, String> {
+fn done(order: Order, passed: Option<&OwnedFd>, group: Option<u16>) -> Result<Option<OwnedFd>, Answer> {
+    let failed = |why: &dyn std::fmt::Display| Answer::Failed(why.to_string().chars().take(FAILED_BYTES_MAX).collect());
     match order {
         Order::Stand => Ok(None),
         Order::Isolate(all) => {
             if all.len() > ISOLATED_MAX {
-                return Err(format!("{ISOLATED_MAX} clients and networks at most are cut off"));
+                return Err(failed(&format_args!("{ISOLATED_MAX} clients and networks at most are cut off")));
             }
-            isolate(&all).map(|()| None).map_err(|error| error.to_string())
+            isolate(&all).map(|()| None).map_err(|error| match error {
+                KernelError::NoTable => Answer::NoTable,
+                error => failed(&error),
+            })
         }
-        Order::Open(what) => what.open().map(Some).map_err(|error| error.to_string()),
+        Order::Open(what) => what.open().map(Some).map_err(|error| failed(&error)),
         Order::Ask(what) => {
-            let socket = passed.ok_or("no socket was passed")?;
+            let socket = passed.ok_or_else(|| failed(&"no socket was passed"))?;
             if socket_domain(socket) != Ok(AddressFamily::NETLINK) {
-                return Err("what was passed is no socket to the kernel".to_owned());
+                return Err(failed(&"what was passed is no socket to the kernel"));
             }
-            what.ask(socket.as_fd(), group).map(|()| None).map_err(|error| error.to_string())
+            what.ask(socket.as_fd(), group).map(|()| None).map_err(|error| failed(&error))
         }
     }
 }

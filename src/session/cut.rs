@@ -36,6 +36,15 @@ impl Cuts<'_> {
         }
     }
 
+    /// Why it is not let out any more, by what was imposed since it was judged.
+    pub(super) fn now(&mut self) -> Option<Failure> {
+        if !self.changes.has_changed().unwrap_or(false) {
+            return None;
+        }
+        self.changes.mark_unchanged();
+        self.denied().map(|why| Failure { denied: true, ..Failure::new(Party::Gate, why) })
+    }
+
     fn denied(&self) -> Option<Why> {
         if self.asked.restraint(self.gate) == Restraint::NONE {
             return None;

@@ -289,6 +289,10 @@ impl<'a> Exchange<'a> {
         account: &mut Account<'_>,
         cuts: &mut Cuts<'_>,
     ) -> Result<Ended, Failure> {
+        // The connection may have taken long.
+        if let Some(failure) = cuts.now() {
+            return Err(failure);
+        }
         let Connected { stream: origin, early, form, .. } = connected;
         let outgoing = match form {
             RequestForm::Origin => Cow::Borrowed(origin_form),

@@ -24,7 +24,8 @@ use super::programs::Standings;
 use super::reaches::Reaches;
 use super::restraints::Restraints;
 use super::secure_proxy::SecureProxy;
-use super::tunnels::{Bounds, Bytes, Tunnels};
+use super::standing::{Judged, Known};
+use super::tunnels::{Bounds, Bytes, Tunnel, Tunnels};
 use super::versions::Versions;
 use super::why::Why;
 
@@ -297,12 +298,19 @@ impl Worker {
 
     /// False where there was not enough time or room for all.
     fn judge_restrained(&self) -> bool {
-        let edition = self.gate.policy.now();
-        let restraints = &self.gate.restraints;
-        self.tunnels.judge_restrained(restraints.number(), |known| {
-            let is_restrained = known.restraint(restraints) != Restraint::NONE;
-            is_restrained.then(|| known.judge(&edition, &self.dialler, &self.gate))
-        })
+        let number = self.gate.restraints.number();
+        self.tunnels.judge_restrained(number, |known| self.judge_by_restraints(known))
+    }
+
+    pub(super) fn hold_to_restraints(&self, tunnel: &Tunnel) {
+        let number = self.gate.restraints.number();
+        Tunnels::judge_one(tunnel, number, |known| self.judge_by_restraints(known));
+    }
+
+    /// `None` where nothing is imposed on it.
+    fn judge_by_restraints(&self, known: &Known) -> Option<Judged> {
+        let is_restrained = known.restraint(&self.gate.restraints) != Restraint::NONE;
+        is_restrained.then(|| known.judge(&self.gate.policy.now(), &self.dialler, &self.gate))
     }
 
     /// Holds open tunnels to what is imposed as soon as it is, for as long as it is polled.

@@ -51,6 +51,6 @@ pub use page::Pages;
 pub use pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;
 pub use programs::{Fallback, Standings};
 pub use reaches::Reaches;
-pub use restraints::{ByHand, NotImposed, Restraints};
+pub use restraints::{ByHand, Isolated, NotImposed, Restraints};
 pub use secure_proxy::SecureProxy;
 pub use versions::Versions;

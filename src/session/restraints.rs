@@ -42,6 +42,28 @@ pub struct ByHand {
     pub lockdown: bool,
 }
 
+/// Who is cut off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Isolated {
+    pub by_hand: Vec<IpNet>,
+    /// Of IPv6 the /64, since a finding is about whoever had any address of that.
+    pub by_findings: Vec<IpNet>,
+}
+
+impl Isolated {
+    pub fn all(&self) -> impl Iterator<Item = IpNet> {
+        self.by_hand.iter().chain(&self.by_findings).copied()
+    }
+
+    /// Who is to be cut off beside the gate too. A /64 is mostly a whole segment, which nobody has meant.
+    pub fn elsewhere(&self) -> impl Iterator<Item = IpNet> {
+        self.by_hand
+            .iter()
+            .copied()
+            .chain(self.by_findings.iter().copied().filter(|client| matches!(client, IpNet::V4(_))))
+    }
+}
+
 /// At most so many are in force, so many of them on one client, and so many about all clients: what any exchange is compared
 /// with is bounded.
 const RESTRAINTS_MAX: usize = 4_096;
@@ -108,8 +130,8 @@ impl Restraints {
         self.changed();
     }
 
-    /// Who is cut off now, by a finding or by a person.
-    pub fn isolated(&self, now: Timestamp) -> Vec<IpNet> {
+    /// Who is cut off now.
+    pub fn isolated(&self, now: Timestamp) -> Isolated {
         let table = self.read();
         let of_client = |(client, list): (&ClientKey, &Vec<Imposed>)| {
             let cuts = |imposed: &Imposed| {
@@ -120,11 +142,10 @@ impl Restraints {
             };
             list.iter().any(cuts).then(|| client.network())
         };
-        let mut isolated: Vec<_> = table.of_clients.iter().filter_map(of_client).collect();
-        isolated.extend(&table.by_hand.isolated);
-        isolated.sort();
-        isolated.dedup();
-        isolated
+        let mut by_findings: Vec<_> = table.of_clients.iter().filter_map(of_client).collect();
+        by_findings.retain(|client| !table.by_hand.isolated.contains(client));
+        by_findings.sort();
+        Isolated { by_hand: table.by_hand.isolated.clone(), by_findings }
     }
 
     fn changed(&self) {
@@ -334,13 +355,17 @@ mod tests {
         }
         restraints.impose(imposed(1, Act::Isolate, Some("10.0.0.3"), None)).unwrap();
         restraints.impose(imposed(2, Act::Isolate, Some("10.0.0.4"), Some("c2.test"))).unwrap();
-        let cut_off: Vec<_> = restraints.isolated(Timestamp(5)).iter().map(ToString::to_string).collect();
-        assert_eq!(cut_off, ["10.0.0.1/32", "10.0.0.3/32", "10.9.0.0/16", "2001:db8::7/128"]);
+        restraints.impose(imposed(3, Act::Isolate, Some("2001:db8:9::1"), None)).unwrap();
+        let found = restraints.isolated(Timestamp(5));
+        let texts = |all: &mut dyn Iterator<Item = IpNet>| all.map(|net| net.to_string()).collect::<Vec<_>>();
+        let by_hand = ["10.0.0.1/32", "2001:db8::7/128", "10.9.0.0/16"];
+        assert_eq!(texts(&mut found.all()), [&by_hand[..], &["10.0.0.3/32", "2001:db8:9::/64"]].concat());
+        assert_eq!(texts(&mut found.elsewhere()), [&by_hand[..], &["10.0.0.3/32"]].concat());
         restraints.impose_by_hand(ByHand { isolated: Vec::new(), lockdown: true });
         assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint { lockdown: true, ..Restraint::NONE });
         restraints.impose_by_hand(ByHand::default());
         assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint::NONE);
-        assert_eq!(restraints.number(), 5);
+        assert_eq!(restraints.number(), 6);
     }
 
     #[test]

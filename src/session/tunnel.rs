@@ -58,6 +58,8 @@ impl Tunnelled {
     pub(super) fn carry(self, worker: &Worker, client: Stream) -> impl Future<Output = ()> {
         let Self { origin, ending, entry, early_up, early_down, watch } = self;
         let tunnel = worker.tunnels.enter(entry);
+        // What was imposed while it was set up ends it before it carries a byte.
+        worker.hold_to_restraints(&tunnel);
         let mut standing = Standing { worker, ending, tunnel, closed: false };
         let mut carrier = match (client, origin) {
             (Stream::Plain(client), Stream::Plain(origin)) => {

@@ -242,6 +242,15 @@ impl Tunnels {
         true
     }
 
+    /// Judges one tunnel that has just come, as [`Self::judge_restrained`] does all.
+    pub(super) fn judge_one(tunnel: &Tunnel, number: u32, judge: impl Fn(&Known) -> Option<Judged>) {
+        if let Some(Judged::Cut(ruling)) = judge(&tunnel.known) {
+            tunnel.rule(Some(ruling));
+            tunnel.cut(Cut::Policy);
+            tunnel.restraints.store(number, Ordering::Relaxed);
+        }
+    }
+
     /// Cuts some of the tunnels, and says how many there were: each leaves a record, for which there
     /// must be room.
     pub(super) fn cut_some(&self) -> usize {

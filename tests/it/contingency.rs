@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
 use sekisho::evidence::read_time;
 
 use crate::gate::{Gate, Start, records, status_of};
+use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::peer::{Message, Peer};
 
@@ -162,6 +164,43 @@ fn status_text(data_dir: &Path) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_on_its_way_when_its_client_is_isolated_is_not_sent() {
+    let (origin, data) = (Origin::start(), tempfile::tempdir().unwrap());
+    let (door, address) = (Arc::new(Mutex::new(())), origin.address.ip());
+    let closed = door.lock().unwrap();
+    let names = {
+        let door = door.clone();
+        // It answers once the door is open.
+        NameServer::answering(move |_| {
+            drop(door.lock());
+            vec![address]
+        })
+    };
+    let policy = origin.rule_for("slow.test", "protocol = \"any\"");
+    let config = format!("{}timeout_seconds = 20\n", names.config());
+    let gate =
+        Start { policy: &policy, config: &config, data_dir: Some(data.path().to_owned()), ..Start::default() }.gate();
+    let port = origin.address.port();
+    let mut plain = from(BAD, &gate);
+    plain.send(format!("GET http://slow.test:{port}/secret HTTP/1.1\r\nHost: slow.test:{port}\r\n\r\n"));
+    let mut tunnel = from(BAD, &gate);
+    tunnel.send(format!("CONNECT slow.test:{port} HTTP/1.1\r\nHost: slow.test:{port}\r\n\r\n"));
+    // Both are let out, and wait for the name.
+    while records(data.path()).iter().filter(|one| one["event"] == "open").count() < 2 {
+        std::thread::yield_now();
+    }
+    done(&["isolate", BAD, "--reason", "calls home"], data.path());
+    drop(closed);
+    let answer = plain.answer();
+    assert!(answer.status() == 403 && answer.text().contains("isolated"), "{}", answer.text());
+    if tunnel.head().is_some_and(|head| head.status() == 200) {
+        let _ = tunnel.try_send("secret");
+        tunnel.rest();
+    }
+    assert!(origin.bytes().concat().is_empty(), "{:?}", origin.bytes());
+}
+
+#[test]
 fn in_a_lockdown_nothing_passes_but_what_is_essential_and_what_ran_is_cut() {
     let (essential, other, data) = (endless(), endless(), tempfile::tempdir().unwrap());
     let (vital, echo) = (Origin::echo(), Origin::echo());
@@ -177,7 +216,8 @@ fn in_a_lockdown_nothing_passes_but_what_is_essential_and_what_ran_is_cut() {
     let [mut kept_tunnel, mut cut_tunnel] = [&vital, &echo].map(|origin| tunnel(GOOD, &gate, origin));
     let [mut kept, mut cut] = [&essential, &other].map(|origin| download(GOOD, &gate, origin));
     let said = done(&["lockdown", "--reason", "ransomware spreads"], data.path());
-    assert!(said.contains("nothing passes but what 2 essential rules let out"), "{said}");
+    assert!(said.contains("nothing passes the gate but what 2 essential rules let out"), "{said}");
+    assert!(said.contains("kernel: NOT CUT OFF: the config has no [network]"), "{said}");
     cut.rest();
     cut_tunnel.rest();
     kept.take(1 << 20);

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::config::Config;
-use crate::gateway::{ISOLATED_MAX, Warden, WardenError, drop_net_admin, has_net_admin};
+use crate::gateway::{ISOLATED_MAX, Warden, WardenError, drop_net_admin, may_have_net_admin};
 use crate::session::Gate;
 use crate::store::JournalHandle;
 
@@ -44,7 +44,7 @@ pub(in crate::app) fn start_warden(config: &Config) -> Result<Kernel, AppError> 
         true => warden(config).map_err(|error| error.to_string()),
         false => Err("the config has no [network], so no rules of ours are in the kernel".to_owned()),
     };
-    if has_net_admin() {
+    if may_have_net_admin() {
         drop_net_admin().map_err(AppError::Capability)?;
     }
     if let Err(why) = kernel.as_ref()
@@ -102,8 +102,8 @@ struct Cutter {
     warden: Arc<Warden>,
     sight: Sight,
     journal: JournalHandle,
-    /// Whom it was last tried to cut off.
-    tried: Option<BTreeSet<IpNet>>,
+    /// Whom it was last tried to cut off, and whether that was done.
+    tried: Option<(BTreeSet<IpNet>, bool)>,
 }
 
 impl Cutter {
@@ -131,31 +131,33 @@ impl Cutter {
 
     /// Whether it is to be done again, though nothing changes.
     fn turn(&mut self) -> bool {
-        let all = self.gate.restraints.isolated(clock::now());
+        let all: Vec<_> = self.gate.restraints.isolated(clock::now()).elsewhere().collect();
         let wanted: BTreeSet<_> = all.iter().take(ISOLATED_MAX).copied().collect();
-        // Nobody was, and nobody is: what an earlier gate has left there is taken out once.
-        if wanted.is_empty() && self.tried.as_ref().is_some_and(BTreeSet::is_empty) {
+        // Nobody is to be, and nobody is: what an earlier gate has left there is taken out once.
+        if wanted.is_empty() && self.tried.as_ref().is_some_and(|(tried, is_done)| tried.is_empty() && *is_done) {
             return false;
         }
-        let is_first = self.tried.is_none();
         let result = self.warden.isolate(&wanted.iter().copied().collect::<Vec<_>>());
         let failed = match &result {
-            // Without rules in force nobody is cut off there who should not be.
-            Err(_) if wanted.is_empty() && is_first => None,
+            // Without rules of ours nobody is cut off there.
+            Err(WardenError::NoTable) if wanted.is_empty() => None,
             Err(error) => Some(error.to_string()),
             Ok(()) if all.len() > wanted.len() => {
                 Some(format!("{ISOLATED_MAX} clients and networks at most are cut off there"))
             }
             Ok(()) => None,
         };
-        let done: BTreeSet<_> = match result {
-            Ok(()) => wanted.iter().copied().map(Some).collect(),
-            Err(_) => BTreeSet::new(),
-        };
+        let is_first_try = self.tried.as_ref().is_none_or(|(tried, _)| *tried != wanted);
         let (news, is_new_failure) = {
             let mut seen = lock(&self.sight);
+            let done: BTreeSet<_> = match &result {
+                Ok(()) => wanted.iter().copied().map(Some).collect(),
+                Err(WardenError::NoTable) => BTreeSet::new(),
+                // It is all or nothing: what was so before still is.
+                Err(_) => seen.done.clone(),
+            };
             let news: Vec<_> = done.difference(&seen.done).copied().collect();
-            let is_new = failed.is_some() && (seen.error != failed || self.tried.as_ref() != Some(&wanted));
+            let is_new = failed.is_some() && (seen.error != failed || is_first_try);
             seen.done = done;
             seen.error.clone_from(&failed);
             (news, is_new)
@@ -164,14 +166,14 @@ impl Cutter {
             self.journal.tell(&told("kernel", client, None), clock::now());
         }
         if let Some(why) = failed.as_deref().filter(|_| is_new_failure) {
-            eprintln!("sekisho: warning: who is cut off is not in the kernel: {why}");
-            let left = all.iter().filter(|client| !lock(&self.sight).done.contains(&Some(**client)));
-            for client in left {
+            eprintln!("sekisho: warning: who is cut off in the kernel is not whom the gate cuts off: {why}");
+            let done = lock(&self.sight).done.clone();
+            for client in all.iter().filter(|client| !done.contains(&Some(**client))) {
                 self.journal.tell(&told("kernel", Some(*client), Some(why)), clock::now());
             }
         }
         let again = !wanted.is_empty() || failed.is_some();
-        self.tried = Some(wanted);
+        self.tried = Some((wanted, failed.is_none()));
         again
     }
 }

@@ -39,6 +39,19 @@ pub struct ContingencyStatus {
     pub lockdown: Option<LockdownStatus>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub isolated: Vec<IsolatedStatus>,
+    /// Who was released, and is cut off somewhere all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<LeftBehind>,
+}
+
+/// A client that was released, or nobody where the lockdown was ended, which a place does not know yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftBehind {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    pub place: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Only what essential rules let out passes.
@@ -50,7 +63,7 @@ pub struct LockdownStatus {
     pub why: String,
     /// How many rules of the policy in force are essential.
     pub essential_rules: usize,
-    /// Hooks that are to be told.
+    /// The kernel, which knows of no lockdown, and each hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<PlaceStatus>,
 }
@@ -110,6 +123,10 @@ fn lock(sight: &Sight) -> MutexGuard<'_, Seen> {
 pub(super) struct Contingencies {
     data_dir: PathBuf,
     standing: Arc<Mutex<Vec<StandingContingency>>>,
+    /// Held while something changes, which a disk may let last.
+    changing: Mutex<()>,
+    /// The config says what the kernel is to let past.
+    has_rules: bool,
     /// The addresses of this machine.
     interfaces: Vec<IpAddr>,
     /// Places beside the gate.
@@ -132,7 +149,8 @@ impl Contingencies {
         let standing = standing_contingencies(data_dir).map_err(|source| AppError::File { path, source })?;
         gate.restraints.impose_by_hand(by_hand(&standing));
         let standing = Arc::new(Mutex::new(standing));
-        Ok(Self { data_dir: data_dir.to_owned(), standing, interfaces, places: Vec::new() })
+        let (data_dir, changing, places) = (data_dir.to_owned(), Mutex::default(), Vec::new());
+        Ok(Self { data_dir, standing, changing, has_rules: false, interfaces, places })
     }
 
     /// Starts what has it so elsewhere.
@@ -147,6 +165,7 @@ impl Contingencies {
         journal: &JournalHandle,
     ) -> Result<Elsewhere, AppError> {
         let sight = Sight::default();
+        self.has_rules = config.network.is_some();
         self.places.push(("kernel".to_owned(), sight.clone()));
         let cutting = cutting::start(gate.clone(), kernel, sight, journal.clone())?;
         let mut telling = Vec::new();
@@ -209,10 +228,14 @@ impl Contingencies {
     /// # Errors
     /// It is in force until the gate ends, and is not kept.
     pub(super) fn change(&self, gate: &Gate, contingency: &Contingency, now: Timestamp) -> std::io::Result<()> {
-        let mut standing = self.standing();
-        standing::change(&mut standing, contingency, now);
-        gate.restraints.impose_by_hand(by_hand(&standing));
-        standing::write(&self.data_dir, &standing)
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_standing = {
+            let mut standing = self.standing();
+            standing::change(&mut standing, contingency, now);
+            standing.clone()
+        };
+        gate.restraints.impose_by_hand(by_hand(&now_standing));
+        standing::write(&self.data_dir, &now_standing)
     }
 
     /// What holds, and what of it is so elsewhere.
@@ -224,8 +247,10 @@ impl Contingencies {
             by: one.contingency.who.to_string(),
             why: text(one.contingency.why.as_ref()).unwrap_or_default(),
             essential_rules: gate.policy.now().policy.essential_rules(),
-            elsewhere: self.elsewhere(None).into_iter().filter(|place| place.place != "kernel").collect(),
+            elsewhere: self.elsewhere_in_lockdown(),
         });
+        let isolated = gate.restraints.isolated(clock::now());
+        let meant: BTreeSet<_> = isolated.elsewhere().map(Some).chain(lockdown.is_some().then_some(None)).collect();
         let of_client = |client: IpNet| {
             let shown = client_text(&client);
             let by_hand = standing.iter().find(|one| {
@@ -241,8 +266,41 @@ impl Contingencies {
                 client: shown,
             }
         };
-        let isolated = gate.restraints.isolated(clock::now()).into_iter().map(of_client).collect();
-        ContingencyStatus { lockdown, isolated }
+        let status = isolated.all().map(|client| {
+            let mut status = of_client(client);
+            if !meant.contains(&Some(client)) {
+                let why = "a finding is about its /64, which may be a whole segment: isolate the address by hand";
+                for place in &mut status.elsewhere {
+                    (place.state, place.error) = (PlaceState::NotDone, Some(why.to_owned()));
+                }
+            }
+            status
+        });
+        ContingencyStatus { lockdown, isolated: status.collect(), left_behind: self.left_behind(&meant) }
+    }
+
+    /// The rules of the kernel are not the policy's: what they let past the gate a lockdown does not stop.
+    fn elsewhere_in_lockdown(&self) -> Vec<PlaceStatus> {
+        let why = match self.has_rules {
+            true => "what [network] lets past the gate goes on: exceptions, resolvers, time servers, other segments",
+            false => "the config has no [network], so no rules of ours are in the kernel",
+        };
+        let kernel = PlaceStatus { place: "kernel".into(), state: PlaceState::NotDone, error: Some(why.into()) };
+        let hooks = self.elsewhere(None).into_iter().filter(|place| place.place != "kernel");
+        std::iter::once(kernel).chain(hooks).collect()
+    }
+
+    fn left_behind(&self, meant: &BTreeSet<Option<IpNet>>) -> Vec<LeftBehind> {
+        let mut left = Vec::new();
+        for (place, sight) in &self.places {
+            let seen = lock(sight);
+            left.extend(seen.done.difference(meant).map(|client| LeftBehind {
+                client: client.map(|client| client_text(&client)),
+                place: place.clone(),
+                error: seen.error.clone(),
+            }));
+        }
+        left
     }
 
     fn elsewhere(&self, client: Option<IpNet>) -> Vec<PlaceStatus> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::clock;
@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_MAX: Duration = Duration::from_secs(600);
 /// Of lines that the file has, so many are read.
 const LINES_MAX: usize = 100_000;
+
+/// Clients and networks; nobody where all are meant.
+type Subjects = BTreeSet<Option<IpNet>>;
 
 /// What the thread works with.
 pub(super) struct Plan {
@@ -88,11 +91,14 @@ impl Plan {
         lock(&self.sight).done = known.filter_map(client).collect();
         let mut changes = self.gate.restraints.changes();
         let mut again = AGAIN;
+        let mut refused = Subjects::new();
         loop {
+            // What changes from here on is looked at again.
+            changes.mark_unchanged();
             let turn = runtime.block_on(async {
                 tokio::select! {
                     _ = &mut ended => None,
-                    all_told = self.turn(&sink, gate_name) => Some(all_told),
+                    all_told = self.turn(&sink, gate_name, &changes, &mut refused) => Some(all_told),
                 }
             });
             for record in own.take() {
@@ -119,13 +125,20 @@ impl Plan {
         }
     }
 
-    /// Tells it of all that it was not told; false where it did not take something.
-    async fn turn(&self, sink: &Sink, gate_name: &str) -> bool {
+    /// Tells it of what it was not told; what it did not take last time comes last. False where it did not take something now.
+    /// Where something changes meanwhile the rest is left to the next turn.
+    async fn turn(&self, sink: &Sink, gate_name: &str, changes: &watch::Receiver<u32>, refused: &mut Subjects) -> bool {
         let wanted = self.wanted();
         let done = lock(&self.sight).done.clone();
-        let news = wanted.difference(&done).map(|subject| (*subject, true));
+        let mut news: Vec<_> = wanted.symmetric_difference(&done).copied().collect();
+        news.sort_by_key(|subject| refused.contains(subject));
+        refused.retain(|subject| news.contains(subject));
         let mut failed = None;
-        for (subject, holds) in news.chain(done.difference(&wanted).map(|subject| (*subject, false))) {
+        for subject in news {
+            if changes.has_changed().unwrap_or(false) {
+                break;
+            }
+            let holds = wanted.contains(&subject);
             let standing = self.of(subject);
             let why = standing.as_ref().and_then(|one| one.contingency.why.clone());
             let device = standing.as_ref().and_then(|one| one.contingency.device.clone());
@@ -144,8 +157,14 @@ impl Plan {
                 now: clock::now(),
             };
             match self.hook.tell(sink, &occasion).await {
-                Ok(()) => self.told(subject, holds),
-                Err(error) => failed = Some((subject, error.to_string())),
+                Ok(()) => {
+                    refused.remove(&subject);
+                    self.told(subject, holds);
+                }
+                Err(error) => {
+                    refused.insert(subject);
+                    failed = Some((subject, error.to_string()));
+                }
             }
         }
         let why = failed.as_ref().map(|(_, why)| why.clone());
@@ -166,8 +185,8 @@ impl Plan {
     fn wanted(&self) -> BTreeSet<Option<IpNet>> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let locks = standing.iter().any(|one| one.contingency.action == ContingencyAction::Lockdown);
-        let isolated = self.gate.restraints.isolated(clock::now()).into_iter().map(Some);
-        isolated.chain(locks.then_some(None)).collect()
+        let isolated = self.gate.restraints.isolated(clock::now());
+        isolated.elsewhere().map(Some).chain(locks.then_some(None)).collect()
     }
 
     fn of(&self, subject: Option<IpNet>) -> Option<StandingContingency> {

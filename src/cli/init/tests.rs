@@ -302,3 +302,12 @@ fn a_word_for_a_shell_is_quoted_only_where_it_must_be() {
     assert_eq!(shell_word(Path::new("/etc/sekisho/x.toml")), "/etc/sekisho/x.toml");
     assert_eq!(shell_word(Path::new("/it's a/x")), "'/it'\\''s a/x'");
 }
+
+#[test]
+fn the_unit_lets_the_gate_give_up_what_it_is_not_to_keep() {
+    let unit = include_str!("../templates/sekisho.service");
+    let filters: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")).collect();
+    let privileged = filters.iter().position(|filter| filter.contains("~@privileged")).unwrap();
+    let capset = filters.iter().position(|filter| filter.split(' ').any(|call| call == "capset")).unwrap();
+    assert!(privileged < capset, "systemd applies them in their order: {filters:?}");
+}

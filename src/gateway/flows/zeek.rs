@@ -106,17 +106,21 @@ impl Log {
     /// Reads what was added since, also of the file that Zeek has begun in place of this one.
     fn turn(&mut self) -> io::Result<Told> {
         let mut told = Told::default();
-        // Rotation takes a moment in which there is no file of the name: what is open is read all the same.
-        let now = match fs::metadata(&self.path) {
-            Ok(found) => Some(found),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.open.is_some() => None,
-            Err(error) => return Err(error),
-        };
         let mut left = TURN_BYTES_MAX;
         if let Some(open) = &mut self.open {
             open.read(&mut left, &mut told)?;
         }
-        let Some(now) = now else { return Ok(told) };
+        // After that: one that is shorter now than what was read of it was cut.
+        let now = match fs::metadata(&self.path) {
+            Ok(found) => found,
+            // Rotation takes a moment in which there is no file of the name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.open.is_some() => return Ok(told),
+            Err(error) => {
+                // What is begun later is read from its beginning.
+                self.is_first &= error.kind() != io::ErrorKind::NotFound;
+                return Err(error);
+            }
+        };
         let is_same = |open: &Open| open.inode == (now.dev(), now.ino()) && open.at <= now.len();
         match &self.open {
             Some(open) if is_same(open) => return Ok(told),
@@ -237,9 +241,11 @@ mod tests {
     fn what_is_added_is_told_once_through_rotation_and_what_stood_there_before_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("conn.log");
-        let mut log = Log::new(path.clone());
-        assert_eq!(log.turn().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let mut absent = Log::new(path.clone());
+        assert_eq!(absent.turn().unwrap_err().kind(), io::ErrorKind::NotFound);
         add(&path, &format!("{HEADER}{}{}", row("10.0.0.1", 1, "SF"), &row("10.0.0.1", 2, "SF")[..20]));
+        assert_eq!(ports(&absent.turn().unwrap()), [1], "one that is begun later is told from its beginning");
+        let mut log = Log::new(path.clone());
         assert_eq!(log.turn().unwrap(), Told::default());
         // The line that was half there is told once it is whole.
         add(&path, &row("10.0.0.1", 2, "SF")[20..]);
