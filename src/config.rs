@@ -12,6 +12,7 @@ use crate::evidence::Keep;
 use crate::facts::Host;
 use crate::gateway::{Network, flows};
 use crate::lists::Feed;
+use crate::notify::AlertReceiver;
 use crate::parse::{Document, Problem, Section};
 use crate::policy::Internal;
 use crate::session::Fallback;
@@ -70,6 +71,8 @@ pub struct Config {
     pub checkpoint_receivers: Vec<Receiver>,
     /// Who is told that a client is cut off; `[hooks]`.
     pub hooks: Vec<Hook>,
+    /// Who is told of what is found, and of the gate's health; `[alerts]`.
+    pub alerts: Vec<AlertReceiver>,
     /// Where attempts past the proxy are read from; `[flows]`.
     pub flows: flows::Settings,
     /// The network of which the gate is to be the only way out; `[network]`.
@@ -290,6 +293,7 @@ impl Default for Config {
             pac: None,
             checkpoint_receivers: Vec::new(),
             hooks: Vec::new(),
+            alerts: Vec::new(),
             flows: flows::Settings::default(),
             network: None,
             lists: Vec::new(),
@@ -375,6 +379,7 @@ impl Config {
             config.lists = Feed::read_all(root);
             config.checkpoint_receivers = Receiver::read_all(root, "checkpoints");
             config.hooks = Hook::read_all(root);
+            config.alerts = AlertReceiver::read_all(root);
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

@@ -12,6 +12,7 @@ use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
 use super::AppError;
+use super::alerting::{self, AlertStatus, Alerting, Asks, Statuses};
 use super::contingency::Kernel;
 use super::flows::{self, Reading};
 use super::indexing::{self, Indexing, IndexingStatus};
@@ -23,6 +24,8 @@ use super::sending::{self, ReceiverStatus, Sending};
 pub(super) struct Background {
     sealing: Sealing,
     sending: Sending,
+    /// Where somebody is told.
+    alerting: Option<Alerting>,
     /// Where the config has days go.
     retiring: Option<Retiring>,
     indexing: Option<Indexing>,
@@ -34,6 +37,7 @@ pub(super) struct Background {
 pub(super) struct SeenBackground {
     sealing: Arc<Mutex<SealingStatus>>,
     receivers: Arc<Mutex<Vec<ReceiverStatus>>>,
+    alerts: Option<(Statuses, Asks)>,
     retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
     flows: Sources,
@@ -51,6 +55,8 @@ pub(super) fn start(
 ) -> Result<Background, AppError> {
     let sending = sending::start(data_dir, config, journal)?;
     let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
+    let tells = !config.alerts.is_empty();
+    let alerting = tells.then(|| alerting::start(data_dir, config, journal)).transpose()?;
     let goes = config.keep != Keep::default();
     let retiring =
         goes.then(|| retention::start(data_dir.to_owned(), (config.keep, config.indexes), journal.clone())).transpose();
@@ -58,6 +64,7 @@ pub(super) fn start(
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,
         sending,
+        alerting,
         retiring: retiring.map_err(AppError::Runtime)?,
         indexing: indexing.map_err(AppError::Runtime)?,
         flows: flows::start(flows, kernel, journal.clone()).map_err(AppError::Runtime)?,
@@ -71,6 +78,7 @@ impl Background {
         SeenBackground {
             sealing: self.sealing.status(),
             receivers: self.sending.statuses(),
+            alerts: self.alerting.as_ref().map(|alerting| (alerting.statuses(), alerting.asks())),
             retention: self.retiring.as_ref().map(Retiring::status).unwrap_or_default(),
             index,
             flows,
@@ -88,6 +96,9 @@ impl Background {
             retiring.end();
         }
         self.sending.end();
+        if let Some(alerting) = self.alerting {
+            alerting.end();
+        }
         self.indexing
     }
 }
@@ -99,6 +110,16 @@ impl SeenBackground {
 
     pub(super) fn receivers(&self) -> Vec<ReceiverStatus> {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn alerts(&self) -> Vec<AlertStatus> {
+        let alerts = self.alerts.as_ref();
+        alerts.map(|(statuses, _)| alerting::lock(statuses).clone()).unwrap_or_default()
+    }
+
+    /// By which somebody may try them.
+    pub(super) fn asks(&self) -> Option<&Asks> {
+        self.alerts.as_ref().map(|(_, asks)| asks)
     }
 
     pub(super) fn retention(&self) -> RetentionStatus {

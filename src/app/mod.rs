@@ -3,6 +3,7 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod alerting;
 mod assembly;
 mod authority;
 mod background;
@@ -66,6 +67,7 @@ use fetch::Fetching;
 use reload::Reloads;
 use status::Reporter;
 
+pub use alerting::{AlertStatus, AlertTried};
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
@@ -73,7 +75,9 @@ pub use contingency::{
     ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus,
     StandingContingency, standing_contingencies,
 };
-pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
+pub use control::{
+    AskError, Question, ask, ask_alerts, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path,
+};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use holds::{StandingHold, standing_holds};
 pub use indexing::IndexingStatus;

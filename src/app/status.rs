@@ -13,6 +13,7 @@ use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
+use super::alerting::AlertStatus;
 use super::background::SeenBackground;
 use super::breakglass;
 use super::contingency::{Contingencies, ContingencyStatus};
@@ -68,6 +69,9 @@ pub struct Status {
     /// Who has checkpoints sent to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receivers: Vec<ReceiverStatus>,
+    /// Who is told of what is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertStatus>,
     #[serde(default)]
     pub retention: RetentionStatus,
     #[serde(default)]
@@ -362,6 +366,7 @@ impl Reporter {
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
             receivers: self.background.receivers(),
+            alerts: self.background.alerts(),
             retention: self.background.retention(),
             index: self.background.index(),
             flows: self.background.flows(),

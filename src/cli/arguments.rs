@@ -6,11 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
+use super::alert::AlertCommand;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
-use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::clients::ClientsArguments;
+use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
 use super::export::ExportArguments;
@@ -65,6 +66,7 @@ pub(super) use notes;
         "sekisho clients --help            how machines come to take the gate as their proxy",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho hold --help               keep a client's days, however old",
+        "sekisho alert test                whether alerts come through",
         "sekisho isolate --help            cut a client off at once, also in the kernel",
         "sekisho lockdown --help           let nothing pass but what is essential",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
@@ -300,6 +302,17 @@ pub(super) enum Command {
     Hold {
         #[command(subcommand)]
         command: HoldCommand,
+    },
+    /// Try whether alerts come through: what each receiver of the config ([alerts.NAME]) says to a test
+    ///
+    /// The running gate sends it, marked as a test, past all that waits; `sekisho status` shows what waits.
+    #[command(after_help = notes!(
+        "sekisho alert test",
+        "sekisho alert test mail"
+    ))]
+    Alert {
+        #[command(subcommand)]
+        command: AlertCommand,
     },
     /// Cut a client off at once: in the proxy with its tunnels and downloads, in the kernel, and wherever hooks do
     ///
