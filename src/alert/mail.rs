@@ -22,6 +22,8 @@ pub struct MailParts<'a> {
 const SUBJECT_CHARS_MAX: usize = 150;
 /// What an encoded word carries, in bytes: 75 characters with all around it (RFC 2047 §2).
 const WORD_BYTES_MAX: usize = 45;
+/// The first, which has the field's name in front: no line with such a word is longer than 76 characters.
+const FIRST_BYTES_MAX: usize = 36;
 /// Of a plain subject, so that its line is no longer than it should be (RFC 5322 §2.1.1).
 const PLAIN_CHARS_MAX: usize = 66;
 /// Of a line of the body (RFC 2045 §6.8).
@@ -97,7 +99,8 @@ fn unstructured(text: &str) -> String {
     let mut rest = &*text;
     while !rest.is_empty() {
         // No character is parted by two words (RFC 2047 §5).
-        let (word, behind) = rest.split_at(rest.floor_char_boundary(WORD_BYTES_MAX));
+        let most = if words.is_empty() { FIRST_BYTES_MAX } else { WORD_BYTES_MAX };
+        let (word, behind) = rest.split_at(rest.floor_char_boundary(most));
         words.push(format!("=?UTF-8?B?{}?=", BASE64.encode(word.as_bytes())));
         rest = behind;
     }

@@ -48,6 +48,9 @@ impl fmt::Display for Mail {
 }
 
 impl Mail {
+    /// Keys that nothing but mail has.
+    pub(super) const KEYS: [&'static str; 6] = ["from", "to", "tls", "user", "password_file", "subject"];
+
     /// Reads the keys of a table that names a mail server.
     pub(super) fn read(server: &Placed<String>, section: &mut Section<'_, '_>) -> Option<Self> {
         let words = [("starttls", Security::StartTls), ("tls", Security::Tls), ("none", Security::None)];

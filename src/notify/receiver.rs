@@ -60,7 +60,16 @@ impl AlertReceiver {
                 section.problem(&name.place, what, "write one of: directory, syslog, url, mail");
                 return None;
             }
-            None => AlertWay::Receiver(Box::new(Receiver::read(name, section)?)),
+            None => {
+                for key in Mail::KEYS {
+                    section.ignore(key);
+                    if let Some(place) = section.place_of_key(key) {
+                        let fix = "write mail = \"smtp.example:587\", or take it away";
+                        section.problem(&place, format!("`{key}` is for mail, and no server of mail is named"), fix);
+                    }
+                }
+                AlertWay::Receiver(Box::new(Receiver::read(name, section)?))
+            }
         };
         let is_posted = matches!(&way, AlertWay::Receiver(receiver) if matches!(receiver.way, Way::Webhook(_)));
         if let (Some(file), false) = (&secret_file, is_posted) {
