@@ -10,6 +10,7 @@ mod pac;
 mod parent;
 mod peer;
 
+mod alerts;
 mod browsers;
 mod ca;
 mod carriers;
