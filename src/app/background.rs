@@ -19,6 +19,7 @@ use super::indexing::{self, Indexing, IndexingStatus};
 use super::retention::{self, RetentionStatus, Retiring};
 use super::sealing::{self, Sealing, SealingStatus};
 use super::sending::{self, ReceiverStatus, Sending};
+use super::streaming::{self, StreamStatus, StreamStatuses, Streaming};
 
 /// The threads.
 pub(super) struct Background {
@@ -29,6 +30,8 @@ pub(super) struct Background {
     /// Where the config has days go.
     retiring: Option<Retiring>,
     indexing: Option<Indexing>,
+    /// Where the journal goes on in files.
+    streaming: Option<Streaming>,
     flows: Option<Reading>,
 }
 
@@ -40,6 +43,7 @@ pub(super) struct SeenBackground {
     alerts: Option<(Statuses, Asks)>,
     retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
+    streams: StreamStatuses,
     flows: Sources,
 }
 
@@ -60,6 +64,8 @@ pub(super) fn start(
     let goes = config.keep != Keep::default();
     let retiring =
         goes.then(|| retention::start(data_dir.to_owned(), (config.keep, config.indexes), journal.clone())).transpose();
+    let streams = !config.streams.is_empty();
+    let streaming = streams.then(|| streaming::start(data_dir, &config.streams, journal)).transpose();
     let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,
@@ -67,6 +73,7 @@ pub(super) fn start(
         alerting,
         retiring: retiring.map_err(AppError::Runtime)?,
         indexing: indexing.map_err(AppError::Runtime)?,
+        streaming: streaming.map_err(AppError::Runtime)?,
         flows: flows::start(flows, kernel, journal.clone()).map_err(AppError::Runtime)?,
     })
 }
@@ -81,13 +88,14 @@ impl Background {
             alerts: self.alerting.as_ref().map(|alerting| (alerting.statuses(), alerting.asks())),
             retention: self.retiring.as_ref().map(Retiring::status).unwrap_or_default(),
             index,
+            streams: self.streaming.as_ref().map(Streaming::statuses).unwrap_or_default(),
             flows,
         }
     }
 
     /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
-    /// start. What fills the index goes on until the last record.
-    pub(super) fn end_writers(self) -> Option<Indexing> {
+    /// start. What fills the index, and files that go on with the journal, go on until the last record.
+    pub(super) fn end_writers(self) -> (Option<Indexing>, Option<Streaming>) {
         if let Some(flows) = self.flows {
             flows.end();
         }
@@ -99,7 +107,7 @@ impl Background {
         if let Some(alerting) = self.alerting {
             alerting.end();
         }
-        self.indexing
+        (self.indexing, self.streaming)
     }
 }
 
@@ -120,6 +128,10 @@ impl SeenBackground {
     /// By which somebody may try them.
     pub(super) fn asks(&self) -> Option<&Asks> {
         self.alerts.as_ref().map(|(_, asks)| asks)
+    }
+
+    pub(super) fn streams(&self) -> Vec<StreamStatus> {
+        streaming::lock(&self.streams).clone()
     }
 
     pub(super) fn retention(&self) -> RetentionStatus {

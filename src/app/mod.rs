@@ -29,6 +29,7 @@ mod sealing;
 mod secure_proxy;
 mod sending;
 mod status;
+mod streaming;
 mod system;
 mod versions;
 mod watching;
@@ -92,6 +93,7 @@ pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
+pub use streaming::StreamStatus;
 
 /// Why the gate cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -437,7 +439,7 @@ impl Ready {
         reach::write(&gate, &self.data_dir);
         reloading.end();
         elsewhere.end();
-        let indexing = background.end_writers();
+        let (indexing, streaming) = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
         }
@@ -446,6 +448,9 @@ impl Ready {
         }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
+        if let Some(streaming) = streaming {
+            streaming.end();
+        }
         if let Some(indexing) = indexing {
             indexing.end();
         }

@@ -25,6 +25,7 @@ use super::restraints::{self, RestraintStatus};
 use super::retention::RetentionStatus;
 use super::sealing::SealingStatus;
 use super::sending::ReceiverStatus;
+use super::streaming::StreamStatus;
 use super::watching::Seen;
 
 /// How the running gate is doing.
@@ -72,6 +73,9 @@ pub struct Status {
     /// Who is told of what is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<AlertStatus>,
+    /// Files that go on with the journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamStatus>,
     #[serde(default)]
     pub retention: RetentionStatus,
     #[serde(default)]
@@ -367,6 +371,7 @@ impl Reporter {
             sealing: self.background.sealing(),
             receivers: self.background.receivers(),
             alerts: self.background.alerts(),
+            streams: self.background.streams(),
             retention: self.background.retention(),
             index: self.background.index(),
             flows: self.background.flows(),

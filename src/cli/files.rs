@@ -30,6 +30,9 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     for named in config.devices.paths_mut() {
         *named = directory.join(&named);
     }
+    for stream in &mut config.streams {
+        stream.file = directory.join(&stream.file);
+    }
     for named in config.alerts.iter_mut().flat_map(AlertReceiver::paths_mut) {
         *named = directory.join(&named);
     }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::app::{
     AlertStatus, AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus,
     GroupMode, IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus,
-    SealingStatus, Status, ask,
+    SealingStatus, Status, StreamStatus, ask,
 };
 use crate::evidence::shown;
 
@@ -51,6 +51,7 @@ fn rows(status: &Status) -> Rows {
         ("segments", describe_sealing(&status.sealing)),
         ("sent off", describe_receivers(&status.receivers)),
     ]);
+    rows.extend(status.streams.iter().map(|stream| ("streams", describe_stream(stream))));
     rows.extend(status.alerts.iter().map(|receiver| ("alerts", describe_alerts(receiver))));
     rows.extend([("retention", describe_retention(&status.retention)), ("index", describe_index(&status.index))]);
     rows.extend(status.flows.iter().map(|source| ("flows", describe_source(source))));
@@ -259,6 +260,15 @@ fn describe_receivers(receivers: &[ReceiverStatus]) -> String {
         text
     };
     receivers.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+fn describe_stream(stream: &StreamStatus) -> String {
+    let StreamStatus { name, file, written_bytes, error } = stream;
+    let mut text = format!("{} ({}): {} KiB since the start", shown(name), shown(file), written_bytes.div_ceil(1024));
+    if let Some(error) = error {
+        text += &format!("; NOT WRITTEN: {}", shown(error));
+    }
+    text
 }
 
 fn describe_alerts(receiver: &AlertStatus) -> String {

@@ -49,6 +49,7 @@ fn is_whole(section: &str) -> bool {
         || section.starts_with("checkpoints.")
         || section.starts_with("hooks.")
         || section.starts_with("alerts.")
+        || section.starts_with("streams.")
         || section.starts_with("explained.")
         || section.starts_with("response.")
         || section.starts_with("network")
