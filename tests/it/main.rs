@@ -83,6 +83,7 @@ mod sending;
 mod secure_proxy;
 mod shipped;
 mod sql;
+mod streams;
 mod status;
 mod tenants;
 mod tunnel;
