@@ -112,7 +112,7 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
         let path = data_dir.join(format!("alerts-{}.queue", receiver.name));
         Queue::open(&path, WAITING_MAX).map(Lane::new).map_err(|source| AppError::File { path, source })
     };
-    let lanes = receivers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut lanes = receivers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let status = |receiver: &AlertReceiver| AlertStatus {
         name: receiver.name.clone(),
         to: receiver.to_string(),
@@ -121,7 +121,10 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
     let statuses: Statuses = Arc::new(Mutex::new(receivers.iter().map(status).collect()));
     let (end, ended) = oneshot::channel();
     let (asks, asked) = mpsc::channel(ASKED_MAX);
-    let (follower, since, mut told) = take_up(data_dir, clock::now());
+    let TakenUp { follower, since, mut told } = take_up(data_dir, clock::now());
+    if since > Timestamp(0) {
+        lanes.iter_mut().for_each(|lane| lane.queue.forget_records());
+    }
     let fold = |receiver: &AlertReceiver| {
         let kept = told.remove(&receiver.name).unwrap_or_default();
         Fold::new(&receiver.name, receiver.rules.clone(), kept)
@@ -138,7 +141,7 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
         own,
         journal: journal.clone(),
         statuses: statuses.clone(),
-        noted: Instant::now(),
+        noted: None,
         is_unread_told: false,
         is_unwritten_told: false,
         is_broken: false,
@@ -148,17 +151,24 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
     Ok(Alerting { end, thread, statuses, asks })
 }
 
-/// Where the journal is gone on with, from when on its records count, and what was told. Where nothing is known of before, or
-/// another journal lies there, nothing of the past is told.
-fn take_up(data_dir: &Path, now: Timestamp) -> (Follower, Timestamp, BTreeMap<String, Kept>) {
+/// Where the journal is gone on with, and what was told.
+struct TakenUp {
+    follower: Follower,
+    /// From when on records count: 1970 where it is gone on.
+    since: Timestamp,
+    told: BTreeMap<String, Kept>,
+}
+
+/// Goes on where the gate stood. Where nothing is known of that, or another journal lies there, nothing of the past is told.
+fn take_up(data_dir: &Path, now: Timestamp) -> TakenUp {
     let Some(State { place, told }) = kept::read(&data_dir.join(FILE), 1).pop() else {
-        return (Follower::new(data_dir, now), now, BTreeMap::new());
+        return TakenUp { follower: Follower::new(data_dir, now), since: now, told: BTreeMap::new() };
     };
     match Follower::resume(data_dir, place) {
-        Ok(Some(follower)) => (follower, Timestamp(0), told),
+        Ok(Some(follower)) => TakenUp { follower, since: Timestamp(0), told },
         Ok(None) | Err(_) => {
             eprintln!("sekisho: warning: alerts begin anew: what was read last of the journal is not there any more");
-            (Follower::new(data_dir, now), now, told)
+            TakenUp { follower: Follower::new(data_dir, now), since: now, told }
         }
     }
 }
@@ -212,7 +222,8 @@ struct Thread {
     own: OwnConnections,
     journal: JournalHandle,
     statuses: Statuses,
-    noted: Instant,
+    /// When the place was; at first as soon as there is one.
+    noted: Option<Instant>,
     /// That the journal cannot be read was said; and that what was told cannot be noted.
     is_unread_told: bool,
     is_unwritten_told: bool,
@@ -292,7 +303,7 @@ impl Thread {
             is_news |= !due.is_empty();
             due.into_iter().for_each(|alert| self.put(place, alert));
         }
-        if is_news || self.noted.elapsed() >= NOTE_EVERY {
+        if is_news || self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY) {
             self.note();
         }
         is_all
@@ -355,8 +366,8 @@ impl Thread {
 
     /// Notes up to where the journal was read.
     fn note(&mut self) {
-        self.noted = Instant::now();
         let Some(place) = self.follower.place() else { return };
+        self.noted = Some(Instant::now());
         let kept = self.receivers.iter().zip(&self.folds);
         let told = kept.map(|(receiver, fold)| (receiver.name.clone(), fold.kept().clone())).collect();
         let written = kept::replace(&self.data_dir.join(FILE), [State { place, told }]);

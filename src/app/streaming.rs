@@ -169,7 +169,8 @@ struct One {
     /// What is to be written first.
     pending: Vec<u8>,
     written: u64,
-    noted: Instant,
+    /// When how far it goes was; at first as soon as something was read.
+    noted: Option<Instant>,
     is_noted: bool,
 }
 
@@ -201,7 +202,7 @@ impl One {
             last,
             pending: Vec::new(),
             written: 0,
-            noted: Instant::now(),
+            noted: None,
             is_noted: true,
         }
     }
@@ -227,7 +228,7 @@ impl One {
         }
         self.is_noted &= block.is_empty() && self.pending.is_empty();
         self.write()?;
-        if !self.is_noted && self.noted.elapsed() >= NOTE_EVERY {
+        if !self.is_noted && self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY) {
             self.note()?;
         }
         Ok(is_more)
@@ -258,7 +259,7 @@ impl One {
 
     /// Notes how far the file goes, once that is on the disk.
     fn note(&mut self) -> Result<(), String> {
-        self.noted = Instant::now();
+        self.noted = Some(Instant::now());
         let Some(place) = self.follower.place() else { return Ok(()) };
         let failed = |error: io::Error| format!("how far it goes cannot be noted: {error}");
         let (inode, length) = match File::open(&self.settings.file) {

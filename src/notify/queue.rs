@@ -26,13 +26,12 @@ pub struct Queue {
 /// So many wait for a receiver; of more, the oldest of the least pressing go.
 pub const WAITING_MAX: usize = 1000;
 
-/// The newest of each origin that ever came in: what comes again after a crash is no other one.
+/// The newest that ever came in of what is made of records: what comes again after a crash is no other one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Marks {
     record: u64,
     quiet: u64,
     surplus: u64,
-    gate: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,16 +49,17 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 impl Marks {
     /// Whether it is a new one, which it marks.
     fn pass(&mut self, origin: Origin) -> bool {
-        let (mark, number) = match origin {
-            Origin::Record(number) => (&mut self.record, number),
-            Origin::Quiet(number) => (&mut self.quiet, number),
-            Origin::Surplus(number) => (&mut self.surplus, number),
-            Origin::Gate(number) => (&mut self.gate, number),
-            Origin::Test(_) => return true,
-        };
-        let is_new = number > *mark;
-        *mark = (*mark).max(number);
-        is_new
+        match origin {
+            Origin::Record(number) => {
+                let is_new = number > self.record;
+                self.record = self.record.max(number);
+                is_new
+            }
+            // By the clock, which may be set back.
+            Origin::Quiet(number) => std::mem::replace(&mut self.quiet, number) != number,
+            Origin::Surplus(number) => std::mem::replace(&mut self.surplus, number) != number,
+            Origin::Gate(_) | Origin::Test(_) => true,
+        }
     }
 }
 
@@ -115,6 +115,13 @@ impl Queue {
                 self.dropped = self.dropped.saturating_add(1);
             }
         }
+    }
+
+    /// Another journal begins, whose records have other numbers: none of them has come in.
+    pub fn forget_records(&mut self) {
+        self.marks.record = 0;
+        // What stands in the file is replaced with the next line.
+        self.file = None;
     }
 
     /// Puts an alert behind all that waits; one that was put there before is not put there again.

@@ -46,6 +46,8 @@ pub(super) struct Smtp<S> {
 
 /// Without a byte for so long it is given up (RFC 5321 §4.5.3.2 has minutes; it is tried again later).
 const SILENCE: Duration = Duration::from_secs(30);
+/// And when it has the mail already.
+const PARTING: Duration = Duration::from_secs(2);
 /// Of one reply: twice what RFC 5321 §4.5.3.1.5 allows a line, and more lines than any server has.
 const LINE_BYTES_MAX: usize = 1024;
 const LINES_MAX: usize = 64;
@@ -114,8 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Smtp<S> {
             }
         }
         match (taken, refused) {
-            (0, Some(refused)) => return Err(refused),
-            (0, None) => return Err(SmtpError::Garbage),
+            (0, Some(refused)) => Err(refused),
+            (0, None) => Err(SmtpError::Garbage),
             (_, refused) => {
                 self.ask("DATA", "DATA", &[354]).await?;
                 let mut content = String::with_capacity(text.len() + 16);
@@ -128,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Smtp<S> {
                 content.push('.');
                 let reply = self.ask("the mail", &content, &[250]).await?;
                 // It has the mail: how it ends does not matter.
-                let _ = self.ask("QUIT", "QUIT", &[221]).await;
+                let _ = timeout(PARTING, self.ask("QUIT", "QUIT", &[221])).await;
                 let refused = refused.map_or(String::new(), |refused| format!("; {refused}"));
                 Ok(format!("{}{refused}", reply.said()))
             }

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use crate::alert::{Alert, Fold, Kept, Rules, What};
+use crate::alert::{Alert, Fold, Kept, Origin, Rules, What};
 use crate::evidence::{FindingKind, Severity};
 use crate::facts::Timestamp;
 use crate::parse::Document;
@@ -71,6 +71,17 @@ fn what_waits_outlasts_a_crash_in_its_order_and_comes_in_once() {
     let mut queue = Queue::open(&path, 10).unwrap();
     queue.put(alert(5, Severity::High)).unwrap();
     assert_eq!((queue.waiting(), queue.dropped()), (0, 0));
+    // Another journal has other records of these numbers.
+    queue.forget_records();
+    queue.put(alert(5, Severity::High)).unwrap();
+    assert_eq!((queue.waiting(), Queue::open(&path, 10).unwrap().waiting()), (1, 1));
+    numbers(&mut queue);
+    // What a clock has named comes twice only in a row.
+    let quiet = |at| Alert { origin: Origin::Quiet(at), ..alert(1, Severity::Low) };
+    for at in [9, 9, 4, 9] {
+        queue.put(quiet(at)).unwrap();
+    }
+    assert_eq!(numbers(&mut queue), ["quiet-9", "quiet-4", "quiet-9"]);
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
     for garbage in [&b"\xff\xfe\n{}\n[]\n"[..], b"{\"taken\":7}\n{\"begin\":{}}\n", b""] {
         fs::write(&path, garbage).unwrap();
@@ -275,7 +286,7 @@ fn syslog_over_tls_is_framed_by_its_length_and_whom_nobody_vouches_for_gets_noth
     assert!(refused.starts_with("no TLS with 127.0.0.1: "), "{refused}");
     let texts = served.join().unwrap();
     let (length, line) = texts[0].split_once(' ').unwrap();
-    assert_eq!((length.parse().ok(), &texts[0] == &texts[1], &*texts[2]), (Some(line.len()), true, ""));
+    assert_eq!((length.parse().ok(), texts[0] == texts[1], &*texts[2]), (Some(line.len()), true, ""));
     // Log audit, critical.
     assert!(line.starts_with("<106>1 2026-11-27T01:00:00.000000Z osaka sekisho "), "{line}");
     assert!(line.contains(" beacon - CEF:0|Sekisho|Sekisho|") && line.contains("|beacon|beacon|9|rt="), "{line}");
@@ -523,7 +534,7 @@ fn a_server_of_mail_may_refuse_some_recipients_and_what_is_no_smtp_is_said_to_be
     assert_eq!(sent.unwrap_err(), "to RCPT it answered 450 later (it@example.com)");
     assert!(!heard.contains(&"DATA".to_owned()), "{heard:?}");
     for garbage in ["what?\r\n", "99\r\n", "2500 x\r\n", "250-a\r\n251 b\r\n", "999 x\r\n", "250_x\r\n"] {
-        let instead: &'static [(&str, &str)] = Vec::leak(vec![("EHLO", &*garbage)]);
+        let instead: &'static [(&str, &str)] = Vec::leak(vec![("EHLO", garbage)]);
         assert_eq!(clear(instead).0.unwrap_err(), "what it answers is no SMTP", "{garbage:?}");
     }
     let endless: &'static [u8] = Vec::leak(vec![b'2'; 1 << 20]);
