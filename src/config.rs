@@ -12,8 +12,10 @@ use crate::evidence::Keep;
 use crate::facts::Host;
 use crate::gateway::{Network, Role, Segment, flows};
 use crate::lists::Feed;
+use crate::notify::AlertReceiver;
 use crate::parse::{Document, Problem, Section, parse_authority};
 use crate::policy::Internal;
+use crate::review::StreamSettings;
 use crate::session::Fallback;
 use crate::sinks::{Hook, Receiver};
 use crate::site::Pac;
@@ -72,6 +74,10 @@ pub struct Config {
     pub checkpoint_receivers: Vec<Receiver>,
     /// Who is told that a client is cut off; `[hooks]`.
     pub hooks: Vec<Hook>,
+    /// Who is told of what is found, and of the gate's health; `[alerts]`.
+    pub alerts: Vec<AlertReceiver>,
+    /// Files that go on with the journal in the form of other programs' logs; `[streams]`.
+    pub streams: Vec<StreamSettings>,
     /// Where attempts past the proxy are read from; `[flows]`.
     pub flows: flows::Settings,
     /// The network of which the gate is to be the only way out; `[network]`.
@@ -319,6 +325,8 @@ impl Default for Config {
             pac: None,
             checkpoint_receivers: Vec::new(),
             hooks: Vec::new(),
+            alerts: Vec::new(),
+            streams: Vec::new(),
             flows: flows::Settings::default(),
             network: None,
             lists: Vec::new(),
@@ -411,6 +419,8 @@ impl Config {
             config.lists = Feed::read_all(root);
             config.checkpoint_receivers = Receiver::read_all(root, "checkpoints");
             config.hooks = Hook::read_all(root);
+            config.alerts = AlertReceiver::read_all(root);
+            config.streams = StreamSettings::read_all(root);
             if let Some(mut section) = root.table("evidence") {
                 config.read_evidence(&mut section);
                 section.finish();

@@ -51,6 +51,7 @@ pub mod challenge;
 pub mod evidence;
 pub mod formats;
 pub mod detect;
+pub mod alert;
 // hands (I/O)
 pub mod clock;
 pub mod limit;
@@ -60,6 +61,7 @@ pub mod upstream;
 pub mod store;
 pub mod lists;
 pub mod sinks;
+pub mod notify;
 pub mod listen;
 pub mod gateway;
 pub mod probe;

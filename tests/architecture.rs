@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms that are functions of data and `now`.
-const PURE: &[&str] = &["facts", "parse", "identity", "policy", "challenge", "evidence", "formats", "detect"];
+const PURE: &[&str] = &["facts", "parse", "identity", "policy", "challenge", "evidence", "formats", "detect", "alert"];
 /// What a pure room must not name.
 const IMPURE: &[&str] = &[
     "tokio",

@@ -12,20 +12,26 @@ use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
 use super::AppError;
+use super::alerting::{self, AlertStatus, Alerting, Asks, Statuses};
 use super::contingency::Kernel;
 use super::flows::{self, Reading};
 use super::indexing::{self, Indexing, IndexingStatus};
 use super::retention::{self, RetentionStatus, Retiring};
 use super::sealing::{self, Sealing, SealingStatus};
 use super::sending::{self, ReceiverStatus, Sending};
+use super::streaming::{self, StreamStatus, StreamStatuses, Streaming};
 
 /// The threads.
 pub(super) struct Background {
     sealing: Sealing,
     sending: Sending,
+    /// Where somebody is told.
+    alerting: Option<Alerting>,
     /// Where the config has days go.
     retiring: Option<Retiring>,
     indexing: Option<Indexing>,
+    /// Where the journal goes on in files.
+    streaming: Option<Streaming>,
     flows: Option<Reading>,
 }
 
@@ -34,8 +40,10 @@ pub(super) struct Background {
 pub(super) struct SeenBackground {
     sealing: Arc<Mutex<SealingStatus>>,
     receivers: Arc<Mutex<Vec<ReceiverStatus>>>,
+    alerts: Option<(Statuses, Asks)>,
     retention: Arc<Mutex<RetentionStatus>>,
     index: Arc<Mutex<IndexingStatus>>,
+    streams: StreamStatuses,
     flows: Sources,
 }
 
@@ -51,15 +59,21 @@ pub(super) fn start(
 ) -> Result<Background, AppError> {
     let sending = sending::start(data_dir, config, journal)?;
     let sealing = sealing::start(data_dir.to_owned(), config.name.clone(), journal.clone(), sending.wakes());
+    let tells = !config.alerts.is_empty();
+    let alerting = tells.then(|| alerting::start(data_dir, config, journal)).transpose()?;
     let goes = config.keep != Keep::default();
     let retiring =
         goes.then(|| retention::start(data_dir.to_owned(), (config.keep, config.indexes), journal.clone())).transpose();
+    let streams = !config.streams.is_empty();
+    let streaming = streams.then(|| streaming::start(data_dir, &config.streams, journal)).transpose();
     let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,
         sending,
+        alerting,
         retiring: retiring.map_err(AppError::Runtime)?,
         indexing: indexing.map_err(AppError::Runtime)?,
+        streaming: streaming.map_err(AppError::Runtime)?,
         flows: flows::start(flows, kernel, journal.clone()).map_err(AppError::Runtime)?,
     })
 }
@@ -71,15 +85,17 @@ impl Background {
         SeenBackground {
             sealing: self.sealing.status(),
             receivers: self.sending.statuses(),
+            alerts: self.alerting.as_ref().map(|alerting| (alerting.statuses(), alerting.asks())),
             retention: self.retiring.as_ref().map(Retiring::status).unwrap_or_default(),
             index,
+            streams: self.streaming.as_ref().map(Streaming::statuses).unwrap_or_default(),
             flows,
         }
     }
 
     /// Ends those that write records, before the journal is closed. What they have not come to they come to after the next
-    /// start. What fills the index goes on until the last record.
-    pub(super) fn end_writers(self) -> Option<Indexing> {
+    /// start. What fills the index, and files that go on with the journal, go on until the last record.
+    pub(super) fn end_writers(self) -> (Option<Indexing>, Option<Streaming>) {
         if let Some(flows) = self.flows {
             flows.end();
         }
@@ -88,7 +104,10 @@ impl Background {
             retiring.end();
         }
         self.sending.end();
-        self.indexing
+        if let Some(alerting) = self.alerting {
+            alerting.end();
+        }
+        (self.indexing, self.streaming)
     }
 }
 
@@ -99,6 +118,20 @@ impl SeenBackground {
 
     pub(super) fn receivers(&self) -> Vec<ReceiverStatus> {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn alerts(&self) -> Vec<AlertStatus> {
+        let alerts = self.alerts.as_ref();
+        alerts.map(|(statuses, _)| alerting::lock(statuses).clone()).unwrap_or_default()
+    }
+
+    /// By which somebody may try them.
+    pub(super) fn asks(&self) -> Option<&Asks> {
+        self.alerts.as_ref().map(|(_, asks)| asks)
+    }
+
+    pub(super) fn streams(&self) -> Vec<StreamStatus> {
+        streaming::lock(&self.streams).clone()
     }
 
     pub(super) fn retention(&self) -> RetentionStatus {

@@ -36,6 +36,12 @@ pub enum NotDone {
     NoSuchList(String),
     #[error("its config has no lists to fetch")]
     NoLists,
+    #[error("its config has no receiver `{0}` of alerts")]
+    NoSuchReceiver(String),
+    #[error("its config has no receivers of alerts")]
+    NoReceivers,
+    #[error("too many try alerts at the moment, or the gate ends; ask again")]
+    AlertsBusy,
     #[error("a program is named by the 32 hexadecimal digits that `sekisho clearance list` shows")]
     NoProgram,
     #[error("a client is named by its address")]

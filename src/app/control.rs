@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::alerting::{self, AlertTried};
 use super::authority::{self, AuthorityAct};
 use super::clearances::{self, Clearances, Which};
 use super::note::{self, Note};
@@ -62,6 +63,10 @@ pub enum Question {
     Fetch {
         names: Vec<String>,
     },
+    /// Send a receiver of alerts a test, or all where none is named: asked by [`ask_alerts`].
+    TryAlerts {
+        name: Option<String>,
+    },
 }
 
 /// What it answers: how it stands after that, or why it did nothing.
@@ -74,6 +79,7 @@ enum Answer {
     Reach(ReachStatus),
     Revoked(usize),
     Noted,
+    Tried(Vec<AlertTried>),
     Refused(NotDone),
 }
 
@@ -91,6 +97,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 /// Fetching lists may: large ones, one after the other.
 const FETCH_LIMIT: Duration = Duration::from_secs(3600);
+/// Each receiver of alerts may take a minute; all are tried at once.
+const TRY_LIMIT: Duration = Duration::from_secs(90);
 /// So many are answered at the same time; more wait.
 const ASKERS_MAX: usize = 8;
 
@@ -154,6 +162,7 @@ fn limit_of(question: &Question) -> Duration {
         | Question::Lift { .. } => ANSWER_LIMIT,
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
+        Question::TryAlerts { .. } => TRY_LIMIT,
     }
 }
 
@@ -193,6 +202,12 @@ async fn done(question: Question, reporter: &Arc<Reporter>, asker: &str, uid: Op
         Question::Note(note) => {
             return match note::put_on_record(reporter, note, uid).await {
                 Ok(()) => Answer::Noted,
+                Err(why) => Answer::Refused(why),
+            };
+        }
+        Question::TryAlerts { name } => {
+            return match alerting::tried(reporter.background.asks(), name).await {
+                Ok(tried) => Answer::Tried(tried),
                 Err(why) => Answer::Refused(why),
             };
         }
@@ -238,9 +253,12 @@ pub enum AskError {
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
     match put(data_dir, question, limit_of(question).max(PATIENCE))? {
         Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Revoked(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -253,9 +271,12 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
     match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
         Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Revoked(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -267,9 +288,12 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
 pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
     match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
         Answer::Clearances(clearances) => Ok(clearances),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Reach(_) | Answer::Revoked(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Reach(_)
+        | Answer::Revoked(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -281,9 +305,12 @@ pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<Stri
 pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
     match put(data_dir, &Question::Reach, PATIENCE)? {
         Answer::Reach(reach) => Ok(reach),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Revoked(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Revoked(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -295,9 +322,12 @@ pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
     match put(data_dir, &Question::Revoke(which), PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -309,9 +339,29 @@ pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
 pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskError> {
     match put(data_dir, &Question::Lift { finding }, PATIENCE)? {
         Answer::Revoked(count) => Ok(count),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Noted => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Noted
+        | Answer::Tried(_) => Err(other_answer()),
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+    }
+}
+
+/// Has the gate that runs on this data directory send a receiver of alerts a test, or all of them, and returns what each says.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_alerts(data_dir: &Path, name: Option<String>) -> Result<Vec<AlertTried>, AskError> {
+    match put(data_dir, &Question::TryAlerts { name }, TRY_LIMIT)? {
+        Answer::Tried(tried) => Ok(tried),
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Revoked(_)
+        | Answer::Noted => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }
@@ -323,9 +373,12 @@ pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskEr
 pub(super) fn ask_note(data_dir: &Path, note: Note) -> Result<(), AskError> {
     match put(data_dir, &Question::Note(note), PATIENCE)? {
         Answer::Noted => Ok(()),
-        Answer::Status(_) | Answer::Reloaded(_) | Answer::Clearances(_) | Answer::Reach(_) | Answer::Revoked(_) => {
-            Err(other_answer())
-        }
+        Answer::Status(_)
+        | Answer::Reloaded(_)
+        | Answer::Clearances(_)
+        | Answer::Reach(_)
+        | Answer::Revoked(_)
+        | Answer::Tried(_) => Err(other_answer()),
         Answer::Refused(why) => Err(AskError::NotDone(why)),
     }
 }

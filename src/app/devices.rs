@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
 use crate::config::DeviceFiles;
-use crate::evidence::{Assignment, DeviceSource, Health, Record};
+use crate::evidence::{Assignment, DeviceSource, Devices, Health, Record};
 use crate::facts::Timestamp;
 use crate::formats::{Lease, Leases, TableEntry, assignments, changes, read_dnsmasq, read_kea, read_table};
 use crate::session::Gate;
@@ -174,6 +174,13 @@ impl Reading {
         }
         self.leases.iter_mut().for_each(|(_, seen)| seen.stamp = None);
     }
+}
+
+/// What is on record of them, as files said it last.
+pub(super) fn known(data_dir: &Path) -> Devices {
+    let mut devices = Devices::default();
+    kept::read(&path(data_dir), KNOWN_MAX).into_iter().for_each(|assignment| devices.note(assignment));
+    devices
 }
 
 fn path(data_dir: &Path) -> PathBuf {

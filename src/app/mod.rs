@@ -3,6 +3,7 @@
 //! In: a config and a compiled policy. Out: a gate that runs until it is told to end. It decides
 //! nothing of an exchange.
 
+mod alerting;
 mod assembly;
 mod authority;
 mod background;
@@ -29,6 +30,7 @@ mod sealing;
 mod secure_proxy;
 mod sending;
 mod status;
+mod streaming;
 mod system;
 mod versions;
 mod watching;
@@ -68,6 +70,7 @@ use listeners::{Listeners, Speaks};
 use reload::Reloads;
 use status::Reporter;
 
+pub use alerting::{AlertStatus, AlertTried};
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
@@ -75,7 +78,9 @@ pub use contingency::{
     ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LeftBehind, LockdownStatus, PlaceState, PlaceStatus,
     StandingContingency, standing_contingencies,
 };
-pub use control::{AskError, Question, ask, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path};
+pub use control::{
+    AskError, Question, ask, ask_alerts, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path,
+};
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use holds::{StandingHold, standing_holds};
 pub use indexing::IndexingStatus;
@@ -90,6 +95,7 @@ pub use status::{
     AuthorityStatus, BaseModes, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, GroupMode,
     JournalStatus, PolicyStatus, ReserveStatus, Status,
 };
+pub use streaming::StreamStatus;
 
 /// Why the gate cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -434,7 +440,7 @@ impl Ready {
         reach::write(&gate, &self.data_dir);
         reloading.end();
         elsewhere.end();
-        let indexing = background.end_writers();
+        let (indexing, streaming) = background.end_writers();
         if let Some(watching) = watching {
             watching.end();
         }
@@ -443,6 +449,9 @@ impl Ready {
         }
         let _ = std::fs::remove_file(socket_path(&self.data_dir));
         let closed = self.journal.close().map_err(AppError::Unclosed);
+        if let Some(streaming) = streaming {
+            streaming.end();
+        }
         if let Some(indexing) = indexing {
             indexing.end();
         }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::clock;
 use crate::config::Config;
 use crate::evidence::{Health, Record, format_time};
-use crate::sinks::{Message, Receiver, Sink};
+use crate::sinks::{Message, NOTICE, Receiver, Sink};
 use crate::store::{JournalHandle, checkpoint_files, read_checkpoints};
 use crate::upstream::{ErrandLimits, OwnConnections, Purpose};
 
@@ -209,6 +209,8 @@ impl Thread {
                 kind: "checkpoint",
                 body,
                 content_type: "application/json",
+                level: NOTICE,
+                fields: &[],
                 gate: &self.gate,
                 now: clock::now(),
             };

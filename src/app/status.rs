@@ -13,6 +13,7 @@ use crate::policy::Mode;
 use crate::session::Gate;
 use crate::store::{JournalHealth, Room};
 
+use super::alerting::AlertStatus;
 use super::background::SeenBackground;
 use super::breakglass;
 use super::contingency::{Contingencies, ContingencyStatus};
@@ -24,6 +25,7 @@ use super::restraints::{self, RestraintStatus};
 use super::retention::RetentionStatus;
 use super::sealing::SealingStatus;
 use super::sending::ReceiverStatus;
+use super::streaming::StreamStatus;
 use super::watching::Seen;
 
 /// How the running gate is doing.
@@ -70,6 +72,12 @@ pub struct Status {
     /// Who has checkpoints sent to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receivers: Vec<ReceiverStatus>,
+    /// Who is told of what is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertStatus>,
+    /// Files that go on with the journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamStatus>,
     #[serde(default)]
     pub retention: RetentionStatus,
     #[serde(default)]
@@ -366,6 +374,8 @@ impl Reporter {
             detection: self.seen.as_ref().map(Seen::status).unwrap_or_default(),
             sealing: self.background.sealing(),
             receivers: self.background.receivers(),
+            alerts: self.background.alerts(),
+            streams: self.background.streams(),
             retention: self.background.retention(),
             index: self.background.index(),
             flows: self.background.flows(),

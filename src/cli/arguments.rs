@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::review::Since;
 
+use super::alert::AlertCommand;
 use super::breakglass::BreakglassArguments;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
@@ -14,10 +15,12 @@ use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
 use super::export::ExportArguments;
+use super::fetch::FetchArguments;
 use super::hold::HoldCommand;
 use super::hunt::HuntArguments;
 use super::learn::LearnArguments;
 use super::output::Format;
+use super::policy::PolicyCommand;
 use super::reindex::ReindexArguments;
 use super::restraint::RestraintCommand;
 use super::review::ReviewArguments;
@@ -65,6 +68,7 @@ pub(super) use notes;
         "sekisho clients --help            how machines come to take the gate as their proxy",
         "sekisho triage --help             say what a finding or a target is, and get a rule for it",
         "sekisho hold --help               keep a client's days, however old",
+        "sekisho alert test                whether alerts come through",
         "sekisho isolate --help            cut a client off at once, also in the kernel",
         "sekisho lockdown --help           let nothing pass but what is essential",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
@@ -301,6 +305,17 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: HoldCommand,
     },
+    /// Try whether alerts come through: what each receiver of the config ([alerts.NAME]) says to a test
+    ///
+    /// The running gate sends it, marked as a test, past all that waits; `sekisho status` shows what waits.
+    #[command(after_help = notes!(
+        "sekisho alert test",
+        "sekisho alert test mail"
+    ))]
+    Alert {
+        #[command(subcommand)]
+        command: AlertCommand,
+    },
     /// Cut a client off at once: in the proxy with its tunnels and downloads, in the kernel, and wherever hooks do
     ///
     /// It holds until `sekisho release`, over restarts too. In the kernel that is where the rules of `sekisho egress` are in
@@ -403,54 +418,6 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PolicyCommand {
-    /// Lay policy files out evenly: order of keys, spaces, blank lines; comments and meaning are kept
-    ///
-    /// One blank line between tables, keys of a rule in one order, values below each other, lists on one line up to
-    /// 100 columns. Comments move with the key or table they stand above or behind; rules and values stay as they
-    /// are. A file is replaced whole and keeps its mode, owner and group; one that is laid out already is not touched. Where any of the
-    /// files is no TOML, none is written.
-    #[command(after_help = notes!(
-        "sekisho policy fmt /etc/sekisho/policy.toml",
-        "sekisho policy fmt --check *.toml",
-        "sekisho policy fmt - < policy.toml | diff policy.toml -"
-    ))]
-    Fmt(FmtArguments),
-    /// Print the JSON Schema (draft 2020-12) of a policy file
-    ///
-    /// Editors that know TOML complete keys by it, show what each is for, and mark what is wrong. Taplo and Even
-    /// Better TOML take it from a first line like: #:schema policy.schema.json
-    #[command(after_help = notes!("sekisho policy schema > policy.schema.json"))]
-    Schema,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FmtArguments {
-    /// The policy files; `-` alone reads standard input and writes standard output
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) files: Vec<PathBuf>,
-    /// Write nothing; name the files that would change, and end with exit code 2 if there are any
-    #[arg(long)]
-    pub(super) check: bool,
-    /// A table for eyes, or JSON for machines; of no use with `-`
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FetchArguments {
-    /// The lists, by their names in the config [default: all]
-    #[arg(value_name = "NAME")]
-    pub(super) names: Vec<String>,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

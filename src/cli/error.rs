@@ -26,6 +26,9 @@ pub enum CliError {
     /// The gate tried, and says why nothing came of it.
     #[error("could not be fetched: {}", .0.join(", "))]
     NotFetched(Vec<String>),
+    /// Receivers of alerts did not take a test.
+    #[error("a test was not taken by: {}", .0.join(", "))]
+    NotTaken(Vec<String>),
     /// A policy has no problem, and `--deny-warnings` does not take its warnings.
     #[error("{}, and --deny-warnings takes none", count(*.0, "warning"))]
     Warnings(usize),
@@ -223,6 +226,7 @@ impl CliError {
             | CliError::Index(_)
             | CliError::Unfetched(_)
             | CliError::NotFetched(_)
+            | CliError::NotTaken(_)
             | CliError::Gateway(_)
             | CliError::TakenBack
             | CliError::NotAsAsked(_)
@@ -320,6 +324,7 @@ impl CliError {
             CliError::Partial(_) => Some("`sekisho verify` says where the journal is damaged"),
             CliError::Unfetched(_) => Some("see [lists] in the config"),
             CliError::NotFetched(_) => Some("what was fetched before stays in use; the gate tries again by itself"),
+            CliError::NotTaken(_) => Some("what alerts wait is kept, and sent by itself once they take it"),
             CliError::Exists(_) => Some("give another directory, or move the files away; init overwrites nothing"),
             CliError::Write { .. } => Some("give a directory that you may write to"),
             CliError::Page { .. } => Some("give the name of a new file in a directory that you may write to"),

@@ -1,12 +1,27 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use crate::app::{FeedStatus, Question};
 
-use super::arguments::FetchArguments;
 use super::error::CliError;
 use super::files::default_data_dir;
-use super::output::{Rows, report};
+use super::output::{Format, Rows, report};
 use super::status::{ask_gate, describe_list};
+
+#[derive(Debug, Args)]
+pub(super) struct FetchArguments {
+    /// The lists, by their names in the config [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
 
 /// How lists stand after they were asked for.
 #[derive(Serialize)]

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::lists::{self, FeedFiles, Kept, ReadPolicy, Watched};
+use crate::notify::AlertReceiver;
 use crate::policy::{FETCHED_LIST, Policy};
 use crate::sinks::Way;
 use crate::tls::Roots;
@@ -27,6 +28,12 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
         }
     }
     for named in config.devices.paths_mut() {
+        *named = directory.join(&named);
+    }
+    for stream in &mut config.streams {
+        stream.file = directory.join(&stream.file);
+    }
+    for named in config.alerts.iter_mut().flat_map(AlertReceiver::paths_mut) {
         *named = directory.join(&named);
     }
     for receiver in &mut config.checkpoint_receivers {

@@ -4,6 +4,7 @@
 //! machines on standard output; an error with its hint and exit code for `main` to print. Each command
 //! is a file of this room; what it does is done by the rooms above.
 
+mod alert;
 mod arguments;
 mod breakglass;
 mod ca;
@@ -80,6 +81,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Lockdown(arguments) => contingency::lockdown(&arguments),
         Command::Ca { command } => ca::ca(command),
         Command::Fetch(arguments) => fetch::fetch(arguments),
+        Command::Alert { command } => alert::alert(command),
         Command::Reload { data_dir, format } => reload::reload(data_dir, format),
         Command::Status { data_dir, format } => status::status(data_dir, format),
         Command::Completions { shell } => {

@@ -174,6 +174,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)
+        | CliError::NotTaken(_)
         | CliError::Warnings(_)
         | CliError::Question { .. }
         | CliError::NoProgram { .. }

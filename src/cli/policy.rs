@@ -3,13 +3,49 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
 use crate::policy::{json_schema, lay_out};
 
-use super::arguments::{FmtArguments, PolicyCommand};
+use super::arguments::notes;
 use super::error::{CliError, Role};
-use super::output::{Rows, print, report};
+use super::output::{Format, Rows, print, report};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Lay policy files out evenly: order of keys, spaces, blank lines; comments and meaning are kept
+    ///
+    /// One blank line between tables, keys of a rule in one order, values below each other, lists on one line up to
+    /// 100 columns. Comments move with the key or table they stand above or behind; rules and values stay as they
+    /// are. A file is replaced whole and keeps its mode, owner and group; one that is laid out already is not touched. Where any of the
+    /// files is no TOML, none is written.
+    #[command(after_help = notes!(
+        "sekisho policy fmt /etc/sekisho/policy.toml",
+        "sekisho policy fmt --check *.toml",
+        "sekisho policy fmt - < policy.toml | diff policy.toml -"
+    ))]
+    Fmt(FmtArguments),
+    /// Print the JSON Schema (draft 2020-12) of a policy file
+    ///
+    /// Editors that know TOML complete keys by it, show what each is for, and mark what is wrong. Taplo and Even
+    /// Better TOML take it from a first line like: #:schema policy.schema.json
+    #[command(after_help = notes!("sekisho policy schema > policy.schema.json"))]
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FmtArguments {
+    /// The policy files; `-` alone reads standard input and writes standard output
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+    /// Write nothing; name the files that would change, and end with exit code 2 if there are any
+    #[arg(long)]
+    check: bool,
+    /// A table for eyes, or JSON for machines; of no use with `-`
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
 
 /// A longer file is no policy that a person lays out.
 const BYTES_MAX: u64 = 16 << 20;

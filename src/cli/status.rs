@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus, GroupMode,
-    IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus, SealingStatus,
-    Status, ask,
+    AlertStatus, AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus,
+    GroupMode, IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus,
+    SealingStatus, Status, StreamStatus, ask,
 };
 use crate::evidence::shown;
 
@@ -52,9 +52,10 @@ fn rows(status: &Status) -> Rows {
         ("detection", describe_detection(&status.detection)),
         ("segments", describe_sealing(&status.sealing)),
         ("sent off", describe_receivers(&status.receivers)),
-        ("retention", describe_retention(&status.retention)),
-        ("index", describe_index(&status.index)),
     ]);
+    rows.extend(status.streams.iter().map(|stream| ("streams", describe_stream(stream))));
+    rows.extend(status.alerts.iter().map(|receiver| ("alerts", describe_alerts(receiver))));
+    rows.extend([("retention", describe_retention(&status.retention)), ("index", describe_index(&status.index))]);
     rows.extend(status.flows.iter().map(|source| ("flows", describe_source(source))));
     let failed = status.flows.iter().filter(|source| !source.reading);
     rows.extend(failed.filter_map(|source| {
@@ -262,6 +263,36 @@ fn describe_receivers(receivers: &[ReceiverStatus]) -> String {
         text
     };
     receivers.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+fn describe_stream(stream: &StreamStatus) -> String {
+    let StreamStatus { name, file, written_bytes, error } = stream;
+    let mut text = format!("{} ({}): {} KiB since the start", shown(name), shown(file), written_bytes.div_ceil(1024));
+    if let Some(error) = error {
+        text += &format!("; NOT WRITTEN: {}", shown(error));
+    }
+    text
+}
+
+fn describe_alerts(receiver: &AlertStatus) -> String {
+    let AlertStatus { name, to, waiting, held, dropped, taken, last, error, since } = receiver;
+    let mut text = format!("{} ({}): {taken} taken", shown(name), shown(to));
+    if let Some(last) = last {
+        text += &format!(", the last at {last}");
+    }
+    for (number, what) in [
+        (*waiting as u64, "wait"),
+        (*held, "held back, to be told together"),
+        (*dropped, "DROPPED, as too many waited"),
+    ] {
+        if number > 0 {
+            text += &format!("; {number} {what}");
+        }
+    }
+    if let (Some(error), Some(since)) = (error, since) {
+        text += &format!("; takes none since {since}: {}", shown(error));
+    }
+    text
 }
 
 fn describe_retention(retention: &RetentionStatus) -> String {

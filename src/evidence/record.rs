@@ -311,14 +311,14 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
-    /// `devices`, a file that says which client is which device; `checkpoints`, a receiver of them; or `flows`, where attempts
-    /// past the proxy are read from.
+    /// What of it: `alerts`, a receiver of them; `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
+    /// `devices`, a file that says which client is which device; `checkpoints`, a receiver of them; `streams`, a
+    /// file that goes on with the journal; or `flows`, where attempts past the proxy are read from.
     pub subject: &'static str,
     /// How it stands. The disk: `ample`, `low`, `critical` or `full`. A list: `fetched`, there is another content;
     /// `kept`, its source fails, and what was fetched before stays; `missing`, it fails, and there is none.
     /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
-    /// Checkpoints: `waiting`, the receiver takes none; `sent`, it does again.
+    /// Checkpoints, alerts and streams: `waiting`, the receiver takes none; `sent`, it does again.
     /// Devices: `unread`, a file of them cannot be read, and what it said before stays; `read`, it can again.
     /// Flows: `read`, from here on; `unread`, they cannot be.
     pub level: &'static str,

@@ -11,7 +11,10 @@ use crate::store::{OpenError, Reader};
 
 use super::scan::{Progress, scan_lines};
 
+mod stream;
 mod whole;
+
+pub use stream::{Stream, StreamSettings};
 
 use whole::{COLUMNS, Whole};
 

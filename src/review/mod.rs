@@ -23,7 +23,7 @@ mod scan;
 mod since;
 mod sql;
 
-pub use export::{ExportError, Exported, Filter, Form, export};
+pub use export::{ExportError, Exported, Filter, Form, Stream, StreamSettings, export};
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
 pub use notes::{Notes, read_notes};

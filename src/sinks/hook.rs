@@ -14,7 +14,7 @@ use crate::facts::Timestamp;
 use crate::parse::Section;
 use crate::upstream::Purpose;
 
-use super::{Message, NotSent, Receiver, Sink};
+use super::{Message, NOTICE, NotSent, Receiver, Sink};
 
 /// Who is to be told, by a table `[hooks.NAME]` of the config.
 #[derive(Debug, Clone)]
@@ -121,10 +121,13 @@ impl Hook {
                     kind: "hook",
                     body: &body,
                     content_type: "application/json",
+                    level: NOTICE,
+                    fields: &[],
                     gate: occasion.gate,
                     now: occasion.now,
                 };
-                Ok(sink.send(receiver, message).await?)
+                sink.send(receiver, message).await?;
+                Ok(())
             }
         }
     }

@@ -9,13 +9,14 @@ mod hook;
 mod receiver;
 mod syslog;
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::facts::Timestamp;
@@ -23,7 +24,7 @@ use crate::tls::{self, NoRoots};
 use crate::upstream::{Errand, ErrandError, Errands, Purpose};
 
 pub use hook::{Hook, NotTold, Occasion};
-pub use receiver::{Protocol, Receiver, Way};
+pub use receiver::{Protocol, Receiver, Way, read_server, written_address};
 pub use syslog::syslog_line;
 
 /// What is handed over.
@@ -37,9 +38,40 @@ pub struct Message<'a> {
     /// One line, without its end.
     pub body: &'a str,
     pub content_type: &'static str,
+    /// How pressing it is: a severity of syslog (RFC 5424 §6.2.1), such as [`NOTICE`].
+    pub level: u8,
+    /// Fields of a POST beside what every one has.
+    pub fields: &'a [(&'static str, String)],
     /// Which gate hands it over, and when.
     pub gate: &'a str,
     pub now: Timestamp,
+}
+
+/// The severity of syslog for what is normal, and worth knowing.
+pub const NOTICE: u8 = 5;
+
+/// What is known of a message that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is a file.
+    Written,
+    /// It was sent; whether it came nobody says.
+    Sent,
+    /// The other end has ended the connection behind it.
+    Closed,
+    /// It was answered with this status.
+    Answered(u16),
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written => write!(f, "it is written there"),
+            Self::Sent => write!(f, "it was sent; over UDP nobody says whether it came"),
+            Self::Closed => write!(f, "it was taken, and the connection ended behind it"),
+            Self::Answered(status) => write!(f, "it answered {status}"),
+        }
+    }
 }
 
 /// Why a receiver does not have a message.
@@ -75,20 +107,32 @@ impl Sink {
         Self { errands }
     }
 
+    /// By which it connects.
+    pub fn errands(&self) -> &Errands {
+        &self.errands
+    }
+
     /// Hands one over. Over UDP that it was sent is all that is known; over TCP that the other end has
     /// ended the connection behind it.
     ///
     /// # Errors
     /// The receiver does not have it, or not as far as can be told.
-    pub async fn send(&self, receiver: &Receiver, message: Message<'_>) -> Result<(), NotSent> {
+    pub async fn send(&self, receiver: &Receiver, message: Message<'_>) -> Result<Taken, NotSent> {
         match &receiver.way {
-            Way::Directory(directory) => put(directory, message),
+            Way::Directory(directory) => put(directory, message).map(|()| Taken::Written),
             Way::Syslog { server, protocol: Protocol::Udp } => {
                 let line = syslog_line(message);
-                Ok(self.errands.datagram(server, message.purpose, &receiver.opened, line.as_bytes()).await?)
+                self.errands.datagram(server, message.purpose, &receiver.opened, line.as_bytes()).await?;
+                Ok(Taken::Sent)
             }
             Way::Syslog { server, protocol: Protocol::Tcp } => {
                 let stream = self.errands.reach(server, message.purpose, &receiver.opened).await?;
+                hand_over(stream, &syslog::counted(&syslog_line(message))).await
+            }
+            Way::Syslog { server, protocol: Protocol::Tls } => {
+                let tls = tls::client_of_any(&receiver.roots)?;
+                let stream = self.errands.reach_secured(server, message.purpose, &receiver.opened, &tls).await?;
+                // Framed as over TCP (RFC 5425 §4.3).
                 hand_over(stream, &syslog::counted(&syslog_line(message))).await
             }
             Way::Webhook(url) => {
@@ -101,7 +145,9 @@ impl Sink {
                     opened: &receiver.opened,
                     bytes_max: ANSWER_BYTES_MAX,
                 };
-                Ok(self.errands.post(errand, message.content_type, message.body.as_bytes().to_vec()).await?)
+                let body = message.body.as_bytes().to_vec();
+                let status = self.errands.post(errand, message.content_type, message.fields, body).await?;
+                Ok(Taken::Answered(status.as_u16()))
             }
         }
     }
@@ -109,13 +155,20 @@ impl Sink {
 
 /// Writes all of it, says that this was all, and waits for the other end to end too: one that has reset the connection, or holds
 /// it without a word, may not have read it.
-async fn hand_over(mut stream: tokio::net::TcpStream, bytes: &[u8]) -> Result<(), NotSent> {
+async fn hand_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Result<Taken, NotSent> {
     let handed = async {
         stream.write_all(bytes).await?;
         stream.shutdown().await?;
         let mut answer = [0; 256];
-        while stream.read(&mut answer).await? > 0 {}
-        Ok(())
+        loop {
+            match stream.read(&mut answer).await {
+                Ok(0) => return Ok(Taken::Closed),
+                Ok(_) => {}
+                // It has ended TCP without a word in TLS, as many do: nothing that it says is needed any more.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Taken::Closed),
+                Err(error) => return Err(error),
+            }
+        }
     };
     timeout(TAKES, handed).await.map_err(|_| NotSent::Stalled(TAKES))?.map_err(NotSent::Connection)
 }

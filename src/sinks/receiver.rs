@@ -37,6 +37,8 @@ pub enum Way {
 pub enum Protocol {
     Udp,
     Tcp,
+    /// TCP with TLS over it (RFC 5425).
+    Tls,
 }
 
 /// So many tables of a kind are read.
@@ -50,6 +52,7 @@ impl fmt::Display for Receiver {
             Way::Directory(path) => write!(f, "{}", path.display()),
             Way::Syslog { server, protocol: Protocol::Udp } => write!(f, "syslog udp {server}"),
             Way::Syslog { server, protocol: Protocol::Tcp } => write!(f, "syslog tcp {server}"),
+            Way::Syslog { server, protocol: Protocol::Tls } => write!(f, "syslog tls {server}"),
             Way::Webhook(url) => write!(f, "https://{}", url.server()),
         }
     }
@@ -69,7 +72,8 @@ impl Receiver {
         Self::read_tables(root, key, Self::read)
     }
 
-    pub(super) fn read_tables<T>(
+    /// Reads the tables below a key, each by `read`; at most eight.
+    pub fn read_tables<T>(
         root: &mut Section<'_, '_>,
         key: &'static str,
         read: impl Fn(&Placed<String>, &mut Section<'_, '_>) -> Option<T>,
@@ -88,7 +92,8 @@ impl Receiver {
         receivers
     }
 
-    pub(super) fn check_name(name: &Placed<String>, section: &mut Section<'_, '_>) {
+    /// Reports a name that is none for a receiver: it stands in names of files.
+    pub fn check_name(name: &Placed<String>, section: &mut Section<'_, '_>) {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
         if name.value.is_empty() || name.value.len() > NAME_BYTES_MAX || !name.value.bytes().all(plain) {
             let what = format!("a receiver cannot be called {:?}", name.value);
@@ -96,12 +101,14 @@ impl Receiver {
         }
     }
 
-    pub(super) fn read(name: &Placed<String>, section: &mut Section<'_, '_>) -> Option<Self> {
+    /// Reads a table; `None` where it has a problem, which is reported.
+    pub fn read(name: &Placed<String>, section: &mut Section<'_, '_>) -> Option<Self> {
         Self::check_name(name, section);
         let given = ["directory", "syslog", "url"].into_iter().filter(|key| section.has(key)).count();
         let directory = section.string("directory");
         let syslog = section.string("syslog");
-        let protocol = section.word("protocol", &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)]);
+        let protocols = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("tls", Protocol::Tls)];
+        let protocol = section.word("protocol", &protocols);
         let url = section.string("url");
         let mut opened = prefixes(section, "private").unwrap_or_default();
         let roots = section.string("ca_file").map_or(Roots::System, |file| Roots::File(PathBuf::from(file.value)));
@@ -118,7 +125,7 @@ impl Receiver {
             }
             (Some(path), ..) => Way::Directory(path.value.into()),
             (_, Some(text), _) => {
-                Way::Syslog { server: server(section, &text)?, protocol: protocol.unwrap_or(Protocol::Tcp) }
+                Way::Syslog { server: read_server(section, &text)?, protocol: protocol.unwrap_or(Protocol::Tcp) }
             }
             (_, _, Some(text)) => match HttpsUrl::parse(&text.value) {
                 Ok(url) => Way::Webhook(url),
@@ -130,17 +137,17 @@ impl Receiver {
             },
             (None, None, None) => return None,
         };
-        // An address that is written out is meant.
         opened.extend(match &way {
             Way::Directory(_) => None,
-            Way::Syslog { server, .. } => address(&server.host),
-            Way::Webhook(url) => address(url.host()),
+            Way::Syslog { server, .. } => written_address(&server.host),
+            Way::Webhook(url) => written_address(url.host()),
         });
         Some(Self { name: name.value.clone(), way, opened, roots })
     }
 }
 
-fn address(host: &Host) -> Option<IpNet> {
+/// An address that is written out is meant: it opens itself.
+pub fn written_address(host: &Host) -> Option<IpNet> {
     match host {
         Host::Name(_) => None,
         Host::V4(address) => Some(IpNet::from(std::net::IpAddr::from(*address))),
@@ -148,7 +155,8 @@ fn address(host: &Host) -> Option<IpNet> {
     }
 }
 
-fn server(section: &mut Section<'_, '_>, text: &Placed<String>) -> Option<Server> {
+/// A host with its port; `None` where it is none, which is reported.
+pub fn read_server(section: &mut Section<'_, '_>, text: &Placed<String>) -> Option<Server> {
     match parse_authority(text.value.as_bytes()) {
         Ok((host, Some(port))) => Some(Server { host, port }),
         Ok((_, None)) | Err(_) => {

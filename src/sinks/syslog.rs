@@ -2,14 +2,15 @@ use crate::evidence::format_time;
 
 use super::Message;
 
-/// Log audit (13) and notice (5): RFC 5424 §6.2.1.
-const PRIORITY: u8 = 13 * 8 + 5;
+/// Log audit: RFC 5424 §6.2.1.
+const FACILITY: u8 = 13;
 
 /// A message as RFC 5424 has it (§6), in one line of UTF-8 without its end.
 pub fn syslog_line(message: Message<'_>) -> String {
-    let Message { kind, body, gate, now, .. } = message;
+    let Message { kind, body, level, gate, now, .. } = message;
     format!(
-        "<{PRIORITY}>1 {} {} sekisho {} {} - {body}",
+        "<{}>1 {} {} sekisho {} {} - {body}",
+        FACILITY * 8 + level.min(7),
         format_time(now),
         word(gate, 255),
         std::process::id(),

@@ -25,13 +25,15 @@ fn message(body: &str) -> Message<'_> {
         kind: "checkpoint",
         body,
         content_type: "application/json",
+        level: NOTICE,
+        fields: &[],
         gate: "office",
         now: Timestamp(1_795_568_400_000_000),
     }
 }
 
 /// Hands a message to a receiver, as the gate does.
-fn send(receiver: &Receiver, body: &str) -> Result<(), NotSent> {
+fn send(receiver: &Receiver, body: &str) -> Result<Taken, NotSent> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let own = OwnConnections::default();
@@ -57,7 +59,7 @@ fn a_receiver_is_a_directory_a_syslog_server_or_a_url() {
     assert!(wrong("directory = \"/a\"\nurl = \"https://a.example/\"").contains("several times"));
     assert!(wrong("directory = \"\"").contains("names none"));
     assert!(wrong("syslog = \"10.0.0.5\"").contains("`10.0.0.5` is no host with a port"));
-    assert!(wrong("syslog = \"a:1\"\nprotocol = \"tls\"").contains("protocol"));
+    assert!(wrong("syslog = \"a:1\"\nprotocol = \"quic\"").contains("protocol"));
     let bad = wrong("url = \"http://a.example/?key=hush\"");
     assert!(bad.contains("does not begin with https://") && !bad.contains("hush"), "{bad}");
     assert!(wrong("path = \"/a\"").contains("unknown key `path`"));

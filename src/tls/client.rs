@@ -52,6 +52,16 @@ pub fn client(roots: &Roots) -> Result<Arc<ClientConfig>, NoRoots> {
     Ok(Arc::new(config))
 }
 
+/// The same with no protocol named inside: for what is no HTTP.
+///
+/// # Errors
+/// There is no root to be had.
+pub fn client_of_any(roots: &Roots) -> Result<Arc<ClientConfig>, NoRoots> {
+    let mut config = client(roots)?;
+    Arc::make_mut(&mut config).alpn_protocols.clear();
+    Ok(config)
+}
+
 /// Adds roots to a store; at least one must come of it.
 pub(super) fn add(store: &mut RootCertStore, roots: &Roots) -> Result<(), NoRoots> {
     match roots {

@@ -24,7 +24,7 @@ mod stream;
 
 pub use asking::{Asked, Asking};
 pub use authority::{Authority, AuthorityCertificate, AuthorityError, NotAPair, Terms, fingerprint};
-pub use client::{NoRoots, Roots, client};
+pub use client::{NoRoots, Roots, client, client_of_any};
 pub use fault::{CertificateFault, OriginFault};
 pub use keep::{Authorities, AuthorityFiles, pem_of};
 pub use mint::Minter;

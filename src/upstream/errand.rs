@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::facts::Host;
 use crate::parse::parse_authority;
@@ -60,12 +61,7 @@ impl HttpsUrl {
             return Err("has a user or a password");
         }
         let (host, port) = parse_authority(authority.as_bytes()).map_err(|_| "names no host")?;
-        let server = match &host {
-            Host::Name(name) => ServerName::try_from(name.as_str().to_owned())
-                .map_err(|_| "names no host that a certificate can name")?,
-            Host::V4(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
-            Host::V6(address) => ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address))),
-        };
+        let server = certified(&host).ok_or("names no host that a certificate can name")?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let path = path.parse().map_err(|_| "has a character that must be percent-encoded")?;
         Ok(Self { host, port: port.unwrap_or(443), server, path })
@@ -224,21 +220,28 @@ impl Errands {
         timeout(limit, self.run(errand)).await.map_err(|_| ErrandError::TooSlow(limit))?
     }
 
-    /// Hands a body to the URL, and waits until it is said to be taken: an answer of 200 to 299.
+    /// Hands a body to the URL, with these fields beside it, and waits until it is said to be taken: an answer of 200 to 299,
+    /// which is returned.
     ///
     /// # Errors
     /// By what went wrong first.
-    pub async fn post(&self, errand: Errand<'_>, content_type: &'static str, body: Vec<u8>) -> Result<(), ErrandError> {
+    pub async fn post(
+        &self,
+        errand: Errand<'_>,
+        content_type: &'static str,
+        fields: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<StatusCode, ErrandError> {
         let limit = self.limits.whole;
         let posted = async {
-            let (_driving, answer) = self.ask(&errand, posting(errand.url, content_type, body)).await?;
+            let (_driving, answer) = self.ask(&errand, posting(errand.url, content_type, fields, body)).await?;
             // The path of where a body is posted to may be a secret, and that of where it points to.
             let answer = elsewhere(answer, of_origin)?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(ErrandError::Status(status));
             }
-            self.body(answer.into_body(), errand.bytes_max).await.map(drop)
+            self.body(answer.into_body(), errand.bytes_max).await.map(|_| status)
         };
         timeout(limit, posted).await.map_err(|_| ErrandError::TooSlow(limit))?
     }
@@ -249,6 +252,36 @@ impl Errands {
     /// Of several addresses, of the last that was tried.
     pub async fn reach(&self, to: &Server, purpose: Purpose, opened: &[IpNet]) -> Result<TcpStream, ErrandError> {
         self.connect(purpose, to, opened).await
+    }
+
+    /// The same, with TLS over it.
+    ///
+    /// # Errors
+    /// There is no connection, or whom the roots vouch for is not there.
+    pub async fn reach_secured(
+        &self,
+        to: &Server,
+        purpose: Purpose,
+        opened: &[IpNet],
+        tls: &Arc<ClientConfig>,
+    ) -> Result<TlsStream<TcpStream>, ErrandError> {
+        let stream = self.connect(purpose, to, opened).await?;
+        self.secure(stream, to, tls).await
+    }
+
+    /// TLS over a connection that [`reach`](Self::reach) has made.
+    ///
+    /// # Errors
+    /// Whom the roots vouch for is not there.
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+        to: &Server,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<TlsStream<TcpStream>, ErrandError> {
+        let failed = |source| ErrandError::Tls { host: to.host.clone(), source };
+        let name = certified(&to.host).ok_or_else(|| failed(io::Error::other("no certificate can name it")))?;
+        self.silent(TlsConnector::from(tls.clone()).connect(name, stream)).await?.map_err(failed)
     }
 
     /// A datagram to a server that the config names: whether it comes there nobody says.
@@ -350,10 +383,29 @@ impl Errands {
     }
 }
 
-fn posting(url: &HttpsUrl, content_type: &'static str, body: Vec<u8>) -> Request<Full<Bytes>> {
+/// Whom a certificate must name.
+fn certified(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
+        Host::V4(address) => Some(ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address)))),
+        Host::V6(address) => Some(ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(*address)))),
+    }
+}
+
+fn posting(
+    url: &HttpsUrl,
+    content_type: &'static str,
+    fields: &[(&'static str, String)],
+    body: Vec<u8>,
+) -> Request<Full<Bytes>> {
     let mut request = request(url, body.into());
     *request.method_mut() = Method::POST;
     request.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    for (name, value) in fields {
+        if let Ok(value) = value.parse() {
+            request.headers_mut().insert(*name, value);
+        }
+    }
     request
 }
 

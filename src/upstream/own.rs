@@ -25,6 +25,8 @@ pub enum Purpose {
     Checkpoint,
     /// Telling a hook that a client is cut off, or no longer.
     Hook,
+    /// Telling a person of an alert.
+    Alert,
 }
 
 impl Purpose {
@@ -36,6 +38,7 @@ impl Purpose {
             Purpose::List => "list",
             Purpose::Checkpoint => "checkpoint",
             Purpose::Hook => "hook",
+            Purpose::Alert => "alert",
         }
     }
 }

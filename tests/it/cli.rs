@@ -102,6 +102,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "clients",
         "triage",
         "hold",
+        "alert",
         "isolate",
         "release",
         "lockdown",
@@ -151,6 +152,7 @@ Examples:
   sekisho clients --help            how machines come to take the gate as their proxy
   sekisho triage --help             say what a finding or a target is, and get a rule for it
   sekisho hold --help               keep a client's days, however old
+  sekisho alert test                whether alerts come through
   sekisho isolate --help            cut a client off at once, also in the kernel
   sekisho lockdown --help           let nothing pass but what is essential
   sekisho ca --help                 the certificate authority by which the gate looks inside

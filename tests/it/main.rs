@@ -10,6 +10,7 @@ mod pac;
 mod parent;
 mod peer;
 
+mod alerts;
 mod browsers;
 mod ca;
 mod carriers;
@@ -83,6 +84,7 @@ mod sending;
 mod secure_proxy;
 mod shipped;
 mod sql;
+mod streams;
 mod status;
 mod tenants;
 mod tunnel;

@@ -48,6 +48,8 @@ fn is_whole(section: &str) -> bool {
         || section.starts_with("lists.")
         || section.starts_with("checkpoints.")
         || section.starts_with("hooks.")
+        || section.starts_with("alerts.")
+        || section.starts_with("streams.")
         || section.starts_with("explained.")
         || section.starts_with("response.")
         || section.starts_with("network")
@@ -120,7 +122,7 @@ fn the_config_names_every_key_there_is_and_no_other() {
     assert_eq!(sections.iter().map(outermost).collect::<BTreeSet<_>>(), known(None));
     // Each list shows another way to prove one, each receiver another way to reach one, and each
     // segment what its role may have.
-    let shows_others = ["lists.", "checkpoints.", "hooks.", "network.segments."];
+    let shows_others = ["lists.", "checkpoints.", "hooks.", "alerts.", "network.segments."];
     for kind in shows_others {
         let of_kind = settings.iter().filter(|setting| setting.section.starts_with(kind));
         assert_eq!(

@@ -95,6 +95,11 @@ impl Whole {
         self.total_us = record.total_us.or(self.total_us);
     }
 
+    /// The number of its first record.
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// The text of a column; empty where no record has it, and for what is no text.
     pub(super) fn text(&self, column: &str) -> &str {
         let at = COLUMNS.iter().position(|known| *known == column);
