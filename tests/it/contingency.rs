@@ -11,6 +11,7 @@ use serde_json::Value;
 use sekisho::evidence::read_time;
 
 use crate::gate::{Gate, Start, records, status_of};
+use crate::list_server::ListServer;
 use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::peer::{Message, Peer};
@@ -261,12 +262,21 @@ fn hooks_are_told_once_of_each_and_again_of_what_they_did_not_take() {
         "[hooks.switch]\ncommand = [\"{}\", \"{{action}}\", \"{{client}}\", \"{{reason}}\"]\n",
         script.display()
     );
+    let server = ListServer::start();
+    server.put_answer("/hooks/edr?key=hush", "HTTP/1.1 204 No Content\r\n\r\n");
+    let (url, ca) = (server.url("/hooks/edr"), server.ca());
+    let hooks = format!("[hooks.edr]\nurl = \"{url}?key=hush\"\nca_file = {ca:?}\n{hooks}");
     let gate_dir = data.path().join("gate");
     let (policy, data_dir) = (plain.policy(), Some(gate_dir.clone()));
     let start = || Start { policy: &policy, config: &hooks, data_dir: data_dir.clone(), ..Start::default() }.gate();
     let mut gate = start();
     let said = done(&["isolate", BAD, "--reason", "it's; $(bad)"], &gate_dir);
-    assert!(said.contains("hook switch: told\n"), "{said}");
+    assert!(said.contains("hook switch: told\n") && said.contains("hook edr: told\n"), "{said}");
+    let posted: Value = serde_json::from_str(&server.posted()[0]).unwrap();
+    assert_eq!(
+        (&posted["action"], &posted["client"], &posted["reason"], &posted["gate"]),
+        (&"isolate".into(), &BAD.into(), &"it's; $(bad)".into(), &"sekisho".into())
+    );
     done(&["lockdown", "--reason", "all"], &gate_dir);
     done(&["lockdown", "--end"], &gate_dir);
     std::fs::write(&broken, "").unwrap();

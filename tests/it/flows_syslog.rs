@@ -76,3 +76,50 @@ fn lines_of_other_firewalls_are_on_record_with_who_sent_them_and_what_is_not_und
     assert_eq!(raw.len(), 2, "{flows:#?}");
     assert!(raw.contains(&OTHER) && raw.iter().any(|raw| raw.starts_with("xxx") && raw.len() < 1100), "{raw:#?}");
 }
+
+#[test]
+fn what_zeek_adds_to_its_log_is_on_record_through_rotation_and_what_stood_there_before_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("conn.log");
+    let row = |host: u8, state: &str| {
+        format!(
+            "{{\"ts\":1795644000.5,\"uid\":\"C{host}\",\"id.orig_h\":\"10.30.0.{host}\",\"id.orig_p\":40000,\
+             \"id.resp_h\":\"10.30.0.99\",\"id.resp_p\":445,\"proto\":\"tcp\",\"orig_bytes\":10,\"resp_bytes\":20,\
+             \"conn_state\":\"{state}\"}}\n"
+        )
+    };
+    let add = |text: &str| {
+        let mut file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    add(&row(1, "SF"));
+    let mut gate = Gate::configured("", &format!("[flows]\nzeek = [{log:?}]\n"));
+    let seen = |count: u64| {
+        let begun = Instant::now();
+        loop {
+            let source = gate.status()["flows"][0].clone();
+            if source["reading"] == true && source["seen"].as_u64().unwrap() >= count {
+                return source;
+            }
+            assert!(begun.elapsed() < LIMIT, "{source:#?}");
+            std::thread::yield_now();
+        }
+    };
+    seen(0);
+    add(&row(2, "S0"));
+    seen(1);
+    std::fs::rename(&log, directory.path().join("conn.old")).unwrap();
+    add(&format!("{}what is no line of it\n", row(3, "REJ")));
+    let source = seen(2);
+    assert!(source["source"].as_str().unwrap().starts_with("zeek "), "{source:#?}");
+
+    let records = gate.records();
+    let flows: Vec<_> = records.iter().filter(|record| record["kind"] == "flow").collect();
+    let told: Vec<_> =
+        flows.iter().map(|flow| (flow["client"].as_str().unwrap(), flow["state"].as_str().unwrap())).collect();
+    assert_eq!(told, [("10.30.0.2", "unanswered"), ("10.30.0.3", "reset")], "{flows:#?}");
+    assert_eq!(
+        (&flows[0]["source"], &flows[0]["port"], &flows[0]["bytes_down"]),
+        (&"zeek".into(), &445.into(), &20.into())
+    );
+}
