@@ -80,6 +80,18 @@ impl FlowKey {
     }
 }
 
+/// The rule by which the gateway's firewall stops what touches a tripwire.
+pub const TRIPWIRE_RULE: &str = "tripwire";
+/// How the rules begin by which it stops what a critical segment tries.
+pub const CRITICAL_RULES: &str = "critical-";
+
+/// Whether this machine's firewall stopped it at a rule of which one touch says enough. Other firewalls' lines can say
+/// anything.
+pub(super) fn is_pressing(key: &FlowKey) -> bool {
+    let rule = key.rule.as_ref().map(Text::as_str).unwrap_or_default();
+    key.source == FlowSource::Nflog && (rule == TRIPWIRE_RULE || rule.starts_with(CRITICAL_RULES))
+}
+
 /// Who saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -94,9 +94,9 @@ pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPO
 pub use contingency::{Contingency, ContingencyAction};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
-pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};
+pub use flow::{CRITICAL_RULES, Flow, FlowKey, FlowSource, FlowState, Protocol, TRIPWIRE_RULE};
 pub use flow_seen::FlowSeen;
-pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, Seen};
+pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX, Seen};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};

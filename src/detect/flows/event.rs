@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{FlowSeen, FlowSource, FlowState};
+use crate::evidence::{FlowSeen, FlowSource, FlowState, TRIPWIRE_RULE};
 
 /// Attempts of one kind within a second, in the place that their time gives them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,9 +33,6 @@ pub(in crate::detect) struct FlowEvent {
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const UNKNOWN: u8 = 255;
-
-/// The rule by which the gateway's firewall stops what touches a tripwire.
-pub const TRIPWIRE_RULE: &str = "tripwire";
 
 impl FlowEvent {
     pub(in crate::detect) fn of(seen: &FlowSeen<'_>) -> Self {

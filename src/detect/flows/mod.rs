@@ -39,7 +39,6 @@ use traps::Traps;
 use volumes::Volumes;
 
 pub(super) use event::FlowEvent;
-pub use event::TRIPWIRE_RULE;
 
 /// Finds what attempts past the proxy tell.
 #[derive(Debug, Serialize, Deserialize)]
