@@ -42,8 +42,7 @@ fn touches_of_more_ports_are_one_finding_that_grows() {
 
 #[test]
 fn one_attempt_outward_from_a_critical_segment_is_high() {
-    for (state, source) in [(Refused, FlowSource::Nflog), (Dropped, FlowSource::Syslog), (Unanswered, FlowSource::Zeek)]
-    {
+    for (state, source) in [(Refused, FlowSource::Nflog), (Unanswered, FlowSource::Zeek)] {
         let attempt = Seen { source, ..seen(0.0, PRESS, STRANGER, 443, state) };
         let finding = only(FindingKind::CriticalAttempt, [flows([attempt])]);
         assert_eq!((&*finding.client, &*finding.target, finding.severity), (PRESS, STRANGER, Severity::High));
@@ -68,4 +67,49 @@ fn within_its_segment_and_to_groups_and_by_an_exception_a_critical_machine_may_s
         seen(5.0, PRESS, STRANGER, 8883, Unanswered),
         seen(6.0, PC, STRANGER, 443, Refused),
     ])]);
+}
+
+#[test]
+fn what_only_syslog_says_is_low_and_says_who_said_so_and_what_the_kernel_sees_is_high_after_it() {
+    let said = |at, client: &str, to: &str, port| Seen {
+        source: FlowSource::Syslog,
+        told_by: Some("10.30.0.254"),
+        ..seen(at, client, to, port, Dropped)
+    };
+    for (kind, client, to, port) in
+        [(FindingKind::CriticalAttempt, PRESS, STRANGER, 443), (FindingKind::Tripwire, PC, "10.20.0.1", 23)]
+    {
+        let finding = only(kind, [flows([said(0.0, client, to, port)])]);
+        assert_eq!((&*finding.client, finding.severity), (client, Severity::Low));
+        assert!(codes(&finding).contains(&"hearsay"));
+        let (english, japanese) = (finding.in_english(), finding.in_japanese());
+        assert!(english.contains("only syslog in the name of 10.30.0.254 says so"), "{english}");
+        assert!(japanese.contains("根拠は10.30.0.254名義のsyslogのみ"), "{japanese}");
+        let seen_too = [said(0.0, client, to, port), seen(1.0, client, to, port, Refused), said(2.0, client, to, port)];
+        let finding = only(kind, [flows(seen_too)]);
+        assert_eq!((finding.severity, finding.requests), (Severity::High, 1), "what was said is not counted with it");
+        assert!(!codes(&finding).contains(&"hearsay"));
+    }
+}
+
+#[test]
+fn lines_that_anybody_can_send_use_up_no_room_of_what_was_seen() {
+    // In the name of the victim itself, and of all others.
+    let forged = (0..2_000_u32).map(|number| Seen {
+        source: FlowSource::Syslog,
+        told_by: Some("10.30.0.254"),
+        ..seen(f64::from(number) * 0.1, PRESS, &format!("198.51.{}.{}", number / 250, number % 250), 443, Dropped)
+    });
+    let others = (0..4_000_u32).map(|number| Seen {
+        source: FlowSource::Syslog,
+        ..seen(f64::from(number) * 0.1, &format!("10.50.{}.{}", 1 + number / 250, number % 250), STRANGER, 443, Dropped)
+    });
+    let lines = [flows(forged), flows(others), flows([seen(3_600.0, PRESS, STRANGER, 443, Refused)])];
+    let found = of_kind(FindingKind::CriticalAttempt, lines);
+    let high: Vec<_> = found.iter().filter(|finding| finding.severity == Severity::High).collect();
+    assert_eq!(
+        high.iter().map(|finding| (&*finding.client, &*finding.target)).collect::<Vec<_>>(),
+        [(PRESS, STRANGER)]
+    );
+    assert!(found.len() <= 1_001, "{}", found.len());
 }
