@@ -164,6 +164,9 @@ impl Detector {
         }
         if let Some(observed) = Observed::of(record) {
             self.observe(&observed, &record.bursts);
+            if let Some(seen) = FlowSeen::of_captured(record) {
+                self.observe_flow(&seen);
+            }
         } else if let Some(seen) = FlowSeen::of(record) {
             self.observe_flow(&seen);
         }

@@ -57,6 +57,9 @@ pub struct FlowKey {
     /// Which firewall told of it, where it was not this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told_by: Option<IpAddr>,
+    /// The log of the sensor that told of it, by its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<Text>,
     /// The line that told of it, where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Text>,
@@ -75,6 +78,7 @@ impl FlowKey {
             protocol: None,
             rule: None,
             told_by: None,
+            sensor: None,
             raw: None,
         }
     }

@@ -105,8 +105,10 @@ impl FlowSums {
         let is_new = self.distinct.len() < DISTINCT_MAX && self.distinct.insert(hash);
         // Rules that press are few, as are sources and states.
         let rule = flow.key.rule.clone().filter(|_| is_pressing(&flow.key));
+        // Each log of a sensor has sums of its own, so that there is but one here.
+        let sensor = flow.key.sensor.clone();
         let FlowKey { source, state, client, .. } = flow.key;
-        let of_client = FlowKey { state, client, rule, ..FlowKey::of(source) };
+        let of_client = FlowKey { state, client, rule, sensor, ..FlowKey::of(source) };
         let has_room = self.rolled_up.len() < FLOW_CLIENTS_MAX || self.rolled_up.contains_key(&of_client);
         let key = if has_room { of_client } else { FlowKey { client: None, ..of_client } };
         let flow = Flow { key: key.clone(), rolled_up: Some(u64::from(is_new)), ..flow };

@@ -49,8 +49,8 @@
 //!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
 //!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
 //! * `flow` tells of attempts to connect that did not come through the proxy, as the kernel, another firewall or a sensor
-//!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` within a second
-//!   are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.
+//!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` (and of the same
+//!   firewall, `told_by`, or log of a sensor, `sensor`) within a second are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.
 //!   What was seen and could not be recorded is in `gap` records, with its `count` where that is known: `flows_lost` before
 //!   it was read, `flows_unrecorded` after that.
 //!

@@ -1,4 +1,4 @@
-use crate::evidence::{FindingKind, FlowSource, Severity};
+use crate::evidence::{FindingKind, FlowSource, Severity, read_record};
 
 use super::*;
 
@@ -112,4 +112,42 @@ fn lines_that_anybody_can_send_use_up_no_room_of_what_was_seen() {
         [(PRESS, STRANGER)]
     );
     assert!(found.len() <= 1_001, "{}", found.len());
+}
+
+/// What is found of records of exchanges that were captured past the proxy, on their way to a stranger's port 443.
+fn captured(at: &[f64], client: &str, how: &str) -> Vec<Finding> {
+    let mut detector = Detector::new(Limits::LIVE, &site());
+    for (number, at) in (1..).zip(at) {
+        let time = crate::evidence::format_time(Timestamp(START + (at * 1e6) as u64));
+        let id = crate::facts::ExchangeId(number);
+        let line = format!(
+            r#"{{"seq":{number},"time":"{time}","kind":"exchange",{how},"id":"{id}","client":"{client}",
+                "captured":"{STRANGER}:443","scheme":"tunnel","host":"c2.example.net","port":443}}"#
+        );
+        detector.read(&read_record(line.as_bytes()).unwrap());
+    }
+    detector.finish();
+    detector.findings()
+}
+
+const STOPPED: &str = r#""event":"refused","verdict":"deny","reason":"bypassed_proxy""#;
+
+#[test]
+fn what_a_critical_machine_tries_outward_and_the_gate_captures_is_high() {
+    let found = captured(&[0.0], PRESS, STOPPED);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((finding.kind, finding.severity), (FindingKind::CriticalAttempt, Severity::High));
+    assert_eq!((&*finding.client, &*finding.target, finding.port), (PRESS, STRANGER, 443));
+    assert_eq!(captured(&[0.0], PC, STOPPED), []);
+    assert_eq!(captured(&[0.0], PRESS, r#""event":"open","verdict":"allow""#), [], "a rule lets it pass");
+}
+
+#[test]
+fn who_is_captured_again_and_again_on_the_way_to_one_address_calls_home() {
+    let times: Vec<f64> = (0..40).map(|number| f64::from(number) * 300.0).collect();
+    let found = captured(&times, PC, STOPPED);
+    let call = found.iter().rfind(|finding| finding.kind == FindingKind::DirectCall).unwrap();
+    assert_eq!((&*call.client, &*call.target, call.port), (PC, STRANGER, 443));
+    let passed = captured(&times, PC, r#""event":"open","verdict":"allow""#);
+    assert!(passed.iter().all(|finding| finding.kind != FindingKind::DirectCall), "{passed:#?}");
 }
