@@ -262,8 +262,9 @@ impl Room {
     fn enter(&self) -> (u64, oneshot::Receiver<()>) {
         let (stays, goes) = oneshot::channel();
         let mut unproven = self.unproven();
-        if unproven.waiting.len() >= UNPROVEN_MAX && unproven.waiting.pop_front().is_some() {
-            self.beyond.fetch_add(1, Ordering::Relaxed);
+        if unproven.waiting.len() >= UNPROVEN_MAX {
+            // It is told of as a stranger.
+            unproven.waiting.pop_front();
         }
         unproven.came += 1;
         let number = unproven.came;
