@@ -81,7 +81,7 @@ pub struct Counts {
     pub flows_evicted: u64,
     /// Exchanges of which only the beginning counts, because too many were open.
     pub exchanges_beyond: u64,
-    /// Findings that are not told, because too many of their kind were told of their client on that day.
+    /// Findings that are not told, because too many of their kind were told on that day, of their client or of all.
     pub findings_beyond: u64,
     /// Findings that the operator has allowed, and those that are as the operator has explained.
     pub allowed: u64,
@@ -164,6 +164,9 @@ impl Detector {
         }
         if let Some(observed) = Observed::of(record) {
             self.observe(&observed, &record.bursts);
+            if let Some(seen) = FlowSeen::of_captured(record) {
+                self.observe_flow(&seen);
+            }
         } else if let Some(seen) = FlowSeen::of(record) {
             self.observe_flow(&seen);
         }

@@ -42,9 +42,10 @@ pub(super) struct Drafts {
     drafts: Vec<Draft>,
     told: HashMap<FindingId, Told>,
     told_max: usize,
-    /// How much was told of each client today, by kind.
-    today: Table<(Name, FindingKind), Today>,
-    /// Findings that are not told, as too many of their kind were told of their client on that day.
+    /// How much was told of each client today, by kind, and whether it is low: that must not take the room of the rest.
+    today: Table<(Name, FindingKind, bool), Today>,
+    /// Findings that are not told, as too many of their kind were told on that day, of their client or of all: once for
+    /// each time that there was something to tell.
     pub beyond: u64,
 }
 
@@ -67,14 +68,21 @@ struct Told {
 
 /// What must speak against one exchange for it to be told of, with a severity each.
 const SEVERITIES: [(f32, Severity); 3] = [(5.0, Severity::High), (3.0, Severity::Medium), (2.2, Severity::Low)];
+/// What makes a finding news, to be noted once it is told.
+#[derive(Debug)]
+pub(super) struct News {
+    id: FindingId,
+    score: u32,
+}
+
 /// What a score must have gained for a finding to be told again, in tenths.
 const GAIN: u32 = 10;
 /// Of one client and kind so much is told in a day: who makes findings by the thousand must not hide those of others, nor fill
 /// the journal.
-const A_DAY: u32 = 200;
+pub(super) const OF_CLIENT_A_DAY: u32 = 200;
 /// In microseconds.
 const DAY: u64 = 24 * 3_600_000_000;
-/// Clients and kinds of which that is counted.
+/// Clients, kinds and ranks of which that is counted.
 const TODAY_MAX: usize = 65_536;
 
 impl Draft {
@@ -117,11 +125,6 @@ impl Drafts {
         &self.drafts
     }
 
-    /// What was told last is not told after all, and counts as beyond.
-    pub(super) fn drop_last(&mut self) {
-        self.beyond += u64::from(self.drafts.pop().is_some());
-    }
-
     /// Tells what a detector knows is news.
     pub(super) fn add(&mut self, draft: Draft) {
         self.drafts.push(draft);
@@ -129,14 +132,28 @@ impl Drafts {
 
     /// Tells what was not told yet, or with a lower severity, or with a score lower by one at least.
     pub(super) fn add_if_news(&mut self, draft: Draft, clients: &Names) {
-        let Some(client) = clients.known(draft.client) else { return };
+        if let Some(news) = self.news(&draft, clients) {
+            self.tell(draft, news);
+        }
+    }
+
+    /// What is news in it, if anything is. It is not told by that.
+    pub(super) fn news(&mut self, draft: &Draft, clients: &Names) -> Option<News> {
+        let client = clients.known(draft.client)?;
         let id = FindingId::new(draft.kind, &client.text, draft.target.as_deref().unwrap_or_default());
         let score = (draft.score.max(0.0) * 10.0) as u32;
         if let Some(told) = self.told.get_mut(&id) {
             told.last = told.last.max(draft.last);
             if score < told.score.saturating_add(GAIN) && draft.severity <= told.severity {
-                return;
+                return None;
             }
+        }
+        Some(News { id, score })
+    }
+
+    /// Tells what is news.
+    pub(super) fn tell(&mut self, draft: Draft, News { id, score }: News) {
+        if let Some(told) = self.told.get_mut(&id) {
             (told.score, told.severity) = (told.score.max(score), told.severity.max(draft.severity));
         } else {
             self.make_room();
@@ -161,12 +178,13 @@ impl Drafts {
     pub(super) fn take(&mut self, clients: &Names) -> impl Iterator<Item = Finding> {
         let Self { drafts, today, beyond, .. } = self;
         drafts.drain(..).filter_map(|draft| {
-            let told = today.entry((draft.client, draft.kind), Today::default);
+            let is_low = draft.severity == Severity::Low;
+            let told = today.entry((draft.client, draft.kind, is_low), Today::default);
             let day = draft.last / DAY;
             if told.day != day {
                 *told = Today { day, count: 0 };
             }
-            if told.count >= A_DAY {
+            if told.count >= OF_CLIENT_A_DAY {
                 *beyond += 1;
                 return None;
             }

@@ -46,7 +46,6 @@ mod volume;
 mod weight;
 
 pub use detector::{Counts, Detector, Limits};
-pub use flows::TRIPWIRE_RULE;
 pub use inside::{Inside, Zone, ZoneRole};
 pub use measure::{Act, Imposed, Measure, Scope};
 pub use settings::{Explained, Settings, Target};

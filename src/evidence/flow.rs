@@ -57,6 +57,9 @@ pub struct FlowKey {
     /// Which firewall told of it, where it was not this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told_by: Option<IpAddr>,
+    /// The log of the sensor that told of it, by its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<Text>,
     /// The line that told of it, where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Text>,
@@ -75,9 +78,22 @@ impl FlowKey {
             protocol: None,
             rule: None,
             told_by: None,
+            sensor: None,
             raw: None,
         }
     }
+}
+
+/// The rule by which the gateway's firewall stops what touches a tripwire.
+pub const TRIPWIRE_RULE: &str = "tripwire";
+/// How the rules begin by which it stops what a critical segment tries.
+pub const CRITICAL_RULES: &str = "critical-";
+
+/// Whether this machine's firewall stopped it at a rule of which one touch says enough. Other firewalls' lines can say
+/// anything.
+pub(super) fn is_pressing(key: &FlowKey) -> bool {
+    let rule = key.rule.as_ref().map(Text::as_str).unwrap_or_default();
+    key.source == FlowSource::Nflog && (rule == TRIPWIRE_RULE || rule.starts_with(CRITICAL_RULES))
 }
 
 /// Who saw it.

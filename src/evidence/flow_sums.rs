@@ -1,13 +1,18 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 
 use crate::facts::Timestamp;
 
-use super::flow::{Flow, FlowKey};
+use super::flow::{Flow, FlowKey, is_pressing};
 
-/// Keys that are told apart within a second; what comes beyond is summed for each client and state.
+/// Keys that are told apart within a second; what comes beyond is summed for each client and state. Where they are too
+/// many, those go whose client has most: a client with few is told apart whoever floods.
 pub const FLOW_KEYS_MAX: usize = 2000;
+/// Beside them, keys of which one says enough: of a tripwire, or of a critical segment's rules. They take no room of
+/// others, and others none of theirs.
+pub const PRESSING_KEYS_MAX: usize = 256;
 /// Clients with their states for which that is done within a second; what comes beyond is summed for all of them.
 pub const FLOW_CLIENTS_MAX: usize = 2000;
 /// Keys that are counted within a roll-up, all of a second together. Beyond it they are summed, but no more are counted.
@@ -15,13 +20,14 @@ const DISTINCT_MAX: usize = 100_000;
 
 /// Sums what was seen within a second, so that a burst is one record and no count is lost. Memory is bounded whatever is
 /// seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowSums {
     /// Counted from 1970.
     second: u64,
-    /// By key, and in which order they came.
-    told_apart: HashMap<FlowKey, (usize, Flow)>,
-    /// The same without all but source, client and state; and where there are too many of these, without the client.
+    told_apart: Apart,
+    pressing: Apart,
+    /// The same without all but source, client, state and a rule that presses, in which order they came; and where
+    /// there are too many of these, without the client.
     rolled_up: HashMap<FlowKey, (usize, Flow)>,
     /// Hashes of keys that were rolled up.
     distinct: HashSet<u64>,
@@ -43,11 +49,25 @@ impl From<FlowKey> for Seen {
     }
 }
 
+impl Default for FlowSums {
+    fn default() -> Self {
+        Self {
+            second: 0,
+            told_apart: Apart::new(FLOW_KEYS_MAX),
+            pressing: Apart::new(PRESSING_KEYS_MAX),
+            rolled_up: HashMap::new(),
+            distinct: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
 impl FlowSums {
     /// Adds what was seen once. Gives the sums of the second before, oldest first, where this is of another one.
     pub fn add(&mut self, seen: Seen, now: Timestamp) -> Vec<Flow> {
         let ended = self.turn(now);
-        self.sum(seen, now);
+        let Seen { key, packets, bytes_up, bytes_down } = seen;
+        self.sum(Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first: now, last: now });
         ended
     }
 
@@ -62,59 +82,134 @@ impl FlowSums {
         self.end()
     }
 
-    /// All sums there are.
+    /// All sums there are: those that press first, those of roll-ups last.
     pub fn end(&mut self) -> Vec<Flow> {
         self.distinct.clear();
-        let mut ended: Vec<_> = self.told_apart.drain().map(|(_, sum)| sum).collect();
-        ended.sort_unstable_by_key(|(order, _)| *order);
+        let mut ended = self.pressing.end();
+        ended.append(&mut self.told_apart.end());
         let mut rolled: Vec<_> = self.rolled_up.drain().map(|(_, sum)| sum).collect();
         rolled.sort_unstable_by_key(|(order, _)| *order);
-        ended.into_iter().chain(rolled).map(|(_, flow)| flow).collect()
+        ended.extend(rolled.into_iter().map(|(_, flow)| flow));
+        ended
     }
 
-    fn sum(&mut self, seen: Seen, now: Timestamp) {
-        let apart = self.told_apart.len();
-        if apart < FLOW_KEYS_MAX || self.told_apart.contains_key(&seen.key) {
-            return put(&mut self.told_apart, seen, now, None);
+    fn sum(&mut self, flow: Flow) {
+        let apart = if is_pressing(&flow.key) { &mut self.pressing } else { &mut self.told_apart };
+        if let Some(beyond) = apart.add(flow) {
+            self.roll_up(beyond);
         }
-        let hash = self.hasher.hash_one(&seen.key);
+    }
+
+    fn roll_up(&mut self, flow: Flow) {
+        let hash = self.hasher.hash_one(&flow.key);
         let is_new = self.distinct.len() < DISTINCT_MAX && self.distinct.insert(hash);
-        let FlowKey { source, state, client, .. } = seen.key;
-        let of_client = FlowKey { state, client, ..FlowKey::of(source) };
+        // Rules that press are few, as are sources and states.
+        let rule = flow.key.rule.clone().filter(|_| is_pressing(&flow.key));
+        // Each log of a sensor has sums of its own, so that there is but one here.
+        let sensor = flow.key.sensor.clone();
+        let FlowKey { source, state, client, .. } = flow.key;
+        let of_client = FlowKey { state, client, rule, sensor, ..FlowKey::of(source) };
         let has_room = self.rolled_up.len() < FLOW_CLIENTS_MAX || self.rolled_up.contains_key(&of_client);
-        // Sources and states are few.
         let key = if has_room { of_client } else { FlowKey { client: None, ..of_client } };
-        put(&mut self.rolled_up, Seen { key, ..seen }, now, Some(u64::from(is_new)));
+        let flow = Flow { key: key.clone(), rolled_up: Some(u64::from(is_new)), ..flow };
+        let order = self.rolled_up.len();
+        match self.rolled_up.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut().1.join(&flow),
+            Entry::Vacant(entry) => {
+                entry.insert((order, flow));
+            }
+        }
     }
 }
 
-fn put(sums: &mut HashMap<FlowKey, (usize, Flow)>, seen: Seen, now: Timestamp, distinct: Option<u64>) {
-    let order = sums.len();
-    let Seen { key, packets, bytes_up, bytes_down } = seen;
-    match sums.entry(key) {
-        Entry::Occupied(entry) => {
-            let (_, flow) = entry.into_mut();
-            flow.count = flow.count.saturating_add(1);
-            for (sum, more) in [
-                (&mut flow.packets, packets),
-                (&mut flow.bytes_up, bytes_up),
-                (&mut flow.bytes_down, bytes_down),
-                (&mut flow.rolled_up, distinct),
-            ] {
-                *sum = match (*sum, more) {
-                    (Some(sum), Some(more)) => Some(sum.saturating_add(more)),
-                    (sum, more) => sum.or(more),
-                };
+/// Sums by key, of which there are no more than the bound.
+#[derive(Debug)]
+struct Apart {
+    keys_max: usize,
+    by_key: HashMap<FlowKey, usize>,
+    /// In which order they came, and the sums.
+    rows: Vec<(u64, Flow)>,
+    /// The rows of each client, oldest first.
+    of_client: HashMap<Option<IpAddr>, Vec<usize>>,
+    came: u64,
+    /// Once there is no room, no client has more rows than that.
+    most: usize,
+}
+
+impl Apart {
+    fn new(keys_max: usize) -> Self {
+        let (by_key, of_client) = (HashMap::new(), HashMap::new());
+        Self { keys_max, by_key, rows: Vec::new(), of_client, came: 0, most: usize::MAX }
+    }
+
+    /// Sums it. Gives back what there is no room for: this, or the newest of the client that has most, which goes where
+    /// this one's has fewer.
+    fn add(&mut self, flow: Flow) -> Option<Flow> {
+        if let Some(row) = self.by_key.get(&flow.key).and_then(|place| self.rows.get_mut(*place)) {
+            row.1.join(&flow);
+            return None;
+        }
+        let (place, beyond) = if self.rows.len() < self.keys_max {
+            (self.rows.len(), None)
+        } else {
+            let Some(place) = self.make_room(flow.key.client) else { return Some(flow) };
+            (place, Some(place))
+        };
+        self.came += 1;
+        self.by_key.insert(flow.key.clone(), place);
+        self.of_client.entry(flow.key.client).or_default().push(place);
+        match beyond.and_then(|place| self.rows.get_mut(place)) {
+            Some(row) => {
+                let (_, beyond) = std::mem::replace(row, (self.came, flow));
+                self.by_key.remove(&beyond.key);
+                Some(beyond)
             }
-            flow.first = flow.first.min(now);
-            flow.last = flow.last.max(now);
+            None => {
+                self.rows.push((self.came, flow));
+                None
+            }
         }
-        Entry::Vacant(entry) => {
-            let key = entry.key().clone();
-            let flow =
-                Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: distinct, first: now, last: now };
-            entry.insert((order, flow));
+    }
+
+    /// A row of the client that has most, where that stays no smaller than this one becomes.
+    fn make_room(&mut self, client: Option<IpAddr>) -> Option<usize> {
+        let own = self.of_client.get(&client).map_or(0, Vec::len);
+        // From here on the most only falls: a flood does not look for it with each packet.
+        if self.most <= own + 1 {
+            return None;
         }
+        let (_, rows) = self.of_client.iter_mut().max_by_key(|(client, rows)| (rows.len(), **client))?;
+        self.most = rows.len();
+        if self.most <= own + 1 { None } else { rows.pop() }
+    }
+
+    fn end(&mut self) -> Vec<Flow> {
+        self.by_key.clear();
+        self.of_client.clear();
+        self.most = usize::MAX;
+        let mut ended = std::mem::take(&mut self.rows);
+        ended.sort_unstable_by_key(|(order, _)| *order);
+        ended.into_iter().map(|(_, flow)| flow).collect()
+    }
+}
+
+impl Flow {
+    /// Adds what another sum says to this one.
+    fn join(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        for (sum, more) in [
+            (&mut self.packets, other.packets),
+            (&mut self.bytes_up, other.bytes_up),
+            (&mut self.bytes_down, other.bytes_down),
+            (&mut self.rolled_up, other.rolled_up),
+        ] {
+            *sum = match (*sum, more) {
+                (Some(sum), Some(more)) => Some(sum.saturating_add(more)),
+                (sum, more) => sum.or(more),
+            };
+        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
     }
 }
 
@@ -172,15 +267,84 @@ mod tests {
             sums.add(key(7, port).into(), now);
         }
         sums.add(key(7, 0).into(), now);
-        sums.add(key(8, 9999).into(), now);
         let ended = sums.end();
-        assert_eq!(ended.len(), FLOW_KEYS_MAX + 2);
-        assert_eq!(total(&ended), 10_002);
+        assert_eq!(ended.len(), FLOW_KEYS_MAX + 1);
+        assert_eq!(total(&ended), 10_001);
         assert_eq!(ended[0].count, 3);
         let rolled = &ended[FLOW_KEYS_MAX];
         assert_eq!((rolled.count, rolled.rolled_up), (6000, Some(3000)));
-        assert_eq!((rolled.key.client, rolled.key.port), (key(7, 0).client, None));
-        assert_eq!((ended[FLOW_KEYS_MAX + 1].count, ended[FLOW_KEYS_MAX + 1].key.client), (1, key(8, 0).client));
+        assert_eq!((rolled.key.client, rolled.key.port, &rolled.key.rule), (key(7, 0).client, None, &None));
+    }
+
+    #[test]
+    fn a_client_with_few_keys_is_told_apart_while_another_floods_and_the_counts_add_up() {
+        let mut sums = FlowSums::default();
+        let now = Timestamp(SECOND);
+        let flood = |sums: &mut FlowSums| (0..5000).for_each(|port| drop(sums.add(key(7, port).into(), now)));
+        flood(&mut sums);
+        (0..100).for_each(|port| drop(sums.add(key(8, port).into(), now)));
+        flood(&mut sums);
+        sums.add(key(8, 3).into(), now);
+        let ended = sums.end();
+        assert_eq!((ended.len(), total(&ended)), (FLOW_KEYS_MAX + 1, 10_101));
+        let of = |client| ended.iter().filter(move |flow| flow.key.client == key(client, 0).client);
+        assert_eq!(of(8).count(), 100);
+        assert!(of(8).all(|flow| flow.key.port.is_some() && flow.key.rule.is_some() && flow.rolled_up.is_none()));
+        assert_eq!(of(8).map(|flow| flow.count).sum::<u64>(), 101);
+        let rolled = ended.last().unwrap();
+        // What had to go for others is among them, and is counted once.
+        assert_eq!((rolled.key.client, rolled.rolled_up), (key(7, 0).client, Some(3100)));
+        assert_eq!((rolled.count, of(7).map(|flow| flow.count).sum::<u64>()), (6200, 10_000));
+    }
+
+    #[test]
+    fn those_that_flood_have_the_same_share() {
+        let mut sums = FlowSums::default();
+        for port in 0..3000 {
+            (1..=4).for_each(|client| drop(sums.add(key(client, port).into(), Timestamp(SECOND))));
+        }
+        // One that comes to it late.
+        (0..3000).for_each(|port| drop(sums.add(key(5, port).into(), Timestamp(SECOND))));
+        let ended = sums.end();
+        assert_eq!(total(&ended), 15_000);
+        let apart = |client| {
+            ended.iter().filter(|flow| flow.key.client == key(client, 0).client && flow.rolled_up.is_none()).count()
+        };
+        assert!(
+            (1..=5).all(|client| (399..=401).contains(&apart(client))),
+            "{:?}",
+            (1..=5).map(apart).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_touch_of_a_tripwire_and_an_attempt_of_a_critical_segment_are_told_apart_in_any_flood() {
+        let of_rule = |client, port, rule: &str| FlowKey { rule: Some(rule.into()), ..key(client, port) };
+        let mut sums = FlowSums::default();
+        let now = Timestamp(SECOND);
+        // So many clients that each has one key, and more.
+        (100..6000).for_each(|client| drop(sums.add(key(client, 80).into(), now)));
+        sums.add(of_rule(1, 23, "tripwire").into(), now);
+        sums.add(of_rule(2, 443, "critical-tcp").into(), now);
+        sums.add(key(3, 443).into(), now);
+        // Another firewall's line can say anything.
+        sums.add(FlowKey { source: FlowSource::Syslog, ..of_rule(4, 23, "tripwire") }.into(), now);
+        // Who touches one again and again hides no other's touch.
+        (0..5000).for_each(|port| drop(sums.add(of_rule(5, port, "tripwire").into(), now)));
+        sums.add(of_rule(6, 23, "tripwire").into(), now);
+        let ended = sums.end();
+        assert_eq!(total(&ended), 5900 + 4 + 5001);
+        let ports = |client| -> Vec<_> {
+            let of = ended.iter().filter(|flow| flow.key.client == key(client, 0).client);
+            of.map(|flow| (flow.key.port, flow.key.rule.as_ref().map_or("", |rule| rule.as_str()))).collect()
+        };
+        assert_eq!(ports(1), [(Some(23), "tripwire")]);
+        assert_eq!(ports(2), [(Some(443), "critical-tcp")]);
+        assert_eq!(ports(3), [], "there are more clients than can be told apart at all");
+        assert_eq!(ports(4), []);
+        assert_eq!(ports(6), [(Some(23), "tripwire")]);
+        let pressing = ended.iter().filter(|flow| is_pressing(&flow.key));
+        assert_eq!(pressing.clone().filter(|flow| flow.key.port.is_some()).count(), PRESSING_KEYS_MAX);
     }
 
     #[test]

@@ -49,8 +49,8 @@
 //!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
 //!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
 //! * `flow` tells of attempts to connect that did not come through the proxy, as the kernel, another firewall or a sensor
-//!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` within a second
-//!   are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.
+//!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` (and of the same
+//!   firewall, `told_by`, or log of a sensor, `sensor`) within a second are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.
 //!   What was seen and could not be recorded is in `gap` records, with its `count` where that is known: `flows_lost` before
 //!   it was read, `flows_unrecorded` after that.
 //!
@@ -94,9 +94,9 @@ pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPO
 pub use contingency::{Contingency, ContingencyAction};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
-pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};
+pub use flow::{CRITICAL_RULES, Flow, FlowKey, FlowSource, FlowState, Protocol, TRIPWIRE_RULE};
 pub use flow_seen::FlowSeen;
-pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, Seen};
+pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX, Seen};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};

@@ -124,6 +124,9 @@ pub struct RecordLine<'a> {
     pub first: Option<Said<'a>>,
     #[serde(borrow)]
     pub told_by: Option<Said<'a>>,
+    /// The log of the sensor that told of a flow.
+    #[serde(borrow)]
+    pub sensor: Option<Said<'a>>,
     /// What a record of health is about, and how that stands.
     #[serde(borrow)]
     pub subject: Option<Said<'a>>,

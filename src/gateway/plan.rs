@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
 
-use crate::detect::TRIPWIRE_RULE;
+use crate::evidence::TRIPWIRE_RULE;
 
 use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
 use super::network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};

@@ -1,8 +1,9 @@
+use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -10,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -23,14 +25,20 @@ use super::ping::{self, Echo};
 use super::question::{Key, Question};
 use super::tls;
 
-/// Connections at the same time; one more is closed at once.
-const CONNECTIONS_MAX: usize = 128;
-/// For a connection, from its begin to its end.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Questions and strangers a second, of all sources together: beyond, nobody is answered and nothing is told but their
-/// number.
-const EVENTS_PER_SECOND_MAX: u64 = 500;
-/// What was heard and is not told yet.
+/// Connections at the same time on which nothing is proven yet; for one more the oldest of them is closed.
+const UNPROVEN_MAX: usize = 128;
+/// Connections at the same time that have asked a question; one more is closed at once.
+const ANSWERED_MAX: usize = 128;
+/// Until the first byte, and until the question is there.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// For an answer, from its begin until the other side has closed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions a second, of all sources together: beyond, nobody is answered and nothing is told but their number.
+const QUESTIONS_PER_SECOND_MAX: u64 = 500;
+/// The same of strangers, who take no room of questions.
+const STRANGERS_PER_SECOND_MAX: u64 = 100;
+/// What was heard and is not told yet; strangers have no more than the half of it.
 const UNTOLD_MAX: usize = 1024;
 /// The first byte of a record with a ClientHello.
 const HANDSHAKE: u8 = 22;
@@ -184,19 +192,88 @@ impl RespondSettings {
 struct Room {
     key: Key,
     tls: Arc<ServerConfig>,
-    places: Semaphore,
+    answered: Semaphore,
+    unproven: Mutex<Unproven>,
     tell: Sender<Heard>,
-    /// The second that is counted, and what has come in it.
-    second: AtomicU64,
-    events: AtomicU64,
+    questions: Rate,
+    strangers: Rate,
     beyond: AtomicU64,
 }
 
+/// Connections on which nothing is proven yet, oldest first: each ends once its sender is dropped.
+#[derive(Default)]
+struct Unproven {
+    came: u64,
+    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+/// So many a second.
+struct Rate {
+    most: u64,
+    /// The second that is counted, and what has come in it.
+    second: AtomicU64,
+    came: AtomicU64,
+}
+
+impl Rate {
+    fn new(most: u64) -> Self {
+        Self { most, second: AtomicU64::new(0), came: AtomicU64::new(0) }
+    }
+
+    fn takes(&self, now: Timestamp) -> bool {
+        let second = now.0 / 1_000_000;
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.came.store(0, Ordering::Relaxed);
+        }
+        self.came.fetch_add(1, Ordering::Relaxed) < self.most
+    }
+}
+
+/// A connection on which a question was asked.
+struct Asked {
+    stream: Box<dyn Stream>,
+    layer: &'static str,
+    heard: form::Heard,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 impl Room {
     fn new(key: Key, tls: Arc<ServerConfig>, tell: Sender<Heard>) -> Self {
-        let none = || AtomicU64::new(0);
-        let places = Semaphore::new(CONNECTIONS_MAX);
-        Self { key, tls, places, tell, second: none(), events: none(), beyond: none() }
+        Self {
+            key,
+            tls,
+            answered: Semaphore::new(ANSWERED_MAX),
+            unproven: Mutex::default(),
+            tell,
+            questions: Rate::new(QUESTIONS_PER_SECOND_MAX),
+            strangers: Rate::new(STRANGERS_PER_SECOND_MAX),
+            beyond: AtomicU64::new(0),
+        }
+    }
+
+    fn unproven(&self) -> MutexGuard<'_, Unproven> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection, and what says that it must go for a newer one.
+    fn enter(&self) -> (u64, oneshot::Receiver<()>) {
+        let (stays, goes) = oneshot::channel();
+        let mut unproven = self.unproven();
+        if unproven.waiting.len() >= UNPROVEN_MAX {
+            // It is told of as a stranger.
+            unproven.waiting.pop_front();
+        }
+        unproven.came += 1;
+        let number = unproven.came;
+        unproven.waiting.push_back((number, stays));
+        (number, goes)
+    }
+
+    fn leave(&self, number: u64) {
+        self.unproven().waiting.retain(|(other, _)| *other != number);
     }
 
     async fn accept(self: Arc<Self>, listener: tokio::net::TcpListener, port: u16) {
@@ -205,15 +282,19 @@ impl Room {
         let take = |stream: TcpStream, from: SocketAddr| {
             while connections.try_join_next().is_some() {}
             let room = self.clone();
+            // Here and not in the task: who comes later must find who came before.
+            let (number, goes) = room.enter();
             connections.spawn(async move {
-                let Ok(_place) = room.places.try_acquire() else {
-                    room.beyond.fetch_add(1, Ordering::Relaxed);
-                    return;
-                };
                 let from = canonical(from);
-                let served = timeout(CONNECTION_TIMEOUT, room.connection(stream, from, port)).await;
-                if !matches!(served, Ok(Some(()))) {
-                    room.stranger(from, "tcp", port);
+                let asked = tokio::select! {
+                    biased;
+                    _ = goes => None,
+                    asked = timeout(QUESTION_TIMEOUT, room.question(stream, from)) => asked.ok().flatten(),
+                };
+                room.leave(number);
+                match asked {
+                    Some(asked) => room.answer(asked, from, port).await,
+                    None => room.stranger(from, "tcp", port),
                 }
             });
         };
@@ -221,22 +302,17 @@ impl Room {
     }
 
     /// `None` for who asks nothing of ours.
-    async fn connection(&self, stream: TcpStream, from: SocketAddr, port: u16) -> Option<()> {
+    async fn question(&self, stream: TcpStream, from: SocketAddr) -> Option<Asked> {
         let mut first = [0];
-        if stream.peek(&mut first).await.ok()? == 1 && first == [HANDSHAKE] {
+        let length = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)).await.ok()?.ok()?;
+        if length == 1 && first == [HANDSHAKE] {
             let stream = TlsAcceptor::from(self.tls.clone()).accept(stream).await.ok()?;
-            return self.stream(stream, from, "tls", port).await;
+            return self.asked(stream, from, "tls").await;
         }
-        self.stream(stream, from, "tcp", port).await
+        self.asked(stream, from, "tcp").await
     }
 
-    async fn stream(
-        &self,
-        mut stream: impl AsyncRead + AsyncWrite + Unpin,
-        from: SocketAddr,
-        layer: &'static str,
-        port: u16,
-    ) -> Option<()> {
+    async fn asked(&self, mut stream: impl Stream + 'static, from: SocketAddr, layer: &'static str) -> Option<Asked> {
         let mut came = Vec::with_capacity(256);
         let mut piece = [0; 512];
         let heard = loop {
@@ -251,13 +327,27 @@ impl Room {
                 length => came.extend(piece.get(..length)?),
             }
         };
-        if self.tell(from, layer, port, Some((heard.form, heard.question))) {
-            stream.write_all(&heard.answer).await.ok()?;
-            stream.shutdown().await.ok()?;
-            // Closed with something unread, the answer could be lost on the way.
-            while stream.read(&mut piece).await.is_ok_and(|length| length > 0) {}
+        Some(Asked { stream: Box::new(stream), layer, heard })
+    }
+
+    async fn answer(&self, asked: Asked, from: SocketAddr, port: u16) {
+        let Asked { mut stream, layer, heard } = asked;
+        let Ok(_place) = self.answered.try_acquire() else {
+            self.beyond.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        if !self.tell(from, layer, port, Some((heard.form, heard.question))) {
+            return;
         }
-        Some(())
+        let answering = async {
+            stream.write_all(&heard.answer).await?;
+            stream.shutdown().await?;
+            // Closed with something unread, the answer could be lost on the way.
+            let mut piece = [0; 512];
+            while stream.read(&mut piece).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = timeout(ANSWER_TIMEOUT, answering).await;
     }
 
     async fn datagrams(self: Arc<Self>, socket: tokio::net::UdpSocket, port: u16) {
@@ -298,11 +388,10 @@ impl Room {
     /// Tells what was heard. False where there is too much of it: then it is not answered either.
     fn tell(&self, from: SocketAddr, layer: &'static str, port: u16, question: Option<(Form, Question)>) -> bool {
         let at = clock::now();
-        let second = at.0 / 1_000_000;
-        if self.second.swap(second, Ordering::Relaxed) != second {
-            self.events.store(0, Ordering::Relaxed);
-        }
-        let is_within = self.events.fetch_add(1, Ordering::Relaxed) < EVENTS_PER_SECOND_MAX;
+        let is_within = match question {
+            Some(_) => self.questions.takes(at),
+            None => self.strangers.takes(at) && self.tell.capacity() > UNTOLD_MAX / 2,
+        };
         let is_told = is_within && self.tell.try_send(Heard { at, from, layer, port, question }).is_ok();
         if !is_told {
             self.beyond.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{FlowSeen, FlowSource, FlowState};
+use crate::evidence::{FlowSeen, FlowSource, FlowState, TRIPWIRE_RULE};
 
 /// Attempts of one kind within a second, in the place that their time gives them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,11 @@ pub(in crate::detect) struct FlowEvent {
     /// The number of the record.
     pub line: u64,
     pub source: FlowSource,
+    /// The gate took it on its way and refused it: no source of flows told of it.
+    pub is_captured: bool,
     pub told_by: Option<IpAddr>,
+    /// The end of the path of the sensor's log; empty where it was none.
+    pub sensor: Box<str>,
     pub client: Option<IpAddr>,
     pub address: Option<IpAddr>,
     /// 0 for none.
@@ -24,18 +28,19 @@ pub(in crate::detect) struct FlowEvent {
     /// The firewall of this machine stopped it at a tripwire.
     pub is_trap: bool,
     pub count: u64,
+    pub packets: Option<u64>,
     pub up: Option<u64>,
     pub down: Option<u64>,
     /// Keys that are summed at least; 0 where it is one.
     pub keys: u64,
 }
 
+/// Of a sensor's name so much is kept, in bytes.
+const SENSOR_BYTES_MAX: usize = 200;
+
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const UNKNOWN: u8 = 255;
-
-/// The rule by which the gateway's firewall stops what touches a tripwire.
-pub const TRIPWIRE_RULE: &str = "tripwire";
 
 impl FlowEvent {
     pub(in crate::detect) fn of(seen: &FlowSeen<'_>) -> Self {
@@ -44,7 +49,9 @@ impl FlowEvent {
             last: seen.last.0,
             line: seen.line,
             source: seen.source,
+            is_captured: seen.is_captured,
             told_by: seen.told_by,
+            sensor: end(seen.sensor, SENSOR_BYTES_MAX).into(),
             client: seen.client,
             address: seen.address,
             port: seen.port,
@@ -52,6 +59,7 @@ impl FlowEvent {
             state: seen.state,
             is_trap: seen.source == FlowSource::Nflog && seen.rule == TRIPWIRE_RULE,
             count: seen.count,
+            packets: seen.packets,
             up: seen.bytes_up,
             down: seen.bytes_down,
             keys: seen.rolled_up,
@@ -79,6 +87,11 @@ impl FlowEvent {
     pub(super) fn has_ports(&self) -> bool {
         self.port > 0 && matches!(self.protocol, TCP | UDP | UNKNOWN)
     }
+}
+
+/// The end of a text, in which paths differ.
+fn end(text: &str, bytes_max: usize) -> &str {
+    text.get(text.ceil_char_boundary(text.len().saturating_sub(bytes_max))..).unwrap_or_default()
 }
 
 /// An address, and a port or another number, as a number (FNV-1a): the same whatever came before.

@@ -40,7 +40,7 @@ struct Tries {
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counted {
-    /// Connections that stood and carried next to nothing, or were broken off.
+    /// Connections that stood and carried next to nothing.
     short: u32,
     refused: u32,
 }
@@ -56,6 +56,8 @@ const REFUSED_PART: u32 = 10;
 /// A log-in that fails carries less in either direction: SSH with its keys and three tries about 6 KiB, RDP and SMB
 /// less.
 const SHORT_BYTES_MAX: u64 = 16 * 1024;
+/// The same in packets of both directions, where the bytes are not known.
+const SHORT_PACKETS_MAX: u64 = 60;
 /// FTP, SSH, Telnet, Kerberos, POP, IMAP, LDAP, SMB, submission, rlogin, PPTP, RDP, VNC, WinRM, and mail and
 /// directories in TLS.
 const LOG_IN: [u16; 24] = [
@@ -143,7 +145,15 @@ impl Counted {
         let many = event.count32();
         let is_short = |bytes: u64| bytes / event.count.max(1) <= SHORT_BYTES_MAX;
         match event.state? {
-            FlowState::Reset => Some(Self { short: many, refused: 0 }),
+            FlowState::Reset => match (event.up, event.down, event.packets) {
+                // It may never have stood.
+                (None, None, None) => Some(Self { short: 0, refused: many }),
+                (None, None, Some(packets)) => {
+                    (packets / event.count.max(1) <= SHORT_PACKETS_MAX).then_some(Self { short: many, refused: 0 })
+                }
+                (up, down, _) => (is_short(up.unwrap_or(0)) && is_short(down.unwrap_or(0)))
+                    .then_some(Self { short: many, refused: 0 }),
+            },
             FlowState::Closed => {
                 let (up, down) = (event.up?, event.down?);
                 (is_short(up) && is_short(down)).then_some(Self { short: many, refused: 0 })

@@ -1,7 +1,8 @@
 //! What attempts past the proxy tell: who looks around in this network, who calls home directly, what is carried
 //! together, and which of those who tell has fallen silent.
 //!
-//! In: what `flow` records tell ([`FlowEvent`]), in the order of their times, and what exchanges carried up. A
+//! In: what `flow` records tell ([`FlowEvent`]), in the order of their times, exchanges that were captured past the proxy
+//! and refused, which are attempts too, and what exchanges carried up. A
 //! firewall tells of strangers too, whose attempts come from outside: they are no clients, and nothing is kept of
 //! them. Each detector says what its threshold is, why, and what its benign twin is. Tables are bounded, and go by
 //! addresses, which are short whatever anybody sends; what one client may bring into them within an hour is bounded
@@ -39,7 +40,6 @@ use traps::Traps;
 use volumes::Volumes;
 
 pub(super) use event::FlowEvent;
-pub use event::TRIPWIRE_RULE;
 
 /// Finds what attempts past the proxy tell.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ impl Flows {
     }
 
     pub(super) fn take(&mut self, event: &FlowEvent, inside: &Inside, network: &mut Network, drafts: &mut Drafts) {
+        if event.is_captured {
+            return self.captured(event, inside, network, drafts);
+        }
         self.taken += 1;
         self.began = Some(self.began.map_or(event.time, |began| began.min(event.time)));
         self.sources.hear(event, network);
@@ -114,6 +117,21 @@ impl Flows {
         peers.take(event, client, to, around);
         staging.take(event, client, to, around);
         abuse.mail(event, client, to, around);
+    }
+
+    /// The gate took an attempt on its way outside, and refused it. It is one as if the firewall had; what it carried, and
+    /// that a source is alive, others tell.
+    fn captured(&mut self, event: &FlowEvent, inside: &Inside, network: &mut Network, drafts: &mut Drafts) {
+        let client = event.client.filter(|client| matches!(inside.whereabouts(*client), Whereabouts::Inside(_)));
+        let Some((client, to)) = client.zip(event.address) else { return };
+        self.clients.add(event::hash(client, 0));
+        let Self { scans, calls, abuse, traps, told, .. } = self;
+        let (began, clients) = (self.began.unwrap_or(event.time), self.clients.count());
+        let around = &mut Around { inside, network, drafts, told, began, clients };
+        abuse.flood(event, Some(client), around);
+        traps.take(event, client, to, around);
+        scans.take(event, client, to, around);
+        calls.take(event, client, to, around);
     }
 
     /// An exchange was heard of, and has carried so many bytes up since it was last.

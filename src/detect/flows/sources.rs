@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -6,11 +7,11 @@ use crate::evidence::{FindingKind, FlowSource, Severity, Span};
 
 use crate::detect::grounds::Grounds;
 use crate::detect::network::Network;
-use crate::detect::table::Table;
 use crate::detect::volume::{History, Scheme, When};
 
 use super::event::FlowEvent;
 use super::telling::{Around, Told};
+use super::volumes::name_hash;
 
 /// Finds what told of attempts past the proxy and does not any more: a firewall that lost its way to the gate, a
 /// sensor that died, a log that somebody turned off.
@@ -25,9 +26,14 @@ use super::telling::{Around, Told};
 ///
 /// Time goes on by what is on record and, while a gate runs, by its clock. When the gate was off, nothing was silent:
 /// see [`Sources::pause`].
+///
+/// Anybody can send a line of syslog in anybody's name. Where there are too many sources, those go that are known for the
+/// shortest time; none that is known well goes for a new one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sources {
-    sources: Table<SourceKey, Heard>,
+    sources: HashMap<SourceKey, Heard>,
+    /// Sources that had to go for others, or for which there was no room.
+    evicted: u64,
     /// No source has anything to be looked at before, in microseconds.
     due: u64,
     /// What was heard last, and when; and the last that was not of it.
@@ -35,13 +41,17 @@ pub(super) struct Sources {
     other: (Option<SourceKey>, u64),
 }
 
-/// Which source it is: of syslog each sender, of this machine each kind.
+/// Which source it is: of syslog each sender, of Zeek each log by a hash of its name, of this machine each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct SourceKey(FlowSource, Option<IpAddr>);
+struct SourceKey {
+    source: FlowSource,
+    told_by: Option<IpAddr>,
+    sensor: u64,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Heard {
-    key: SourceKey,
+    name: Box<str>,
     /// When it was first heard, and last, in microseconds; both move by the time in which the gate was off.
     since: u64,
     heard: u64,
@@ -65,6 +75,8 @@ const HOUR: u64 = 3_600_000_000;
 const DAY: u64 = 24 * HOUR;
 const FIRST: u64 = 8 * DAY;
 const SILENT_MIN: u64 = HOUR / 4;
+/// What was heard for less is no source that somebody set up: a line, say, in a made-up name.
+const HEARD_MIN: u64 = DAY;
 /// Hours that are looked at one by one: a source that was silent for three weeks begins anew, and was told long before.
 const HOURS_MAX: u64 = 21 * 24;
 /// Of a silence, in milliseconds.
@@ -92,11 +104,11 @@ struct Silence {
 
 impl Sources {
     pub(super) fn new() -> Self {
-        Self { sources: Table::new(SOURCES_MAX), due: u64::MAX, last: (None, 0), other: (None, 0) }
+        Self { sources: HashMap::new(), evicted: 0, due: u64::MAX, last: (None, 0), other: (None, 0) }
     }
 
     pub(super) fn evicted(&self) -> u64 {
-        self.sources.evicted
+        self.evicted
     }
 
     /// Something of an exchange was heard.
@@ -106,11 +118,36 @@ impl Sources {
 
     /// A source was heard.
     pub(super) fn hear(&mut self, event: &FlowEvent, network: &mut Network) {
-        let key = SourceKey(event.source, event.told_by);
+        let key = SourceKey::of(event);
+        // A roll-up does not say whose lines it sums.
+        if event.source == FlowSource::Syslog && event.told_by.is_none() {
+            return self.note(None, event.time);
+        }
         self.note(Some(key), event.time);
-        let heard = self.sources.entry(key, || Heard::new(key, event.time));
+        if !self.sources.contains_key(&key) && !self.has_room(key, event.time) {
+            self.evicted += 1;
+            return;
+        }
+        let heard = self.sources.entry(key).or_insert_with(|| Heard::new(key.name(&event.sensor).into(), event.time));
         heard.hear(event.time, event.line, network);
         self.due = self.due.min(heard.next(network));
+    }
+
+    /// Whether there is room for one more, for which another may have to go.
+    fn has_room(&mut self, key: SourceKey, now: u64) -> bool {
+        if self.sources.len() < SOURCES_MAX {
+            return true;
+        }
+        // Those of this machine and of sensors are few, and nobody can make them up.
+        let said = self.sources.iter().filter(|(key, _)| key.source == FlowSource::Syslog);
+        let least = said
+            .map(|(key, heard)| (heard.known_for(now), heard.heard, *key))
+            .min_by_key(|(known, heard, key)| (*known, *heard, key.told_by));
+        let Some((_, _, goes)) = least.filter(|(known, ..)| key.source != FlowSource::Syslog || *known < FIRST) else {
+            return false;
+        };
+        self.evicted += u64::from(self.sources.remove(&goes).is_some());
+        true
     }
 
     fn note(&mut self, key: Option<SourceKey>, time: u64) {
@@ -132,16 +169,16 @@ impl Sources {
         }
         let mut silent = Vec::new();
         self.due = u64::MAX;
-        for heard in self.sources.values_mut() {
+        for (key, heard) in &mut self.sources {
             if let Some(silence) = heard.advance(now, around.network) {
-                silent.push((heard.key, silence));
+                silent.push((*key, silence, heard.name.clone()));
             }
             self.due = self.due.min(heard.next(around.network));
         }
-        silent.sort_by_key(|(key, silence)| (silence.at, key.name()));
-        for (key, silence) in silent {
+        silent.sort_by(|(_, one, name), (_, other, other_name)| (one.at, name).cmp(&(other.at, other_name)));
+        for (key, silence, _) in silent {
             let others = self.others(key);
-            let Some(heard) = self.sources.get_mut(key) else { continue };
+            let Some(heard) = self.sources.get(&key) else { continue };
             let told = heard.told(silence, others);
             around.tell_again(told, &SEVERITIES);
         }
@@ -158,22 +195,30 @@ impl Sources {
 }
 
 impl SourceKey {
-    fn name(self) -> String {
-        let Self(source, told_by) = self;
+    fn of(event: &FlowEvent) -> Self {
+        Self { source: event.source, told_by: event.told_by, sensor: name_hash(&event.sensor) }
+    }
+
+    fn name(self, sensor: &str) -> String {
+        let Self { source, told_by, .. } = self;
         let name = match source {
             FlowSource::Nflog => "nflog",
             FlowSource::Conntrack => "conntrack",
             FlowSource::Syslog => "syslog",
             FlowSource::Zeek => "zeek",
         };
-        told_by.map_or_else(|| name.to_owned(), |told_by| format!("{name} {told_by}"))
+        let mut name = name.to_owned();
+        if let Some(told_by) = told_by {
+            name = format!("{name} {told_by}");
+        }
+        if sensor.is_empty() { name } else { format!("{name} {sensor}") }
     }
 }
 
 impl Heard {
-    fn new(key: SourceKey, time: u64) -> Self {
+    fn new(name: Box<str>, time: u64) -> Self {
         Self {
-            key,
+            name,
             since: time,
             heard: time,
             line: 0,
@@ -187,10 +232,15 @@ impl Heard {
         }
     }
 
+    /// From its first to its last, in microseconds; 0 where it was silent for so long that it would begin anew.
+    fn known_for(&self, now: u64) -> u64 {
+        if now / HOUR > self.hour.saturating_add(HOURS_MAX) { 0 } else { self.heard.saturating_sub(self.since) }
+    }
+
     fn hear(&mut self, time: u64, line: u64, network: &mut Network) {
         // A clock that was set back by more than what comes late begins anew.
         if time.saturating_add(HOUR) < self.heard || time / HOUR > self.hour.saturating_add(HOURS_MAX) {
-            *self = Self { times_told: self.times_told, ..Self::new(self.key, time) };
+            *self = Self { times_told: self.times_told, ..Self::new(self.name.clone(), time) };
         }
         // An outage is nothing that is usual.
         if !std::mem::take(&mut self.is_told) {
@@ -239,7 +289,8 @@ impl Heard {
     /// When the silence that goes on becomes too long, by what is known of this hour.
     fn too_long(&self, network: &mut Network) -> Option<Silence> {
         let begins = self.looked.saturating_mul(HOUR);
-        if begins < self.since.saturating_add(FIRST) {
+        let is_known = self.heard.saturating_sub(self.since) >= HEARD_MIN;
+        if !is_known || begins < self.since.saturating_add(FIRST) {
             return None;
         }
         let slot = network.local(begins).hour_of_week();
@@ -268,7 +319,7 @@ impl Heard {
     }
 
     fn told(&self, silence: Silence, others: u64) -> Told {
-        let name = self.key.name();
+        let name = self.name.to_string();
         let silent = Span(silence.at.saturating_sub(self.heard) as f64 / 1e6);
         let limit = Span(silence.limit as f64 / 1e6);
         let numbers = [("silent_seconds", silent.0), ("limit_seconds", limit.0)];

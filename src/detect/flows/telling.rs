@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Beat, FindingKind, Rarity, Severity};
 
-use crate::detect::draft::{Draft, Drafts};
+use crate::detect::draft::{Draft, Drafts, OF_CLIENT_A_DAY};
 use crate::detect::grounds::Grounds;
 use crate::detect::inside::Inside;
 use crate::detect::network::Network;
@@ -42,10 +42,16 @@ pub(super) struct Told {
     pub grounds: Grounds,
 }
 
-/// Of how many clients findings of a kind were told today. Addresses can be made up: who does must not fill the
-/// journal.
+/// How much was told of each kind today. Addresses can be made up, and who does must not fill the journal; nor may one
+/// client use up the room of the others, nor what is low that of the rest.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ToldOf(Table<FindingKind, Today>);
+pub(super) struct ToldOf {
+    kinds: Table<(FindingKind, IsLow), Today>,
+    clients: Table<(IpAddr, FindingKind, IsLow), Today>,
+}
+
+/// Whether it is of the lowest severity.
+type IsLow = bool;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Today {
@@ -54,23 +60,45 @@ struct Today {
     count: u32,
 }
 
-/// Findings of one kind that are told in a day, of all clients together: far more than anybody can look at.
+/// Findings of one kind that are told in a day, of all clients together: far more than anybody can look at. Those that
+/// are low have as many of their own.
 const A_DAY: u32 = 1_000;
+/// Once so many were told, no more than a few of a client are: the rest is for those of whom nothing was told.
+const SHARED: u32 = A_DAY / 2;
+const FEW: u32 = 10;
+/// Clients of which that is counted, by kinds.
+const CLIENTS_MAX: usize = 65_536;
 /// In microseconds.
 const DAY: u64 = 24 * 3_600_000_000;
 
 impl ToldOf {
     pub(super) fn new() -> Self {
-        Self(Table::new(FindingKind::ALL.len()))
+        Self { kinds: Table::new(2 * FindingKind::ALL.len()), clients: Table::new(CLIENTS_MAX) }
     }
 
-    fn has_room(&mut self, kind: FindingKind, time: u64) -> bool {
-        let today = self.0.entry(kind, Today::default);
-        if today.day != time / DAY {
-            *today = Today { day: time / DAY, count: 0 };
+    /// Whether one more may be told, which then counts. What may not takes no room.
+    fn has_room(&mut self, kind: FindingKind, client: Option<IpAddr>, severity: Severity, time: u64) -> bool {
+        let is_low = severity == Severity::Low;
+        let all = self.kinds.entry((kind, is_low), Today::default).on(time / DAY);
+        let Some(client) = client else { return all.takes(A_DAY) };
+        let own = self.clients.entry((client, kind, is_low), Today::default).on(time / DAY);
+        let own_max = if all.count < SHARED { OF_CLIENT_A_DAY } else { FEW };
+        own.count < own_max && all.takes(A_DAY) && own.takes(own_max)
+    }
+}
+
+impl Today {
+    fn on(&mut self, day: u64) -> &mut Self {
+        if self.day != day {
+            *self = Self { day, count: 0 };
         }
-        today.count = today.count.saturating_add(1);
-        today.count <= A_DAY
+        self
+    }
+
+    fn takes(&mut self, most: u32) -> bool {
+        let takes = self.count < most;
+        self.count += u32::from(takes);
+        takes
     }
 }
 
@@ -83,12 +111,13 @@ impl Around<'_> {
     /// Tells what reaches the least of the severities, if it is news; says whether it does.
     pub(super) fn tell(&mut self, told: Told, severities: &[(f32, Severity)]) -> bool {
         let Some(severity) = told.grounds.severity(severities) else { return false };
-        let before = self.drafts.waiting().len();
+        let client = told.client;
         let draft = self.draft(told, severity);
-        let (kind, time) = (draft.kind, draft.last);
-        self.drafts.add_if_news(draft, &self.network.clients);
-        if self.drafts.waiting().len() > before && !self.told.has_room(kind, time) {
-            self.drafts.drop_last();
+        let Some(news) = self.drafts.news(&draft, &self.network.clients) else { return true };
+        if self.told.has_room(draft.kind, client, severity, draft.last) {
+            self.drafts.tell(draft, news);
+        } else {
+            self.drafts.beyond += 1;
         }
         true
     }
@@ -96,9 +125,12 @@ impl Around<'_> {
     /// Tells what is news whatever was told before.
     pub(super) fn tell_again(&mut self, told: Told, severities: &[(f32, Severity)]) {
         let Some(severity) = told.grounds.severity(severities) else { return };
+        let client = told.client;
         let draft = self.draft(told, severity);
-        if self.told.has_room(draft.kind, draft.last) {
+        if self.told.has_room(draft.kind, client, severity, draft.last) {
             self.drafts.add(draft);
+        } else {
+            self.drafts.beyond += 1;
         }
     }
 

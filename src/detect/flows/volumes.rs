@@ -229,6 +229,6 @@ fn when(when: When) -> (&'static str, &'static str) {
 }
 
 /// FNV-1a: the same whatever came before.
-fn name_hash(name: &str) -> u64 {
+pub(super) fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

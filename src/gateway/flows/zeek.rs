@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::evidence::Seen;
+use crate::evidence::{Seen, Text};
 use crate::formats::{LINE_BYTES_MAX, Line, Reader, zeek_flow};
 
 use super::conntrack::Own;
@@ -83,6 +83,8 @@ struct Told {
 /// The file, as far as it is read.
 struct Log {
     path: PathBuf,
+    /// The same as text, by which sensors are told apart.
+    sensor: Text,
     open: Option<Open>,
     /// Nothing was read yet: what stands in the file is from before.
     is_first: bool,
@@ -100,11 +102,19 @@ struct Open {
 
 impl Log {
     fn new(path: PathBuf) -> Self {
-        Self { path, open: None, is_first: true }
+        let sensor = Text::new(path.as_os_str().as_encoded_bytes());
+        Self { path, sensor, open: None, is_first: true }
+    }
+
+    /// What was added since, and by which log.
+    fn turn(&mut self) -> io::Result<Told> {
+        let mut told = self.added()?;
+        told.seen.iter_mut().for_each(|seen| seen.key.sensor = Some(self.sensor.clone()));
+        Ok(told)
     }
 
     /// Reads what was added since, also of the file that Zeek has begun in place of this one.
-    fn turn(&mut self) -> io::Result<Told> {
+    fn added(&mut self) -> io::Result<Told> {
         let mut told = Told::default();
         let mut left = TURN_BYTES_MAX;
         if let Some(open) = &mut self.open {
@@ -286,6 +296,7 @@ mod tests {
                 port: Some(445),
                 protocol: Some(Protocol::TCP),
                 state: Some(expected),
+                sensor: Some(path.to_str().unwrap().into()),
                 ..FlowKey::of(FlowSource::Zeek)
             };
             let seen = Seen { key, packets: None, bytes_up: Some(10), bytes_down: Some(20) };

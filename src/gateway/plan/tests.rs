@@ -1,3 +1,4 @@
+use crate::evidence::CRITICAL_RULES;
 use crate::gateway::nft;
 use crate::parse::Document;
 
@@ -98,4 +99,12 @@ fn who_is_refused_is_told_so_only_where_that_is_asked_for_and_a_stranger_never()
     let strangers = "counter name \"from-outside\" drop comment \"from-outside\"";
     assert!(nft(&plan(&network, day("2026-11-01")).rules).contains(strangers), "strangers fill no records");
     assert!(!nft(&plan(&network, day("2026-11-01")).rules).contains("reject"));
+}
+
+#[test]
+fn what_a_critical_segment_tries_is_refused_by_rules_that_begin_so() {
+    let network = network(NETWORK);
+    let Ruleset { chains, .. } = plan(&network, day("2026-12-01")).rules;
+    let closed = chains.iter().find(|chain| chain.name == "closed").unwrap();
+    assert!(closed.rules.iter().all(|rule| rule.name.starts_with(CRITICAL_RULES)), "{:?}", closed.rules);
 }

@@ -149,41 +149,72 @@ fn what_is_refused_silent_or_answered_by_another_is_told_apart() {
 }
 
 #[test]
-fn more_connections_than_there_are_places_are_closed_and_counted_and_others_are_answered_again() {
+fn strangers_that_stay_silent_keep_no_question_out_and_the_oldest_of_them_go() {
     on_runtime(async {
-        let responder = Responder::bind(&settings("", 1));
+        let responder = Responder::bind(&settings("word", 1));
         let at: HashMap<_, _> = responder.listening().into_iter().collect();
         let to = at["tcp"];
         let work = async {
             let mut held = Vec::new();
-            for _ in 0..CONNECTIONS_MAX {
+            for _ in 0..UNPROVEN_MAX {
                 held.push(TcpStream::connect(to).await.unwrap());
             }
-            let mut beyond = TcpStream::connect(to).await.unwrap();
-            let closed = beyond.read(&mut [0; 1]).await;
-            assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-            // Who ends gives its place away; that it is free is seen by asking until it is.
-            drop(held);
-            while tried(&[way(TCP[0], to)], "", SOME_TIME).await[0].0 != Outcome::Through {}
+            let ended = tried(&[way(TCP[0], to), way(TCP[3], to)], "word", SOME_TIME).await;
+            assert!(ended.iter().all(|(outcome, _)| *outcome == Outcome::Through), "{ended:?}");
+            let gone = held[0].read(&mut [0; 1]).await;
+            assert!(matches!(gone, Ok(0) | Err(_)), "{gone:?}");
         };
-        let ((), told, served) = beside(responder, work).await;
-        assert!(served.beyond >= 1);
-        assert!(told.iter().filter(|heard| heard.question.is_none()).count() <= CONNECTIONS_MAX);
+        let ((), told, _) = beside(responder, work).await;
+        let strangers = told.iter().filter(|heard| heard.question.is_none()).count();
+        assert!((1..=UNPROVEN_MAX).contains(&strangers), "{strangers}");
     });
 }
 
 #[test]
-fn a_flood_is_told_so_far_and_the_rest_is_counted_and_not_answered() {
-    let (tell, mut told) = channel(UNTOLD_MAX);
-    let room = Room::new(Key::of(""), tls::server().unwrap(), tell);
+fn who_says_nothing_is_closed_after_a_short_time() {
+    on_runtime(async {
+        let responder = Responder::bind(&settings("word", 1));
+        let at: HashMap<_, _> = responder.listening().into_iter().collect();
+        let work = async {
+            let mut silent = TcpStream::connect(at["tcp"]).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            let closed = silent.read(&mut [0; 1]).await;
+            assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+            assert!(begun.elapsed() < QUESTION_TIMEOUT, "{:?}", begun.elapsed());
+        };
+        let ((), told, _) = beside(responder, work).await;
+        assert_eq!(told.iter().map(|heard| (heard.layer, heard.question)).collect::<Vec<_>>(), [("tcp", None)]);
+    });
+}
+
+/// How many of so many are told of and answered, and that the rest is counted.
+fn flooded(room: &Room, told: &mut tokio::sync::mpsc::Receiver<Heard>, sent: u64, most: u64, of: Option<Question>) {
     let from = "192.0.2.9:4711".parse().unwrap();
-    let sent = 4 * EVENTS_PER_SECOND_MAX;
-    let answered = (0..sent).filter(|_| room.tell(from, "udp", 53, None)).count();
+    let before = room.beyond.load(Ordering::Relaxed);
+    let question = of.map(|question| (Form::Own, question));
+    let answered = (0..sent).filter(|_| room.tell(from, "udp", 53, question)).count();
     let told: Vec<Heard> = std::iter::from_fn(|| told.try_recv().ok()).collect();
     let seconds: HashSet<u64> = told.iter().map(|heard| heard.at.0 / 1_000_000).collect();
     assert_eq!(answered, told.len());
-    assert!(answered as u64 <= EVENTS_PER_SECOND_MAX * seconds.len() as u64, "{answered}");
-    assert_eq!(room.beyond.load(Ordering::Relaxed), sent - answered as u64);
+    assert!(answered > 0 && answered as u64 <= most * seconds.len() as u64, "{answered}");
+    assert_eq!(room.beyond.load(Ordering::Relaxed) - before, sent - answered as u64);
+}
+
+#[test]
+fn a_flood_is_told_so_far_and_the_rest_is_counted_and_that_of_strangers_takes_no_room_of_questions() {
+    let (tell, mut told) = channel(UNTOLD_MAX);
+    let room = Room::new(Key::of(""), tls::server().unwrap(), tell);
+    let sent = 4 * QUESTIONS_PER_SECOND_MAX;
+    flooded(&room, &mut told, sent, STRANGERS_PER_SECOND_MAX, None);
+    let from = "192.0.2.9:4711".parse().unwrap();
+    let asked = super::super::run::question(&[7; 32], 0);
+    // Whatever strangers have sent in this second, all of these are within their own.
+    let answered =
+        (0..QUESTIONS_PER_SECOND_MAX).filter(|_| room.tell(from, "udp", 53, Some((Form::Own, asked)))).count();
+    assert_eq!(answered as u64, QUESTIONS_PER_SECOND_MAX);
+    let (tell, mut told) = channel(UNTOLD_MAX);
+    let room = Room::new(Key::of(""), tls::server().unwrap(), tell);
+    flooded(&room, &mut told, sent, QUESTIONS_PER_SECOND_MAX, Some(asked));
 }
 
 #[test]

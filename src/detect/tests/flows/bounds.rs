@@ -44,7 +44,9 @@ fn any_seen() -> impl Strategy<Value = (u64, FlowSeen<'static>)> {
                 last: Timestamp(time),
                 line,
                 source,
+                is_captured: line % 5 == 1,
                 told_by,
+                sensor: if line % 7 == 1 { "/var/log/zeek/conn.log" } else { "" },
                 state,
                 client,
                 address,
@@ -52,6 +54,7 @@ fn any_seen() -> impl Strategy<Value = (u64, FlowSeen<'static>)> {
                 protocol: protocol.map(Protocol),
                 rule,
                 count,
+                packets: up.filter(|_| line % 3 == 1),
                 bytes_up: up,
                 bytes_down: down,
                 rolled_up: keys,
@@ -186,6 +189,41 @@ fn a_flood_of_made_up_clients_fills_neither_the_tables_nor_the_journal() {
     assert!(counts.findings_beyond >= 50_000 && counts.flows_of_strangers == 60_000, "{counts:?}");
     let size = bytes(&detector).len();
     assert!(size < 24 << 20, "{size} bytes");
+}
+
+/// Attempts of a critical machine at so many addresses outside.
+fn outward(client: &str, from: f64, addresses: std::ops::Range<u32>) -> Vec<Line> {
+    flows(addresses.map(|number| {
+        let to = std::net::Ipv4Addr::from(0xc633_0000 | number).to_string();
+        seen(from + f64::from(number) * 0.1, client, &to, 443, Refused)
+    }))
+}
+
+#[test]
+fn a_client_silences_no_other_until_midnight_nor_do_a_few() {
+    let last = flows([seen(3.0 * HOUR, PRESS, STRANGER, 443, Refused)]);
+    let of = |found: &[Finding], client: &str| found.iter().filter(|finding| &*finding.client == client).count();
+    let found = of_kind(FindingKind::CriticalAttempt, [outward("10.50.1.1", 0.0, 0..5_000), last.clone()]);
+    assert_eq!((of(&found, "10.50.1.1"), of(&found, PRESS)), (200, 1));
+    let noisy: Vec<String> = (1..=20).map(|number| format!("10.50.1.{number}")).collect();
+    let mut lines: Vec<_> =
+        (0..).zip(&noisy).map(|(number, client)| outward(client, 400.0 * f64::from(number), 0..1_000)).collect();
+    lines.push(last);
+    let found = of_kind(FindingKind::CriticalAttempt, lines);
+    let each: Vec<usize> = noisy.iter().map(|client| of(&found, client)).collect();
+    assert_eq!(each[..5], [200, 200, 100, 10, 10]);
+    assert_eq!((each[5..].iter().all(|count| *count == 10), of(&found, PRESS)), (true, 1), "{each:?}");
+}
+
+#[test]
+fn what_was_not_told_for_want_of_room_is_news_on_the_next_day() {
+    let next_day = 24.0 * HOUR;
+    let found = |from: u32| {
+        let lines = [outward("10.50.1.1", 0.0, 0..300), outward("10.50.1.1", next_day, from..from + 1)];
+        of_kind(FindingKind::CriticalAttempt, lines).len()
+    };
+    assert_eq!(found(250), 201);
+    assert_eq!(found(150), 200, "this one was told");
 }
 
 #[test]

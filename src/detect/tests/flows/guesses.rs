@@ -67,3 +67,20 @@ fn a_web_server_with_its_database_is_usual_and_ten_times_that_is_not() {
     assert_eq!(codes(&finding), ["many_tries", "more_than_usual"]);
     nothing([short(2.0 * HOUR, PC, 443, 5_000, 0.1, 2_000)]);
 }
+
+#[test]
+fn what_was_broken_off_is_short_only_where_little_was_carried() {
+    let reset = |each: &dyn Fn(Seen) -> Seen| -> Vec<Line> {
+        flows((0..120).map(|at| each(seen(f64::from(at) * 3.0, PC, SERVER, 22, Reset))))
+    };
+    let carried = |up, down| reset(&|seen| Seen { up, down, ..seen });
+    nothing([carried(Some(2_000), Some(5_000_000))]);
+    nothing([carried(Some(5_000_000), None)]);
+    only(FindingKind::BruteForce, [carried(Some(2_000), Some(3_000))]);
+    let packets = |many| reset(&|seen| Seen { packets: Some(many), ..seen });
+    nothing([packets(4_000)]);
+    only(FindingKind::BruteForce, [packets(20)]);
+    // Bytes that are known tell more than packets.
+    nothing([reset(&|seen| Seen { up: Some(100), down: Some(90_000), packets: Some(20), ..seen })]);
+    nothing([reset(&|seen| seen)]);
+}

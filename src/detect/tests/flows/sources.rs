@@ -1,4 +1,4 @@
-use crate::evidence::{FindingKind, Severity, read_record};
+use crate::evidence::{FindingKind, FlowSource, Severity, read_record};
 
 use super::super::traffic::{DAY, Entry, HOUR, MINUTE};
 use super::*;
@@ -177,4 +177,45 @@ fn a_source_that_falls_silent_again_is_told_again() {
     let silent: Vec<_> = found.iter().filter(|(finding, _)| finding.kind == FindingKind::SilentSource).collect();
     let [(finding, times)] = &silent[..] else { panic!("{silent:#?}") };
     assert_eq!((*times, finding.is_change()), (2, true), "{}", finding.in_english());
+}
+
+/// A log of Zeek to which something is added every ten minutes.
+fn zeek(log: &'static str, until: f64) -> Vec<Line> {
+    let times = (0..(until / 600.0) as u32).map(|number| f64::from(number) * 600.0 + 9.0);
+    flows(times.map(|at| Seen { source: FlowSource::Zeek, sensor: log, ..ended(at, PC, SERVER, 443, (900, 900)) }))
+}
+
+#[test]
+fn a_sensor_that_dies_beside_one_that_lives_is_told() {
+    let dies = 22.0 * DAY + HOUR;
+    let lines = [zeek("/var/log/plant/conn.log", dies), zeek("/var/log/office/conn.log", 24.0 * DAY)];
+    let found = of_kind(FindingKind::SilentSource, lines);
+    let [finding] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(&*finding.target, "zeek /var/log/plant/conn.log");
+    assert_eq!((codes(finding), finding.severity), (vec!["silent", "others_heard"], Severity::Medium));
+    let both = ["/var/log/plant/conn.log", "/var/log/office/conn.log"].map(|log| zeek(log, 24.0 * DAY));
+    assert_eq!(of_kind(FindingKind::SilentSource, both), []);
+}
+
+#[test]
+fn senders_that_are_made_up_push_out_none_that_is_known() {
+    let dies = 22.0 * DAY + HOUR;
+    // At night, when the firewall has nothing to tell.
+    let night = 21.0 * DAY + 15.0 * HOUR;
+    let forged = flows((0..5_000_u32).map(|number| Seen {
+        source: FlowSource::Syslog,
+        told_by: Some(Box::leak(format!("172.16.{}.{}", number / 250, number % 250).into_boxed_str())),
+        ..seen(night + f64::from(number) * 0.5, PC, STRANGER, 443, Established)
+    }));
+    let lines = journal([wall(dies), sensor(32.0 * DAY), exchanges(32.0 * DAY), forged]);
+    let mut detector = given(&lines);
+    detector.finish();
+    let found = detector.findings();
+    let silent: Vec<&str> = found
+        .iter()
+        .filter(|finding| finding.kind == FindingKind::SilentSource)
+        .map(|finding| &*finding.target)
+        .collect();
+    assert_eq!(silent, ["syslog 10.30.0.254"]);
+    assert!(detector.counts().flows_evicted >= 3_900);
 }
