@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::lists::{self, FeedFiles, Kept, ReadPolicy, Watched};
 use crate::notify::AlertReceiver;
 use crate::policy::{FETCHED_LIST, Policy};
-use crate::sinks::Way;
+use crate::sinks::{Hook, Way};
 use crate::tls::Roots;
 
 use super::error::{CliError, Role};
@@ -36,13 +36,16 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     for named in config.alerts.iter_mut().flat_map(AlertReceiver::paths_mut) {
         *named = directory.join(&named);
     }
-    for receiver in &mut config.checkpoint_receivers {
+    let told = config.hooks.iter_mut().filter_map(Hook::receiver_mut);
+    for receiver in config.checkpoint_receivers.iter_mut().chain(told) {
         if let Way::Directory(path) = &mut receiver.way {
             *path = directory.join(&path);
         }
     }
     let roots = config.lists.iter_mut().map(|feed| &mut feed.roots).chain(&mut config.inspection.roots);
-    let roots = roots.chain(config.checkpoint_receivers.iter_mut().map(|receiver| &mut receiver.roots));
+    let told = config.hooks.iter_mut().filter_map(Hook::receiver_mut);
+    let receivers = config.checkpoint_receivers.iter_mut().chain(told);
+    let roots = roots.chain(receivers.map(|receiver| &mut receiver.roots));
     let files = roots.filter_map(|roots| match roots {
         Roots::System => None,
         Roots::File(path) => Some(path),

@@ -105,6 +105,14 @@ impl Hook {
         })
     }
 
+    /// Who it is, where it is no program.
+    pub fn receiver_mut(&mut self) -> Option<&mut Receiver> {
+        match &mut self.way {
+            HookWay::Command(_) => None,
+            HookWay::Receiver(receiver) => Some(receiver),
+        }
+    }
+
     /// Tells it, and waits until it has taken that.
     ///
     /// # Errors
