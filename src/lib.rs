@@ -70,5 +70,6 @@ pub mod session;
 pub mod review;
 pub mod watch;
 pub mod config;
+pub mod console;
 pub mod app;
 pub mod cli;

@@ -8,6 +8,7 @@ mod authority;
 mod background;
 mod breakglass;
 mod clearances;
+mod console;
 mod contingency;
 mod control;
 mod devices;
@@ -69,6 +70,7 @@ use status::Reporter;
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
+pub use console::USERS_FILE as CONSOLE_USERS_FILE;
 pub use contingency::{
     ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus,
     StandingContingency, standing_contingencies,
@@ -132,6 +134,7 @@ pub struct Ready {
     bound: Vec<Bound>,
     /// Where clients speak TLS to the proxy itself.
     secured: Vec<Bound>,
+    console: Option<console::Prepared>,
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
     flows: Flows,
@@ -246,8 +249,11 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let query_key = system::query_key(&data_dir.join("query.key"))?;
     let control = control::bind(&data_dir)?;
     // Each connection may need a second descriptor, towards its origin.
-    let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64;
-    let room = system::raise_open_files().saturating_sub(spare) / 2;
+    let descriptors = system::raise_open_files();
+    let console = console::prepare(&config, descriptors)?;
+    let of_console = console.as_ref().map_or(0, console::Prepared::descriptors);
+    let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64 + of_console;
+    let room = descriptors.saturating_sub(spare) / 2;
     let connections_max = config.connections_max.min(room.max(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let entered = runtime.enter();
@@ -258,6 +264,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     Ok(Ready {
         bound,
         secured,
+        console,
         inspection,
         inspection_fault,
         flows,
@@ -308,6 +315,13 @@ impl Ready {
         self.secured.iter().map(|bound| bound.address).collect()
     }
 
+    /// Where the console is, as browsers are told.
+    pub fn console_addresses(&self) -> Vec<String> {
+        let Some(console) = &self.console else { return Vec::new() };
+        let scheme = if console.is_secured() { "https" } else { "http" };
+        console.addresses().map(|address| format!("{scheme}://{address}/")).collect()
+    }
+
     /// How many clients may be connected: what the config says, or less where the system allows
     /// fewer open files.
     pub fn connections_max(&self) -> u64 {
@@ -329,6 +343,7 @@ impl Ready {
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let (addresses, secured_addresses) = (self.addresses(), self.secured_addresses());
+        let console_addresses = self.console_addresses();
         let (minter, origins) = self.inspection.unzip();
         let plan = Plan {
             own: self.own.clone(),
@@ -405,6 +420,7 @@ impl Ready {
             since,
             addresses,
             secured_addresses,
+            console_addresses,
             workers: self.workers,
             policy_file,
             reloads: reloading.reloads(),
@@ -415,6 +431,8 @@ impl Ready {
             contingencies,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
+        let console = self.console.map(|console| console.start(reporter.clone(), &self.config));
+        let console = console.transpose()?;
         let shares = shares(self.bound, self.secured, self.workers);
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
@@ -431,6 +449,9 @@ impl Ready {
         clearances::write(&gate, &self.data_dir);
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
+        if let Some(console) = console {
+            console.end();
+        }
         reloading.end();
         elsewhere.end();
         let indexing = background.end_writers();

@@ -9,8 +9,9 @@ use crate::review::Since;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
-use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::clients::ClientsArguments;
+use super::console::ConsoleCommand;
+use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
 use super::export::ExportArguments;
@@ -300,6 +301,15 @@ pub(super) enum Command {
     Hold {
         #[command(subcommand)]
         command: HoldCommand,
+    },
+    /// Say who may log in to the web console, which the config puts somewhere ([console])
+    #[command(after_help = notes!(
+        "sekisho console user add tanaka --role analyst",
+        "sekisho console user list"
+    ))]
+    Console {
+        #[command(subcommand)]
+        command: ConsoleCommand,
     },
     /// Cut a client off at once: in the proxy with its tunnels and downloads, in the kernel, and wherever hooks do
     ///

@@ -48,6 +48,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     let tls = ready.secured_addresses();
     let at = ready.addresses().len();
     rows.splice(at..at, tls.iter().map(|address| ("TLS proxy", describe_secured(*address))));
+    rows.extend(ready.console_addresses().into_iter().map(|address| ("console", address)));
     let most = ready.connections_max();
     if most < wanted {
         let text = format!(

@@ -282,7 +282,7 @@ async fn after_hello(
     let connected = match worker.dialler.dial(permit, gate.passing(asked.head, edition)).await {
         Ok(connected) => connected,
         Err(error) => {
-            account.fail(&error, &Why::of_dial(&error.error));
+            account.fail(&asked, &error, &Why::of_dial(&error.error));
             return alert(gate, io, &seen).await;
         }
     };

@@ -214,7 +214,7 @@ pub(super) async fn fail_dial(
     let draft = (why.code == "client_cert_required").then(|| note_asking(gate, asked));
     let host = asked.target.host.readable();
     let page = page_with(gate, account.id, &why, (&host, draft.as_deref()), Some(asked.head), keep);
-    account.fail(error, &why);
+    account.fail(asked, error, &why);
     send_page(gate, io, &page, keep).await
 }
 
