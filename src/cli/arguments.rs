@@ -68,6 +68,7 @@ pub(super) use notes;
         "sekisho hold --help               keep a client's days, however old",
         "sekisho isolate --help            cut a client off at once, also in the kernel",
         "sekisho lockdown --help           let nothing pass but what is essential",
+        "sekisho console user --help       who may log in to the web console",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho sql --schema              what can be asked by SQL of your own",

@@ -29,3 +29,6 @@ pub use gatehouse::{Deed, DetectionStanding, Gatehouse, Held, JournalStanding, S
 pub use serve::{Listening, serve};
 pub use service::{Plan, Service};
 pub use users::{USERS_BYTES_MAX, User, Users, is_user_name, with_user, without_user};
+
+#[cfg(test)]
+mod tests;

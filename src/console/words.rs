@@ -91,3 +91,39 @@ pub(super) fn note_in_words(note: &str) -> Option<Words> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What a quoted key stands in front of, in the questions that pages ask.
+    const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
+    const QUESTIONS: [&str; 9] =
+        ["blocked", "client", "errors", "findings", "host", "programs", "rows", "rules", "unknown"];
+
+    #[test]
+    fn every_key_of_every_answer_that_is_shown_has_words_in_both_languages() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/review/questions");
+        let mut seen = 0;
+        for name in QUESTIONS {
+            let text = fs::read_to_string(directory.join(name).with_extension("rs")).unwrap();
+            for mark in MARKS {
+                for (before, _) in text.match_indices(mark).map(|(at, _)| text.split_at(at)) {
+                    let key = before.rsplit('"').next().unwrap();
+                    if key.is_empty()
+                        || !key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'))
+                    {
+                        continue;
+                    }
+                    let words = key_in_words(key).unwrap_or_else(|| panic!("`{key}` of {name} has no words"));
+                    assert!(!words.0.is_empty() && !words.1.is_empty(), "{key}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 80, "the marks are still those of the code: {seen}");
+    }
+}

@@ -20,6 +20,7 @@ mod inspect;
 mod io;
 mod log_in;
 mod look;
+mod own_page;
 mod page;
 mod pipe;
 mod programs;

@@ -102,6 +102,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "clients",
         "triage",
         "hold",
+        "console",
         "isolate",
         "release",
         "lockdown",
@@ -153,6 +154,7 @@ Examples:
   sekisho hold --help               keep a client's days, however old
   sekisho isolate --help            cut a client off at once, also in the kernel
   sekisho lockdown --help           let nothing pass but what is essential
+  sekisho console user --help       who may log in to the web console
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho sql --schema              what can be asked by SQL of your own
