@@ -436,15 +436,13 @@ fn a_live_tail_shows_what_happens_by_its_filter_and_ends_with_its_session() {
 fn a_thousand_open_tails_leave_the_console_and_the_gate_answering() {
     crate::gate::raise_open_files();
     let gate = gate("", "");
+    let at = address(&gate);
     let mut analyst = visitor(&gate, "analyst");
     let session = analyst.cookie("sekisho").unwrap();
     let mut tails: Vec<Peer> = (0..1000)
         .map(|_| {
-            let mut tail = Peer::connect(address(&gate));
-            tail.send(format!(
-                "GET /live/events HTTP/1.1\r\nHost: {}\r\nCookie: sekisho={session}\r\n\r\n",
-                address(&gate)
-            ));
+            let mut tail = Peer::connect(at);
+            tail.send(format!("GET /live/events HTTP/1.1\r\nHost: {}\r\nCookie: sekisho={session}\r\n\r\n", at));
             assert_eq!(tail.head().unwrap().status(), 200);
             tail
         })

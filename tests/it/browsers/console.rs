@@ -120,6 +120,12 @@ fn write_journal(data_dir: &Path, now: u64) {
         runtime.block_on(journal.handle().append(record, Timestamp(now))).unwrap();
     }
     journal.close().unwrap();
+    for segment in crate::gate::segments(data_dir) {
+        for line in std::fs::read(segment).unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let read = sekisho::evidence::read_record(line);
+            assert!(read.is_ok(), "{}: {}", read.unwrap_err(), String::from_utf8_lossy(line));
+        }
+    }
 }
 
 /// A gate over such a journal, whose policy says the payload too.
@@ -259,6 +265,13 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
     person.log_in("admin");
     let id = finding(now).id;
     let escaped: String = PAYLOAD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    // What is live is of this gate.
+    let agent = PAYLOAD.replace('\u{202e}', "");
+    let asked = format!(
+        "GET http://b.example/<script>window.ran=1</script> HTTP/1.1\r\nHost: b.example\r\nUser-Agent: {agent}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    assert!(gate.send(asked.as_bytes()).starts_with("HTTP/1.1 4"));
     // What shows the payload must show it, or nothing was tried.
     let ways = [
         ("/".to_owned(), true, "overview"),
