@@ -22,7 +22,7 @@ pub(super) fn metrics(standing: &Standing, counters: &Counters, tails: u64) -> S
     page.value("requests_total", &[("verdict", "refused")], read(&counters.refused) as f64);
     page.head("refusals_total", "counter", "Refusals by their reason.");
     for (reason, count) in counters.reasons.read() {
-        page.value("refusals_total", &[("reason", &reason)], count as f64);
+        page.value("refusals_total", &[("reason", reason)], count as f64);
     }
     page.one("connections", "gauge", "Connections of clients that are open.", read(&counters.connections));
     page.one("connections_max", "gauge", "So many may be.", standing.connections_max);

@@ -314,8 +314,12 @@ impl<'g> Account<'g> {
         self.record_refusal(record, refused.why).await
     }
 
-    /// Remembers it for the person at the client.
+    /// Remembers it for the person at the client, unless it is a step on the way of what passes.
     fn remember(&self, asked: &Asked<'_>, why: &Why) {
+        let is_step = matches!(why.code, "challenge_page" | "challenge_solved" | "tunnel_reset" | "log_in_needed");
+        if is_step {
+            return;
+        }
         let told = (why.status, why.code, why.detail.as_deref());
         let one = refusals::Refused::new(self.id, asked.target, told, asked.head.fields.get("user-agent"));
         self.worker.gate.refusals.note(asked.client.address.ip(), one);

@@ -77,10 +77,11 @@ impl Refusals {
         let mut kept = self.kept();
         let place = kept.next;
         kept.next += 1;
-        if !kept.of.contains_key(&client) && kept.of.len() >= CLIENTS_MAX {
-            if let Some((_, oldest)) = kept.order.pop_first() {
-                kept.of.remove(&oldest);
-            }
+        if !kept.of.contains_key(&client)
+            && kept.of.len() >= CLIENTS_MAX
+            && let Some((_, oldest)) = kept.order.pop_first()
+        {
+            kept.of.remove(&oldest);
         }
         let Kept { of, order, .. } = &mut *kept;
         let known = of.entry(client).or_default();

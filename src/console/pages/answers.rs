@@ -86,7 +86,11 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
     for row in &table.rows {
         page.markup("<tr>");
         for (place, column) in &columns {
-            page.markup(if is_number(column.shape) { "<td class=\"number\">" } else { "<td>" });
+            page.markup(match column.shape {
+                Shape::Count | Shape::Bytes => "<td class=\"number\">",
+                Shape::Sentence => "<td class=\"sentence\">",
+                Shape::Text | Shape::Time => "<td>",
+            });
             if let Some(value) = row.get(*place) {
                 cell(view, page, *column, value);
             }

@@ -180,16 +180,21 @@ fn health(page: &mut Html, overview: &Overview<'_>) {
             }
         }
     });
-    line(page, ("Attempts past the proxy", "プロキシ外の試み"), standing.flow_faults.is_empty(), |page| {
-        match (standing.flow_sources, standing.flow_faults.first()) {
-            (0, _) => page.words((
-                "not watched: nothing is seen of what goes past the proxy",
-                "監視なし：プロキシを通らない通信は見えません",
-            )),
-            (_, Some(fault)) => page.said(fault),
-            (sources, None) => page.words(("sources read: ", "読込元：")).number(sources),
-        };
-    });
+    line(
+        page,
+        ("Attempts past the proxy", "プロキシ外の試み"),
+        standing.flow_sources > 0 && standing.flow_faults.is_empty(),
+        |page| {
+            match (standing.flow_sources, standing.flow_faults.first()) {
+                (0, _) => page.words((
+                    "not watched: nothing is seen of what goes past the proxy",
+                    "監視なし：プロキシを通らない通信は見えません",
+                )),
+                (_, Some(fault)) => page.said(fault),
+                (sources, None) => page.words(("sources read: ", "読込元：")).number(sources),
+            };
+        },
+    );
     line(page, ("Policy", "ポリシー"), standing.reload_fault.is_none() && !overview.observes, |page| {
         page.text(overview.policy).words((", rules: ", "、ルール：")).number(overview.rules);
         if overview.observes {
