@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::challenge::Spans;
 use crate::challenge::auth::Settings;
-use crate::detect;
+use crate::detect::{self, Inside, Zone, ZoneRole};
 use crate::evidence::Keep;
 use crate::facts::Host;
-use crate::gateway::{Network, flows};
+use crate::gateway::{Network, Role, Segment, flows};
 use crate::lists::Feed;
-use crate::parse::{Document, Problem, Section};
+use crate::parse::{Document, Problem, Section, parse_authority};
 use crate::policy::Internal;
 use crate::session::Fallback;
 use crate::sinks::{Hook, Receiver};
@@ -70,6 +70,8 @@ pub struct Config {
     pub devices: DeviceFiles,
     /// The web console; `[console]`.
     pub console: Option<ConsoleSettings>,
+    /// Where what went past the proxy comes in; `[capture]`.
+    pub capture: CaptureSettings,
     /// What `/proxy.pac` says, where it is served; `[pac]`.
     pub pac: Option<Pac>,
     /// Who has checkpoints sent to them; `[checkpoints]`.
@@ -176,6 +178,32 @@ impl SecureProxySettings {
             section.problem(&place, "what the proxy shows to its clients is not said", fix);
         }
         Some(Self { listen: listen?, names, files })
+    }
+}
+
+/// Where connections come in that a firewall of this machine has captured on their way past the proxy.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureSettings {
+    /// Those that it redirects.
+    pub redirect: Vec<SocketAddr>,
+    /// Those that it hands over as they are.
+    pub tproxy: Vec<SocketAddr>,
+    /// The proxy that their clients are told to set: host and port. Absent: what the gate knows of itself.
+    pub proxy: Option<String>,
+}
+
+impl CaptureSettings {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut listen = |key| addresses(section, key).unwrap_or_default();
+        let (redirect, tproxy) = (listen("redirect"), listen("tproxy"));
+        let proxy = section.string("proxy");
+        if let Some(proxy) = &proxy
+            && !matches!(parse_authority(proxy.value.as_bytes()), Ok((_, Some(_))))
+        {
+            let what = format!("`{}` is no host with a port", proxy.value);
+            section.problem(&proxy.place, what, "write it like \"proxy.corp.example:3128\"");
+        }
+        Self { redirect, tproxy, proxy: proxy.map(|proxy| proxy.value) }
     }
 }
 
@@ -294,6 +322,7 @@ impl Default for Config {
             secure_proxy: None,
             devices: DeviceFiles::default(),
             console: None,
+            capture: CaptureSettings::default(),
             pac: None,
             checkpoint_receivers: Vec::new(),
             hooks: Vec::new(),
@@ -377,6 +406,13 @@ impl Config {
             }
             if let Some(mut section) = root.table("console") {
                 config.console = ConsoleSettings::read(&mut section);
+                section.finish();
+            }
+            if let Some(network) = &config.network {
+                tell_inside(network, &mut config.detect.inside);
+            }
+            if let Some(mut section) = root.table("capture") {
+                config.capture = CaptureSettings::read(&mut section);
                 section.finish();
             }
             if let Some(mut section) = root.table("pac") {
@@ -474,6 +510,22 @@ impl Config {
 }
 
 /// All three keys belong together, and each must hold something.
+/// What those who watch must know of the network.
+fn tell_inside(network: &Network, inside: &mut Inside) {
+    let zone = |segment: &Segment| Zone {
+        name: segment.name.as_str().into(),
+        role: match segment.role {
+            Role::Clients | Role::Servers | Role::Gateway => ZoneRole::Ordinary,
+            Role::Management => ZoneRole::Management,
+            Role::Critical => ZoneRole::Critical,
+        },
+        addresses: segment.addresses.clone(),
+    };
+    inside.segments = network.segments.iter().map(zone).collect();
+    inside.gate.clone_from(&network.gate);
+    inside.tripwires = network.tripwires.iter().map(|ports| ports.first..=ports.last).collect();
+}
+
 fn read_internal(section: &mut Section<'_, '_>) -> Option<InternalNames> {
     let places = Internal::read(section);
     let resolvers = addresses(section, "resolvers");

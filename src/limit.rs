@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn client(address: &str) -> Client {
-        Client { address: address.parse().unwrap(), user: None }
+        Client::at(address.parse().unwrap())
     }
 
     fn host(name: &str) -> Host {
@@ -230,8 +230,7 @@ mod tests {
     fn clients_beyond_all_that_are_told_apart_are_over_the_rate() {
         let rate = rate(1, 3600, RatePer::Client);
         let (_, rates) = counted([&rate]);
-        let client =
-            |n: usize| Client { address: ([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 1).into(), user: None };
+        let client = |n: usize| Client::at(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 1).into());
         let a = host("a.example");
         assert!((0..2 * TOLD_APART_MAX).all(|n| rates.admits(&rate, &client(n), &a)));
         assert!(!rates.admits(&rate, &client(2 * TOLD_APART_MAX), &a));

@@ -1,12 +1,14 @@
 //! Binds and accepts. Binding is synchronous and comes before the runtime starts a thread, so that a
-//! sandbox can be put on in between. It never reads a byte of what it accepted.
+//! sandbox can be put on in between. It never reads a byte of what it accepted; of a connection that was captured on its way
+//! elsewhere it says where that was.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, getsockopt, setsockopt, sockopt};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
@@ -30,12 +32,79 @@ pub struct Bound {
     pub listeners: Vec<TcpListener>,
 }
 
+/// How a firewall of this kernel brings connections here that were on their way elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capture {
+    /// It has changed their destination, and knows what that was.
+    Redirect,
+    /// It has left their destination as it was, which is the socket's own address then. Needs [`bind_transparent`].
+    Tproxy,
+}
+
+impl Capture {
+    /// Where a connection was on its way to. One that was made to the listener itself was on its way there.
+    ///
+    /// # Errors
+    /// The socket is not connected any more.
+    pub fn destination(self, stream: &TcpStream) -> io::Result<SocketAddr> {
+        let local = canonical(stream.local_addr()?);
+        let destination = match self {
+            Capture::Tproxy => local,
+            // The kernel knows nothing of a connection that it did not track, and so did not redirect.
+            Capture::Redirect => before_redirect(stream, local.ip()).unwrap_or(local),
+        };
+        Ok(destination)
+    }
+}
+
+/// What the kernel had as the destination before it changed that to this machine's (`SO_ORIGINAL_DST`).
+fn before_redirect(stream: &TcpStream, local: IpAddr) -> Option<SocketAddr> {
+    let address = match local {
+        IpAddr::V4(_) => {
+            let before = SockaddrIn::from(getsockopt(stream, sockopt::OriginalDst).ok()?);
+            SocketAddr::from(SocketAddrV4::from(before))
+        }
+        IpAddr::V6(_) => {
+            let before = SockaddrIn6::from(getsockopt(stream, sockopt::Ip6tOriginalDst).ok()?);
+            SocketAddr::new((*SocketAddrV6::from(before).ip()).into(), before.port())
+        }
+    };
+    Some(canonical(address))
+}
+
+/// An IPv4 address as such, also on a socket of IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Binds an address for so many workers, non-blocking.
 ///
 /// # Errors
 /// The address is in use, not ours, or not permitted.
 pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
+    bind_taking(address, workers, Taking::Own)
+}
+
+/// The same, for connections on their way to any address, that a firewall of this kernel hands it (`tproxy`).
+///
+/// # Errors
+/// As [`bind`]; it needs CAP_NET_ADMIN.
+pub fn bind_transparent(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
+    bind_taking(address, workers, Taking::Any)
+}
+
+/// Which connections a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taking {
+    /// Those to its own address.
+    Own,
+    /// Those to whatever address.
+    Any,
+}
+
+fn bind_taking(address: SocketAddr, workers: usize, taking: Taking) -> Result<Bound, BindError> {
     let failed = |source| BindError { address, source };
+    let open = |address, shared| open(address, shared, taking);
     // Bound alone first: sockets that share a port by SO_REUSEPORT would also share it with a gate
     // that is already running, and take its connections away.
     let probe = open(address, false).map_err(failed)?;
@@ -71,7 +140,7 @@ pub fn bind_udp(address: SocketAddr) -> Result<(UdpSocket, SocketAddr), BindErro
     bound().map_err(|source| BindError { address, source })
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, shared: bool, taking: Taking) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -79,6 +148,9 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     }
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
+    }
+    if taking == Taking::Any {
+        setsockopt(&socket, sockopt::IpTransparent, &true)?;
     }
     socket.set_nonblocking(true)?;
     // Inherited by every connection accepted here.

@@ -47,7 +47,7 @@ fn target(text: &str) -> Target {
 #[test]
 fn a_judgement_allocates_nothing_whatever_comes_of_it() {
     let policy = policy();
-    let client = Client { address: ([10, 20, 3, 4], 4000).into(), user: None };
+    let client = Client::at(([10, 20, 3, 4], 4000).into());
     for (text, expected) in [
         ("http://site0.example/", VerdictKind::Allow),
         ("http://x.site998.example/", VerdictKind::Allow),

@@ -124,7 +124,7 @@ impl Given {
 
     fn bench(self, b: &mut Bencher) {
         let policy = self.compiled(b);
-        let client = Client { address: "10.20.3.4:40000".parse().unwrap(), user: None };
+        let client = Client::at("10.20.3.4:40000".parse().unwrap());
         let host = Host::parse(self.host.as_bytes()).unwrap();
         let target = Target { scheme: Scheme::Tunnel, host, port: 443, path: None };
         let hello = Hello {
@@ -155,7 +155,7 @@ impl Given {
     /// The look-up that names a client's group in each record.
     fn bench_group(self, b: &mut Bencher, address: &str) {
         let policy = self.compiled(b);
-        let client = Client { address: SocketAddr::new(address.parse().unwrap(), 4000), user: None };
+        let client = Client::at(SocketAddr::new(address.parse().unwrap(), 4000));
         b.iter(|| policy.group_of(&client));
     }
 

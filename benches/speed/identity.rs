@@ -57,7 +57,7 @@ fn read(text: &str) -> Hello {
 
 fn tunnel(b: &mut Bencher, hello: &str, connect: &str) {
     let (browsers, hello, head) = (Browsers::built_in().unwrap(), read(hello), head(connect));
-    let client = Client { address: "10.20.3.4:40000".parse().unwrap(), user: None };
+    let client = Client::at("10.20.3.4:40000".parse().unwrap());
     let (host, port) = parse_authority(head.target()).unwrap();
     let connect = Some((&host, port.unwrap()));
     b.iter(|| {
@@ -71,7 +71,7 @@ fn tunnel(b: &mut Bencher, hello: &str, connect: &str) {
 
 fn request(b: &mut Bencher, plain: &str) {
     let (browsers, head) = (Browsers::built_in().unwrap(), head(plain));
-    let client = Client { address: "10.20.3.4:40000".parse().unwrap(), user: None };
+    let client = Client::at("10.20.3.4:40000".parse().unwrap());
     b.iter(|| {
         let user_agent = head.fields.get("user-agent");
         let claim = browsers.claim(user_agent);

@@ -14,6 +14,7 @@ use crate::session::{
 use crate::store::Journal;
 use crate::tls::Minter;
 
+use super::listeners::proxy_setting;
 use super::reloaded::Outcome;
 
 /// Builds it.
@@ -49,6 +50,7 @@ pub(super) fn gate(
             contact: config.contact.clone(),
             via: config.via.then(|| config.name.clone()),
             pac: config.pac.clone(),
+            proxy: proxy_setting(config),
         },
         counters: Counters::default(),
         glass: Glass::default(),

@@ -17,6 +17,7 @@ mod fetch;
 mod flows;
 mod holds;
 mod kept;
+mod listeners;
 mod note;
 mod notices;
 mod reach;
@@ -52,7 +53,7 @@ use crate::config::{Config, InternalNames};
 use crate::evidence::Record;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
-use crate::listen::{self, BindError, Bound};
+use crate::listen::BindError;
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
@@ -64,6 +65,7 @@ use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 use assembly::{Known, gate, in_force};
 use contingency::Contingencies;
 use fetch::Fetching;
+use listeners::{Listeners, Speaks};
 use reload::Reloads;
 use status::Reporter;
 
@@ -131,9 +133,7 @@ pub enum AppError {
 /// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
 /// none comes too early.
 pub struct Ready {
-    bound: Vec<Bound>,
-    /// Where clients speak TLS to the proxy itself.
-    secured: Vec<Bound>,
+    listeners: Listeners,
     console: Option<console::Prepared>,
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
@@ -214,13 +214,8 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let bind = |addresses: &[SocketAddr]| {
-        addresses.iter().map(|address| listen::bind(*address, workers)).collect::<Result<Vec<_>, _>>()
-    };
-    let bound = bind(&config.listen)?;
-    let secured = bind(config.secure_proxy.as_ref().map_or(&[], |proxy| &proxy.listen))?;
-    let listeners = bound.iter().chain(&secured).map(|bound: &Bound| bound.address).collect();
-    let own = Arc::new(OwnEndpoints { listeners, interfaces: system::interface_addresses()? });
+    let listeners = Listeners::bind(&config, workers)?;
+    let own = Arc::new(OwnEndpoints { listeners: listeners.all(), interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
@@ -262,8 +257,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let hangup = caught(SignalKind::hangup())?;
     drop(entered);
     Ok(Ready {
-        bound,
-        secured,
+        listeners,
         console,
         inspection,
         inspection_fault,
@@ -307,12 +301,17 @@ fn own_parent<'p>(policy: &'p Policy, own: &OwnEndpoints) -> Option<OwnParent<'p
 impl Ready {
     /// Where the proxy listens.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.bound.iter().map(|bound| bound.address).collect()
+        self.listeners.speaking(Speaks::Clear)
     }
 
     /// Where it listens for clients that speak TLS to it.
     pub fn secured_addresses(&self) -> Vec<SocketAddr> {
-        self.secured.iter().map(|bound| bound.address).collect()
+        self.listeners.speaking(Speaks::Tls)
+    }
+
+    /// Where what went past the proxy comes in.
+    pub fn captured_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.captured()
     }
 
     /// Where the console is, as browsers are told.
@@ -344,6 +343,7 @@ impl Ready {
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let (addresses, secured_addresses) = (self.addresses(), self.secured_addresses());
         let console_addresses = self.console_addresses();
+        let captured_addresses = self.captured_addresses();
         let (minter, origins) = self.inspection.unzip();
         let plan = Plan {
             own: self.own.clone(),
@@ -421,6 +421,7 @@ impl Ready {
             addresses,
             secured_addresses,
             console_addresses,
+            captured_addresses,
             workers: self.workers,
             policy_file,
             reloads: reloading.reloads(),
@@ -433,7 +434,7 @@ impl Ready {
         });
         let console = self.console.map(|console| console.start(reporter.clone(), &self.config));
         let console = console.transpose()?;
-        let shares = shares(self.bound, self.secured, self.workers);
+        let shares = self.listeners.shares(self.workers);
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
             tokio::select! {
@@ -479,26 +480,6 @@ fn resolvers(
 ) -> Result<Resolvers, ResolveError> {
     let internal = internal.map(|internal| (&internal.places, internal.resolvers.as_slice()));
     Resolvers::new(servers, internal, timeout, own)
-}
-
-/// What clients speak to a listener.
-#[derive(Debug, Clone, Copy)]
-enum Speaks {
-    Clear,
-    Tls,
-}
-
-/// The listeners of each worker: one of every address.
-fn shares(bound: Vec<Bound>, secured: Vec<Bound>, workers: usize) -> Vec<Vec<(TcpListener, Speaks)>> {
-    let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let each = |speaks| move |bound: Bound| (bound, speaks);
-    for (bound, speaks) in bound.into_iter().map(each(Speaks::Clear)).chain(secured.into_iter().map(each(Speaks::Tls)))
-    {
-        for (share, listener) in shares.iter_mut().zip(bound.listeners) {
-            share.push((listener, speaks));
-        }
-    }
-    shares
 }
 
 /// Has the policy read again with each SIGHUP, for as long as it is polled.

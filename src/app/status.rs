@@ -41,6 +41,8 @@ pub struct Status {
     /// Where the web console is, as browsers are told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
+    /// Where what went past the proxy comes in, as `host:port`.
+    pub listening_captured: Vec<String>,
     pub workers: usize,
     pub policy: PolicyStatus,
     /// Host lists that are fetched.
@@ -260,6 +262,7 @@ pub(super) struct Reporter {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) secured_addresses: Vec<SocketAddr>,
     pub(super) console_addresses: Vec<String>,
+    pub(super) captured_addresses: Vec<SocketAddr>,
     pub(super) workers: usize,
     pub(super) policy_file: String,
     pub(super) reloads: Reloads,
@@ -319,6 +322,7 @@ impl Reporter {
             listening: self.addresses.iter().map(ToString::to_string).collect(),
             listening_tls: self.secured_addresses.iter().map(ToString::to_string).collect(),
             console: self.console_addresses.clone(),
+            listening_captured: self.captured_addresses.iter().map(ToString::to_string).collect(),
             workers: self.workers,
             policy: PolicyStatus {
                 file: self.policy_file.clone(),

@@ -11,7 +11,8 @@ use crate::listen;
 use crate::session::{self, Gate, Worker};
 use crate::upstream::{DialLimits, Dialler, OwnConnections};
 
-use super::{AppError, Plan, Speaks};
+use super::listeners::Speaks;
+use super::{AppError, Plan};
 
 /// How often what falls due with time is looked at; limits of tunnels are this exact.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -83,6 +84,7 @@ async fn accept(
             match speaks {
                 Speaks::Clear => drop(tokio::spawn(session::serve(admitted, stream))),
                 Speaks::Tls => drop(tokio::spawn(session::serve_secured(admitted, stream))),
+                Speaks::Captured(capture) => drop(tokio::spawn(session::serve_captured(admitted, stream, capture))),
             }
         }
     })

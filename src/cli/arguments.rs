@@ -3,9 +3,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::app::BREAKGLASS_MINUTES_MAX;
 use crate::review::Since;
 
+use super::breakglass::BreakglassArguments;
 use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
@@ -483,28 +483,6 @@ pub(super) struct RunArguments {
     pub(super) observe: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(override_usage = "sekisho breakglass --minutes <N> --reason <TEXT> [DATA_DIR]\n       sekisho breakglass --end [DATA_DIR]",
-    group = clap::ArgGroup::new("what").required(true).args(["minutes", "end"]))]
-pub(super) struct BreakglassArguments {
-    /// For how long, 1 to 1440
-    #[arg(long, value_name = "N", requires = "reason",
-          value_parser = clap::value_parser!(u64).range(1..=BREAKGLASS_MINUTES_MAX))]
-    pub(super) minutes: Option<u64>,
-    /// Why; it goes on record
-    #[arg(long, value_name = "TEXT", requires = "minutes")]
-    pub(super) reason: Option<String>,
-    /// End it now
-    #[arg(long, conflicts_with_all = ["minutes", "reason"])]
-    pub(super) end: bool,
-    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(super) data_dir: Option<PathBuf>,
-    /// A table for eyes, or JSON for machines
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-}
-
 /// Which records a question is about, and how the answer is written.
 #[derive(Debug, Args)]
 pub(super) struct JournalArguments {
@@ -586,6 +564,9 @@ pub(super) struct ExplainArguments {
     /// What of its TLS stays the same from connection to connection; records call it tls_key
     #[arg(long, value_name = "KEY")]
     pub(super) tls_key: Option<String>,
+    /// It goes past the proxy, and is captured on its way
+    #[arg(long)]
+    pub(super) captured: bool,
     /// When it asks, like 2026-11-25T10:00:00+09:00 [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<jiff::Timestamp>,

@@ -1,10 +1,35 @@
-use crate::app::{Question, Status};
+use std::path::PathBuf;
 
-use super::arguments::BreakglassArguments;
+use clap::{Args, ValueHint};
+
+use crate::app::{BREAKGLASS_MINUTES_MAX, Question, Status};
+
 use super::error::CliError;
 use super::files::default_data_dir;
-use super::output::{Rows, report};
+use super::output::{Format, Rows, report};
 use super::status::{ask_gate, describe_breakglass};
+
+#[derive(Debug, Args)]
+#[command(override_usage = "sekisho breakglass --minutes <N> --reason <TEXT> [DATA_DIR]\n       sekisho breakglass --end [DATA_DIR]",
+    group = clap::ArgGroup::new("what").required(true).args(["minutes", "end"]))]
+pub(super) struct BreakglassArguments {
+    /// For how long, 1 to 1440
+    #[arg(long, value_name = "N", requires = "reason",
+          value_parser = clap::value_parser!(u64).range(1..=BREAKGLASS_MINUTES_MAX))]
+    pub(super) minutes: Option<u64>,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT", requires = "minutes")]
+    pub(super) reason: Option<String>,
+    /// End it now
+    #[arg(long, conflicts_with_all = ["minutes", "reason"])]
+    pub(super) end: bool,
+    /// The data directory of the gate [default: where `run` keeps it when nothing else is said]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// A table for eyes, or JSON for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
 
 /// Has the running gate let essential rules pass while it can write no record, or ends that.
 pub(super) fn breakglass(arguments: BreakglassArguments) -> Result<(), CliError> {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::clock;
 use crate::config::Config;
 use crate::gateway::{
-    Beside, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables, keep, nft,
-    plan, put_in_force, table_in_force, try_rules, ward,
+    Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables,
+    keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
 };
 
 use super::arguments::notes;
@@ -168,6 +168,19 @@ fn planned(path: &Path) -> Result<Plan, CliError> {
         eprintln!(
             "sekisho: the rules log to group {group} of NFLOG, and [flows] reads group {read}: nothing of it is recorded"
         );
+    }
+    if let Some(capture) = &network.capture {
+        let listening = match capture.by {
+            CaptureBy::Redirect => ("redirect", &config.capture.redirect),
+            CaptureBy::Tproxy => ("tproxy", &config.capture.tproxy),
+        };
+        if !listening.1.iter().any(|address| address.port() == capture.port) {
+            let (key, port) = (listening.0, capture.port);
+            eprintln!(
+                "sekisho: the rules capture to port {port}, and `{key}` of [capture] names no address with it: what goes past \
+                 the gate is refused by nobody who could say why"
+            );
+        }
     }
     Ok(plan)
 }

@@ -457,7 +457,8 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
                 "this machine has no such address (`ip address` shows what it has); choose another with --listen"
             }
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another with --listen"
+                "ports below 1024 need the capability CAP_NET_BIND_SERVICE, and `tproxy` of [capture] needs CAP_NET_ADMIN; \
+                 choose another with --listen"
             }
             _ => "choose another address with --listen",
         }),

@@ -155,8 +155,15 @@ fn asked(arguments: &ExplainArguments, policy: &Policy, request: &str) -> Result
         ja4: arguments.ja4.as_deref(),
         tls_key: arguments.tls_key.as_deref(),
         standing: None,
+        captured: arguments.captured,
     };
-    Ok(question.by(&program.map_or(asker, |program| Asker { user: asker.user, groups: asker.groups, ..program })))
+    let asker = program.map_or(asker, |program| Asker {
+        user: asker.user,
+        groups: asker.groups,
+        captured: asker.captured,
+        ..program
+    });
+    Ok(question.by(&asker))
 }
 
 fn told(policy_file: String, question: &Question, policy: &Policy, explained: &Explanation) -> Told {
@@ -169,6 +176,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
     let client = question.client();
     let group = policy.group_of(client).map_or("in no group".to_owned(), |group| format!("in group {group}"));
     let user = client.user.as_ref().map_or(String::new(), |user| format!(", user {}", user.name));
+    let past = if client.captured.is_some() { ", captured on its way past the proxy" } else { "" };
     let result = &explained.result;
     let (handling, challenge, limits) = match result {
         Explained::Decided { handling, challenge, limits, rates, .. } => {
@@ -179,7 +187,7 @@ fn told(policy_file: String, question: &Question, policy: &Policy, explained: &E
     let is_closed = matches!(result, Explained::Decided { handling: Handling::Tunnel, .. });
     Told {
         policy: policy_file,
-        client: format!("{}, {group}{user}", client.address.ip()),
+        client: format!("{}, {group}{user}{past}", client.address.ip()),
         request: format!("{} {}", question.method(), question.target()),
         unicode: question.target().host.to_unicode(),
         considered: considered.collect(),
@@ -242,6 +250,7 @@ fn describe(found: Considered) -> &'static str {
         Considered::Applies => "applies",
         Considered::Lacks(Condition::Host) => "another host",
         Considered::Lacks(Condition::Client) => "another client",
+        Considered::Lacks(Condition::Captured) => "not for what goes past the proxy",
         Considered::Lacks(Condition::Method) => "another method",
         Considered::Lacks(Condition::Program) => "another program",
         Considered::Lacks(Condition::Port) => "a port that it does not name",

@@ -1,24 +1,25 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
-use ipnet::IpNet;
 
 use crate::app::{Note, note, this_person};
 use crate::clock;
 use crate::config::Config;
-use crate::evidence::{Lookup, Text, Verdict, client_text};
-use crate::facts::Host;
+use crate::evidence::{Certainty, DeviceSpan, Lookup, Text, Verdict, client_of, client_text, format_time, shown};
+use crate::facts::{Host, Timestamp};
+use crate::review::questions::QuestionError;
 use crate::review::{ExportError, Exported, Filter, Form, Since, export};
 
 use super::arguments::JournalArguments;
+use super::device::notes_of;
 use super::error::{CliError, count};
 use super::files::read_config;
 use super::progress::ProgressLine;
 use super::replay::{data_dir, open};
+use super::verify::around;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -27,9 +28,10 @@ pub(super) struct ExportArguments {
     /// Until when: what began then or later is left out; written as --since is
     #[arg(long, value_name = "TIME")]
     until: Option<Since>,
-    /// A client's address or a prefix, such as 10.20.1.0/24; may be given several times
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    client: Vec<IpNet>,
+    /// A client's address, a prefix such as 10.20.1.0/24, or a device's name: its addresses, each for the time in which it had
+    /// it; may be given several times
+    #[arg(long, value_name = "CLIENT")]
+    client: Vec<String>,
     /// A user, as the proxy knows them; may be given several times
     #[arg(long, value_name = "NAME")]
     user: Vec<String>,
@@ -69,9 +71,36 @@ enum VerdictWord {
     Deny,
 }
 
-fn address(text: &str) -> Result<IpNet, String> {
-    let net = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
-    net.ok_or_else(|| "write an address or a prefix, such as 10.20.1.5 or 10.20.0.0/16".to_owned())
+/// The times in which devices had addresses; which of that is uncertain is said.
+fn spans(
+    arguments: &ExportArguments,
+    devices: &[&String],
+    config: Option<&Config>,
+    since: Option<Timestamp>,
+) -> Result<Vec<DeviceSpan>, CliError> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = clock::now();
+    let until = arguments.until.map_or(now, |until| until.before(now));
+    let notes = notes_of(around(&data_dir(&arguments.journal, config)))?;
+    let mut all = Vec::new();
+    for name in devices {
+        let spans = notes.devices.spans(name, since.unwrap_or(Timestamp(0)), until);
+        if spans.is_empty() {
+            return Err(CliError::Asked(Box::new(QuestionError::NoDevice((*name).clone()))));
+        }
+        for span in spans.iter().filter(|span| span.certainty == Certainty::Uncertain) {
+            let (from, until) = (format_time(span.from), format_time(span.until));
+            eprintln!(
+                "sekisho: uncertain: that {} was {} from {from} to {until}",
+                client_text(&span.client),
+                shown(name)
+            );
+        }
+        all.extend(spans);
+    }
+    Ok(all)
 }
 
 /// As records have it: in lower case, by A-labels, without a dot at its end.
@@ -82,13 +111,20 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 /// Puts on record whose records leave, before they do; where that cannot be, nothing does.
-fn looked_up(arguments: &ExportArguments, config: Option<&Config>, filter: &Filter) -> Result<(), CliError> {
+fn looked_up(
+    arguments: &ExportArguments,
+    config: Option<&Config>,
+    filter: &Filter,
+    devices: &[&String],
+) -> Result<(), CliError> {
     let clients = filter.clients.iter().map(|client| (Some(Text::from(&*client_text(client))), None));
-    let users = filter.users.iter().map(|user| (None, Some(Text::from(user.as_str()))));
+    let clients = clients.map(|(client, user)| (client, user, None));
+    let users = filter.users.iter().map(|user| (None, Some(Text::from(user.as_str())), None));
+    let devices = devices.iter().map(|device| (None, None, Some(Text::from(device.as_str()))));
     let data_dir = data_dir(&arguments.journal, config);
-    for (client, user) in clients.chain(users) {
+    for (client, user, device) in clients.chain(users).chain(devices) {
         let (since, until) = (filter.since, filter.until);
-        let lookup = Lookup { who: this_person(), question: "export".into(), client, user, device: None, since, until };
+        let lookup = Lookup { who: this_person(), question: "export".into(), client, user, device, since, until };
         let noted = note(&data_dir, Note::Lookup(lookup));
         noted.map_err(|source| CliError::Note { data_dir: data_dir.clone(), source })?;
     }
@@ -99,10 +135,12 @@ fn looked_up(arguments: &ExportArguments, config: Option<&Config>, filter: &Filt
 pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError> {
     let config = arguments.journal.config.as_deref().map(read_config).transpose()?;
     let mut opened = open(&arguments.journal, config.as_ref())?;
+    let devices: Vec<&String> = arguments.client.iter().filter(|client| client_of(client).is_none()).collect();
     let filter = Filter {
         since: opened.since,
         until: arguments.until.map(|until| until.before(clock::now())),
-        clients: arguments.client.clone(),
+        clients: arguments.client.iter().filter_map(|client| client_of(client)).collect(),
+        spans: spans(arguments, &devices, config.as_ref(), opened.since)?,
         users: arguments.user.clone(),
         hosts: arguments.host.clone(),
         verdict: arguments.verdict.map(|verdict| match verdict {
@@ -112,7 +150,7 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
         }),
         reasons: arguments.reason.clone(),
     };
-    looked_up(arguments, config.as_ref(), &filter)?;
+    looked_up(arguments, config.as_ref(), &filter, &devices)?;
     let form = match arguments.format {
         ExportFormat::Jsonl => Form::Lines,
         ExportFormat::Csv => Form::Csv,

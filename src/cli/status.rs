@@ -37,8 +37,10 @@ fn rows(status: &Status) -> Rows {
     if !status.console.is_empty() {
         rows.insert(3, ("console", status.console.join("\n")));
     }
-    if !status.listening_tls.is_empty() {
-        rows.insert(3, ("TLS proxy", status.listening_tls.join("\n")));
+    for (name, listening) in [("captures", &status.listening_captured), ("TLS proxy", &status.listening_tls)] {
+        if !listening.is_empty() {
+            rows.insert(3, (name, listening.join("\n")));
+        }
     }
     rows.extend(status.lists.iter().map(|list| ("list", describe_list(list))));
     rows.extend([("enforced", describe_enforced(policy, exchanges))]);

@@ -235,7 +235,7 @@ fn size(bytes_up: f32) -> Ground {
     )
 }
 
-fn beat(scan: Scan, strip: Vec<f64>) -> Beat {
+pub(super) fn beat(scan: Scan, strip: Vec<f64>) -> Beat {
     let (centre, half) = (scan.centre, 0.5 * scan.width);
     Beat {
         period_seconds: centre.exp(),

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Burst, Finding, Observed};
+use crate::evidence::{Burst, Finding, FlowSeen, Observed, RecordLine};
 use crate::facts::Timestamp;
 
 use super::beacons::Beacons;
@@ -8,7 +8,10 @@ use super::carrier::Carriers;
 use super::draft::Drafts;
 use super::event::{Event, What};
 use super::failures::Failures;
+use super::flows::{FlowEvent, Flows};
+use super::happened::Happened;
 use super::joins::Joins;
+use super::listening::Listening;
 use super::mimicry::Mimicry;
 use super::network::Network;
 use super::order::Order;
@@ -71,6 +74,11 @@ pub struct Counts {
     pub names_evicted: u64,
     /// Clients, pairs and programs of which it was forgotten how much they usually send, for others.
     pub volumes_evicted: u64,
+    /// Records of attempts past the proxy; and of them, those of clients that are none of this network's.
+    pub flows: u64,
+    pub flows_of_strangers: u64,
+    /// What was known of attempts past the proxy and had to go for others.
+    pub flows_evicted: u64,
     /// Exchanges of which only the beginning counts, because too many were open.
     pub exchanges_beyond: u64,
     /// Findings that are not told, because too many of their kind were told of their client on that day.
@@ -103,9 +111,11 @@ pub(super) struct State {
     spread: Spread,
     tunnels: Tunnels,
     volume: Volume,
+    flows: Flows,
+    listening: Listening,
     drafts: Drafts,
     /// What was taken last.
-    last: Option<Event>,
+    last: Option<Happened>,
     counts: Counts,
 }
 
@@ -123,6 +133,8 @@ impl Detector {
             spread: Spread::new(limits.hosts_max, &settings.publishers),
             tunnels: Tunnels::new(limits.open_max, limits.pairs_max),
             volume: Volume::new(&limits),
+            flows: Flows::new(limits.clients_max),
+            listening: Listening::default(),
             drafts: Drafts::new(limits.told_max),
             last: None,
             counts: Counts::default(),
@@ -143,21 +155,49 @@ impl Detector {
         (before == limits).then(|| Self { limits, settings: settings.clone(), found: Vec::new(), state })
     }
 
+    /// Takes a line of the journal: what it tells of an exchange or of attempts past the proxy, and that a gate was there to
+    /// write it.
+    pub fn read(&mut self, record: &RecordLine<'_>) {
+        let begins = record.subject.as_deref() == Some("flows") && record.level.as_deref() == Some("read");
+        if let Some((from, to)) = self.state.listening.record(record.time.0, begins) {
+            self.state.order.push(Happened::Pause { from, to });
+        }
+        if let Some(observed) = Observed::of(record) {
+            self.observe(&observed, &record.bursts);
+        } else if let Some(seen) = FlowSeen::of(record) {
+            self.observe_flow(&seen);
+        }
+    }
+
     /// Takes what a line tells, and of a tunnel its bursts.
     pub fn observe(&mut self, seen: &Observed<'_>, bursts: &[Burst]) {
         let State { joins, network, order, .. } = &mut self.state;
         joins.take(seen, bursts, network, order);
-        while let Some(event) = self.state.order.pop() {
-            self.state.take(event, &self.settings, &mut self.found);
-        }
+        self.go_on();
+    }
+
+    /// Takes what is known of attempts past the proxy.
+    pub fn observe_flow(&mut self, seen: &FlowSeen<'_>) {
+        self.state.order.push(Happened::Flow(Box::new(FlowEvent::of(seen))));
+        self.go_on();
     }
 
     /// Time goes on, though no line came.
     pub fn tick(&mut self, now: Timestamp) {
+        if let Some((from, to)) = self.state.listening.tick(now.0) {
+            self.state.order.push(Happened::Pause { from, to });
+        }
         self.state.order.tick(now.0);
+        self.go_on();
+    }
+
+    /// Takes what no older line can come before any more.
+    fn go_on(&mut self) {
         while let Some(event) = self.state.order.pop() {
             self.state.take(event, &self.settings, &mut self.found);
         }
+        let passed = self.state.order.passed();
+        self.state.pass(passed, &self.settings, &mut self.found);
     }
 
     /// The log is over: nothing waits for older lines any more.
@@ -187,7 +227,7 @@ impl Detector {
     }
 
     pub fn counts(&self) -> Counts {
-        let State { joins, network, beacons, tunnels, volume, drafts, counts, .. } = &self.state;
+        let State { joins, network, beacons, tunnels, volume, flows, drafts, counts, .. } = &self.state;
         Counts {
             late: beacons.late,
             clients: network.clients.len() as u64,
@@ -196,6 +236,9 @@ impl Detector {
             pairs_evicted: beacons.pairs.evicted + tunnels.evicted(),
             names_evicted: network.evicted(),
             volumes_evicted: volume.evicted(),
+            flows: flows.taken,
+            flows_of_strangers: flows.strangers,
+            flows_evicted: flows.evicted(),
             exchanges_beyond: joins.beyond + tunnels.beyond,
             findings_beyond: drafts.beyond,
             ..*counts
@@ -204,33 +247,63 @@ impl Detector {
 }
 
 impl State {
-    fn take(&mut self, event: Event, settings: &Settings, found: &mut Vec<Finding>) {
+    fn take(&mut self, happened: Happened, settings: &Settings, found: &mut Vec<Finding>) {
         // Lines that come twice stand beside each other once they are in order.
-        if self.last.as_ref() == Some(&event) && event.line != 0 {
+        if self.last.as_ref().is_some_and(|last| happened.repeats(last)) {
             self.counts.repeated += 1;
             return;
         }
+        self.pass(happened.time(), settings, found);
+        let Self { network, drafts, flows, .. } = self;
+        match &happened {
+            Happened::Exchange(event) => self.exchange(event, settings),
+            Happened::Flow(event) => flows.take(event, &settings.inside, network, drafts),
+            Happened::Pause { from, to } => flows.pause((*from, *to), &settings.inside, network, drafts),
+        }
+        self.tell(settings, found);
+        self.last = Some(happened);
+    }
+
+    fn exchange(&mut self, event: &Event, settings: &Settings) {
         self.counts.events += u64::from(matches!(event.what, What::Call { .. } | What::Burst { .. }));
         let Self { network, drafts, .. } = self;
-        network.meet(&event);
+        network.meet(event);
         if let Some(facts) = event.what.whole() {
-            network.learn(&event, facts);
+            network.learn(event, facts);
         }
-        self.beacons.take(&event, network, drafts);
-        self.strangers.take(&event, network, drafts);
-        self.carriers.take(&event, network, drafts);
-        self.failures.take(&event, network, drafts);
-        self.mimicry.take(&event, network, drafts);
-        self.spread.take(&event, &self.beacons.pairs, network, drafts);
-        self.tunnels.take(&event, network, drafts);
-        self.volume.take(&event, network, drafts);
-        for finding in drafts.take(&network.clients) {
+        self.beacons.take(event, network, drafts);
+        self.strangers.take(event, network, drafts);
+        self.carriers.take(event, network, drafts);
+        self.failures.take(event, network, drafts);
+        self.mimicry.take(event, network, drafts);
+        self.spread.take(event, &self.beacons.pairs, network, drafts);
+        self.tunnels.take(event, network, drafts);
+        let up = self.volume.take(event, network, drafts);
+        // Without flows nobody knows what was gathered, nor is there a source to fall silent.
+        if !self.flows.has_begun() {
+            return;
+        }
+        let (client, host) = (network.clients.text(event.client), network.hosts.text(event.host));
+        if let Some((client, host)) = client.zip(host) {
+            let (whither, when) = ((&*client, &*host, event.port), (event.time, event.line));
+            self.flows.exchange(whither, when, up, &settings.inside, network, drafts);
+        }
+    }
+
+    /// Time has gone on to this: nothing from before is to come.
+    fn pass(&mut self, now: u64, settings: &Settings, found: &mut Vec<Finding>) {
+        let Self { network, drafts, flows, .. } = self;
+        flows.pass(now, &settings.inside, network, drafts);
+        self.tell(settings, found);
+    }
+
+    fn tell(&mut self, settings: &Settings, found: &mut Vec<Finding>) {
+        for finding in self.drafts.take(&self.network.clients) {
             match settings.fate(finding) {
                 Fate::Told(finding) => found.push(*finding),
                 Fate::Allowed => self.counts.allowed += 1,
                 Fate::Explained => self.counts.explained += 1,
             }
         }
-        self.last = Some(event);
     }
 }

@@ -117,6 +117,11 @@ impl Drafts {
         &self.drafts
     }
 
+    /// What was told last is not told after all, and counts as beyond.
+    pub(super) fn drop_last(&mut self) {
+        self.beyond += u64::from(self.drafts.pop().is_some());
+    }
+
     /// Tells what a detector knows is news.
     pub(super) fn add(&mut self, draft: Draft) {
         self.drafts.push(draft);

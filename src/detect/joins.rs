@@ -8,6 +8,7 @@ use crate::evidence::{Asked, Burst, Observed, Part, Shown, Verdict};
 use crate::parse::{BodyType, double_extension, turns_direction};
 
 use super::event::{Body, Carries, Cut, Event, Facts, Refusal, Sni, What};
+use super::happened::Happened;
 use super::names::Name;
 use super::network::Network;
 use super::order::Order;
@@ -59,7 +60,7 @@ impl Joins {
             }
             Part::Shown if seen.id == 0 && !seen.client.is_empty() && !seen.host.is_empty() => {
                 let facts = Box::new(facts_of(seen, network));
-                order.push(event_of(seen, network, What::Challenge(facts)));
+                order.push(Happened::Exchange(event_of(seen, network, What::Challenge(facts))));
             }
             Part::Shown | Part::Going | Part::Ended => self.go_on(seen, bursts, network, order),
             Part::Whole | Part::Begun | Part::Waits => {}
@@ -71,7 +72,7 @@ impl Joins {
         let denied = seen.verdict != Verdict::Allowed;
         if seen.part == Part::Whole || seen.id == 0 {
             let what = What::Call { denied, shape: facts.shape, facts: Some(Box::new(facts)) };
-            order.push(event_of(seen, network, what));
+            order.push(Happened::Exchange(event_of(seen, network, what)));
             return;
         }
         let event = event_of(seen, network, What::Call { denied, shape: facts.shape, facts: None });
@@ -86,7 +87,7 @@ impl Joins {
         } else {
             self.beyond += 1;
         }
-        order.push(event);
+        order.push(Happened::Exchange(event));
     }
 
     fn go_on(&mut self, seen: &Observed<'_>, bursts: &[Burst], network: &mut Network, order: &mut Order) {
@@ -105,17 +106,22 @@ impl Joins {
         let is_tunnel = open.facts.what == Asked::Tunnel;
         if seen.part == Part::Shown && is_tunnel {
             open.at = open.at.max(seen.time.0);
-            order.push(event(seen.time.0, What::Shown(Box::new(open.facts.clone()))));
+            order.push(Happened::Exchange(event(seen.time.0, What::Shown(Box::new(open.facts.clone())))));
         }
         for burst in bursts {
             open.at = open.at.saturating_add(u64::from(burst.after_cs) * 10_000);
-            order.push(event(open.at, What::Burst { tunnel: seen.id, up: burst.up, down: burst.down }));
+            order.push(Happened::Exchange(event(
+                open.at,
+                What::Burst { tunnel: seen.id, up: burst.up, down: burst.down },
+            )));
         }
         match seen.part {
-            Part::Going => order.push(event(seen.time.0, What::Going(Box::new(open.facts.clone())))),
+            Part::Going => {
+                order.push(Happened::Exchange(event(seen.time.0, What::Going(Box::new(open.facts.clone())))))
+            }
             Part::Ended => {
                 if let Some(open) = self.open.remove(&seen.id) {
-                    order.push(event(seen.time.0, What::Done(Box::new(open.facts))));
+                    order.push(Happened::Exchange(event(seen.time.0, What::Done(Box::new(open.facts)))));
                 }
             }
             Part::Whole | Part::Waits | Part::Begun | Part::Shown => {}

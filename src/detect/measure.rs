@@ -108,7 +108,8 @@ impl Measure {
     pub(super) fn imposes(&self, finding: &Finding, now: Timestamp) -> Option<Imposed> {
         let is_meant =
             self.kinds.contains(&finding.kind) && finding.severity >= self.severity && finding.score >= self.score;
-        if !is_meant {
+        // What is about no one client would be about all of them.
+        if !is_meant || finding.client.is_empty() {
             return None;
         }
         let (client, whole) = (Some(finding.client.clone()), finding.kind.is_of_program());

@@ -6,6 +6,7 @@ use crate::facts::Timestamp;
 use crate::parse::{Place, Section};
 use crate::policy::prefixes;
 
+use super::inside::Inside;
 use super::measure::{Imposed, Measure};
 
 /// What the operator says of this network.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub explained: Vec<Explained>,
     /// What findings are answered with.
     pub measures: Vec<Measure>,
+    /// What is inside, by which attempts past the proxy are judged.
+    pub inside: Inside,
 }
 
 impl Default for Settings {
@@ -30,6 +33,7 @@ impl Default for Settings {
             publishers: Vec::new(),
             explained: Vec::new(),
             measures: Vec::new(),
+            inside: Inside::default(),
         }
     }
 }
@@ -88,6 +92,8 @@ const PERIOD_OFF: f64 = 1.5;
 const BYTES_OFF: f64 = 2.0;
 /// Responses, at most.
 const MEASURES_MAX: usize = 64;
+/// Scanners, at most: each attempt is held against them.
+const SCANNERS_MAX: usize = 64;
 /// Entries of a list, at most.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -147,11 +153,17 @@ impl Settings {
                 }
             }
         }
+        settings.inside.scanners = prefixes(section, "scanners").unwrap_or_default();
         for target in section.strings("allow").unwrap_or_default() {
             settings.allow.extend(read_target(section, &target.value, &target.place));
         }
         for publisher in section.strings("publishers").unwrap_or_default() {
             settings.publishers.extend(read_target(section, &publisher.value, &publisher.place));
+        }
+        if settings.inside.scanners.len() > SCANNERS_MAX {
+            let place = section.place_of_key("scanners").unwrap_or_else(|| section.place().clone());
+            let what = format!("more than {SCANNERS_MAX} scanners are named");
+            section.problem(&place, what, "name prefixes, as `10.40.0.0/24`");
         }
         for (entries, what) in
             [(&settings.allow, "targets are allowed"), (&settings.publishers, "publishers are named")]
@@ -214,8 +226,10 @@ impl Explained {
                 format!("説明済み（{why}）だが、この端末は対象外"),
             ));
         }
-        let beats =
-            matches!(finding.kind, FindingKind::Beacon | FindingKind::RotatingBeacon | FindingKind::AddressBeacon);
+        let beats = matches!(
+            finding.kind,
+            FindingKind::Beacon | FindingKind::RotatingBeacon | FindingKind::AddressBeacon | FindingKind::DirectCall
+        );
         let period = finding.beat.as_ref().filter(|_| beats).map(|beat| beat.period_seconds);
         if let (Some(known), Some(period)) = (self.period, period)
             && is_off(known, period, PERIOD_OFF)

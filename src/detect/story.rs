@@ -212,12 +212,15 @@ enum Nature {
     Programs,
     Arrivals,
     Several,
+    Reach,
+    Abuse,
+    Sources,
 }
 
 fn nature(kind: FindingKind) -> Nature {
     use FindingKind as Kind;
     match kind {
-        Kind::Beacon | Kind::RotatingBeacon | Kind::AddressBeacon | Kind::AlwaysOn => Nature::Calls,
+        Kind::Beacon | Kind::RotatingBeacon | Kind::AddressBeacon | Kind::AlwaysOn | Kind::DirectCall => Nature::Calls,
         Kind::UnknownTunnel | Kind::LongTunnel | Kind::ReopenedTunnel | Kind::InteractiveTunnel | Kind::KeptTunnel => {
             Nature::Tunnels
         }
@@ -226,12 +229,19 @@ fn nature(kind: FindingKind) -> Nature {
         | Kind::UnusualVolume
         | Kind::SmallUploads
         | Kind::NameChannel
-        | Kind::GrowingBodies => Nature::Volume,
+        | Kind::GrowingBodies
+        | Kind::FlowVolume
+        | Kind::Staging => Nature::Volume,
         Kind::UnresolvedNames | Kind::FailedConnects | Kind::FailedChallenges => Nature::Failures,
         Kind::UserOnSeveralClients | Kind::OutOfHours => Nature::People,
         Kind::Mimic | Kind::StrangeKey | Kind::ManyAgents | Kind::LoneProgram => Nature::Programs,
         Kind::Carrier => Nature::Arrivals,
         Kind::Spread | Kind::SameFetch | Kind::CommonChange => Nature::Several,
+        Kind::PortScan | Kind::Sweep | Kind::BruteForce | Kind::PeerSpread | Kind::Tripwire | Kind::CriticalAttempt => {
+            Nature::Reach
+        }
+        Kind::MailBurst | Kind::Flood => Nature::Abuse,
+        Kind::SilentSource => Nature::Sources,
     }
 }
 

@@ -94,6 +94,11 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.rows.is_empty()
     }
 
+    /// All that is kept.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.rows.iter_mut().map(|row| &mut row.value)
+    }
+
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let place = *self.by_key.get(&key)? as usize;
         let row = &mut self.rows[place];

@@ -6,6 +6,7 @@ mod beacons;
 mod carrier;
 mod domains;
 mod failures;
+mod flows;
 mod hours;
 mod kept;
 mod kinds;

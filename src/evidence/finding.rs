@@ -20,7 +20,7 @@ pub struct Finding {
     /// How pressing it is, in decades: of a beacon its evidence, at most 6, weighed with who else calls the target with the same
     /// program, since when, what that program has shown, and what was denied; of all others the score.
     pub weight: f64,
-    /// The client's address.
+    /// The client's address; empty where it is about no one client.
     pub client: Box<str>,
     /// The host, or `*.` and its registrable domain, or the key of a program; empty where it is all that the client does.
     pub target: Box<str>,
@@ -172,12 +172,55 @@ kinds! {
     SameFetch, "same_fetch", Foothold;
     /// Several clients changed their pace at the same time.
     CommonChange, "common_change", Foothold;
+    /// A client tries many ports of one host.
+    PortScan, "port_scan", Survey;
+    /// A client tries one port of many hosts.
+    Sweep, "sweep", Survey;
+    /// Many short or refused connections of a client to one service.
+    BruteForce, "brute_force", Survey;
+    /// A client suddenly speaks to many machines inside.
+    PeerSpread, "peer_spread", Survey;
+    /// A client has touched a port of the gateway that nothing uses.
+    Tripwire, "tripwire", Survey;
+    /// A machine of a critical segment has tried to get out.
+    CriticalAttempt, "critical_attempt", Foothold;
+    /// A client tries one address outside again and again, past the proxy and in vain.
+    DirectCall, "direct_call", Foothold;
+    /// Far more flows, or bytes in them, than is usual at this hour of the week.
+    FlowVolume, "flow_volume", Objective;
+    /// A machine gathers from many others inside, and then that goes out.
+    Staging, "staging", Objective;
+    /// A client sends mail to many servers outside.
+    MailBurst, "mail_burst", Objective;
+    /// A client tries to connect without end.
+    Flood, "flood", Objective;
+    /// What tells of attempts past the proxy has fallen silent.
+    SilentSource, "silent_source", Foothold;
 }
 
 impl FindingKind {
     /// Whether its target is a program, not a host.
     pub fn is_of_program(self) -> bool {
         matches!(self, Self::Mimic | Self::StrangeKey | Self::ManyAgents | Self::LoneProgram)
+    }
+
+    /// Whether it rests on attempts that gateways and firewalls saw, not on requests.
+    pub fn is_of_flows(self) -> bool {
+        matches!(
+            self,
+            Self::PortScan
+                | Self::Sweep
+                | Self::BruteForce
+                | Self::PeerSpread
+                | Self::Tripwire
+                | Self::CriticalAttempt
+                | Self::DirectCall
+                | Self::FlowVolume
+                | Self::Staging
+                | Self::MailBurst
+                | Self::Flood
+                | Self::SilentSource
+        )
     }
 
     /// Whether it is what several clients do together.
@@ -328,7 +371,8 @@ impl Finding {
         if self.requests > 0 {
             let took = Span::between(self.first, self.last);
             let denied = if self.denied > 0 { format!(", {} of them denied", self.denied) } else { String::new() };
-            parts.push(format!("{} requests over {took}{denied}", self.requests));
+            let what = if self.kind.is_of_flows() { "attempts" } else { "requests" };
+            parts.push(format!("{} {what} over {took}{denied}", self.requests));
         }
         if let Some(Rarity { clients, of, known_seconds }) = self.rarity {
             let known = Span(known_seconds as f64);

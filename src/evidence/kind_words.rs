@@ -32,6 +32,18 @@ impl FindingKind {
             Self::Spread => ("spread", "急な広がり"),
             Self::SameFetch => ("same fetch", "同一サイズの取得"),
             Self::CommonChange => ("common change", "同時刻の周期変化"),
+            Self::PortScan => ("port scan", "ポートスキャン"),
+            Self::Sweep => ("sweep", "多数の相手への探索"),
+            Self::BruteForce => ("brute force", "総当たりの接続"),
+            Self::PeerSpread => ("spread inside", "内部の多数の端末への接続"),
+            Self::Tripwire => ("tripwire", "未使用ポートへの接触"),
+            Self::CriticalAttempt => ("attempt from a critical segment", "重要区画からの外部接続の試み"),
+            Self::DirectCall => ("direct call home", "プロキシを通らない反復接続"),
+            Self::FlowVolume => ("sudden volume", "通信量の急増"),
+            Self::Staging => ("staging", "内部での集積と外部送信"),
+            Self::MailBurst => ("mail burst", "大量のメール送信"),
+            Self::Flood => ("flood", "大量の接続試行"),
+            Self::SilentSource => ("silent source", "記録元の途絶"),
         }
     }
 }

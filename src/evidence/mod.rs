@@ -15,6 +15,9 @@
 //! * `exchange` with `event` `open`, `close`, or `refused` (open and close at once), for tunnels
 //!   `waiting`, `established` and `first_bytes`, and `answered` where the gate was the last recipient;
 //!   see [`Exchange`].
+//!   What went past the proxy and was captured has `captured`, the address and port to which its client had connected, and
+//!   tells under `host` what it named: for TLS its SNI, and where there was none, as for what is neither HTTP nor TLS, that
+//!   address. Captured TLS has no `method`.
 //!   The `close` of a request has `body_type`, what the first 512 bytes of the answer's body were, where there was a body;
 //!   of executables, scripts and archives also `body_sha256`, the hash of the whole body, or `body_cut`, and `file_name`.
 //!   See [`Carried`] for what that does not see.
@@ -69,6 +72,7 @@ mod contingency;
 mod devices;
 mod finding;
 mod flow;
+mod flow_seen;
 mod flow_sums;
 mod kind_words;
 mod moment;
@@ -92,6 +96,7 @@ pub use contingency::{Contingency, ContingencyAction};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
 pub use flow::{Flow, FlowKey, FlowSource, FlowState, Protocol};
+pub use flow_seen::FlowSeen;
 pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, Seen};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};

@@ -28,6 +28,8 @@ pub struct Observed<'a> {
     pub port: u16,
     /// The address it went to, with or without its port.
     pub address: &'a str,
+    /// The transport of a connection, `tcp` or `udp`, where the log tells it.
+    pub protocol: &'a str,
     pub method: &'a str,
     /// Without its query.
     pub path: &'a str,
@@ -182,6 +184,7 @@ impl<'a> Observed<'a> {
             host: said(&line.host),
             port: line.port.unwrap_or_default(),
             address: said(&line.dialled),
+            protocol: "",
             method: said(&line.method),
             path: said(&line.path),
             user_agent: said(&line.user_agent),

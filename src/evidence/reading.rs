@@ -30,6 +30,8 @@ pub struct RecordLine<'a> {
     #[serde(borrow)]
     pub client: Option<Said<'a>>,
     #[serde(borrow)]
+    pub captured: Option<Said<'a>>,
+    #[serde(borrow)]
     pub user: Option<Said<'a>>,
     #[serde(borrow)]
     pub client_group: Option<Said<'a>>,
@@ -118,6 +120,16 @@ pub struct RecordLine<'a> {
     pub count: Option<u64>,
     pub packets: Option<u64>,
     pub rolled_up: Option<u64>,
+    /// When the first of what a flow sums was seen, or a finding's first event was; and the firewall that told of a flow.
+    #[serde(borrow)]
+    pub first: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub told_by: Option<Said<'a>>,
+    /// What a record of health is about, and how that stands.
+    #[serde(borrow)]
+    pub subject: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub level: Option<Said<'a>>,
 }
 
 /// What a line tells of, as far as readers care.

@@ -95,6 +95,9 @@ pub struct Exchange {
     pub client: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_port: Option<u16>,
+    /// Where the client meant to connect, address and port, where it went past the proxy and was captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,7 +156,8 @@ pub struct Exchange {
     /// What the program had shown by then, where it claims to be a browser: `uncleared` or `cleared`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<&'static str>,
-    /// What does not fit the browser that it claims to be.
+    /// What does not fit the browser that it claims to be; `captured_elsewhere` where what was captured had not been on its
+    /// way to an address, or the port, to which the name that it gave leads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grounds: Vec<&'static str>,
     /// What the first bytes of a tunnel were.

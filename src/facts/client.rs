@@ -9,6 +9,15 @@ pub struct Client {
     pub address: SocketAddr,
     /// The authenticated proxy user, where there is one.
     pub user: Option<User>,
+    /// Where it meant to connect, past the gate, where the connection was captured on its way there.
+    pub captured: Option<SocketAddr>,
+}
+
+impl Client {
+    /// One that speaks to the gate by itself, and has not said who uses it.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, user: None, captured: None }
+    }
 }
 
 /// A client as what it does is counted: an IPv4 address, or the /64 of an IPv6 one, since one

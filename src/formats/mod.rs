@@ -55,6 +55,7 @@ pub use sniff::Format;
 pub use syslog::{FRAME_BYTES_MAX, FirewallLine, Frame, Frames, read_firewall_line};
 pub use time::{Zone, Zones};
 pub use write::{write_squid, write_zeek_http, write_zeek_http_header};
+pub use zeek::zeek_flow;
 
 use crate::evidence::Observed;
 

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
-use super::network::{Network, Role, Segment};
+use super::model::CAPTURE_ROUTES;
+use super::network::{CaptureBy, Network, Role, Segment};
 
 /// What switches and access points must do where no gateway can see: between machines of one segment. Text for people, the
 /// same for the same network.
@@ -11,6 +12,10 @@ pub fn advice(network: &Network) -> String {
     );
     for segment in &network.segments {
         text.push_str(&of_segment(segment));
+    }
+    if network.capture.as_ref().is_some_and(|capture| capture.by == CaptureBy::Tproxy) {
+        text.push_str("\nWhat is captured (tproxy) stays on this machine only with routes that the rules cannot set. At each start of it:\n");
+        CAPTURE_ROUTES.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
     }
     text.push_str(WORDS);
     text.push_str(

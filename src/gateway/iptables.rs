@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
-use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+use super::model::{
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
+};
 
 /// The two programs have a text each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,12 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
     let mut text = format!(
         "# Written by `sekisho egress iptables` from [network] of its config; change it there.\n\
          # For {program}-restore: it replaces the whole table `filter`. Who is cut off by `sekisho isolate` is known to\n\
-         # nftables alone.\n*filter\n"
+         # nftables alone.\n"
     );
+    for chain in &rules.chains {
+        capture_text(&mut text, rules, chain, family);
+    }
+    text.push_str("*filter\n");
     for (base, policy) in [("INPUT", "DROP"), ("FORWARD", "DROP"), ("OUTPUT", "ACCEPT")] {
         let _ = writeln!(text, ":{base} {policy} [0:0]");
     }
@@ -49,11 +55,29 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
              -A refuse -j REJECT --reject-with {with}\n"
         );
     }
-    for chain in &rules.chains {
+    let in_filter = |chain: &&Chain| !matches!(chain.base, Some(Base::Redirect | Base::Tproxy));
+    for chain in rules.chains.iter().filter(in_filter) {
         chain_text(&mut text, rules, chain, family);
     }
     text.push_str("COMMIT\n");
     text
+}
+
+/// A chain that stands in a table of its own.
+fn capture_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
+    let table = match chain.base {
+        Some(Base::Redirect) => "nat",
+        Some(Base::Tproxy) => "mangle",
+        Some(Base::Input | Base::Forward | Base::Output) | None => return,
+    };
+    let _ = writeln!(text, "# It replaces the whole table `{table}` too: put behind this what else is to stand there.");
+    if chain.base == Some(Base::Tproxy) {
+        text.push_str("# What is captured stays here only with these routes as well:\n");
+        CAPTURE_ROUTES.iter().for_each(|line| text.push_str(&format!("#   {line}\n")));
+    }
+    let _ = write!(text, "*{table}\n:PREROUTING ACCEPT [0:0]\n");
+    chain_text(text, rules, chain, family);
+    text.push_str("COMMIT\n");
 }
 
 fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
@@ -61,6 +85,7 @@ fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family)
         Some(Base::Input) => "INPUT",
         Some(Base::Forward) => "FORWARD",
         Some(Base::Output) => "OUTPUT",
+        Some(Base::Redirect | Base::Tproxy) => "PREROUTING",
         None => &chain.name,
     };
     let _ = writeln!(text, "# {}", chain.purpose);
@@ -83,6 +108,8 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
         // A rule without a target counts what it matches.
         Verdict::Count(_) => vec![String::new()],
         Verdict::Return => vec!["-j RETURN".to_owned()],
+        Verdict::Redirect(port) => vec![format!("-j REDIRECT --to-ports {port}")],
+        Verdict::Tproxy(port) => vec![format!("-j TPROXY --on-port {port} --tproxy-mark {CAPTURE_MARK:#x}")],
         Verdict::Jump(chain) => vec![format!("-j {chain}")],
         Verdict::Goto(chain) => vec![format!("-g {chain}")],
         Verdict::Refuse if rules.rejects => vec![log, "-g refuse".to_owned()],
@@ -102,9 +129,15 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
 /// One for each interface and kind of packet; none where no packet of the family could be meant.
 fn matches(when: &When, family: Family) -> Vec<String> {
     let Some(ends) = ends(when, family) else { return Vec::new() };
+    let mark;
     let state = match when.state {
         Some(State::Reply) => "-m conntrack --ctstate ESTABLISHED --ctdir REPLY ",
         Some(State::Related) => "-m conntrack --ctstate RELATED ",
+        Some(State::Redirected) => "-m conntrack --ctstate DNAT ",
+        Some(State::Marked) => {
+            mark = format!("-m mark --mark {CAPTURE_MARK:#x} ");
+            &mark
+        }
         None => "",
     };
     let mut lines = Vec::new();

@@ -31,6 +31,10 @@ pub enum Base {
     Forward,
     /// From it; accepted.
     Output,
+    /// To wherever, before the destination of a new connection is settled; left as it is.
+    Redirect,
+    /// To wherever, each packet before it is routed; left as it is.
+    Tproxy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +95,22 @@ pub enum State {
     Reply,
     /// An error about one.
     Related,
+    /// Its destination was changed to this machine.
+    Redirected,
+    /// It was marked to stay on this machine, whatever its destination.
+    Marked,
 }
+
+/// The mark of what stays on this machine, whatever its destination, and the number of the routes for it.
+pub const CAPTURE_MARK: u32 = 0x5e15;
+
+/// What is to be typed, beside the rules, for what is so marked to stay here: no rule of a firewall can say it.
+pub const CAPTURE_ROUTES: [&str; 4] = [
+    "ip rule add fwmark 0x5e15 lookup 24085",
+    "ip route add local 0.0.0.0/0 dev lo table 24085",
+    "ip -6 rule add fwmark 0x5e15 lookup 24085",
+    "ip -6 route add local ::/0 dev lo table 24085",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -99,6 +118,10 @@ pub enum Verdict {
     /// Counted, under this name; the next rule decides.
     Count(String),
     Return,
+    /// To this port of this machine.
+    Redirect(u16),
+    /// The same with its destination as it is, and marked.
+    Tproxy(u16),
     Jump(String),
     Goto(String),
     /// Counted under the rule's name, logged, and refused as the config says.
@@ -109,6 +132,9 @@ pub enum Verdict {
     /// records with.
     Ignore,
 }
+
+/// The counter of what is captured.
+pub(super) const CAPTURED: &str = "captured";
 
 /// A port, or a range of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +183,7 @@ impl Ruleset {
             let counter = match &rule.verdict {
                 Verdict::Count(name) => (&**name, rule.purpose.clone()),
                 Verdict::Refuse | Verdict::Drop | Verdict::Ignore => (&*rule.name, rule.purpose.clone()),
+                Verdict::Redirect(_) | Verdict::Tproxy(_) => (CAPTURED, rule.purpose.clone()),
                 Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => continue,
             };
             if !counters.iter().any(|(name, _)| *name == counter.0) {

@@ -29,6 +29,8 @@ pub struct Network {
     pub gate: Vec<IpAddr>,
     /// Its TCP ports.
     pub gate_ports: Vec<Ports>,
+    /// Ports of this machine, TCP and UDP, that nothing uses: who touches one is told of.
+    pub tripwires: Vec<Ports>,
     /// Interfaces that lead outside, at least one.
     pub outside: Vec<String>,
     /// Name servers that machines inside may ask.
@@ -40,6 +42,27 @@ pub struct Network {
     pub refusal: Refusal,
     /// The group of NFLOG to which refused packets go.
     pub nflog_group: u16,
+    /// What of that which goes past the gate is brought to it.
+    pub capture: Option<Captured>,
+}
+
+/// Connections on their way outside that are brought to the gate, which runs on this machine.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    pub by: CaptureBy,
+    /// Where the gate takes them.
+    pub port: u16,
+    /// The TCP ports to which they were going, at least one.
+    pub ports: Vec<Ports>,
+}
+
+/// How they come there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureBy {
+    /// Their destination is changed to this machine.
+    Redirect,
+    /// It stays as it is, and routing lets them stay here.
+    Tproxy,
 }
 
 /// Machines that are treated alike.
@@ -131,6 +154,7 @@ impl Network {
         let gate = addresses(section, "gate");
         section.need_some("gate", "[\"10.20.0.1\"]");
         let gate_ports = ports(section, "gate_ports");
+        let tripwires = ports(section, "tripwires").unwrap_or_default();
         let outside = interfaces(section, "outside");
         section.need_some("outside", "[\"wan0\"]");
         let resolvers = addresses(section, "resolvers").unwrap_or_default();
@@ -138,6 +162,7 @@ impl Network {
         let words = [("reject", Refusal::Reject), ("drop", Refusal::Drop)];
         let refusal = section.word("refuse", &words).unwrap_or(Refusal::Reject);
         let group = section.integer("nflog_group", 0..=u64::from(u16::MAX)).unwrap_or(5);
+        let capture = Captured::read(section);
         let segments = read_segments(section);
         for segment in &segments {
             let Some(interface) = &segment.interface else { continue };
@@ -148,16 +173,20 @@ impl Network {
             }
         }
         let exceptions = read_exceptions(section, &segments);
+        let gate_ports = gate_ports.unwrap_or_else(|| vec![Ports::one(3128)]);
+        refuse_used(section, &tripwires, &gate_ports);
         Some(Self {
             segments,
             gate: gate?,
-            gate_ports: gate_ports.unwrap_or_else(|| vec![Ports::one(3128)]),
+            gate_ports,
+            tripwires,
             outside: outside?,
             resolvers,
             time_servers,
             exceptions,
             refusal,
             nflog_group: u16::try_from(group).unwrap_or(5),
+            capture,
         })
     }
 
@@ -170,6 +199,31 @@ impl Network {
     /// The segment that holds the address.
     pub fn segment_of(&self, address: IpAddr) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.addresses.iter().any(|net| net.contains(&address)))
+    }
+}
+
+/// A port that is used is no tripwire.
+fn refuse_used(section: &mut Section<'_, '_>, tripwires: &[Ports], gate_ports: &[Ports]) {
+    for trap in tripwires {
+        if let Some(used) = gate_ports.iter().find(|used| used.first <= trap.last && trap.first <= used.last) {
+            let place = section.place_of_key("tripwires").unwrap_or_else(|| section.place().clone());
+            section.problem(&place, format!("{trap} is used by the gate ({used})"), "name ports that nothing uses");
+        }
+    }
+}
+
+impl Captured {
+    fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let by = section.word("capture", &[("redirect", CaptureBy::Redirect), ("tproxy", CaptureBy::Tproxy)]);
+        let port = section.integer("capture_port", 1..=u64::from(u16::MAX)).unwrap_or(3130);
+        let ports = ports(section, "capture_ports").unwrap_or_else(|| [80, 443].map(Ports::one).to_vec());
+        if !section.has("capture") {
+            for place in ["capture_port", "capture_ports"].into_iter().filter_map(|key| section.place_of_key(key)) {
+                let fix = "add capture = \"redirect\" or \"tproxy\", or take the line away";
+                section.problem(&place, "nothing is captured: `capture` does not say how", fix);
+            }
+        }
+        Some(Self { by: by?, port: u16::try_from(port).unwrap_or_default(), ports })
     }
 }
 

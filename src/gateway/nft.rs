@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
-use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+use super::model::{
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, CAPTURED, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
+};
 
 /// The table, of the family `inet`.
 pub const TABLE: &str = "sekisho";
@@ -19,8 +21,9 @@ pub fn nft(rules: &Ruleset) -> String {
     let _ = write!(
         text,
         "# Written by `sekisho egress nft` from [network] of its config; change it there.\n\
-         # The table is replaced in one transaction; other tables stay as they are.\n\
-         table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n"
+         # The table is replaced in one transaction; other tables stay as they are.\n{}\
+         table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n",
+        routes(rules)
     );
     for (name, kind) in [(ISOLATED_4, "ipv4_addr"), (ISOLATED_6, "ipv6_addr")] {
         let _ = write!(text, "\t# who is cut off\n\tset {name} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n\n");
@@ -40,15 +43,28 @@ pub fn nft(rules: &Ruleset) -> String {
     text
 }
 
+/// What is to be typed where the rules alone do not keep packets here: a packet with the mark is one of this machine's own.
+fn routes(rules: &Ruleset) -> String {
+    if !rules.chains.iter().any(|chain| chain.base == Some(Base::Tproxy)) {
+        return String::new();
+    }
+    format!(
+        "# What is captured stays here only with these routes as well, which no rule can set:\n{}",
+        CAPTURE_ROUTES.map(|line| format!("#   {line}\n")).concat()
+    )
+}
+
 fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
     let mut text = format!("\t# {}\n\tchain {} {{\n", chain.purpose, chain.name);
     if let Some(base) = chain.base {
-        let (hook, policy) = match base {
-            Base::Input => ("input", "drop"),
-            Base::Forward => ("forward", "drop"),
-            Base::Output => ("output", "accept"),
+        let (kind, hook, priority, policy) = match base {
+            Base::Input => ("filter", "input", "filter", "drop"),
+            Base::Forward => ("filter", "forward", "filter", "drop"),
+            Base::Output => ("filter", "output", "filter", "accept"),
+            Base::Redirect => ("nat", "prerouting", "dstnat", "accept"),
+            Base::Tproxy => ("filter", "prerouting", "mangle", "accept"),
         };
-        let _ = writeln!(text, "\t\ttype filter hook {hook} priority filter; policy {policy};");
+        let _ = writeln!(text, "\t\ttype {kind} hook {hook} priority {priority}; policy {policy};");
     }
     for rule in &chain.rules {
         let lines = lines(rules, rule);
@@ -65,15 +81,17 @@ fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
 
 /// One line where the family does not matter, else one for each.
 fn lines(rules: &Ruleset, rule: &Rule) -> Vec<String> {
-    let done = done(rules, rule);
-    let line = |family| matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name));
-    match has_family(&rule.when) {
+    let line = |family| {
+        let done = done(rules, rule, family);
+        matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name))
+    };
+    match has_family(&rule.when) || matches!(rule.verdict, Verdict::Tproxy(_)) {
         true => [Some(Version::V4), Some(Version::V6)].into_iter().filter_map(line).collect(),
         false => line(None).into_iter().collect(),
     }
 }
 
-fn done(rules: &Ruleset, rule: &Rule) -> String {
+fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
     let logged = || {
         let (name, prefix, group) = (&rule.name, rules.log_prefix(rule), rules.nflog_group);
         format!("counter name \"{name}\" log prefix \"{prefix}\" group {group} ")
@@ -82,6 +100,11 @@ fn done(rules: &Ruleset, rule: &Rule) -> String {
         Verdict::Accept => "accept".to_owned(),
         Verdict::Count(name) => format!("counter name \"{name}\""),
         Verdict::Return => "return".to_owned(),
+        Verdict::Redirect(port) => format!("counter name \"{CAPTURED}\" redirect to :{port}"),
+        Verdict::Tproxy(port) => {
+            let family = if version == Some(Version::V6) { "ip6" } else { "ip" };
+            format!("counter name \"{CAPTURED}\" meta mark set {CAPTURE_MARK:#x} tproxy {family} to :{port} accept")
+        }
         Verdict::Jump(chain) => format!("jump {chain}"),
         Verdict::Goto(chain) => format!("goto {chain}"),
         Verdict::Refuse if rules.rejects => logged() + "goto refuse",
@@ -125,6 +148,10 @@ fn matches(when: &When, version: Option<Version>) -> Option<String> {
     match when.state {
         Some(State::Reply) => text.push_str("ct state established ct direction reply "),
         Some(State::Related) => text.push_str("ct state related "),
+        Some(State::Redirected) => text.push_str("ct status dnat "),
+        Some(State::Marked) => {
+            let _ = write!(text, "meta mark {CAPTURE_MARK:#x} ");
+        }
         None => {}
     }
     if let Some(service) = &when.service {

@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
 
+use crate::detect::TRIPWIRE_RULE;
+
 use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
-use super::network::{Exception, Network, Place, Protocol, Refusal, Role, Segment};
+use super::network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
 
 /// The rules for a day.
 #[derive(Debug, Clone)]
@@ -24,7 +26,8 @@ pub fn plan(network: &Network, today: Date) -> Plan {
     let (holding, ended): (Vec<_>, Vec<_>) =
         network.exceptions.iter().cloned().partition(|exception| exception.until >= today);
     let planner = Planner { network, exceptions: &holding };
-    let mut chains = vec![
+    let mut chains: Vec<Chain> = planner.captured().into_iter().collect();
+    chains.extend([
         planner.outside_sources(),
         planner.sources(),
         planner.counting(),
@@ -33,7 +36,7 @@ pub fn plan(network: &Network, today: Date) -> Plan {
         no_way_out(),
         closed(),
         planner.gate_out(),
-    ];
+    ]);
     chains.extend(network.segments.iter().map(|segment| planner.of_segment(segment)));
     chains.extend([planner.forward(), planner.input(), planner.output()]);
     let rules = Ruleset { chains, nflog_group: network.nflog_group, rejects: network.refusal == Refusal::Reject };
@@ -77,6 +80,7 @@ impl Planner<'_> {
         rules.push(accept("outside-lease", "this machine's own address from its provider", leases));
         rules.push(ignore("from-outside", "nobody outside begins a connection to this machine", outside));
         rules.extend(self.to_gate("gate", "clients, servers and others reach the gate", self.gate_users()));
+        rules.extend(self.network.capture.as_ref().map(|captured| self.captured_here(captured)));
         rules.push(accept("leases", "machines ask here for an address", service(udp(&[67, 547]))));
         let asking = self.network.prefixes_of(&[Role::Clients, Role::Servers, Role::Management, Role::Gateway]);
         rules.extend(self.helpers(from(asking.clone())));
@@ -91,6 +95,7 @@ impl Planner<'_> {
             "administrators reach this machine",
             When { service: Some(tcp(&[22])), ..from(managing) },
         ));
+        rules.extend(self.tripwires());
         let discovery = When { service: Some(udp(DISCOVERY_UDP)), ..When::default() };
         rules.push(ignore("discovery", "name and service discovery, which is for the same segment alone", discovery));
         let critical = from(self.network.prefixes_of(&[Role::Critical]));
@@ -112,6 +117,42 @@ impl Planner<'_> {
             count(&format!("segment-{}-in", segment.name), &purpose, to(segment.addresses.clone()))
         }));
         chain("output", "from this machine: the gate dials out", Some(Base::Output), rules)
+    }
+
+    /// What is on its way outside, past the gate, and comes to it all the same. Whose its source is, and who is cut off, the chain
+    /// `input` judges.
+    fn captured(&self) -> Option<Chain> {
+        let Captured { by, port, ports } = self.network.capture.as_ref()?;
+        let stays = |name: &str, purpose: &str, when: When| rule(name, purpose, when, Verdict::Return);
+        let here = When { to: Some(Who::Local), ..When::default() };
+        let mut rules = vec![
+            stays("to-gateway", "what is for this machine", here),
+            stays("inside", "what stays inside", to(self.network.prefixes_of(&ALL))),
+            stays("gate-out", "what the gate dials, where it is a machine of its own", from(self.gate())),
+        ];
+        let excepted = self.exception_rules(false).into_iter().chain(self.helpers(When::default()));
+        for excepted in excepted.filter(|rule| may_be_tcp(&rule.when) && rule.when.by.is_empty()) {
+            // Where it leaves is not known yet; and what is not for the inside leaves.
+            let when = When { over: Vec::new(), ..excepted.when };
+            rules.push(rule(&excepted.name, &excepted.purpose, when, Verdict::Return));
+        }
+        let (base, verdict) = match by {
+            CaptureBy::Redirect => (Base::Redirect, Verdict::Redirect(*port)),
+            CaptureBy::Tproxy => (Base::Tproxy, Verdict::Tproxy(*port)),
+        };
+        let when = When { service: Some(Service::Tcp(ports.clone())), ..self.gate_users() };
+        rules.push(rule("captured", "what goes past the gate comes to it all the same", when, verdict));
+        Some(chain("capture", "what is on its way outside past the gate, by TCP", Some(base), rules))
+    }
+
+    /// That it reaches the gate.
+    fn captured_here(&self, Captured { by, port, ports }: &Captured) -> Rule {
+        let (ports, state) = match by {
+            CaptureBy::Redirect => (vec![Ports::one(*port)], State::Redirected),
+            CaptureBy::Tproxy => (ports.clone(), State::Marked),
+        };
+        let when = When { service: Some(Service::Tcp(ports)), state: Some(state), ..self.gate_users() };
+        accept("captured", "what was captured on its way outside", when)
     }
 
     /// Whose the source is, and what each segment sends and gets.
@@ -337,6 +378,18 @@ impl Planner<'_> {
         ]
     }
 
+    /// Ports that nothing uses, at whichever address of this machine; what goes to all of a segment touches none.
+    fn tripwires(&self) -> Vec<Rule> {
+        let ports = &self.network.tripwires;
+        if ports.is_empty() {
+            return Vec::new();
+        }
+        let services = [Service::Tcp(ports.clone()), Service::Udp(ports.clone())];
+        let here = |service| When { to: Some(Who::Local), service: Some(service), ..When::default() };
+        let purpose = "a port that nothing uses: who touches it looks around";
+        services.map(|service| refuse(TRIPWIRE_RULE, purpose, here(service))).into()
+    }
+
     /// Who reaches the gate on this machine.
     fn gate_users(&self) -> When {
         let users =
@@ -353,6 +406,10 @@ impl Planner<'_> {
 enum End {
     Nets(Vec<IpNet>),
     Outside,
+}
+
+fn may_be_tcp(when: &When) -> bool {
+    matches!(when.service, None | Some(Service::Tcp(_) | Service::AllTcp))
 }
 
 const DISCOVERY_UDP: &[u16] = &[137, 138, 1900, 3702, 5353, 5355];

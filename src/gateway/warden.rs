@@ -49,6 +49,8 @@ pub enum WardenError {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Order {
+    /// Say that it is what it is to be.
+    Stand,
     /// Cut off these and nobody else.
     Isolate(Vec<IpNet>),
     /// Open such a socket, and pass it over.
@@ -92,7 +94,9 @@ impl Warden {
             .stderr(Stdio::null())
             .spawn()
             .map_err(WardenError::Start)?;
-        Ok(Self { process, socket: Some(Mutex::new(ours)) })
+        let warden = Self { process, socket: Some(Mutex::new(ours)) };
+        warden.order(&Order::Stand, None)?;
+        Ok(warden)
     }
 
     /// The number of the process.
@@ -160,6 +164,7 @@ pub fn ward(group: Option<u16>) -> Result<(), WardenError> {
 
 fn done(order: Order, passed: Option<&OwnedFd>, group: Option<u16>) -> Result<Option<OwnedFd>, String> {
     match order {
+        Order::Stand => Ok(None),
         Order::Isolate(all) => {
             if all.len() > ISOLATED_MAX {
                 return Err(format!("{ISOLATED_MAX} clients and networks at most are cut off"));

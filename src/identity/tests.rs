@@ -251,7 +251,7 @@ fn a_browser_that_comes_back_with_another_hello_is_the_same_program_where_that_w
 
 #[test]
 fn a_program_is_known_by_all_three_of_its_parts() {
-    let client = |address: &str| Client { address: address.parse().unwrap(), user: None };
+    let client = |address: &str| Client::at(address.parse().unwrap());
     let hello = &hellos(&samples()["curl"])[0];
     let (here, there) = (client("10.0.0.1:1000"), client("10.0.0.2:1000"));
     let key = |client: &Client, agent: &str, face: &Face| program_key(client, Some(agent.as_bytes()), face);

@@ -34,7 +34,7 @@ pub use first::{FirstBytes, may_become_tls_or_connect, read_first_bytes};
 pub use framing::{Body, check_ahead, expects_continue, keep_alive, request_body, response_body};
 pub use head::{HeadLimits, RequestHead, ResponseHead, Version, take_request_head, take_response_head};
 pub use http2::{Http2Opening, Http2Read, Http2Tap, OPENING_BYTES_MAX, PseudoField, read_http2_opening};
-pub use request::{Form, Request, examine, max_forwards, understand, understand_inner};
+pub use request::{Form, Request, connect_head, examine, examine_captured, max_forwards, understand, understand_inner};
 pub use sniff::{Sniffed, is_connect, sniff};
 pub use target::{parse_absolute, parse_authority, parse_connect, referer_host};
 pub use tls::{HelloFault, HelloLimits, HelloRead, read_hello};

@@ -44,6 +44,7 @@ fn read_case(section: &mut Section<'_, '_>) -> Option<Case> {
     let groups: Vec<String> =
         section.strings("groups").unwrap_or_default().into_iter().map(|group| group.value).collect();
     let standing = section.word("standing", &STANDINGS);
+    let captured = section.boolean("captured").unwrap_or(false);
     let at = read_moment(section);
     section.need_some("request", "\"GET http://portal.example/\"");
     let expected = section.table("expect").and_then(|mut expect| {
@@ -67,6 +68,7 @@ fn read_case(section: &mut Section<'_, '_>) -> Option<Case> {
                 ja4: ja4.as_deref(),
                 tls_key: tls_key.as_deref(),
                 standing,
+                captured,
             });
             Some(Case { place, question, at, verdict, rule, reason })
         }

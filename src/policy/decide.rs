@@ -77,6 +77,8 @@ pub enum Condition {
     Until,
     Hours,
     Client,
+    /// It does not say that it is about what was captured.
+    Captured,
     Method,
     Program,
     Path,
@@ -132,8 +134,13 @@ fn judge_layer<'p, T: Trace>(layer: &'p Layer, facts: &Facts<'_>, trace: &mut T)
             trace.considered(&rule.reference, rule.verdict, Considered::Lacks(Condition::Host));
         }
     }
-    if near.is_some() || !port_is_default(facts) {
+    let captured = facts.client.captured.is_some();
+    if near.is_some() || !(captured || port_is_default(facts)) {
         return Found::denied(Code::PortNotOpened, near, observes);
+    }
+    if captured {
+        // `unknown` is said of those who ask the gate.
+        return Found::denied(Code::BypassedProxy, None, observes);
     }
     let unknown = Found { kind: layer.unknown(), code: Code::NoRule, named: None, rule: None, wait: None, observes };
     unknown.by_standing(layer.mimic(), facts)
@@ -232,6 +239,8 @@ impl<'p> Whole<'p> {
         let kind = match facts.restraint.finding {
             None => return self,
             Some(Response::ChallengeAfresh) if shown => return self,
+            // Nobody who meant to speak to an origin is asked to show anything to the gate.
+            Some(Response::ChallengeAfresh) if facts.client.captured.is_some() => VerdictKind::Deny,
             Some(Response::ChallengeAfresh) if facts.standing != Standing::NoBrowser => VerdictKind::Challenge,
             Some(Response::ChallengeAfresh | Response::Deny) => VerdictKind::Deny,
         };

@@ -165,6 +165,8 @@ pub enum Code {
     Finding,
     /// The client has asked for more than the rule's `rate`.
     RateLimited,
+    /// It did not come to the proxy, but was captured on its way past it, and no rule lets such out.
+    BypassedProxy,
     /// Only what essential rules let out passes.
     Lockdown,
     /// The client is cut off.
@@ -525,6 +527,7 @@ impl Code {
             Code::Mimic => "mimic",
             Code::Finding => "finding",
             Code::RateLimited => "rate_limited",
+            Code::BypassedProxy => "bypassed_proxy",
             Code::Lockdown => "lockdown",
             Code::Isolated => "isolated",
             Code::NeedsHello => "hello_unavailable",

@@ -67,6 +67,7 @@ mod tests {
                 ja4: None,
                 tls_key: None,
                 standing: None,
+                captured: false,
             };
             explain(&policy, &question.by(&asker), Timestamp(0)).result.verdict()
         })

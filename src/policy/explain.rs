@@ -118,7 +118,10 @@ pub fn explain(policy: &Policy, question: &Question, now: Timestamp) -> Explanat
     };
     let rests_on_hours = lines.0.iter().any(|line| {
         line.rule.notes.hours.is_some()
-            && !matches!(line.found, Considered::Lacks(Condition::Host | Condition::Until | Condition::Client))
+            && !matches!(
+                line.found,
+                Considered::Lacks(Condition::Host | Condition::Until | Condition::Client | Condition::Captured)
+            )
     });
     let set_fields = match result.verdict() {
         Some(VerdictKind::Deny) => Vec::new(),

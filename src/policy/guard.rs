@@ -166,7 +166,7 @@ fn narrowest_length(address: Ipv6Addr, opened: &[IpNet]) -> Option<u8> {
 
 impl OwnEndpoints {
     /// Whether dialling `target` would reach the gate. On loopback other services may live beside it, so there the port decides.
-    fn include(&self, target: SocketAddr) -> bool {
+    pub fn include(&self, target: SocketAddr) -> bool {
         let address = target.ip();
         let mut listeners = self.listeners.iter().map(|listener| {
             let bound = listener.ip().to_canonical();

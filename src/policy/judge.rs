@@ -33,6 +33,10 @@ pub(super) fn judge(rule: &Rule, calendar: Option<&Calendar>, facts: &Facts<'_>)
             Membership::Out => return Considered::Lacks(Condition::Client),
         }
     }
+    // Who goes past the proxy gets there by no rule that was written for those who do not.
+    if facts.client.captured.is_some() && !(rule.captured || rule.verdict == VerdictKind::Deny) {
+        return Considered::Lacks(Condition::Captured);
+    }
     if let Some(methods) = &rule.methods
         && !methods.iter().any(|method| **method == *facts.method)
     {

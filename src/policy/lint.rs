@@ -254,7 +254,20 @@ fn shadow_of<'l>(layer: &'l Layer, number: usize, rule: &Rule) -> Option<&'l Rul
     // Without a name to go by only rules for every host can cover it, and any host leads to those.
     let host = host.unwrap_or(Host::V4(Ipv4Addr::UNSPECIFIED));
     let earlier = layer.index.candidates(&host).take_while(|earlier| *earlier < number).take(COMPARED_MAX);
-    earlier.filter_map(|earlier| layer.rules.get(earlier)).find(|earlier| covers(earlier, rule))
+    earlier
+        .filter_map(|earlier| layer.rules.get(earlier))
+        .find(|earlier| covers(earlier, rule) && covers_captured(earlier, rule, layer.rules.get(number..)))
+}
+
+/// Whether what was captured leaves nothing to `later`: a rule that lets out or challenges is about it only where it says so,
+/// and a denial makes a difference to it only before a rule that does.
+fn covers_captured(earlier: &Rule, later: &Rule, from_later: Option<&[Rule]>) -> bool {
+    earlier.captured
+        || earlier.verdict == VerdictKind::Deny
+        || !match later.verdict {
+            VerdictKind::Deny => from_later.unwrap_or_default().iter().any(|rule| rule.captured),
+            VerdictKind::Allow | VerdictKind::Challenge => later.captured,
+        }
 }
 
 /// Whether `earlier` matches whatever `later` matches. What costs most to compare comes last.

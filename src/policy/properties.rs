@@ -40,7 +40,7 @@ fn compiled_twice(text: &str) {
             assert_eq!((policy.hash(), policy.rules()), (again.hash(), again.rules()));
             for address in ["10.20.1.5", "::ffff:10.20.1.5", "2001:db8::1"] {
                 let address: IpAddr = address.parse().expect("an address");
-                let client = Client { address: (address, 0).into(), user: None };
+                let client = Client::at((address, 0).into());
                 assert_eq!(policy.group_of(&client), again.group_of(&client));
             }
         }

@@ -28,6 +28,8 @@ pub struct Asker<'a> {
     pub tls_key: Option<&'a str>,
     /// What it has shown of being a browser; without a word, nothing yet.
     pub standing: Option<Standing>,
+    /// It goes past the proxy, and is captured.
+    pub captured: bool,
 }
 
 /// Why a question makes no sense.
@@ -63,7 +65,7 @@ impl Question {
             (_, Some(rest)) => ("CONNECT", tunnel_to(rest)?),
             (_, None) => (method, parse_absolute(url.as_bytes()).map_err(|_| BadQuestion::Target)?),
         };
-        let client = Client { address: SocketAddr::new(client, 0), user: None };
+        let client = Client::at(SocketAddr::new(client, 0));
         let standing = Standing::Uncleared;
         Ok(Self { client, method: method.into(), target, user_agent: None, hello: None, standing })
     }
@@ -74,6 +76,8 @@ impl Question {
         let groups = asker.groups.iter().map(|group| group.as_str().into()).collect();
         self.client.user = asker.user.map(|name| User { name: name.into(), groups });
         self.user_agent = asker.user_agent.map(Into::into);
+        // Where to, nothing is judged by.
+        self.client.captured = asker.captured.then(|| SocketAddr::from(([0, 0, 0, 0], self.target.port)));
         self.standing = asker.standing.unwrap_or(Standing::Uncleared);
         let shows_tls = asker.ja4.is_some() || asker.tls_key.is_some();
         self.hello = shows_tls.then(|| Hello {

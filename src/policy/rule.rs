@@ -30,6 +30,8 @@ pub(super) struct Rule {
     pub(super) hours: Option<Hours>,
     pub(super) until: Option<Until>,
     pub(super) programs: Option<Vec<Arc<Program>>>,
+    /// It lets out what was captured on its way past the proxy, too.
+    pub(super) captured: bool,
     pub(super) verdict: VerdictKind,
     /// Where it says that it opens the internal addresses, which [`super::Policy::with_internal`] adds.
     pub(super) opens_internal: Option<Place>,
@@ -73,6 +75,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
     let programs = some_strings(section, "programs").map(|names| groups.program_groups(section, &names));
     let (opened, opens_internal) = private(section);
     let essential = section.boolean("essential").unwrap_or(false);
+    let captured = section.boolean("captured").unwrap_or(false);
     let set_fields = read_set_fields(section);
     let tenant = read_tenant(section, hosts.as_ref(), &set_fields);
     let terms = PermitTerms {
@@ -117,6 +120,7 @@ pub(super) fn read_rule(section: &mut Section<'_, '_>, groups: &Groups, calendar
         hours,
         until,
         programs,
+        captured,
         verdict,
         opens_internal,
         resolve_at: section.place_of_key("resolve"),
@@ -142,6 +146,14 @@ fn refuse_contradictions(section: &Section<'_, '_>, rule: &Rule) {
     if let Some(why) = lets_nothing_out.filter(|_| terms.essential) {
         let fix = "take `essential` away, which marks what may pass under a breakglass, or allow";
         contradicts("essential", format!("{why}: it cannot be essential"), fix);
+    }
+    let not_for_captured = match rule.verdict {
+        VerdictKind::Allow => None,
+        VerdictKind::Challenge => Some("challenges, and whoever goes past the proxy is asked nothing"),
+        VerdictKind::Deny => Some("denies, and what was captured is denied by every such rule"),
+    };
+    if let Some(why) = not_for_captured.filter(|_| rule.captured) {
+        contradicts("captured", format!("{why}: `captured` is for what is let out"), "take `captured` away, or allow");
     }
     for (key, is_set) in [("fresh", terms.fresh), ("confirm", terms.confirm), ("no_script", terms.no_script)] {
         if is_set && rule.verdict != VerdictKind::Challenge {

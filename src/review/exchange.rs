@@ -37,10 +37,20 @@ impl Asked {
             (Scheme::Http | Scheme::Https, None) => return None,
         };
         let host = Host::parse(record.host.as_deref()?.as_bytes()).ok()?;
+        let captured = record.captured.as_deref().map(|address| address.parse().ok());
         Some(Self {
             time: record.time,
-            client: Client { address: SocketAddr::new(address, 0), user: record.user.as_deref().map(user) },
-            method: record.method.as_deref()?.into(),
+            client: Client {
+                address: SocketAddr::new(address, 0),
+                user: record.user.as_deref().map(user),
+                captured: captured.flatten(),
+            },
+            method: match (record.method.as_deref(), captured) {
+                (Some(method), _) => method.into(),
+                // TLS that was captured is judged as the CONNECT that its client did not send.
+                (None, Some(_)) if scheme == Scheme::Tunnel => "CONNECT".into(),
+                (None, _) => return None,
+            },
             target: Target { scheme, host, port: record.port?, path },
             user_agent: record.user_agent.as_deref().map(Into::into),
             standing: match (record.standing.as_deref(), record.reason.as_deref()) {
@@ -199,7 +209,7 @@ pub(super) enum Standpoint {
 }
 
 /// Reasons of refusals that are verdicts of a policy. All others are the gate's own.
-const OF_POLICY: [Code; 11] = [
+const OF_POLICY: [Code; 12] = [
     Code::Rule,
     Code::NoRule,
     Code::PortNotOpened,
@@ -211,6 +221,7 @@ const OF_POLICY: [Code; 11] = [
     Code::PathAmbiguous,
     Code::NotABrowser,
     Code::Mimic,
+    Code::BypassedProxy,
 ];
 
 pub(super) fn standpoint(record: &RecordLine<'_>) -> Standpoint {

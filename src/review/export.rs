@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::evidence::{Event, Kind, RecordLine, Verdict, shown};
+use crate::evidence::{DeviceSpan, Event, Kind, RecordLine, Verdict, shown};
 use crate::facts::{ExchangeId, Timestamp};
 use crate::formats::{csv_row, write_squid, write_zeek_http, write_zeek_http_header};
 use crate::store::{OpenError, Reader};
@@ -36,6 +36,8 @@ pub struct Filter {
     /// That began before.
     pub until: Option<Timestamp>,
     pub clients: Vec<IpNet>,
+    /// Beside these, clients at the times at which they were a device that is meant.
+    pub spans: Vec<DeviceSpan>,
     pub users: Vec<String>,
     /// Names, or `*.` and a name for everything below it; address literals as records have them.
     pub hosts: Vec<String>,
@@ -227,15 +229,20 @@ impl Filter {
             |list: &[String], name| list.is_empty() || of(name).is_some_and(|said| list.iter().any(|one| one == said));
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
-            && (self.clients.is_empty() || of("client").is_some_and(|client| self.has_client(client)))
+            && self.has_client(of("client"), time)
             && is_one(&self.users, "user")
             && (self.hosts.is_empty() || of("host").is_some_and(|host| self.has_host(host)))
             && self.verdict.is_none_or(|verdict| of("verdict") == Some(word(verdict)))
             && is_one(&self.reasons, "reason")
     }
 
-    fn has_client(&self, client: &str) -> bool {
-        client.parse::<IpAddr>().is_ok_and(|client| self.clients.iter().any(|net| net.contains(&client)))
+    fn has_client(&self, client: Option<&str>, time: Timestamp) -> bool {
+        if self.clients.is_empty() && self.spans.is_empty() {
+            return true;
+        }
+        let Some(client) = client.and_then(|client| client.parse::<IpAddr>().ok()) else { return false };
+        let is_then = |span: &DeviceSpan| span.client.contains(&client) && span.from <= time && time < span.until;
+        self.clients.iter().any(|net| net.contains(&client)) || self.spans.iter().any(is_then)
     }
 
     fn has_host(&self, host: &str) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::detect::{Counts, Detector, Limits, Settings, Story, stories};
-use crate::evidence::{Finding, FindingId, Observed, read_record};
+use crate::evidence::{Finding, FindingId, Observed, RecordLine, read_record};
 use crate::facts::Timestamp;
 use crate::formats::{BadLine, Format, LINE_BYTES_MAX, Line, Reader, Tally};
 use crate::store::LogFile;
@@ -67,6 +67,24 @@ struct Log {
     stopped: Option<String>,
 }
 
+/// What a line gives.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    /// Another program's.
+    Observed(&'a Observed<'a>),
+    /// One of our own journal.
+    Record(&'a RecordLine<'a>),
+}
+
+impl Given<'_> {
+    fn time(self) -> Timestamp {
+        match self {
+            Self::Observed(observed) => observed.time,
+            Self::Record(record) => record.time,
+        }
+    }
+}
+
 impl Log {
     fn new(name: String, file: LogFile) -> Self {
         let (reader, line) = (Reader::new(), Vec::new());
@@ -74,7 +92,7 @@ impl Log {
     }
 
     /// Reads until a line tells something, and gives it to `take`; false at the end.
-    fn next(&mut self, mut take: impl FnMut(&Observed<'_>, &[crate::evidence::Burst])) -> bool {
+    fn next(&mut self, mut take: impl FnMut(Given<'_>)) -> bool {
         loop {
             match self.file.next(&mut self.line, LINE_BYTES_MAX) {
                 Ok(true) => {}
@@ -87,16 +105,14 @@ impl Log {
             match self.reader.read(&self.line) {
                 Line::Observed(observed) => {
                     self.at = self.at.max(observed.time);
-                    take(&observed, &[]);
+                    take(Given::Observed(&observed));
                     return true;
                 }
                 Line::Journal => match read_record(&self.line) {
                     Ok(record) => {
                         self.at = self.at.max(record.time);
-                        if let Some(observed) = Observed::of(&record) {
-                            take(&observed, &record.bursts);
-                            return true;
-                        }
+                        take(Given::Record(&record));
+                        return true;
                     }
                     Err(error) => self.reader.refuse(&self.line, &error),
                 },
@@ -184,7 +200,7 @@ pub fn hunt_stream(name: &str, file: LogFile, limits: Limits, settings: &Setting
 fn first_time(path: &Path) -> io::Result<Timestamp> {
     let mut log = Log::new(String::new(), LogFile::open(path)?);
     let mut first = Timestamp(u64::MAX);
-    log.next(|observed, _| first = observed.time);
+    log.next(|given| first = given.time());
     Ok(first)
 }
 
@@ -202,12 +218,19 @@ impl Hunting {
     /// Takes some lines of a log; false at its end.
     fn turn(&mut self, log: &mut Log) -> bool {
         for _ in 0..TURN_LINES {
-            if !log.next(|observed, bursts| self.detector.observe(observed, bursts)) {
+            if !log.next(|given| self.take(given)) {
                 return false;
             }
         }
         self.collect();
         true
+    }
+
+    fn take(&mut self, given: Given<'_>) {
+        match given {
+            Given::Observed(observed) => self.detector.observe(observed, &[]),
+            Given::Record(record) => self.detector.read(record),
+        }
     }
 
     fn collect(&mut self) {

@@ -59,6 +59,10 @@ fn note(seen: &mut Seen, since: Timestamp, record: &RecordLine<'_>) {
     };
     let Some(asked) = Asked::read(record) else { return };
     let reason = record.reason.as_deref().unwrap_or_default();
+    if record.captured.is_some() && reason == "bypassed_proxy" {
+        // No rule is learnt from it: what would let it out would let it go on past the proxy.
+        return seen.denied(&asked, record, reason.to_owned());
+    }
     let named = record.rule.as_deref().filter(|_| reason == "rule");
     match (record.event, came, named) {
         // The request inside has a record of its own.

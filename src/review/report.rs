@@ -215,7 +215,7 @@ pub fn month_report(
         findings,
         findings_beyond,
         policies: events("'policy'")?,
-        admin: events("'admin', 'triage', 'checkpoint'")?,
+        admin: events("'admin', 'triage', 'checkpoint', 'hold', 'contingency'")?,
         lookups: events("'lookup'")?.count,
         verification,
     })
@@ -322,9 +322,9 @@ fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<ReportEvent> {
 
 /// What a record says beside its kind and action, in a line.
 fn detail(line: &str) -> String {
-    const SAID: [&str; 16] = [
-        "detail", "file", "hash", "mode", "subject", "do", "client", "target", "until", "response", "who", "why",
-        "mark", "segment", "days", "question",
+    const SAID: [&str; 18] = [
+        "detail", "file", "hash", "mode", "subject", "do", "client", "device", "target", "place", "until", "response",
+        "login", "why", "mark", "segment", "days", "question",
     ];
     let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else { return String::new() };
     let said = SAID.iter().filter_map(|name| {

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,11 @@ impl<'a> Asked<'a> {
     /// What a plain request of the same connection has shown.
     pub(super) fn shown_in_clear(&self) -> Shown<'a> {
         Shown::of_plain(self.to_gate)
+    }
+
+    /// Whether its head came from the client: what was captured is judged as a CONNECT that nobody sent.
+    fn is_sent(&self) -> bool {
+        self.client.captured.is_none() || self.target.scheme != Scheme::Tunnel
     }
 
     /// Whether it holds no clearance before its user is known.
@@ -152,9 +158,11 @@ impl<'g> Account<'g> {
         record.inside = self.inside.map(|id| id.to_string());
         describe_client(&mut record, policy, asked.client);
         record.user_agent = fields.get("user-agent").map(Text::new);
-        record.method = Some(asked.head.method().into());
+        if asked.is_sent() {
+            record.method = Some(asked.head.method().into());
+            record.http = Some(asked.head.version.as_str());
+        }
         record.target = Some(self.describe_target(asked.target));
-        record.http = Some(asked.head.version.as_str());
         record.referer_host = fields.get("referer").and_then(referer_host).map(|host| host.to_string().as_str().into());
         record.policy = Some(policy.hash().into());
         if let Some(hello) = asked.to_gate {
@@ -232,8 +240,9 @@ impl<'g> Account<'g> {
         describe_route(&mut record, permit.route());
         record.inside = self.inside.map(|id| id.to_string());
         record.client = Some(asked.client.address.ip().to_canonical().to_string());
+        record.captured = asked.client.captured.map(|address| address.to_string());
         record.user = asked.client.user.as_ref().map(|user| user.name.as_ref().into());
-        record.method = Some(asked.head.method().into());
+        record.method = asked.is_sent().then(|| asked.head.method().into());
         record.target = Some(self.describe_target(asked.target));
         record.verdict = Some(VerdictKind::Allow.as_str());
         describe_reason(&mut record, &decision.reason);
@@ -363,8 +372,10 @@ impl<'g> Account<'g> {
         }
     }
 
-    pub(super) fn dialled(&mut self, connected: &Connected) {
+    pub(super) fn dialled(&mut self, asked: &Asked<'_>, connected: &Connected) {
+        let elsewhere = leads_elsewhere(asked, &connected.answers);
         self.outcome(|record| {
+            record.grounds.extend(elsewhere.then_some(CAPTURED_ELSEWHERE));
             record.answers = connected.answers.iter().map(ToString::to_string).collect();
             record.answers_refused = connected.refused.iter().map(ToString::to_string).collect();
             record.dialled = Some(connected.dialled.to_string());
@@ -448,7 +459,9 @@ impl<'g> Account<'g> {
     pub(super) fn fail(mut self, asked: &Asked<'_>, failed: &DialFailed, why: &Why) {
         self.remember(asked, why);
         let denied = failed.error.is_denial();
+        let elsewhere = leads_elsewhere(asked, &failed.answers);
         self.outcome(|record| {
+            record.grounds.extend(elsewhere.then_some(CAPTURED_ELSEWHERE));
             record.answers = failed.answers.iter().map(ToString::to_string).collect();
             record.dns_us = (!failed.answers.is_empty()).then(|| micros(failed.dns));
             record.status = Some(why.status);
@@ -472,6 +485,20 @@ impl<'g> Account<'g> {
         }
         Ending { id: self.id, begun: self.begun, up, down }
     }
+}
+
+/// The ground by which what a client says does not fit where it had connected.
+const CAPTURED_ELSEWHERE: &str = "captured_elsewhere";
+
+/// Whether a captured client had connected to another address than those to which the name leads that it gave (`answers`,
+/// none where the gate did not look it up), or to another port than the one that it names.
+fn leads_elsewhere(asked: &Asked<'_>, answers: &[IpAddr]) -> bool {
+    let Some(meant) = asked.client.captured else { return false };
+    let is_among = match asked.target.host.address() {
+        Some(literal) => literal.to_canonical() == meant.ip(),
+        None => answers.is_empty() || answers.iter().any(|answer| answer.to_canonical() == meant.ip()),
+    };
+    !is_among || asked.target.port != meant.port()
 }
 
 /// Asks the policy of an exchange, now.

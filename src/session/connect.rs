@@ -117,7 +117,7 @@ async fn decided(
         Ok(connected) => connected,
         Err(error) => return forward::fail_dial(gate, io, account, &error, asked, false).await,
     };
-    account.dialled(&connected);
+    account.dialled(asked, &connected);
     if let Some(Ok(1..)) = io.stream.plain().map(|tcp| tcp.try_read_buf(&mut io.buffer)) {
         // It did not wait for the answer.
         let why = Why::of_fault(Fault::BytesBehindConnect);
@@ -207,6 +207,19 @@ async fn after_hello(
         let _ = account.refuse(policy, &asked, &Refused::by_gate(&Why::new(403, code))).await;
         return Next::Close;
     }
+    by_first_bytes(worker, io, account, edition, (asked, logged_in), (seen, begun)).await
+}
+
+/// Judges again with what the client has said first, which was waited for since `begun`, and then dials.
+pub(super) async fn by_first_bytes(
+    worker: &Worker,
+    io: &mut Io,
+    mut account: Account<'_>,
+    edition: &Edition,
+    (asked, logged_in): (Asked<'_>, Option<LoggedIn>),
+    (seen, begun): (FirstBytes, Instant),
+) -> Next {
+    let (gate, policy) = (&*worker.gate, &edition.policy);
     let hello = match &seen {
         FirstBytes::Tls(hello) => Stage::Known(&**hello),
         // It will never show one: rules that ask for a fingerprint do not match.
@@ -224,7 +237,10 @@ async fn after_hello(
     let decision = loop {
         let decision = match account.judge(edition, &asked) {
             Outcome::Decided(decision) => decision,
-            Outcome::Needs(Need::InnerRequest, reason) if asked.target.port == 80 => {
+            // What was captured has shown already that it is TLS.
+            Outcome::Needs(Need::InnerRequest, reason)
+                if asked.target.port == 80 && asked.client.captured.is_none() =>
+            {
                 return read_request(worker, io, account, policy, &asked, &reason).await;
             }
             Outcome::Needs(Need::InnerRequest, reason) if gate.minter.is_some() => {
@@ -286,7 +302,7 @@ async fn after_hello(
             return alert(gate, io, &seen).await;
         }
     };
-    account.dialled(&connected);
+    account.dialled(&asked, &connected);
     if let FirstBytes::Tls(hello) = &seen {
         account.hello(hello, begun.elapsed());
     }

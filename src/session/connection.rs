@@ -14,7 +14,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
 use crate::facts::{Client, ExchangeId, Hello, Path, Scheme, Stage};
-use crate::parse::{Body, FirstBytes, Form, Request, RequestHead, Version, examine, take_request_head};
+use crate::listen::Capture;
+use crate::parse::{
+    Body, FirstBytes, Form, Request, RequestHead, Version, examine, examine_captured, take_request_head,
+};
 use crate::policy::{Policy, draft_rule};
 use crate::site::{self, Refusal};
 use crate::tls::{Rewound, Stream};
@@ -29,7 +32,7 @@ use super::look::{Patience, first_bytes};
 use super::streams::{self, Asker};
 use super::who::Shown;
 use super::why::Why;
-use super::{connect, forward, own_page};
+use super::{captured, connect, forward, own_page};
 
 /// Most heads come in one read of so many bytes.
 const READ_BYTES: usize = 4096;
@@ -40,7 +43,18 @@ const READ_BYTES: usize = 4096;
 /// given back.
 pub async fn serve(admitted: Admitted, stream: TcpStream) {
     let io = Io::new(Stream::Plain(stream), None);
-    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, io, admitted.address)).await else { return };
+    let client = Client::at(admitted.address);
+    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, io, client)).await else { return };
+    carrying.await;
+}
+
+/// Serves one connection that was captured on its way elsewhere.
+pub async fn serve_captured(admitted: Admitted, stream: TcpStream, capture: Capture) {
+    // Without a word of where it was going there is nobody there any more.
+    let Ok(meant) = capture.destination(&stream) else { return };
+    let io = Io::new(Stream::Plain(stream), None);
+    let client = Client { captured: Some(meant), ..Client::at(admitted.address) };
+    let Some(carrying) = Box::pin(until_tunnel(&admitted.worker, io, client)).await else { return };
     carrying.await;
 }
 
@@ -55,7 +69,8 @@ pub async fn serve_secured(admitted: Admitted, stream: TcpStream) {
         return;
     }
     let io = Io::new(stream, Some(hello));
-    let Some(carrying) = Box::pin(until_tunnel(worker, io, admitted.address)).await else { return };
+    let client = Client::at(admitted.address);
+    let Some(carrying) = Box::pin(until_tunnel(worker, io, client)).await else { return };
     carrying.await;
 }
 
@@ -64,7 +79,7 @@ async fn shake(worker: &Worker, mut stream: TcpStream, address: SocketAddr) -> O
     let gate = &*worker.gate;
     let mut buffer = BytesMut::new();
     let seen = first_bytes(gate, &mut stream, &mut buffer, Patience::Any).await;
-    let client = Client { address, user: None };
+    let client = Client::at(address);
     let hello: Arc<Hello> = match seen {
         Ok(FirstBytes::Tls(hello)) => Arc::from(hello),
         Ok(FirstBytes::Silent | FirstBytes::Unfinished) => {
@@ -102,23 +117,29 @@ async fn shake(worker: &Worker, mut stream: TcpStream, address: SocketAddr) -> O
 }
 
 /// Serves requests until the connection ends, or carries a tunnel.
-async fn until_tunnel(worker: &Arc<Worker>, mut io: Io, address: SocketAddr) -> Option<impl Future<Output = ()>> {
+async fn until_tunnel(worker: &Arc<Worker>, mut io: Io, client: Client) -> Option<impl Future<Output = ()>> {
     let gate = &*worker.gate;
     let mut first = true;
     loop {
-        if io.buffer.is_empty() {
-            let limit = if first { gate.limits.first_request_timeout } else { gate.limits.keep_alive_timeout };
-            match timeout(limit, until_something_comes(&mut io)).await {
-                Ok(Ok(())) => {}
-                Err(_) if first => {
-                    gate.count_silent(address);
-                    return None;
+        let next = match client.captured.filter(|_| first) {
+            Some(meant) => Box::pin(captured::begin(worker, &mut io, &client, meant)).await,
+            None => {
+                if io.buffer.is_empty() {
+                    let limit = if first { gate.limits.first_request_timeout } else { gate.limits.keep_alive_timeout };
+                    match timeout(limit, until_something_comes(&mut io)).await {
+                        Ok(Ok(())) => {}
+                        Err(_) if first => {
+                            gate.count_silent(client.address);
+                            return None;
+                        }
+                        Ok(Err(_)) | Err(_) => return None,
+                    }
                 }
-                Ok(Err(_)) | Err(_) => return None,
+                answer_next(worker, &mut io, &client).await
             }
-        }
+        };
         first = false;
-        match answer_next(worker, &mut io, address).await {
+        match next {
             Next::Again => {}
             Next::Close => {
                 Box::pin(linger(&mut io.stream)).await;
@@ -139,7 +160,7 @@ async fn until_tunnel(worker: &Arc<Worker>, mut io: Io, address: SocketAddr) -> 
 }
 
 /// Reads the next request and answers it.
-pub(super) async fn answer_next(worker: &Worker, io: &mut Io, address: SocketAddr) -> Next {
+pub(super) async fn answer_next(worker: &Worker, io: &mut Io, client: &Client) -> Next {
     let gate = &*worker.gate;
     let _busy = Counted::new(&gate.counters.exchanges);
     // A head that comes slowly or never holds its bytes and little else: the box of an exchange is
@@ -148,13 +169,10 @@ pub(super) async fn answer_next(worker: &Worker, io: &mut Io, address: SocketAdd
     match read_head(gate, io, &mut held).await {
         Ok(Some(head)) => {
             io.head_at = clock::moment();
-            Box::pin(exchange(worker, io, address, head)).await
+            Box::pin(exchange(worker, io, client, head)).await
         }
         Ok(None) => Next::Gone,
-        Err(why) => {
-            let client = Client { address, user: None };
-            Box::pin(refuse_bytes(worker, io, &client, None, why)).await
-        }
+        Err(why) => Box::pin(refuse_bytes(worker, io, client, None, why)).await,
     }
 }
 
@@ -188,13 +206,19 @@ async fn read_some(io: &mut Io) -> io::Result<usize> {
 }
 
 /// Answers one request.
-async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: RequestHead) -> Next {
+async fn exchange(worker: &Worker, io: &mut Io, client: &Client, head: RequestHead) -> Next {
     let gate = &*worker.gate;
-    let client = Client { address, user: None };
-    let request = match examine(&head) {
-        Ok((form, body)) => Request { head, form, body },
-        Err(fault) => return refuse_bytes(worker, io, &client, Some(&head), Why::of_fault(fault)).await,
+    let examined = match client.captured {
+        Some(meant) => examine_captured(&head, meant.port()),
+        None => examine(&head),
     };
+    let request = match examined {
+        Ok((form, body)) => Request { head, form, body },
+        Err(fault) => return refuse_bytes(worker, io, client, Some(&head), Why::of_fault(fault)).await,
+    };
+    if client.captured.is_some() {
+        return captured::exchange(worker, io, client, &request).await;
+    }
     // Whoever asks which proxy to take has not been able to show who they are to one.
     if let (Form::Origin(target), Some(pac)) = (&request.form, &gate.wording.pac)
         && is_pac(target)
@@ -213,20 +237,20 @@ async fn exchange(worker: &Worker, io: &mut Io, address: SocketAddr, head: Reque
         && matches!(request.head.method(), "GET" | "HEAD")
     {
         let keep = gate.keeps(&request.head) && request.body == Body::None;
-        let page = own_page::page(gate, address.ip(), &request.head, keep);
+        let page = own_page::page(gate, client.address.ip(), &request.head, keep);
         return send_page(gate, io, &page, keep).await;
     }
     let asked_by = match client_of(worker, client.clone(), &request.head).await {
         Ok(client) => client,
-        Err(why) => return refuse_user(worker, io, &client, &request, why).await,
+        Err(why) => return refuse_user(worker, io, client, &request, why).await,
     };
-    let client = asked_by;
+    let client = &asked_by;
     match &request.form {
-        Form::Connect(target) => connect::serve(worker, io, &client, &request.head, target).await,
+        Form::Connect(target) => connect::serve(worker, io, client, &request.head, target).await,
         Form::Absolute(target) => {
             let hello = io.hello.clone();
             let shown = Shown::of_plain(hello.as_deref());
-            forward::serve(worker, io, &client, &request, target, (None, shown)).await
+            forward::serve(worker, io, client, &request, target, (None, shown)).await
         }
         Form::Origin(_) => {
             let keep = gate.keeps(&request.head) && request.body == Body::None;
@@ -275,7 +299,13 @@ pub(super) async fn read_head(gate: &Gate, io: &mut Io, held: &mut Held<'_>) -> 
     timeout(gate.limits.head_timeout, reading).await.unwrap_or(Err(Why::new(408, "head_timeout")))
 }
 
-async fn refuse_bytes(worker: &Worker, io: &mut Io, client: &Client, head: Option<&RequestHead>, why: Why) -> Next {
+pub(super) async fn refuse_bytes(
+    worker: &Worker,
+    io: &mut Io,
+    client: &Client,
+    head: Option<&RequestHead>,
+    why: Why,
+) -> Next {
     let gate = &*worker.gate;
     let account = Account::new(worker, None);
     let id = account.id;
@@ -351,6 +381,7 @@ pub(super) fn page_with(
     keep: bool,
 ) -> Vec<u8> {
     let tries = gate.tried_at().map(|host| host.to_string());
+    let bypassed = why.code == "bypassed_proxy";
     let refusal = Refusal {
         status: why.status,
         host,
@@ -362,6 +393,7 @@ pub(super) fn page_with(
         id,
         contact: gate.wording.contact.as_deref(),
         tries: tries.as_deref(),
+        proxy: gate.wording.proxy.as_ref().filter(|_| bypassed),
         has_body: head.is_none_or(|head| head.method() != "HEAD"),
     };
     site::refusal(&refusal, head.map(|head| &head.fields), keep)

@@ -23,6 +23,7 @@ pub(super) fn describe_client(record: &mut Exchange, policy: &Policy, client: &C
     let address = client.address.ip().to_canonical();
     record.client = Some(address.to_string());
     record.client_port = Some(client.address.port());
+    record.captured = client.captured.map(|address| address.to_string());
     record.user = client.user.as_ref().map(|user| user.name.as_ref().into());
     record.client_group = policy.group_of(client).as_deref().map(Text::from);
 }

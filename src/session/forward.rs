@@ -67,17 +67,18 @@ pub(super) async fn serve(
         Ok(next) => return next,
         Err(account) => account,
     };
+    // Within a tunnel, and to who meant to speak to an origin, a 407 would be the origin's word, and no browser answers it.
+    let may_ask = inside.is_none() && client.captured.is_none();
     let decision = match account.judge(&edition, &asked) {
         Outcome::Decided(decision) => decision,
         Outcome::Needs(need, reason) => {
-            // Within a tunnel a 407 would be the origin's word, and no browser answers it.
-            let asks = if need == Need::User && inside.is_none() { ask(worker, client, head).await } else { None };
+            let asks = if need == Need::User && may_ask { ask(worker, client, head).await } else { None };
             let why = asks.unwrap_or_else(|| Why::of_need(&reason)).with_rule(&reason);
             return refuse(gate, io, account, (policy, &asked), &Refused::for_need(&reason, &why), keep_refused).await;
         }
     };
     if matches!(decision.verdict, Verdict::Challenge) && asked.must_log_in(policy) {
-        let why = if inside.is_none() { ask_first(worker, client, head).await } else { cannot_ask() };
+        let why = if may_ask { ask_first(worker, client, head).await } else { cannot_ask() };
         return refuse(gate, io, account, (policy, &asked), &Refused::by(&decision, &why), keep_refused).await;
     }
     if matches!(decision.verdict, Verdict::Challenge) {
@@ -116,11 +117,11 @@ pub(super) async fn serve(
         outgoing = rewrite::with_fields(&outgoing, &set);
     }
     let passing = Passing { may_share: may_share(request), ..gate.passing(head, &edition) };
-    let mut connected = match connect(worker, io, permit, passing, request).await {
+    let mut connected = match connect(worker, io, (client, request), permit, passing).await {
         Ok(connected) => connected,
         Err(error) => return fail_dial(gate, io, account, &error, &asked, keep_refused).await,
     };
-    account.dialled(&connected);
+    account.dialled(&asked, &connected);
     let mut exchange = Exchange::new(gate, request, target);
     let mut cuts = Cuts { gate, policy, asked: &asked, changes };
     let mut end = exchange.run(io, &mut connected, &outgoing, &mut account, &mut cuts).await;
@@ -132,7 +133,7 @@ pub(super) async fn serve(
             Some(Err(error)) => return fail_dial(gate, io, account, &error, &asked, false).await,
             None => return Next::Gone,
         };
-        account.dialled(&connected);
+        account.dialled(&asked, &connected);
         end = exchange.run(io, &mut connected, &outgoing, &mut account, &mut cuts).await;
     }
     exchange.finish(worker, io, account, connected, end, (&asked, limits, edition.number())).await
@@ -164,9 +165,9 @@ fn is_repeatable(request: &Request) -> bool {
 async fn connect(
     worker: &Worker,
     io: &mut Io,
+    (client, request): (&Client, &Request),
     permit: Permit,
     passing: Passing<'_>,
-    request: &Request,
 ) -> Result<Connected, DialFailed> {
     let mut permit = permit;
     if let Some(pinned) = io.pinned.take() {
@@ -174,6 +175,10 @@ async fn connect(
             Ok(connected) => return Ok(connected),
             Err(unspent) => permit = unspent,
         }
+    }
+    if client.captured.is_some() {
+        // Where its name leads is looked up for each, and held against where it had connected.
+        return worker.dialler.dial(permit, passing).await;
     }
     let idle_max = if is_repeatable(request) { Duration::MAX } else { UNREPEATABLE_IDLE_MAX };
     match worker.dialler.reuse(permit, passing, idle_max) {

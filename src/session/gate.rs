@@ -9,7 +9,7 @@ use crate::facts::{Client, ClientKey, Restraint};
 use crate::identity::Browsers;
 use crate::parse::{HeadLimits, HelloLimits, RequestHead, keep_alive, via_names};
 use crate::policy::{Policy, Reload, TunnelLimits};
-use crate::site::Pac;
+use crate::site::{Pac, ProxySetting};
 use crate::store::{Desk, JournalHandle};
 use crate::tls::Minter;
 use crate::upstream::{Dialler, OwnConnections, Passing};
@@ -72,6 +72,8 @@ pub struct Wording {
     pub via: Option<String>,
     /// What `/proxy.pac` says; absent where it is not served.
     pub pac: Option<Pac>,
+    /// What who went past the proxy is told to set, where that is known.
+    pub proxy: Option<ProxySetting>,
 }
 
 /// Bounds on what a peer may take or keep.

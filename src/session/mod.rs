@@ -7,6 +7,7 @@
 mod account;
 mod body;
 mod breakglass;
+mod captured;
 mod clients;
 mod connect;
 mod connection;
@@ -43,7 +44,7 @@ mod why;
 
 pub use breakglass::Glass;
 pub use clients::Clients;
-pub use connection::{serve, serve_secured};
+pub use connection::{serve, serve_captured, serve_secured};
 pub use gate::{Admitted, Counters, Gate, Limits, Wording, Worker};
 pub use headroom::HeadRoom;
 pub use in_force::{Edition, InForce};

@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn on(restraints: &Restraints, client: &str, host: &str) -> Restraint {
-        let client = Client { address: SocketAddr::new(client.parse().unwrap(), 1), user: None };
+        let client = Client::at(SocketAddr::new(client.parse().unwrap(), 1));
         let host = Host::parse(host.as_bytes()).unwrap();
         restraints.on(&client, &host, Some(b"agent/1"), Stage::Never)
     }

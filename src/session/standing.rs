@@ -100,10 +100,10 @@ impl Known {
     pub(super) fn nothing_but(client: SocketAddr, target: Target) -> Box<Self> {
         use crate::identity::Claim;
         Box::new(Self {
-            client: Client { address: client, user: None },
+            client: Client::at(client),
             target,
             user_agent: None,
-            who: Who::by(Claim::None, &Client { address: client, user: None }, None, None),
+            who: Who::by(Claim::None, &Client::at(client), None, None),
             whole: true,
             route: Route::Direct,
             dialled: client,

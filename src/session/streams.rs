@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::facts::{Hello, Party};
+use crate::facts::{Client, Hello, Party};
 use crate::http2::{Arrived, Bounds, Door, Server};
 use crate::parse::Http2Opening;
 use crate::tls::Stream;
@@ -138,7 +138,7 @@ async fn answer(admitted: Admitted, asker: Arc<Asker>, opening: Arc<OnceLock<Htt
 
 async fn serve_one(worker: &Arc<Worker>, asker: &Asker, opening: Option<&Http2Opening>, mut io: Io) {
     let next = match asker {
-        Asker::Proxy { address, .. } => answer_next(worker, &mut io, *address).await,
+        Asker::Proxy { address, .. } => answer_next(worker, &mut io, &Client::at(*address)).await,
         Asker::Inside(inside) => inside.answer_next(worker, &mut io, opening).await,
     };
     match next {

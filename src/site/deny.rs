@@ -26,8 +26,26 @@ pub struct Refusal<'a> {
     /// A host that the page has the browser ask for a picture, which shows whether it takes the certificate; it shows
     /// nothing to the person.
     pub tries: Option<&'a str>,
+    /// What to set, for who went past the proxy.
+    pub proxy: Option<&'a ProxySetting>,
     /// The answer to a HEAD has none, and says how long it would be.
     pub has_body: bool,
+}
+
+/// How a program comes to the proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxySetting {
+    /// Host and port.
+    pub address: String,
+    /// The URL by which a program sets itself, where the gate serves that.
+    pub pac: Option<String>,
+}
+
+impl ProxySetting {
+    /// What a page says of it, each under its name.
+    fn rows(&self, words: &Words) -> impl Iterator<Item = (&'static str, &str)> {
+        [Some((words.proxy, &*self.address)), self.pac.as_deref().map(|url| (words.pac, url))].into_iter().flatten()
+    }
 }
 
 /// The response to a refused request: HTML for browsers, plain text for others by `Accept`, Japanese
@@ -69,6 +87,8 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
         (words.reason, format!("{}{detail}", refusal.reason)),
         (words.id, refusal.id.to_string()),
     ];
+    let settings = refusal.proxy.into_iter().flat_map(|proxy| proxy.rows(words));
+    let rows = settings.map(|(name, value)| (name, value.to_owned())).chain(rows);
     for (name, value) in rows {
         let _ = writeln!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
     }
@@ -86,8 +106,11 @@ fn html(refusal: &Refusal<'_>, words: &Words) -> String {
 
 fn text(refusal: &Refusal<'_>, words: &Words) -> String {
     let sentence = words.sentence(refusal.status, refusal.reason);
-    let mut page =
-        format!("{}\n{sentence}\n{}: {}\n{}: {}", words.title, words.host, refusal.host, words.reason, refusal.reason);
+    let mut page = format!("{}\n{sentence}\n", words.title);
+    for (name, value) in refusal.proxy.into_iter().flat_map(|proxy| proxy.rows(words)) {
+        let _ = writeln!(page, "{name}: {}", single_line(value));
+    }
+    let _ = write!(page, "{}: {}\n{}: {}", words.host, refusal.host, words.reason, refusal.reason);
     if let Some(detail) = refusal.detail {
         let _ = write!(page, ": {}", single_line(detail));
     }
@@ -236,6 +259,7 @@ mod tests {
                 id: ExchangeId(1),
                 contact: None,
                 tries: None,
+                proxy: None,
                 has_body: true,
             },
             &ENGLISH,

@@ -5,6 +5,9 @@ pub(super) struct Words {
     pub(super) host: &'static str,
     pub(super) reason: &'static str,
     pub(super) id: &'static str,
+    /// What a program is to set: the proxy, or where it learns of that by itself.
+    pub(super) proxy: &'static str,
+    pub(super) pac: &'static str,
     pub(super) ask: &'static str,
     /// In front of a rule that would let the request through.
     draft: &'static str,
@@ -41,10 +44,12 @@ enum Kind {
     LogIn,
     /// The browser has answered its challenge, and not as it should.
     NotShown,
+    /// The program has not asked the proxy, but gone past it.
+    Bypassed,
 }
 
 impl Kind {
-    const COUNT: usize = 12;
+    const COUNT: usize = 13;
 
     fn of(status: u16, reason: &str) -> Self {
         match reason {
@@ -61,6 +66,7 @@ impl Kind {
             | "lockdown" => Self::Policy,
             "rate_limited" | "log_in_too_often" => Self::TooOften,
             "log_in_needed" | "log_in_afresh" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
+            "bypassed_proxy" => Self::Bypassed,
             "challenge_failed" | "challenge_given_up" => Self::NotShown,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"
@@ -102,6 +108,8 @@ pub(super) const ENGLISH: Words = Words {
     host: "Host",
     reason: "Reason",
     id: "Exchange",
+    proxy: "Proxy",
+    pac: "Automatic configuration (PAC)",
     ask: "If you need this site, tell your administrator the exchange above.",
     draft: "For the administrator: this rule would let this program through to this host.",
     draft_uninspected: "For the administrator: this rule, above the one that inspects, would let through what goes to this host, and nobody would look into it.",
@@ -118,6 +126,7 @@ pub(super) const ENGLISH: Words = Words {
         "This machine has asked for this more often than the rules of this network allow. Try again in a while.",
         "The rules of this network ask who you are. Log in with the name and password that you have for this network's proxy.",
         "The gate could not make sure that this is a browser. Load the page again in a minute; if that does not help, something changes what your browser sends, such as an extension.",
+        "This program did not use the proxy of this network, but went past it. Set the proxy in the program's settings or in those of this machine, and try again.",
     ],
 };
 
@@ -127,6 +136,8 @@ pub(super) const JAPANESE: Words = Words {
     host: "接続先",
     reason: "理由",
     id: "交換番号",
+    proxy: "プロキシ",
+    pac: "自動構成 (PAC)",
     ask: "この接続先が必要な場合は、上の交換番号を管理者に伝えてください。",
     draft: "管理者の方へ: 次の規則を加えると、このプログラムからこの接続先への通信が許可されます。",
     draft_uninspected: "管理者の方へ: 次の規則を、通信の中身を検査する規則より前に加えると、この接続先への通信は検査されずに許可されます。",
@@ -143,6 +154,7 @@ pub(super) const JAPANESE: Words = Words {
         "この端末からの要求が、このネットワークの規則で許可されている回数を超えました。しばらくしてからもう一度お試しください。",
         "このネットワークの規則では、利用者の確認が必要です。プロキシ用の利用者名とパスワードでログインしてください。",
         "ブラウザーであることを確認できませんでした。1 分ほど待ってから再読み込みしてください。それでも開けない場合は、拡張機能などがブラウザーの送信内容を変更している可能性があります。",
+        "このプログラムは、このネットワークのプロキシを使わずに通信しようとしました。プログラムまたは端末の設定でプロキシを指定してから、もう一度お試しください。",
     ],
 };
 
@@ -184,6 +196,7 @@ mod tests {
             (429, "rate_limited"),
             (407, "log_in_needed"),
             (403, "challenge_given_up"),
+            (403, "bypassed_proxy"),
         ];
         for words in [&ENGLISH, &JAPANESE] {
             let sentences: std::collections::HashSet<_> =

@@ -193,6 +193,11 @@ impl Dialler {
         self.still_leads(permit, dialled).is_ok() && stream.tcp().is_some_and(is_quiet)
     }
 
+    /// Whether an address is the gate's own, so that what was on its way there had come to its end.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        self.own.include(address)
+    }
+
     /// Judges where a connection leads that was made by this permit's route: `dialled` is its
     /// [`Connected::dialled`].
     ///

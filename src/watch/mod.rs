@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Counts, Detector, Limits, Settings};
-use crate::evidence::{Finding, Kind, Observed, SCORE_MAX, Severity, read_record, read_time};
+use crate::evidence::{Finding, Kind, SCORE_MAX, Severity, read_record, read_time};
 use crate::facts::Timestamp;
 
 pub use snapshot::Refused;
@@ -67,10 +67,8 @@ impl Watch {
             }
             return;
         }
-        if let Some(observed) = Observed::of(&record) {
-            self.detector.observe(&observed, &record.bursts);
-            self.collect();
-        }
+        self.detector.read(&record);
+        self.collect();
     }
 
     fn collect(&mut self) {

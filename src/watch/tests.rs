@@ -173,8 +173,8 @@ fn a_snapshot_of_another_version_or_within_other_limits_is_refused() {
     assert!(matches!(refused, Refused::OtherLimits), "{refused}");
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let head = text.lines().next().unwrap();
-    assert_eq!(head, format!("sekisho detection snapshot 1 {}", env!("CARGO_PKG_VERSION")));
-    for other in [head.replace(" 1 ", " 2 "), head.replace(env!("CARGO_PKG_VERSION"), "0.0.9")] {
+    assert_eq!(head, format!("sekisho detection snapshot 2 {}", env!("CARGO_PKG_VERSION")));
+    for other in [head.replace(" 2 ", " 3 "), head.replace(env!("CARGO_PKG_VERSION"), "0.0.9")] {
         let rest = &bytes[head.len()..bytes.len() - blake3::OUT_LEN];
         let refused = read_again(&summed(&[other.as_bytes(), rest].concat())).unwrap_err();
         assert!(matches!(refused, Refused::OtherVersion), "{refused}");
@@ -222,4 +222,41 @@ fn of_more_findings_than_are_known_those_seen_last_are_kept() {
     }
     assert!(watch.told.contains_key(&*FINDINGS_MAX.to_string()) && !watch.told.contains_key("0"));
     assert!(watch.told.len() > FINDINGS_MAX / 3, "{}", watch.told.len());
+}
+
+/// A line of the journal that tells of attempts past the proxy, so many minutes after the first.
+fn attempts(seq: u64, minute: u64, client: &str, address: &str, port: u16, rule: &str) -> String {
+    let time = format_time(at(minute));
+    let line = json!({
+        "v": 1, "seq": seq, "time": time, "kind": "flow", "source": "nflog", "state": "refused", "client": client,
+        "address": address, "port": port, "protocol": "tcp", "rule": rule, "count": 2, "first": time, "last": time
+    });
+    line.to_string()
+}
+
+#[test]
+fn attempts_past_the_proxy_are_found_in_the_journal_and_a_restart_in_between_changes_nothing() {
+    let beats: Vec<String> =
+        (0..90).map(|beat| attempts(beat + 1, 4 * beat, "10.0.0.9", "203.0.113.66", 4444, "out-tcp")).collect();
+    let touch = attempts(1_000, 361, "10.0.0.8", "10.0.0.1", 23, "tripwire");
+    let mut watch = Watch::new(Limits::LIVE, &Settings::default());
+    beats[..40].iter().for_each(|line| watch.read(line.as_bytes()));
+    let first = told(&mut watch, at(165));
+    assert_eq!(first.len(), 1, "{first:?}");
+    let (mut again, _) = read_again(&written(&watch)).unwrap();
+    let mut whole = Vec::new();
+    for watch in [&mut watch, &mut again] {
+        beats[40..].iter().chain([&touch]).for_each(|line| watch.read(line.as_bytes()));
+        whole.push(told(watch, at(370)));
+    }
+    assert_eq!(whole[0], whole[1]);
+    let parse = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let records: Vec<serde_json::Value> = whole[0].iter().map(parse).collect();
+    let trap = records.iter().find(|record| record["finding"] == "tripwire").unwrap();
+    assert_eq!((&trap["severity"], &trap["client"], &trap["port"]), (&json!("high"), &json!("10.0.0.8"), &json!(23)));
+    let call = parse(&first[0]);
+    assert_eq!((&call["finding"], &call["target"]), (&json!("direct_call"), &json!("203.0.113.66")));
+    assert!(call["japanese"].as_str().unwrap().contains("プロキシを通らない接続の試み"), "{call:#}");
+    let later: Vec<_> = records.iter().filter(|record| record["finding"] == "direct_call").collect();
+    assert!(later.iter().all(|record| record["finding_id"] == call["finding_id"]), "it goes on as the same finding");
 }

@@ -607,6 +607,12 @@ handling     tunnel
     assert_eq!((&told["verdict"], &told["reason"]), (&"deny".into(), &"rule".into()), "{told:#}");
     assert_eq!((&told["client"], told["considered"].as_array().unwrap().len()), (&"10.30.1.5, in no group".into(), 1));
 
+    // What goes past the proxy is let out by no rule that does not say so.
+    let answer = explain(&["10.20.1.5", "--captured", "GET", "https://www.a.example/x"]);
+    let rows = "considered   office       allow (office.toml:13): not for what goes past the proxy\nresult       deny: bypassed_proxy\n";
+    assert!(answer.code == 0 && answer.out.contains(rows), "{} {}", answer.out, answer.err);
+    assert!(answer.out.contains("10.20.1.5, in group office, captured on its way past the proxy\n"), "{}", answer.out);
+
     // A name as a person writes it is judged in A-labels, and both are shown.
     let answer = explain(&["10.30.1.5", "GET", "https://bücher.example/"]);
     let rows = "request      CONNECT xn--bcher-kva.example:443\nin Unicode   bücher.example\n";

@@ -3,17 +3,20 @@
 //! Needs root, network namespaces, nft and iptables; `tests/run` leaves it out where they cannot be had.
 
 mod apply;
+mod capture;
 mod check;
 mod isolation;
 mod lab;
+mod options;
 mod proof;
+mod tripwires;
 mod ways_out;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const CONFIGS: [&str; 2] = ["site", "small"];
+const CONFIGS: [&str; 4] = ["site", "small", "redirect", "tproxy"];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/egress")
@@ -80,7 +83,7 @@ fn the_rules_are_what_they_were_and_the_kernel_takes_them() {
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         assert_eq!(String::from_utf8_lossy(&loaded.stdout), "table inet sekisho\n");
         assert_eq!(printed(&["egress", "nft", "--config", &file]).0, rules, "the same config gives the same text");
-        let over = "sekisho: site.toml:67: an exception ended with 2020-01-31 and has dropped out: the provider measured the line\n";
+        let over = "sekisho: site.toml:68: an exception ended with 2020-01-31 and has dropped out: the provider measured the line\n";
         assert_eq!(said, if config == "site" { over } else { "" });
         assert!(!rules.contains("the provider measured"));
     }
@@ -102,6 +105,17 @@ fn iptables_takes_the_same_rules_in_both_families() {
             }
         }
     }
+}
+
+#[test]
+fn rules_that_capture_to_where_the_gate_does_not_listen_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("c.toml");
+    let text = std::fs::read_to_string(data().join("redirect.toml")).unwrap();
+    // The port is another's: of tproxy, not of redirect.
+    std::fs::write(&config, text.replace("[capture]\nredirect", "[capture]\ntproxy")).unwrap();
+    let (_, said) = printed(&["egress", "nft", "--config", config.to_str().unwrap()]);
+    assert!(said.contains("capture to port 3130, and `redirect` of [capture] names no address with it"), "{said}");
 }
 
 #[test]

@@ -61,8 +61,8 @@ fn a_head_that_comes_byte_by_byte_or_by_half_has_its_time_and_others_are_served(
     assert_eq!(reasons(&mut gate), vec!["head_timeout"; ended]);
 }
 
-/// A debug build at rest holds about 15 MiB.
-const MEMORY_MAX: u64 = 48 << 20;
+/// A debug build at rest holds about 7 MiB.
+const MEMORY_MAX: u64 = 20 << 20;
 /// What one unfinished head of 64 KiB may take: its buffer grows by doubling.
 const MEMORY_EACH: u64 = 136 << 10;
 

@@ -141,7 +141,7 @@ fn an_origin_whose_head_or_interim_answers_never_end_is_cut_off_in_bounded_memor
         let last = answers.pop().unwrap();
         assert!(answers.iter().all(|answer| answer.status() == 103), "{answers:#?}");
         assert!(last.status() == 502 && last.text().contains(how), "{}", last.text());
-        assert!(gate.peak_memory() < 48 << 20, "{} bytes", gate.peak_memory());
+        assert!(gate.peak_memory() < 16 << 20, "{} bytes", gate.peak_memory());
         drop(client);
         let close = &gate.events("close")[0];
         assert_eq!((&close["closed_by"], &close["closed_how"]), (&"origin".into(), &how.into()), "{close}");

@@ -198,7 +198,7 @@ fn settle(network: &Network, gate: &Gate) {
 }
 
 /// More than it holds by itself.
-const MEMORY_MAX: u64 = 160 << 20;
+const MEMORY_MAX: u64 = 64 << 20;
 
 #[test]
 fn a_flood_loses_no_count_and_takes_no_memory() {

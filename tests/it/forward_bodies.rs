@@ -231,8 +231,8 @@ fn a_client_that_vanishes_in_mid_download_is_named_and_the_origin_let_go() {
 
 /// More than the kernel's buffers on the way can hold, and more than the gate may.
 const MUCH: usize = 96 << 20;
-/// A debug build at rest holds about 15 MiB.
-const MEMORY_MAX: u64 = 48 << 20;
+/// A debug build at rest holds about 7 MiB.
+const MEMORY_MAX: u64 = 16 << 20;
 
 /// Sends `MUCH` bytes, telling how many after each piece.
 fn pour(peer: &mut Peer, progress: &mpsc::Sender<usize>) {

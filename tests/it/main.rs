@@ -34,6 +34,7 @@ mod fire_heads;
 mod fire_kill;
 mod fire_origins;
 mod exhausted;
+mod flow_findings;
 mod flows;
 mod flows_syslog;
 mod fire_splits;

@@ -119,7 +119,7 @@ fn a_tunnel_that_nobody_reads_waits_and_is_not_held_in_memory() {
     for _ in 0..pieces {
         assert_eq!(client.take(1 << 16).len(), 1 << 16);
     }
-    assert!(lab.gate.peak_memory() < 48 << 20, "{} bytes", lab.gate.peak_memory());
+    assert!(lab.gate.peak_memory() < 16 << 20, "{} bytes", lab.gate.peak_memory());
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn user_agent(bytes: &[u8]) {
             assert!(claim.browser().is_some() || grounds().iter().next().is_none(), "{:?}", grounds());
         }
     }
-    let client = Client { address: ([10, 0, 0, 1], 4000).into(), user: None };
+    let client = Client::at(([10, 0, 0, 1], 4000).into());
     let faces = [hello.as_ref().map(|hello: &Hello| Face::of_hello(&claim, hello)), Some(Face::of_head(&claim, &head))];
     for face in faces.iter().flatten() {
         let key = program_key(&client, user_agent, face);

@@ -201,7 +201,7 @@ fn verdict(policy: &Policy, address: [u8; 4], request: &str) -> &'static str {
         policy,
         &Facts {
             now: Timestamp(0),
-            client: &Client { address: SocketAddr::from((address, 4000)), user: None },
+            client: &Client::at(SocketAddr::from((address, 4000))),
             method: if tunnel { "CONNECT" } else { "GET" },
             target: &target,
             program: Program { user_agent: Some(b"curl/8") },

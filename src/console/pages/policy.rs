@@ -136,6 +136,9 @@ fn found(found: Considered) -> Words {
         Considered::Applies => ("applies", "該当"),
         Considered::Lacks(Condition::Host) => ("another host", "ホストが違う"),
         Considered::Lacks(Condition::Client) => ("another client", "端末が違う"),
+        Considered::Lacks(Condition::Captured) => {
+            ("not for what goes past the proxy", "プロキシを通らない通信は対象外")
+        }
         Considered::Lacks(Condition::Method) => ("another method", "メソッドが違う"),
         Considered::Lacks(Condition::Program) => ("another program", "プログラムが違う"),
         Considered::Lacks(Condition::Port) => ("a port that it does not name", "指定外のポート"),

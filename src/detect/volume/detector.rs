@@ -146,7 +146,8 @@ impl Volume {
         }
     }
 
-    pub(in crate::detect) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) {
+    /// Says how many bytes went up with it that no event before told of.
+    pub(in crate::detect) fn take(&mut self, event: &Event, network: &mut Network, drafts: &mut Drafts) -> u64 {
         if let What::Call { denied, .. } = event.what {
             let draft = self.channels.take(event, denied, network);
             tell(draft, network, drafts);
@@ -155,14 +156,16 @@ impl Volume {
             What::Call { facts: Some(facts), .. } if facts.bytes_up > 0 => {
                 self.count(event, facts, facts.bytes_up, network, drafts);
                 self.ended(event, facts, false, network, drafts);
+                facts.bytes_up
             }
             What::Going(facts) => {
-                let Some(tunnel) = self.tunnel(facts.id, event.time) else { return };
+                let Some(tunnel) = self.tunnel(facts.id, event.time) else { return 0 };
                 let more = facts.bytes_up.saturating_sub(tunnel.counted);
                 tunnel.counted = tunnel.counted.saturating_add(more);
                 if more > 0 {
                     self.count(event, facts, more, network, drafts);
                 }
+                more
             }
             What::Done(facts) => {
                 let tunnel = self.tunnels.remove(&facts.id).unwrap_or_default();
@@ -171,18 +174,19 @@ impl Volume {
                     self.count(event, facts, more, network, drafts);
                 }
                 self.ended(event, facts, tunnel.has_pieces, network, drafts);
+                more
             }
             What::Burst { tunnel, up, down } => {
                 let bytes = u64::from(*up);
-                if !is_piece(bytes, u64::from(*down)) {
-                    return;
-                }
-                if let Some(tunnel) = self.tunnel(*tunnel, event.time) {
+                if is_piece(bytes, u64::from(*down))
+                    && let Some(tunnel) = self.tunnel(*tunnel, event.time)
+                {
                     tunnel.has_pieces = true;
                     self.piece(event, bytes, network, drafts);
                 }
+                0
             }
-            What::Call { .. } | What::Shown(_) | What::Challenge(_) => {}
+            What::Call { .. } | What::Shown(_) | What::Challenge(_) => 0,
         }
     }
 

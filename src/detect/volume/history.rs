@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// What bytes up are kept by: the windows of time, the slots of a week they fall into, and how many of each are kept.
 #[derive(Debug)]
-pub(super) struct Scheme {
+pub(in crate::detect) struct Scheme {
     /// In microseconds.
     pub window: u64,
     pub slots: usize,
@@ -23,13 +23,13 @@ pub(super) struct Scheme {
 
 /// Bytes up of windows past, one byte each: newest first, by slot. It holds no memory before the first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct History {
+pub(in crate::detect) struct History {
     codes: Box<[u8]>,
 }
 
 /// What is usual.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Usual {
+pub(in crate::detect) struct Usual {
     /// The median, in bytes.
     pub typical: u64,
     /// More is not usual any more, in bytes.
@@ -41,7 +41,7 @@ pub(super) struct Usual {
 
 /// Of which time what is usual is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(in crate::detect) enum When {
     OfWeek,
     OfDay,
     Any,
@@ -58,7 +58,7 @@ const OVER_LARGEST: f32 = 2.0;
 
 impl History {
     /// A window has ended.
-    pub(super) fn add(&mut self, scheme: &Scheme, slot: usize, bytes: u64) {
+    pub(in crate::detect) fn add(&mut self, scheme: &Scheme, slot: usize, bytes: u64) {
         if self.codes.len() != scheme.slots * scheme.kept {
             self.codes = vec![0; scheme.slots * scheme.kept].into();
         }
@@ -70,7 +70,7 @@ impl History {
 
     /// What is usual in a slot; `None` where nothing is yet. The nearest says it of which enough is known: this time of the
     /// week, this time of any day, any time.
-    pub(super) fn usual(&self, scheme: &Scheme, slot: usize) -> Option<Usual> {
+    pub(in crate::detect) fn usual(&self, scheme: &Scheme, slot: usize) -> Option<Usual> {
         let all = Spread::of(self.codes.iter());
         if all.values < scheme.values_min {
             return None;

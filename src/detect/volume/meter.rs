@@ -4,7 +4,7 @@ use super::history::{History, Scheme, Usual};
 
 /// What went up in the window of time that is now, and in those before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Meter {
+pub(in crate::detect) struct Meter {
     history: History,
     /// Since when it is kept, in microseconds.
     pub since: u64,
@@ -26,17 +26,17 @@ pub(super) struct Meter {
 
 /// A window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Window {
+pub(in crate::detect) struct Window {
     pub number: i64,
     pub slot: u8,
 }
 
 /// When something went up: in which window, the time in microseconds, and the line that says so.
-pub(super) type Place = (Window, u64, u64);
+pub(in crate::detect) type Place = (Window, u64, u64);
 
 /// What went up.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Sent {
+pub(in crate::detect) struct Sent {
     pub bytes: u64,
     /// An exchange has ended with it.
     pub is_end: bool,
@@ -46,7 +46,7 @@ pub(super) struct Sent {
 
 /// What a finding rests on: since when, in microseconds, the first line, and exchanges.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Span {
+pub(in crate::detect) struct Span {
     pub first: u64,
     pub line: u64,
     pub exchanges: u32,
@@ -57,7 +57,7 @@ pub(super) struct Span {
 const LATE: i64 = 2;
 
 impl Meter {
-    pub(super) fn new(scheme: &Scheme, at: Place) -> Self {
+    pub(in crate::detect) fn new(scheme: &Scheme, at: Place) -> Self {
         Self { limit: scheme.cold_limit, ..Self::empty(at.1, at) }
     }
 
@@ -68,7 +68,7 @@ impl Meter {
 
     /// Takes what went up; says whether it is now more than is usual, and half as much again as when that was said last. What is
     /// told of elsewhere belongs to what is usual, but is no reason to tell.
-    pub(super) fn add(&mut self, scheme: &Scheme, (window, time, line): Place, sent: Sent) -> bool {
+    pub(in crate::detect) fn add(&mut self, scheme: &Scheme, (window, time, line): Place, sent: Sent) -> bool {
         let is_late = window.number < self.now.number && window.number.saturating_add(LATE) >= self.now.number;
         if window.number != self.now.number && !is_late {
             self.history.add(scheme, self.now.slot.into(), self.sum);
@@ -93,21 +93,21 @@ impl Meter {
     }
 
     /// What is usual in this window.
-    pub(super) fn usual(&self, scheme: &Scheme) -> Option<Usual> {
+    pub(in crate::detect) fn usual(&self, scheme: &Scheme) -> Option<Usual> {
         self.history.usual(scheme, self.now.slot.into())
     }
 
     /// Nothing else was counted in this window but so many bytes.
-    pub(super) fn began_with(&self, bytes: u64) -> bool {
+    pub(in crate::detect) fn began_with(&self, bytes: u64) -> bool {
         self.sum == bytes
     }
 
     /// In bytes, without what is told of elsewhere.
-    pub(super) fn unexplained(&self) -> u64 {
+    pub(in crate::detect) fn unexplained(&self) -> u64 {
         self.sum.saturating_sub(self.elsewhere)
     }
 
-    pub(super) fn span(&self) -> Span {
+    pub(in crate::detect) fn span(&self) -> Span {
         Span { first: self.first, line: self.first_line, exchanges: self.exchanges, denied: 0 }
     }
 }

@@ -34,3 +34,5 @@ mod recent;
 mod sayings;
 
 pub(super) use detector::Volume;
+pub(super) use history::{History, Scheme, Usual, When};
+pub(super) use meter::{Meter, Place, Sent, Window};

@@ -34,6 +34,7 @@ fn all_that_a_line_says_is_taken_as_it_stands_there() {
         host: "a.example",
         port: 8443,
         address: "192.0.2.1:8443",
+        protocol: "",
         method: "GET",
         path: "/x",
         user_agent: "curl/8",

@@ -34,6 +34,7 @@ fn connection<'a>(row: &Row<'a>, scratch: &mut Scratch<'a>) -> Result<Option<Obs
     Ok(Some(Observed {
         id: number_of(row.text(Column::Connection)),
         what: Asked::Tunnel,
+        protocol: row.text(Column::Protocol),
         host: target::host(address, scratch).ok_or(Fault::Empty(Column::Address.name()))?,
         port: row.small(Column::Port)?,
         address,

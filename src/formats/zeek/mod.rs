@@ -3,10 +3,12 @@
 
 mod column;
 mod event;
+mod flow;
 mod json;
 mod row;
 mod table;
 
+pub use flow::zeek_flow;
 pub(super) use json::read as read_json;
 pub(super) use table::Table;
 

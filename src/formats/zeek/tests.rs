@@ -68,6 +68,7 @@ fn a_connection_has_its_start_length_and_bytes_both_ways() {
                 what: Asked::Tunnel,
                 client: "10.20.1.5",
                 host: "192.0.2.7",
+                protocol: "tcp",
                 port: 443,
                 address: "192.0.2.7",
                 carries: "tls",

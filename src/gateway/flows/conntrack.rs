@@ -45,7 +45,7 @@ pub struct Own {
 }
 
 impl Own {
-    fn has(&self, client: IpAddr, address: IpAddr, port: Option<u16>) -> bool {
+    pub(super) fn has(&self, client: IpAddr, address: IpAddr, port: Option<u16>) -> bool {
         let is_listener = |listener: &SocketAddr| {
             Some(listener.port()) == port
                 && (listener.ip() == address || (listener.ip().is_unspecified() && self.interfaces.contains(&address)))

@@ -1,7 +1,7 @@
 //! Attempts to connect that did not come through the proxy, as the kernel and other firewalls tell of them.
 //!
-//! In: packets that rules of this machine's firewall log to an NFLOG group, events of its connection tracking, and lines of
-//! syslog that other firewalls send. Out: `flow` records, bursts summed, and `gap` records of all that was missed: what
+//! In: packets that rules of this machine's firewall log to an NFLOG group, events of its connection tracking, lines of
+//! syslog that other firewalls send, and lines that Zeek adds to its `conn.log`. Out: `flow` records, bursts summed, and `gap` records of all that was missed: what
 //! the kernel could not hand over is known by its sequence numbers, and what the journal did not take is counted and told
 //! when it takes records again. Status and `health` records say where a source cannot be read.
 //!
@@ -19,10 +19,12 @@ mod privileged;
 mod settings;
 mod status;
 mod syslog;
+mod zeek;
 #[doc(hidden)]
 pub mod properties;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -48,6 +50,7 @@ pub struct Flows {
     nflog: Option<(u16, Arc<Cell>)>,
     conntrack: Option<(Own, Arc<Cell>)>,
     syslog: Vec<(Waiting, Arc<Cell>)>,
+    zeek: Vec<(PathBuf, Own, Arc<Cell>)>,
 }
 
 impl Flows {
@@ -65,6 +68,11 @@ impl Flows {
         };
         Ok(Self {
             nflog: settings.nflog_group.map(|group| (group, cell(format!("nflog group {group}")))),
+            zeek: settings
+                .zeek
+                .iter()
+                .map(|path| (path.clone(), own.clone(), cell(format!("zeek {}", path.display()))))
+                .collect(),
             conntrack: settings.conntrack.then(|| (own, cell("conntrack".to_owned()))),
             syslog: settings.syslog.iter().map(bind).collect::<Result<_, BindError>>()?,
         })
@@ -72,14 +80,15 @@ impl Flows {
 
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
-        self.nflog.is_none() && self.conntrack.is_none() && self.syslog.is_empty()
+        self.nflog.is_none() && self.conntrack.is_none() && self.syslog.is_empty() && self.zeek.is_empty()
     }
 
     /// How they stand, to be looked at while they are read.
     pub fn sources(&self) -> Sources {
         let nflog = self.nflog.iter().map(|(_, cell)| cell);
         let cells = nflog.chain(self.conntrack.iter().map(|(_, cell)| cell));
-        Sources::new(cells.chain(self.syslog.iter().map(|(_, cell)| cell)).cloned().collect())
+        let cells = cells.chain(self.syslog.iter().map(|(_, cell)| cell));
+        Sources::new(cells.chain(self.zeek.iter().map(|(_, _, cell)| cell)).cloned().collect())
     }
 
     /// Reads them and has the journal keep what they tell, until `end` resolves; what is there by then is read before it
@@ -101,6 +110,9 @@ impl Flows {
         }
         for (waiting, cell) in self.syslog {
             tasks.spawn(syslog::read(waiting, outbox(cell), stopped.clone()));
+        }
+        for (path, own, cell) in self.zeek {
+            tasks.spawn(zeek::read(path, own, outbox(cell), stopped.clone()));
         }
         drop(sender);
         let writing = tokio::spawn(outbox::write(batches, journal));

@@ -108,6 +108,14 @@ impl Outbox {
         self.tell("read", &self.source.name);
     }
 
+    /// The same, said once until it fails.
+    pub(super) fn begin_once(&self) {
+        let is_read = self.source.state().reading;
+        if !is_read {
+            self.begin();
+        }
+    }
+
     /// It cannot be read, or not any more. The same is told once.
     pub(super) fn fail(&self, why: &str) {
         let mut state = self.source.state();

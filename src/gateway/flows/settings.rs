@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::parse::Section;
 
@@ -12,6 +13,8 @@ pub struct Settings {
     pub conntrack: bool,
     /// Where lines of other firewalls come in, at most 16.
     pub syslog: Vec<SyslogAddress>,
+    /// Logs of connections that Zeek adds to, at most 16.
+    pub zeek: Vec<PathBuf>,
 }
 
 /// Where lines of syslog come in.
@@ -27,6 +30,7 @@ pub enum Transport {
     Tcp,
 }
 
+/// Addresses and files, each.
 const SYSLOG_MAX: usize = 16;
 
 impl Settings {
@@ -49,7 +53,12 @@ impl Settings {
                 ),
             }
         }
-        Self { nflog_group, conntrack, syslog }
+        let zeek = section.strings("zeek").unwrap_or_default();
+        if let Some(beyond) = zeek.get(SYSLOG_MAX) {
+            section.problem(&beyond.place, format!("`zeek` names more than {SYSLOG_MAX} files"), "name fewer");
+        }
+        let zeek = zeek.into_iter().map(|path| PathBuf::from(path.value)).collect();
+        Self { nflog_group, conntrack, syslog, zeek }
     }
 }
 

@@ -54,7 +54,7 @@ fn judged(policy: &Policy, head: &str) -> String {
         Form::Absolute(target) | Form::Connect(target) => target,
         Form::Origin(_) => return "the gate itself".to_owned(),
     };
-    let client = Client { address: SocketAddr::from(([10, 20, 1, 5], 4000)), user: None };
+    let client = Client::at(SocketAddr::from(([10, 20, 1, 5], 4000)));
     let outcome = decide(
         policy,
         &Facts {

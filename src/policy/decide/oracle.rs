@@ -23,9 +23,10 @@ fn often(one_in: u32) -> impl Strategy<Value = bool> {
 fn rule(hosts: impl Strategy<Value = Option<Vec<&'static str>>>) -> impl Strategy<Value = Written> {
     let conditions =
         (hosts, some(&GROUP_NAMES), some(&PORTS), some(&METHODS), some(&PROGRAMS), seldom(&PATHS), often(5), often(5));
-    let terms =
-        (select(VERDICTS.to_vec()), option::weighted(0.7, any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
-    (conditions, terms).prop_map(|(conditions, (verdict, inspect, fresh, confirm, essential))| {
+    let inspect = option::weighted(0.7, any::<bool>());
+    let marks = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let terms = (select(VERDICTS.to_vec()), inspect, marks);
+    (conditions, terms).prop_map(|(conditions, (verdict, inspect, (fresh, confirm, essential, captured)))| {
         let (hosts, clients, ports, methods, programs, paths, hours, until) = conditions;
         Written {
             hosts,
@@ -41,6 +42,7 @@ fn rule(hosts: impl Strategy<Value = Option<Vec<&'static str>>>) -> impl Strateg
             fresh,
             confirm,
             essential,
+            captured,
         }
         .without_contradictions()
     })
@@ -73,9 +75,9 @@ fn asked() -> impl Strategy<Value = Asked> {
     );
     let finding = option::weighted(0.2, select(vec!["challenge", "deny"]));
     let shown = (select(STANDINGS.to_vec()), select(vec![0, 0, 1, 2]));
-    let imposed = (select(MOMENTS.to_vec()), shown, often(20), often(6), finding);
+    let imposed = (select(MOMENTS.to_vec()), shown, often(20), often(6), finding, often(4));
     (who, what, imposed).prop_map(|((client, user, said), (name, port, method, path, print), imposed)| {
-        let (at, (standing, contradictions), isolated, lockdown, finding) = imposed;
+        let (at, (standing, contradictions), isolated, lockdown, finding, captured) = imposed;
         Asked {
             client,
             user,
@@ -91,6 +93,7 @@ fn asked() -> impl Strategy<Value = Asked> {
             isolated,
             lockdown,
             finding,
+            captured,
         }
     })
 }

@@ -61,7 +61,7 @@ pub(super) fn judge_with(policy: &Policy, text: &str, hello: Stage<&Hello>, rest
 }
 
 fn judge_method(policy: &Policy, method: &str, text: &str, hello: Stage<&Hello>, restraint: Restraint) -> Outcome {
-    let client = Client { address: SocketAddr::from(([10, 20, 1, 5], 4000)), user: None };
+    let client = Client::at(SocketAddr::from(([10, 20, 1, 5], 4000)));
     let target = target(text);
     let tunnel = target.scheme == Scheme::Tunnel;
     decide(
@@ -256,8 +256,7 @@ fn an_address_is_in_the_first_group_of_the_file_that_holds_it() {
          all = { addresses = [\"10.0.0.0/8\"] }\n\
          [[rule]]\nname=\"r\"\nclients=[\"all\", \"users\"]\nverdict=\"allow\"\n",
     );
-    let group =
-        |address: &str| policy.group_of(&Client { address: SocketAddr::new(address.parse().unwrap(), 1), user: None });
+    let group = |address: &str| policy.group_of(&Client::at(SocketAddr::new(address.parse().unwrap(), 1)));
     assert_eq!(group("10.20.1.5").as_deref(), Some("office"), "which stands before `all`, and no rule names");
     assert_eq!(group("::ffff:10.20.1.5").as_deref(), Some("office"));
     assert_eq!(group("10.21.1.5").as_deref(), Some("all"));
@@ -391,5 +390,92 @@ fn a_host_below_more_names_than_the_index_merges_is_judged_by_every_rule_in_orde
         assert_eq!(judged(&format!("x.{}example", parent(depth))), "allow rule it", "{depth}");
         assert_eq!(judged(&format!("y.{}example", parent(depth))), "deny port_not_opened 0", "{depth}");
         assert_eq!(judged("other.example"), "allow rule other", "{depth}");
+    }
+}
+
+/// What becomes of an exchange of a client that was captured on its way past the proxy.
+fn judge_captured(policy: &Policy, text: &str, restraint: Restraint) -> String {
+    let captured = Some(SocketAddr::from(([203, 0, 113, 7], 443)));
+    let client = Client { captured, ..Client::at(SocketAddr::from(([10, 20, 1, 5], 4000))) };
+    let target = target(text);
+    let is_tunnel = target.scheme == Scheme::Tunnel;
+    say(&decide(
+        policy,
+        &Facts {
+            now: Timestamp(0),
+            client: &client,
+            method: if is_tunnel { "CONNECT" } else { "GET" },
+            target: &target,
+            program: Seen { user_agent: Some(b"Updater/2.1") },
+            hello: Stage::Never,
+            inner: if is_tunnel { Stage::NotYet } else { Stage::Never },
+            standing: Standing::Cleared { afresh: false, confirmed: false },
+            contradictions: crate::facts::Contradictions::NONE,
+            restraint,
+        },
+    ))
+}
+
+const CAPTURES: &str = "
+[policy]
+unknown = \"allow\"
+[[rule]]
+name = \"never\"
+hosts = [\"bad.clock.example\"]
+verdict = \"deny\"
+[[rule]]
+name = \"for the proxy\"
+hosts = [\"a.example\"]
+verdict = \"allow\"
+[[rule]]
+name = \"asks\"
+hosts = [\"b.example\"]
+verdict = \"challenge\"
+[[rule]]
+name = \"clocks\"
+hosts = [\"*.clock.example\"]
+captured = true
+verdict = \"allow\"
+";
+
+#[test]
+fn what_goes_past_the_proxy_passes_by_a_rule_that_says_so_and_by_no_other() {
+    let policy = policy(CAPTURES);
+    let captured = |text| judge_captured(&policy, text, Restraint::NONE);
+    for denied in ["http://a.example/", "a.example:443", "http://b.example/", "http://other.example/", "c.example:8443"]
+    {
+        assert_eq!(captured(denied), "deny bypassed_proxy -", "{denied}");
+    }
+    assert_eq!(captured("http://x.clock.example/"), "allow rule clocks");
+    assert_eq!(captured("x.clock.example:443"), "allow rule clocks");
+    assert_eq!(captured("x.clock.example:8443"), "deny port_not_opened clocks");
+    assert_eq!(captured("http://bad.clock.example/"), "deny rule never", "a denial is for all");
+    // Who asks the proxy is judged as ever, by the same rule too.
+    assert_eq!(judge(&policy, "http://a.example/"), "allow rule for the proxy");
+    assert_eq!(judge(&policy, "http://x.clock.example/"), "allow rule clocks");
+    assert_eq!(judge(&policy, "http://other.example/"), "allow no_rule -");
+}
+
+#[test]
+fn what_goes_past_the_proxy_is_challenged_by_no_finding_and_passes_where_all_is_observed() {
+    let enforced = policy(CAPTURES);
+    let afresh = Restraint { finding: Some(Response::ChallengeAfresh), ..Restraint::NONE };
+    assert_eq!(judge_captured(&enforced, "http://x.clock.example/", afresh), "deny finding clocks");
+    let observed = policy(&CAPTURES.replace("unknown =", "mode = \"observe\"\nunknown ="));
+    assert_eq!(judge_captured(&observed, "http://a.example/", Restraint::NONE), "allow bypassed_proxy - (would not)");
+    assert_eq!(judge_captured(&observed, "a.example:443", Restraint::ISOLATED), "deny isolated -");
+}
+
+#[test]
+fn only_a_rule_that_allows_can_be_for_what_goes_past_the_proxy() {
+    for (verdict, why) in
+        [("deny", "denies, and what was captured is denied"), ("challenge", "challenges, and whoever")]
+    {
+        let text =
+            format!("[[rule]]\nname = \"r\"\nhosts = [\"a.example\"]\ncaptured = true\nverdict = \"{verdict}\"\n");
+        let problems = Policy::compile("p.toml", &text).unwrap_err();
+        let shown = problems[0].to_string();
+        assert!(problems.len() == 1 && shown.contains(&format!("rule `r` {why}")), "{shown}");
+        assert!(shown.starts_with("p.toml:4:12: ") && shown.contains("take `captured` away"), "{shown}");
     }
 }

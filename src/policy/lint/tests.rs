@@ -211,3 +211,18 @@ fn a_policy_that_allows_what_no_rule_names_is_told_so() {
     assert_eq!(codes("[policy]\nunknown = \"challenge\"\n"), [""; 0]);
     assert_eq!(codes("[policy]\nunknown = \"deny\"\n"), [""; 0]);
 }
+
+#[test]
+fn what_was_captured_is_left_over_by_a_rule_that_does_not_say_that_it_is_about_it() {
+    let (allow, host) = ("verdict = \"allow\"", "hosts = [\"a.example\"]");
+    let captured = format!("{host}\ncaptured = true\n{allow}");
+    let plain = format!("{host}\n{allow}");
+    assert_eq!(of_rules(&plain, &captured), [""; 0], "what goes past the proxy comes to the second");
+    assert_eq!(of_rules(&captured, &plain), ["shadowed"]);
+    assert_eq!(of_rules(&captured, &captured), ["shadowed"]);
+    let deny = format!("{host}\nports = [80]\nverdict = \"deny\"");
+    assert_eq!(of_rules(&format!("{host}\nverdict = \"deny\""), &captured), ["shadowed"]);
+    assert_eq!(of_rules(&plain, &deny), ["shadowed"]);
+    let three = format!("{deny}\n[[rule]]\nname = \"c\"\n{captured}");
+    assert_eq!(of_rules(&plain, &three), [""; 0], "the denial keeps something from the third");
+}

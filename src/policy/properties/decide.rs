@@ -97,6 +97,7 @@ pub(in crate::policy) struct Written {
     pub(in crate::policy) fresh: bool,
     pub(in crate::policy) confirm: bool,
     pub(in crate::policy) essential: bool,
+    pub(in crate::policy) captured: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +129,8 @@ pub(in crate::policy) struct Asked {
     pub(in crate::policy) lockdown: bool,
     /// What a finding answers with.
     pub(in crate::policy) finding: Option<&'static str>,
+    /// It goes past the proxy.
+    pub(in crate::policy) captured: bool,
 }
 
 impl Asked {
@@ -182,6 +185,7 @@ fn text(layer: &Layer, initial: &str, on_base: bool) -> String {
             ("fresh = true", rule.fresh),
             ("confirm = true", rule.confirm),
             ("essential = true", rule.essential),
+            ("captured = true", rule.captured),
         ] {
             if is_written {
                 text += &format!("{key}\n");
@@ -208,7 +212,11 @@ fn decided(policy: &Policy, asked: &Asked) -> String {
     let user = asked
         .user
         .map(|user| User { name: user.into(), groups: groups(user).iter().map(|group| (*group).into()).collect() });
-    let client = Client { address: SocketAddr::new(asked.client.parse::<IpAddr>().expect("an address"), 4000), user };
+    let client = Client {
+        address: SocketAddr::new(asked.client.parse::<IpAddr>().expect("an address"), 4000),
+        user,
+        captured: asked.captured.then(|| SocketAddr::from(([203, 0, 113, 7], asked.port))),
+    };
     let target = match asked.method {
         Some(_) => parse_absolute(format!("http://{}:{}{}", asked.name, asked.port, asked.path).as_bytes()),
         None => parse_connect(format!("{}:{}", asked.name, asked.port).as_bytes()),
@@ -356,6 +364,7 @@ impl Choices<'_> {
             fresh: self.one_in(2),
             confirm: self.one_in(2),
             essential: self.one_in(2),
+            captured: self.one_in(2),
         }
         .without_contradictions()
     }
@@ -376,6 +385,7 @@ impl Choices<'_> {
             isolated: self.one_in(20),
             lockdown: self.one_in(6),
             finding: self.of(&[None, None, None, Some("challenge"), Some("deny")]),
+            captured: self.one_in(4),
         }
     }
 }
@@ -393,6 +403,7 @@ impl Written {
             fresh: self.fresh && challenges,
             confirm: self.confirm && challenges,
             essential: self.essential && self.verdict == "allow",
+            captured: self.captured && self.verdict == "allow",
             ..self
         }
     }

@@ -43,6 +43,8 @@ pub(super) fn meant(base: Option<&Layer>, site: &Layer, asked: &Asked) -> String
     // A finding tightens.
     let found = match (asked.finding, asked.standing) {
         (Some("challenge"), "afresh" | "afresh, confirmed") => None,
+        // Who goes past the proxy is asked nothing.
+        (Some("challenge"), _) if asked.captured => Some("deny"),
         (Some("challenge"), "no browser") => Some("deny"),
         (finding, _) => finding,
     };
@@ -151,6 +153,7 @@ fn layer_says<'w>(layer: &'w Layer, initial: &'static str, asked: &Asked) -> Sai
         return Said { waits, ..denied(reason, Some(number)) };
     }
     match (near, default_port) {
+        (None, _) if asked.captured => denied("bypassed_proxy", None),
         (None, true) => challenged(layer.unknown, "no_rule", None, (observes, layer), asked),
         (near, _) => denied("port_not_opened", near),
     }
@@ -198,6 +201,9 @@ fn concerns(rule: &Written, asked: &Asked) -> Option<Option<&'static str>> {
         return None;
     }
     if rule.until && asked.at.is_after_june || rule.hours && !asked.at.is_in_hours {
+        return None;
+    }
+    if asked.captured && rule.verdict != "deny" && !rule.captured {
         return None;
     }
     let mut waits = None;

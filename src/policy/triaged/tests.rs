@@ -32,7 +32,7 @@ const LATER: Timestamp = Timestamp(1_806_537_600_000_000);
 
 fn verdict(policy: &Policy, client: &str, request: &str, now: Timestamp) -> Option<VerdictKind> {
     let question = Question::read(client.parse().unwrap(), request).unwrap();
-    let asker = Asker { user: None, groups: &[], user_agent: Some("x/1"), ja4: None, tls_key: None, standing: None };
+    let asker = Asker { user_agent: Some("x/1"), ..Asker::default() };
     explain(policy, &question.by(&asker), now).result.verdict()
 }
 

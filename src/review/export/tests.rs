@@ -1,4 +1,4 @@
-use crate::evidence::Event;
+use crate::evidence::{Certainty, Event};
 use crate::facts::Timestamp;
 
 use super::super::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for};
@@ -95,6 +95,14 @@ fn what_leaves_can_be_chosen() {
     assert_eq!(hosts(&Filter { reasons: vec!["no_rule".to_owned()], ..base() }), "b");
     let at = |seconds| Some(Timestamp(BEGUN + seconds * SECOND));
     assert_eq!(hosts(&Filter { since: at(3), until: at(5), ..base() }), "bc");
+    let span = |from, until| DeviceSpan {
+        client: "10.20.1.6/31".parse().unwrap(),
+        from: Timestamp(BEGUN + from * SECOND),
+        until: Timestamp(BEGUN + until * SECOND),
+        certainty: Certainty::Known,
+    };
+    assert_eq!(hosts(&Filter { spans: vec![span(0, 3600)], ..base() }), "bcd");
+    assert_eq!(hosts(&Filter { spans: vec![span(3, 5)], ..base() }), "bc", "while it had the address");
 }
 
 #[test]

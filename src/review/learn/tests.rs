@@ -45,6 +45,24 @@ fn dialled(address: &str) -> impl FnOnce(&mut Exchange) {
 }
 
 #[test]
+fn nothing_is_learnt_from_what_went_past_the_proxy() {
+    let mut lines = Lines::new();
+    for (day, client) in [(0, 5), (1, 6)] {
+        let seconds = day * DAY + lines.next_second();
+        let id = lines.ask_at(seconds, Event::Open, client, "GET http://portal.supplier.example/orders", |record| {
+            would_be_denied_for("bypassed_proxy")(record);
+            record.captured = Some("192.0.32.9:80".to_owned());
+        });
+        lines.later(Event::Close, id, dialled("192.0.32.9"));
+    }
+    let learnt = learnt(&lines, &options());
+    assert_eq!(sites(&learnt), [""; 0]);
+    let [left] = &learnt.left_out[..] else { panic!("{:?}", learnt.left_out) };
+    assert_eq!((&*left.site, left.reason, left.requests), ("supplier.example", "denied", 2));
+    assert_eq!(left.detail, "bypassed_proxy, such as portal.supplier.example");
+}
+
+#[test]
 fn what_was_used_well_becomes_rules_that_compile_with_cases_and_comments() {
     let mut lines = Lines::new();
     lines.group = Some("office");

@@ -26,6 +26,25 @@ fn counts(replayed: &Replayed) -> [u64; 5] {
 const ALLOW_A: &str = "[[rule]]\nname = \"a\"\nhosts = [\"a.example\"]\nverdict = \"allow\"\n";
 
 #[test]
+fn what_went_past_the_proxy_is_judged_as_such_again() {
+    let mut lines = Lines::new();
+    let captured = |record: &mut Exchange| {
+        denied_for("bypassed_proxy")(record);
+        record.captured = Some("203.0.113.7:443".to_owned());
+    };
+    lines.ask(Event::Refused, 5, "GET http://a.example/", captured);
+    // TLS was judged as a CONNECT that nobody sent.
+    lines.ask(Event::Refused, 5, "CONNECT a.example:443", |record| {
+        captured(record);
+        record.method = None;
+    });
+    lines.ask(Event::Refused, 5, "GET http://a.example/", denied_for("no_rule"));
+    assert_eq!(counts(&replayed(&lines, ALLOW_A)), [3, 2, 1, 0, 0], "the rule lets out what asks the proxy alone");
+    let says_so = format!("{ALLOW_A}captured = true\n");
+    assert_eq!(counts(&replayed(&lines, &says_so)), [3, 0, 3, 0, 0]);
+}
+
+#[test]
 fn a_verdict_that_changes_is_told_by_rule_and_client_and_one_that_does_not_is_not() {
     let mut lines = Lines::new();
     lines.group = Some("office");
@@ -251,7 +270,7 @@ fn record_as_judged(lines: &mut Lines, policy: &Policy, last: u8, request: &str,
         "CONNECT" => parse_connect(url.as_bytes()).unwrap(),
         _ => parse_absolute(url.as_bytes()).unwrap(),
     };
-    let client = Client { address: ([10, 20, 1, last], 9).into(), user: None };
+    let client = Client::at(([10, 20, 1, last], 9).into());
     let hello = Hello {
         traits: crate::facts::HelloTraits::NONE,
         sni: None,

@@ -1,5 +1,6 @@
 use crate::evidence::{
-    Admin, Chain, Event, Exchange, Finding, FindingId, FindingKind, Gap, Policy, Record, Restraint, Severity, Target,
+    Admin, Chain, Contingency, ContingencyAction, Event, Exchange, Finding, FindingId, FindingKind, Gap, Person,
+    Policy, Record, Restraint, Severity, Target,
 };
 use crate::facts::ExchangeId;
 use crate::review::{PAGE_BEGINS, report_page};
@@ -113,6 +114,15 @@ fn journal(left_out: bool) -> Journal {
     };
     journal.push(november + 3 * DAY, &Record::Policy(policy));
     journal.push(november + 3 * DAY, &Record::Admin(Admin { action: "journal_closed", detail: None }));
+    let contingency = Contingency {
+        who: Person { uid: Some(0), login: Some("root".into()), console: None, claims: None },
+        action: ContingencyAction::Isolated,
+        client: Some("10.0.0.7".into()),
+        device: None,
+        place: None,
+        why: Some("calls home".into()),
+    };
+    journal.push(november + 3 * DAY, &Record::Contingency(Box::new(contingency)));
     journal
 }
 
@@ -139,17 +149,20 @@ fn a_month_tells_of_its_days_alone_and_of_each_of_them() {
             ("2026-11-01", 3, 3, 2, 0),
             ("2026-11-02", 5, 2, 1, 1),
             ("2026-11-03", 0, 0, 0, 0),
-            ("2026-11-04", 3, 0, 0, 0),
+            ("2026-11-04", 4, 0, 0, 0),
             ("2026-11-05", 0, 0, 0, 0),
         ]
     );
-    assert_eq!((report.first_seq, report.last_seq, report.missing), (2, 12, 0));
+    assert_eq!((report.first_seq, report.last_seq, report.missing), (2, 13, 0));
     let stopped: Vec<_> =
         report.stopped.iter().map(|row| (row.verdict.as_str(), row.reason.as_str(), row.requests, row.hosts)).collect();
     assert_eq!(stopped, [("deny", "no_rule", 2, 2), ("challenge", "no_rule", 1, 1), ("would deny", "no_rule", 1, 1)]);
     let hosts: Vec<_> = report.hosts.iter().map(|host| (host.name.as_str(), host.requests)).collect();
     assert_eq!(hosts[0], ("b.example", 2), "{hosts:?}");
-    assert_eq!((report.gaps.count, report.policies.count, report.admin.count, report.lookups), (1, 1, 1, 0));
+    assert_eq!((report.gaps.count, report.policies.count, report.admin.count, report.lookups), (1, 1, 2, 0));
+    let isolated = report.admin.first.iter().find(|event| event.kind == "contingency").unwrap();
+    let said = (isolated.action.as_str(), isolated.detail.as_str());
+    assert_eq!(said, ("isolated", "client 10.0.0.7, login root, why calls home"));
 }
 
 #[test]
@@ -175,8 +188,8 @@ fn the_page_has_all_of_it_in_both_languages_and_nothing_that_runs() {
     for part in [
         "Evidence of 2026-11",
         "2026-11の証跡報告",
-        "Records 2 to 12 are there without a gap.",
-        "記録2から12まで欠番はありません。",
+        "Records 2 to 13 are there without a gap.",
+        "記録2から13まで欠番はありません。",
         "The whole journal verifies:",
         "Days without any record:",
         "calls.example",
@@ -193,7 +206,7 @@ fn the_page_has_all_of_it_in_both_languages_and_nothing_that_runs() {
     let broken = MonthReport { verification: Verification::default(), missing: 2, ..report };
     let page = report_page(&broken);
     assert!(
-        page.contains("The journal does not verify:") && page.contains("Of records 2 to 12, 2 are missing."),
+        page.contains("The journal does not verify:") && page.contains("Of records 2 to 13, 2 are missing."),
         "{page}"
     );
 }

@@ -18,7 +18,8 @@ CREATE TABLE x_DAY (
     status INTEGER, content_type INTEGER, body_type INTEGER,
     up INTEGER, down INTEGER,    -- bytes
     total_ms INTEGER,
-    ending INTEGER
+    ending INTEGER,
+    captured INTEGER             -- the address it was on its way to, past the proxy
 ) STRICT;
 CREATE INDEX x_DAY_stopped ON x_DAY (stopped) WHERE stopped = 1;
 

@@ -263,6 +263,10 @@ impl Filler {
             Some(host) => Some(self.names.host(connection, host, (signed(id.0), signed(record.seq)), client)?),
             None => None,
         };
+        let captured = match record.captured.as_deref() {
+            Some(captured) => Some(self.names.address.number(connection, address_of(captured))?),
+            None => None,
+        };
         let scheme = record.scheme.as_deref();
         let tunnel = scheme == Some("tunnel");
         let inside = record.inside.as_deref().and_then(|id| id.parse::<ExchangeId>().ok());
@@ -276,6 +280,7 @@ impl Filler {
             host,
             scheme: self.names.word(connection, scheme)?,
             port: record.port.map(i64::from).filter(|port| *port != 443),
+            captured,
             ..Row::default()
         };
         let sums = self.days.entry(day).or_default();
@@ -333,9 +338,7 @@ impl Filler {
             row.stopped |= stopped;
         }
         if let (None, Some(dialled)) = (row.dialled, record.dialled.as_deref()) {
-            let address = dialled.rsplit_once(':').map_or(dialled, |(address, _)| address);
-            let address = address.trim_start_matches('[').trim_end_matches(']');
-            let number = self.names.address.number(connection, address)?;
+            let number = self.names.address.number(connection, address_of(dialled))?;
             row.dialled = Some(number);
             if let Some(host) = row.host {
                 *sums.dialled.entry((number, host)).or_default() += 1;
@@ -522,6 +525,12 @@ fn carried(row: &mut Row, record: &RecordLine<'_>, sums: &mut Sums) {
     row.up = row.up.max(up.map(|(all, _)| all));
     row.down = row.down.max(down.map(|(all, _)| all));
     row.is_news = true;
+}
+
+/// An address as records have it, without its port.
+fn address_of(socket: &str) -> &str {
+    let address = socket.rsplit_once(':').map_or(socket, |(address, _)| address);
+    address.trim_start_matches('[').trim_end_matches(']')
 }
 
 pub(super) fn signed(number: u64) -> i64 {

@@ -38,6 +38,7 @@ pub(super) struct Row {
     pub(super) down: Option<i64>,
     pub(super) total_ms: Option<i64>,
     pub(super) ending: Option<i64>,
+    pub(super) captured: Option<i64>,
 }
 
 impl Row {
@@ -75,6 +76,7 @@ impl Row {
             self.down,
             self.total_ms,
             self.ending,
+            self.captured,
         ])?;
         if self.stored && !open {
             self.forget(connection)?;
@@ -125,6 +127,7 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
                     down: row.get(21)?,
                     total_ms: row.get(22)?,
                     ending: row.get(23)?,
+                    captured: row.get(24)?,
                 })
             })
             .optional()?;
@@ -136,4 +139,4 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
 }
 
 pub(super) const EXCHANGE: &str = "INSERT OR REPLACE INTO x_DAY VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";

@@ -151,6 +151,7 @@ pub const VIEWS: &[View] = &[
             ("ja4", "fingerprint of its TLS"),
             ("tls_key", "the stable part of that"),
             ("standing", "how the program stood with the challenge"),
+            ("captured", "address it was on its way to, past the proxy; NULL where the proxy was asked"),
             ("dialled", "address that was dialled for it"),
             ("status", "HTTP status of the answer"),
             ("content_type", "what the answer said that it was"),

@@ -9,7 +9,7 @@ SELECT 'DATE' AS day, x.seq AS seq, time_text(DAY * 86400000000 + x.at) AS time,
     nullif(j.verdict, '') AS verdict, nullif(j.would, '') AS would, nullif(j.reason, '') AS reason,
     nullif(j.rule, '') AS rule, nullif(j.rule_at, '') AS rule_at, x.stopped AS stopped,
     nullif(p.user_agent, '') AS user_agent, nullif(p.ja4, '') AS ja4, nullif(p.tls_key, '') AS tls_key,
-    g.name AS standing, a.name AS dialled, x.status AS status, k.name AS content_type, b.name AS body_type,
+    g.name AS standing, w.name AS captured, a.name AS dialled, x.status AS status, k.name AS content_type, b.name AS body_type,
     x.up AS bytes_up, x.down AS bytes_down, x.total_ms AS total_ms,
     nullif(e.closed_by, '') AS closed_by, nullif(e.closed_how, '') AS closed_how, nullif(e.class, '') AS failure,
     ifnull(x.open, 0) AS open
@@ -20,7 +20,7 @@ FROM x_DAY x
     LEFT JOIN judgement j ON j.id = x.judgement LEFT JOIN program p ON p.id = x.program
     LEFT JOIN word g ON g.id = x.standing LEFT JOIN address a ON a.id = x.dialled
     LEFT JOIN word k ON k.id = x.content_type LEFT JOIN word b ON b.id = x.body_type
-    LEFT JOIN ending e ON e.id = x.ending
+    LEFT JOIN ending e ON e.id = x.ending LEFT JOIN address w ON w.id = x.captured
 
 -- contacts
 SELECT 'DATE' AS day, c.name AS client, h.name AS host, h.domain AS domain,

@@ -41,6 +41,7 @@ pub(super) const CONFIG: &str = r#"
 [network]
 gate = ["10.20.0.1", "fd00:20::1"]
 gate_ports = [3128]
+tripwires = [23, 3389]
 outside = ["wan0"]
 
 [network.segments.office]
