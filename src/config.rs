@@ -1,5 +1,7 @@
 //! The gate's settings: read from TOML whole or refused whole, with defaults that need no file.
 
+mod console;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::sinks::{Hook, Receiver};
 use crate::site::Pac;
 use crate::store::Durability;
 use crate::tls::{Roots, Trust};
+
+pub use console::ConsoleSettings;
 
 /// Everything that can be set. The keys, with units and bounds, stand in the file that `sekisho init` writes.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub struct Config {
     pub secure_proxy: Option<SecureProxySettings>,
     /// Files that say which client is which device; `[devices]`.
     pub devices: DeviceFiles,
+    /// The web console; `[console]`.
+    pub console: Option<ConsoleSettings>,
     /// Where what went past the proxy comes in; `[capture]`.
     pub capture: CaptureSettings,
     /// What `/proxy.pac` says, where it is served; `[pac]`.
@@ -321,6 +327,7 @@ impl Default for Config {
             inspection: Trust { roots: vec![Roots::System], revocation_lists: Vec::new() },
             secure_proxy: None,
             devices: DeviceFiles::default(),
+            console: None,
             capture: CaptureSettings::default(),
             pac: None,
             checkpoint_receivers: Vec::new(),
@@ -403,6 +410,10 @@ impl Config {
             }
             if let Some(mut section) = root.table("network") {
                 config.network = Network::read(&mut section);
+                section.finish();
+            }
+            if let Some(mut section) = root.table("console") {
+                config.console = ConsoleSettings::read(&mut section);
                 section.finish();
             }
             if let Some(network) = &config.network {

@@ -72,5 +72,6 @@ pub mod session;
 pub mod review;
 pub mod watch;
 pub mod config;
+pub mod console;
 pub mod app;
 pub mod cli;

@@ -8,8 +8,8 @@ use crate::identity::Browsers;
 use crate::lists::ReadPolicy;
 use crate::parse::{HeadLimits, HelloLimits};
 use crate::session::{
-    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, Pages, Reaches, Restraints, SecureProxy,
-    Standings, Versions, Wording,
+    Clients, Counters, Gate, Glass, HeadRoom, InForce, Limits, LogIns, Pages, Reaches, Refusals, Restraints,
+    SecureProxy, Standings, Versions, Wording,
 };
 use crate::store::Journal;
 use crate::tls::Minter;
@@ -65,6 +65,7 @@ pub(super) fn gate(
         log_ins,
         head_room: HeadRoom::new(config.heads_bytes_max),
         restraints: Restraints::default(),
+        refusals: Refusals::default(),
         draining: AtomicBool::new(false),
     }
 }

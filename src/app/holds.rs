@@ -163,7 +163,7 @@ mod tests {
 
     fn hold(action: HoldAction, client: Option<&str>, device: Option<&str>) -> Hold {
         Hold {
-            who: Person { uid: Some(0), login: None, claims: None },
+            who: Person { uid: Some(0), login: None, console: None, claims: None },
             action,
             client: client.map(Into::into),
             device: device.map(Into::into),

@@ -9,6 +9,7 @@ mod authority;
 mod background;
 mod breakglass;
 mod clearances;
+mod console;
 mod contingency;
 mod control;
 mod devices;
@@ -74,6 +75,7 @@ pub use alerting::{AlertStatus, AlertTried};
 pub use authority::AuthorityAct;
 pub use breakglass::{BREAKGLASS_MINUTES_MAX, NotDone, REASON_BYTES_MAX};
 pub use clearances::{ClearanceStatus, Clearances, Which};
+pub use console::USERS_FILE as CONSOLE_USERS_FILE;
 pub use contingency::{
     ContingencyStatus, ISOLATED_BY_HAND_MAX, IsolatedStatus, LeftBehind, LockdownStatus, PlaceState, PlaceStatus,
     StandingContingency, standing_contingencies,
@@ -138,6 +140,7 @@ pub enum AppError {
 /// none comes too early.
 pub struct Ready {
     listeners: Listeners,
+    console: Option<console::Prepared>,
     inspection: Option<(Minter, OriginTls)>,
     inspection_fault: Option<String>,
     flows: Flows,
@@ -247,8 +250,11 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let query_key = system::query_key(&data_dir.join("query.key"))?;
     let control = control::bind(&data_dir)?;
     // Each connection may need a second descriptor, towards its origin.
-    let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64;
-    let room = system::raise_open_files().saturating_sub(spare) / 2;
+    let descriptors = system::raise_open_files();
+    let console = console::prepare(&config, descriptors)?;
+    let of_console = console.as_ref().map_or(0, console::Prepared::descriptors);
+    let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64 + of_console;
+    let room = descriptors.saturating_sub(spare) / 2;
     let connections_max = config.connections_max.min(room.max(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let entered = runtime.enter();
@@ -258,6 +264,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     drop(entered);
     Ok(Ready {
         listeners,
+        console,
         inspection,
         inspection_fault,
         flows,
@@ -313,6 +320,13 @@ impl Ready {
         self.listeners.captured()
     }
 
+    /// Where the console is, as browsers are told.
+    pub fn console_addresses(&self) -> Vec<String> {
+        let Some(console) = &self.console else { return Vec::new() };
+        let scheme = if console.is_secured() { "https" } else { "http" };
+        console.addresses().map(|address| format!("{scheme}://{address}/")).collect()
+    }
+
     /// How many clients may be connected: what the config says, or less where the system allows
     /// fewer open files.
     pub fn connections_max(&self) -> u64 {
@@ -334,6 +348,7 @@ impl Ready {
     /// As [`Ready::run`].
     pub fn run_until(self, told: impl Future<Output = ()>) -> Result<(), AppError> {
         let (addresses, secured_addresses) = (self.addresses(), self.secured_addresses());
+        let console_addresses = self.console_addresses();
         let captured_addresses = self.captured_addresses();
         let (minter, origins) = self.inspection.unzip();
         let plan = Plan {
@@ -411,6 +426,7 @@ impl Ready {
             since,
             addresses,
             secured_addresses,
+            console_addresses,
             captured_addresses,
             workers: self.workers,
             policy_file,
@@ -422,6 +438,8 @@ impl Ready {
             contingencies,
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
+        let console = self.console.map(|console| console.start(reporter.clone(), &self.config));
+        let console = console.transpose()?;
         let shares = self.listeners.shares(self.workers);
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
@@ -438,6 +456,9 @@ impl Ready {
         clearances::write(&gate, &self.data_dir);
         versions::write(&gate, &self.data_dir);
         reach::write(&gate, &self.data_dir);
+        if let Some(console) = console {
+            console.end();
+        }
         reloading.end();
         elsewhere.end();
         let (indexing, streaming) = background.end_writers();

@@ -42,7 +42,12 @@ pub enum NoteError {
 /// The person who runs this program.
 pub fn this_person() -> Person {
     let uid = rustix::process::getuid().as_raw();
-    Person { uid: Some(uid), login: system::login_name(uid).map(|name| Text::from(&*name)), claims: claims() }
+    Person {
+        uid: Some(uid),
+        login: system::login_name(uid).map(|name| Text::from(&*name)),
+        console: None,
+        claims: claims(),
+    }
 }
 
 /// Whom `sudo` says it acts for; anybody can set that.
@@ -104,7 +109,16 @@ pub(super) async fn put_on_record(reporter: &Arc<Reporter>, note: Note, uid: Opt
         }
         None => None,
     };
-    let who = Person { uid, login: login.map(|name| Text::from(&*name)), claims: note.who().claims.clone() };
+    let who =
+        Person { uid, login: login.map(|name| Text::from(&*name)), console: None, claims: note.who().claims.clone() };
+    put_on_record_of(reporter, note, who).await
+}
+
+/// The same for a person whom somebody else has made sure of.
+///
+/// # Errors
+/// As [`put_on_record`].
+pub(super) async fn put_on_record_of(reporter: &Arc<Reporter>, note: Note, who: Person) -> Result<(), NotDone> {
     let hold = note.hold().map(|hold| Hold { who: who.clone(), ..hold });
     let contingency = note.contingency().map(|contingency| Contingency { who: who.clone(), ..contingency });
     if let Some(contingency) = &contingency {
@@ -144,7 +158,7 @@ async fn change(reporter: &Arc<Reporter>, contingency: &Contingency) -> Result<(
 }
 
 impl Note {
-    fn who(&self) -> &Person {
+    pub(super) fn who(&self) -> &Person {
         match self {
             Note::Lookup(lookup) => &lookup.who,
             Note::Triage(triage) => &triage.who,

@@ -51,6 +51,16 @@ pub enum Outcome {
     Refused,
 }
 
+impl ReloadStatus {
+    /// Why what was read last is not in force; `None` where it is.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self.outcome {
+            Outcome::InForce | Outcome::Unchanged => None,
+            Outcome::Refused => Some(self.first_problem.clone().unwrap_or_else(|| "refused".to_owned())),
+        }
+    }
+}
+
 /// One thing wrong with a policy that was read again; long texts are cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadProblem {

@@ -40,6 +40,9 @@ pub struct Status {
     pub listening: Vec<String>,
     /// Where it listens for clients that speak TLS to it, as `host:port`.
     pub listening_tls: Vec<String>,
+    /// Where the web console is, as browsers are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub console: Vec<String>,
     /// Where what went past the proxy comes in, as `host:port`.
     pub listening_captured: Vec<String>,
     pub workers: usize,
@@ -266,6 +269,7 @@ pub(super) struct Reporter {
     pub(super) since: Timestamp,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) secured_addresses: Vec<SocketAddr>,
+    pub(super) console_addresses: Vec<String>,
     pub(super) captured_addresses: Vec<SocketAddr>,
     pub(super) workers: usize,
     pub(super) policy_file: String,
@@ -325,6 +329,7 @@ impl Reporter {
             up_seconds: clock::now().0.saturating_sub(self.since.0) / 1_000_000,
             listening: self.addresses.iter().map(ToString::to_string).collect(),
             listening_tls: self.secured_addresses.iter().map(ToString::to_string).collect(),
+            console: self.console_addresses.clone(),
             listening_captured: self.captured_addresses.iter().map(ToString::to_string).collect(),
             workers: self.workers,
             policy: PolicyStatus {

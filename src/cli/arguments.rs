@@ -11,6 +11,7 @@ use super::ca::CaCommand;
 use super::checkpoint::CheckpointCommand;
 use super::clearance::ClearanceCommand;
 use super::clients::ClientsArguments;
+use super::console::ConsoleCommand;
 use super::contingency::{IsolateArguments, LockdownArguments, ReleaseArguments};
 use super::device::DeviceCommand;
 use super::egress::EgressCommand;
@@ -71,6 +72,7 @@ pub(super) use notes;
         "sekisho alert test                whether alerts come through",
         "sekisho isolate --help            cut a client off at once, also in the kernel",
         "sekisho lockdown --help           let nothing pass but what is essential",
+        "sekisho console user --help       who may log in to the web console",
         "sekisho ca --help                 the certificate authority by which the gate looks inside",
         "sekisho breakglass --help         when the disk is full and something must go out",
         "sekisho sql --schema              what can be asked by SQL of your own",
@@ -315,6 +317,15 @@ pub(super) enum Command {
     Alert {
         #[command(subcommand)]
         command: AlertCommand,
+    },
+    /// Say who may log in to the web console, which the config puts somewhere ([console])
+    #[command(after_help = notes!(
+        "sekisho console user add tanaka --role analyst",
+        "sekisho console user list"
+    ))]
+    Console {
+        #[command(subcommand)]
+        command: ConsoleCommand,
     },
     /// Cut a client off at once: in the proxy with its tunnels and downloads, in the kernel, and wherever hooks do
     ///

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_not_cut_off_is_said_and_no_escape_reaches_the_terminal() {
-        let who = Person { uid: Some(0), login: Some("root".into()), claims: None };
+        let who = Person { uid: Some(0), login: Some("root".into()), console: None, claims: None };
         let done = Contingency {
             who,
             action: ContingencyAction::Isolated,

@@ -148,6 +148,9 @@ pub enum CliError {
     NotIsolated(String),
     #[error("no lockdown is in force")]
     NoLockdown,
+    /// What is wrong with a user of the console.
+    #[error("{0}")]
+    ConsoleUser(&'static str),
     #[error("{0} is more than a network of clients")]
     TooWide(ipnet::IpNet),
     #[error("no address that the device {name:?} has now is known for certain{}", said(uncertain))]
@@ -169,6 +172,8 @@ pub enum CliError {
 pub enum Role {
     Config,
     Policy,
+    /// The users of the console.
+    Users,
 }
 
 impl CliError {
@@ -186,6 +191,7 @@ impl CliError {
             | CliError::NoHold(_)
             | CliError::NotIsolated(_)
             | CliError::NoLockdown
+            | CliError::ConsoleUser(_)
             | CliError::TooWide(_)
             | CliError::NoDeviceNow { .. }
             | CliError::Ward(_)
@@ -241,7 +247,11 @@ impl CliError {
             | CliError::Output(_) => 1,
             CliError::Sql(error) => match **error {
                 SqlError::Empty | SqlError::Several | SqlError::Refused(_) | SqlError::Wrong { .. } => 2,
-                SqlError::Index(_) | SqlError::Failed(_) | SqlError::Memory | SqlError::Write(_) => 1,
+                SqlError::Index(_)
+                | SqlError::Failed(_)
+                | SqlError::Memory
+                | SqlError::TooLong
+                | SqlError::Write(_) => 1,
             },
             CliError::Stopped => 130,
             CliError::Verify(OpenError::Broken { .. } | OpenError::Checkpoint { .. }) | CliError::NotWhole(_) => 3,
@@ -301,7 +311,7 @@ impl CliError {
             }),
             CliError::Sql(error) => Some(match **error {
                 SqlError::Several => "give one statement, without `;` between",
-                SqlError::Memory => "ask for fewer columns, fewer days, or shorter texts at a time",
+                SqlError::Memory | SqlError::TooLong => "ask for fewer columns, fewer days, or shorter texts at a time",
                 SqlError::Empty
                 | SqlError::Refused(_)
                 | SqlError::Wrong { .. }
@@ -356,6 +366,7 @@ impl CliError {
             CliError::NotIsolated(_) => Some(
                 "`sekisho status` shows who is cut off; what a finding has imposed ends with `sekisho restraint lift`",
             ),
+            CliError::ConsoleUser(_) => Some("`sekisho console user list` shows who there is"),
             CliError::NoLockdown => Some("`sekisho status` shows what holds"),
             CliError::TooWide(_) => Some("`sekisho lockdown` lets nothing pass but what is essential"),
             CliError::NoDeviceNow { .. } => Some("name its address; `sekisho device list` shows who has which"),
@@ -538,6 +549,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Role::Config => "config",
             Role::Policy => "policy",
+            Role::Users => "users",
         })
     }
 }

@@ -27,6 +27,12 @@ pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
             *named = directory.join(&named);
         }
     }
+    if let Some(console) = &mut config.console {
+        let files = console.files.as_mut().map(|(certificate, key)| [certificate, key]);
+        for named in console.users.iter_mut().chain(files.into_iter().flatten()) {
+            *named = directory.join(&named);
+        }
+    }
     for named in config.devices.paths_mut() {
         *named = directory.join(&named);
     }

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn holds_are_shown_so_and_no_escape_reaches_the_terminal() {
-        let who = Person { uid: Some(0), login: Some("root".into()), claims: None };
+        let who = Person { uid: Some(0), login: Some("root".into()), console: None, claims: None };
         let (device, why) = (Some("PC\u{1b}[2J".into()), "case\u{202e} 12".into());
         let hold = Hold { who, action: HoldAction::Placed, client: None, device, why };
         let told = "legal hold placed, PC\\u{1b}[2J, by root (user 0)";

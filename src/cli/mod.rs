@@ -11,6 +11,7 @@ mod ca;
 mod check;
 mod checkpoint;
 mod clearance;
+mod console;
 mod contingency;
 mod clients;
 mod device;
@@ -76,6 +77,7 @@ pub fn main() -> Result<(), CliError> {
         Command::Clients(arguments) => clients::clients(arguments),
         Command::Triage { command } => triage::triage(command),
         Command::Hold { command } => hold::hold(command),
+        Command::Console { command } => console::console(command),
         Command::Isolate(arguments) => contingency::isolate(&arguments),
         Command::Release(arguments) => contingency::release(&arguments),
         Command::Lockdown(arguments) => contingency::lockdown(&arguments),

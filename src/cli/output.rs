@@ -141,6 +141,7 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::NoHold(_)
         | CliError::NotIsolated(_)
         | CliError::NoLockdown
+        | CliError::ConsoleUser(_)
         | CliError::TooWide(_)
         | CliError::NoDeviceNow { .. }
         | CliError::Ward(_)

@@ -50,6 +50,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     let captures = ready.captured_addresses();
     let captures = captures.iter().map(|address| ("captures", format!("{address}   what goes past the proxy")));
     rows.splice(at..at, tls.iter().map(|address| ("TLS proxy", describe_secured(*address))).chain(captures));
+    rows.extend(ready.console_addresses().into_iter().map(|address| ("console", address)));
     let most = ready.connections_max();
     if most < wanted {
         let text = format!(

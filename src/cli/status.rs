@@ -34,6 +34,9 @@ fn rows(status: &Status) -> Rows {
         ("policy", format!("{}, {} rules, version {}, {}", policy.file, policy.rules, policy.hash, policy.mode)),
         ("in force", describe_policy(policy)),
     ];
+    if !status.console.is_empty() {
+        rows.insert(3, ("console", status.console.join("\n")));
+    }
     for (name, listening) in [("captures", &status.listening_captured), ("TLS proxy", &status.listening_tls)] {
         if !listening.is_empty() {
             rows.insert(3, (name, listening.join("\n")));

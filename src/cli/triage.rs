@@ -352,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_shown_so_and_no_escape_reaches_the_terminal() {
-        let who = Person { uid: Some(0), login: Some("root".into()), claims: Some("tanaka\u{1b}[2J".into()) };
+        let who =
+            Person { uid: Some(0), login: Some("root".into()), console: None, claims: Some("tanaka\u{1b}[2J".into()) };
         let triage = Triage {
             who,
             mark: Mark::KnownGood,

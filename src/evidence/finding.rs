@@ -284,7 +284,7 @@ impl Stage {
 }
 
 /// How the gaps between a client's calls concentrate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Beat {
     /// The middle of the window that the gaps concentrate in, and its ends, in seconds.
     pub period_seconds: f64,
@@ -320,7 +320,7 @@ fn as_map<S: Serializer>(numbers: &[(&'static str, f64)], serializer: S) -> Resu
 }
 
 /// How common the target is here.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rarity {
     /// Clients that talk to it, about.
     pub clients: u32,

@@ -47,7 +47,8 @@
 //!   hardware, source and beginning takes its place.
 //! * `lookup` says that a person has looked at the records of a person, see [`Lookup`]: it is on record before they are
 //!   shown. `triage` says what a person holds a finding or a target to be, see [`Triage`]; the newest of each counts. Both
-//!   have who it was: `uid` and `login` as the system says it, `claims` as they say it.
+//!   have who it was: `uid` and `login` as the system says it, `claims` as they say it; or `console`, the name by which they
+//!   logged in to the gate's console.
 //! * `flow` tells of attempts to connect that did not come through the proxy, as the kernel, another firewall or a sensor
 //!   saw them, see [`Flow`]: those of the same `client`, `address`, `port`, `protocol`, `state` and `rule` (and of the same
 //!   firewall, `told_by`, or log of a sensor, `sensor`) within a second are one record with their `count`. Where there are too many to tell apart, `rolled_up` says how many were at least.

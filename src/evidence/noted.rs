@@ -99,7 +99,12 @@ mod tests {
 
     fn triage() -> Triage {
         Triage {
-            who: Person { uid: Some(0), login: Some("root".into()), claims: Some("tanaka\u{202e}".into()) },
+            who: Person {
+                uid: Some(0),
+                login: Some("root".into()),
+                console: None,
+                claims: Some("tanaka\u{202e}".into()),
+            },
             mark: Mark::KnownGood,
             target: Some("a.example:8443".into()),
             finding_id: None,

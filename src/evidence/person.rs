@@ -17,6 +17,9 @@ pub struct Person {
     /// The name that the system has for this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Text>,
+    /// The name by which they logged in to the gate's console, which checked that; then there is no user of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<Text>,
     /// Who they say they are (`SUDO_USER`): whoever may act as the user above can write anything there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Text>,
@@ -143,6 +146,9 @@ impl Mark {
 /// Safe on a terminal.
 impl fmt::Display for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(console) = &self.console {
+            return write!(f, "{} (console)", shown(console.as_str()));
+        }
         match (&self.login, self.uid) {
             (Some(login), Some(uid)) => write!(f, "{} (user {uid})", shown(login.as_str()))?,
             (Some(login), None) => write!(f, "{}", shown(login.as_str()))?,

@@ -3,7 +3,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::facts::Timestamp;
 
@@ -57,7 +57,8 @@ pub struct RecordLine<'a> {
     pub ech: Option<bool>,
     #[serde(borrow)]
     pub standing: Option<Said<'a>>,
-    #[serde(borrow, default)]
+    /// Of an exchange; those of a finding are no words alone, and are left out.
+    #[serde(borrow, default, deserialize_with = "read_words")]
     pub grounds: Vec<Said<'a>>,
     #[serde(borrow)]
     pub carries: Option<Said<'a>>,
@@ -175,6 +176,43 @@ fn read_time_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timesta
     read_time(&text).ok_or_else(|| D::Error::custom("its time is none"))
 }
 
+/// The words of a list, without what of it is told in other ways.
+fn read_words<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Said<'a>>, D::Error> {
+    struct Word<'a>(Option<Said<'a>>);
+
+    impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct OfList;
+
+            impl<'de> Visitor<'de> for OfList {
+                type Value = Word<'de>;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("text, or a ground of a finding")
+                }
+
+                fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                    Ok(Word(Some(Said(Cow::Borrowed(text)))))
+                }
+
+                fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                    Ok(Word(Some(Said(Cow::Owned(text.to_owned())))))
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                    while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    Ok(Word(None))
+                }
+            }
+
+            deserializer.deserialize_any(OfList)
+        }
+    }
+
+    let words = Vec::<Word<'a>>::deserialize(deserializer)?;
+    Ok(words.into_iter().filter_map(|word| word.0).collect())
+}
+
 impl Deref for Said<'_> {
     type Target = str;
 
@@ -222,6 +260,40 @@ mod tests {
         let mut line = Vec::new();
         Chain::start().append(&Record::Exchange(record).encode(Timestamp(1_795_510_800_123_456)), &mut line);
         line
+    }
+
+    #[test]
+    fn a_finding_with_its_grounds_is_read_and_they_are_no_words_of_an_exchange() {
+        use crate::evidence::{Finding, FindingId, FindingKind, Ground, Severity};
+        let kind = FindingKind::UnknownTunnel;
+        let finding = Finding {
+            id: FindingId::new(kind, "10.0.0.1", "a.example"),
+            kind,
+            severity: Severity::High,
+            score: 3.0,
+            weight: 3.0,
+            client: "10.0.0.1".into(),
+            target: "a.example".into(),
+            port: 443,
+            first: Timestamp(1),
+            last: Timestamp(2),
+            requests: 1,
+            denied: 0,
+            beat: None,
+            grounds: vec![Ground::new("odd_port", &[("port", 443.0)], "english".into(), "日本語".into())],
+            rarity: None,
+            records: [1, 1],
+        };
+        let mut line = Vec::new();
+        Chain::start().append(&Record::Finding(Box::new(finding)).encode(Timestamp(1_795_510_800_123_456)), &mut line);
+        let read = read_record(&line).unwrap();
+        assert_eq!((read.kind, read.client.as_deref(), read.grounds.len()), (Kind::Finding, Some("10.0.0.1"), 0));
+        let line = line_of_grounds();
+        assert_eq!(read_record(&line).unwrap().grounds.iter().map(|ground| &**ground).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    fn line_of_grounds() -> Vec<u8> {
+        line(|record| record.grounds = vec!["a", "b"])
     }
 
     #[test]

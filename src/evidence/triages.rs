@@ -112,7 +112,7 @@ mod tests {
     const DAY: u64 = 86_400_000_000;
 
     fn said(seq: u64, mark: Mark, target: &str, client: Option<&str>, until: Option<&str>) -> Triaged {
-        let who = Person { uid: Some(1000), login: None, claims: None };
+        let who = Person { uid: Some(1000), login: None, console: None, claims: None };
         let triage = Triage {
             who,
             mark,

@@ -5,7 +5,7 @@ use crate::parse::{Document, Place, Placed, Problem, Section};
 
 use super::calendar::{Calendar, Hours, read_calendar};
 use super::cases::{Case, read_cases, run_cases};
-use super::decision::{Rate, VerdictKind};
+use super::decision::{Rate, RuleRef, VerdictKind};
 use super::faces::Faces;
 use super::groups::{ClientGroup, Groups, MODES, Membership, Program, Unused};
 use super::index::HostIndex;
@@ -259,6 +259,11 @@ impl Policy {
 
     pub(super) fn all_rules(&self) -> impl Iterator<Item = &Rule> {
         self.layers.iter().flat_map(|layer| &layer.rules)
+    }
+
+    /// The rules of all layers with what each says, in their order.
+    pub fn rule_refs(&self) -> impl Iterator<Item = (&RuleRef, VerdictKind)> {
+        self.all_rules().map(|rule| (&*rule.reference, rule.verdict))
     }
 
     /// The parents that rules may name, in the order of the files, each with the place of its

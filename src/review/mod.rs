@@ -34,4 +34,4 @@ pub use report::{
 };
 pub use scan::{Progress, Scanned};
 pub use since::{BadSince, Since};
-pub use sql::{SQL_BYTES_MAX, SqlError, SqlRows, SqlValue, sql};
+pub use sql::{SQL_BYTES_MAX, SqlError, SqlRows, SqlValue, sql, sql_while};

@@ -115,7 +115,7 @@ mod tests {
 
     fn triage(mark: Mark) -> Record {
         Record::Triage(Box::new(Triage {
-            who: Person { uid: None, login: None, claims: None },
+            who: Person { uid: None, login: None, console: None, claims: None },
             mark,
             target: Some("a.example".into()),
             finding_id: None,

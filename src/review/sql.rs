@@ -57,10 +57,14 @@ pub enum SqlError {
     Failed(String),
     #[error("the statement needs more memory than the {} MiB it may have", HEAP_BYTES_MAX >> 20)]
     Memory,
+    #[error("the statement took too long")]
+    TooLong,
     #[error("cannot write the answer: {0}")]
     Write(io::Error),
 }
 
+/// Of its machine, before it is asked whether to go on.
+const STEPS: i32 = 10_000;
 /// Of all that SQLite holds.
 const HEAP_BYTES_MAX: i64 = 384 << 20;
 /// Of a text, and of a row.
@@ -74,11 +78,26 @@ pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// There is no index, the statement is wrong, would do other than read, or needs too much.
 pub fn sql(data_dir: &Path, text: &str, rows: &mut impl SqlRows) -> Result<(), SqlError> {
+    sql_while(data_dir, text, rows, || true)
+}
+
+/// The same for as long as `goes_on` says so, which is asked every few milliseconds.
+///
+/// # Errors
+/// As [`sql`], and that it took too long.
+pub fn sql_while(
+    data_dir: &Path,
+    text: &str,
+    rows: &mut impl SqlRows,
+    mut goes_on: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), SqlError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(SqlError::Failed(format!("the statement is longer than {} MiB", SQL_BYTES_MAX >> 20)));
     }
     let mut connection = Index::open_with_views(data_dir).map_err(SqlError::Index)?.into_connection();
     let refused = restrain(&mut connection).map_err(|error| SqlError::Index(error.into()))?;
+    let handler = connection.progress_handler(STEPS, Some(move || !goes_on()));
+    handler.map_err(|error| SqlError::Index(error.into()))?;
     answer(&connection, text, rows).map_err(|failure| match failure {
         Failure::Of(error) => error,
         Failure::Sqlite(error) => told(error, text, &refused),
@@ -188,6 +207,9 @@ fn told(error: Error, text: &str, refused: &Refused) -> SqlError {
     }
     if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
         return SqlError::Memory;
+    }
+    if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+        return SqlError::TooLong;
     }
     match error {
         Error::MultipleStatement => SqlError::Several,

@@ -19,6 +19,7 @@ use super::describe::{
 };
 use super::gate::{Gate, Worker};
 use super::in_force::Edition;
+use super::refusals;
 use super::who::{Shown, Who};
 use super::why::Why;
 
@@ -312,6 +313,7 @@ impl<'g> Account<'g> {
         asked: &Asked<'_>,
         refused: &Refused<'_>,
     ) -> Result<(), NotAccepted> {
+        self.remember(asked, refused.why);
         let mut record = self.describe(Event::Refused, policy, asked);
         self.worker.gate.counters.count(policy, asked.client);
         record.verdict = Some(refused.verdict.as_str());
@@ -319,6 +321,17 @@ impl<'g> Account<'g> {
             describe_reason(&mut record, reason);
         }
         self.record_refusal(record, refused.why).await
+    }
+
+    /// Remembers it for the person at the client, unless it is a step on the way of what passes.
+    fn remember(&self, asked: &Asked<'_>, why: &Why) {
+        let is_step = matches!(why.code, "challenge_page" | "challenge_solved" | "tunnel_reset" | "log_in_needed");
+        if is_step {
+            return;
+        }
+        let told = (why.status, why.code, why.detail.as_deref());
+        let one = refusals::Refused::new(self.id, asked.target, told, asked.head.fields.get("user-agent"));
+        self.worker.gate.refusals.note(asked.client.address.ip(), one);
     }
 
     /// Records bytes that were no request, and what they asked for as far as a head was there.
@@ -348,7 +361,7 @@ impl<'g> Account<'g> {
         record.reason = Some(why.code.into());
         record.detail = why.detail.as_deref().map(Text::from);
         record.status = Some(why.status);
-        self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.worker.gate.counters.count_refusal(why.code);
         let recorded = self.worker.journal.append(&Record::Exchange(record), clock::now()).await;
         recorded.inspect_err(|_| self.worker.journal.lose())
     }
@@ -417,7 +430,7 @@ impl<'g> Account<'g> {
     /// The tunnel that was let out carries what it may not.
     pub(super) fn denied(&mut self, why: &Why) {
         self.outcome(|record| describe_denial(record, why));
-        self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.worker.gate.counters.count_refusal(why.code);
     }
 
     /// Why it went wrong after it was let out; the status is what the client was told, if anything.
@@ -444,6 +457,7 @@ impl<'g> Account<'g> {
     /// Closes an exchange that was let out and did not get there. What the guard refused is a denial,
     /// though the rule had allowed the name.
     pub(super) fn fail(mut self, asked: &Asked<'_>, failed: &DialFailed, why: &Why) {
+        self.remember(asked, why);
         let denied = failed.error.is_denial();
         let elsewhere = leads_elsewhere(asked, &failed.answers);
         self.outcome(|record| {
@@ -458,7 +472,7 @@ impl<'g> Account<'g> {
             }
         });
         if denied {
-            self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.worker.gate.counters.count_refusal(why.code);
         }
         self.close(End { by: failed.error.at_fault(), how: why.code, up: 0, down: 0 });
     }

@@ -32,7 +32,7 @@ use super::look::{Patience, first_bytes};
 use super::streams::{self, Asker};
 use super::who::Shown;
 use super::why::Why;
-use super::{captured, connect, forward};
+use super::{captured, connect, forward, own_page};
 
 /// Most heads come in one read of so many bytes.
 const READ_BYTES: usize = 4096;
@@ -230,6 +230,15 @@ async fn exchange(worker: &Worker, io: &mut Io, client: &Client, head: RequestHe
             Ok(()) => Next::after(keep),
             Err(()) => Next::Gone,
         };
+    }
+    // Whoever may not pass is to know why, whether or not they could say who they are.
+    if let Form::Absolute(target) = &request.form
+        && own_page::is_own(target)
+        && matches!(request.head.method(), "GET" | "HEAD")
+    {
+        let keep = gate.keeps(&request.head) && request.body == Body::None;
+        let page = own_page::page(gate, client.address.ip(), &request.head, keep);
+        return send_page(gate, io, &page, keep).await;
     }
     let asked_by = match client_of(worker, client.clone(), &request.head).await {
         Ok(client) => client,

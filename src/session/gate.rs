@@ -22,6 +22,7 @@ use super::log_in::LogIns;
 use super::page::Pages;
 use super::programs::Standings;
 use super::reaches::Reaches;
+use super::refusals::{Reasons, Refusals};
 use super::restraints::Restraints;
 use super::secure_proxy::SecureProxy;
 use super::standing::{Judged, Known};
@@ -53,6 +54,8 @@ pub struct Gate {
     pub head_room: HeadRoom,
     /// What findings and people have imposed.
     pub restraints: Restraints,
+    /// What each client was refused lately.
+    pub refusals: Refusals,
     /// The gate is about to end: no client's connection is kept for another request.
     pub draining: AtomicBool,
 }
@@ -139,9 +142,17 @@ pub struct Counters {
     pub decided: AtomicU64,
     /// Of these, by a policy that only observes their client.
     pub observed: AtomicU64,
+    /// Why exchanges were refused since the start.
+    pub reasons: Reasons,
 }
 
 impl Counters {
+    /// Counts an exchange that was refused.
+    pub(super) fn count_refusal(&self, reason: &'static str) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.reasons.count(reason);
+    }
+
     /// Counts an exchange of this client that has been decided.
     pub(super) fn count(&self, policy: &Policy, client: &Client) {
         self.decided.fetch_add(1, Ordering::Relaxed);

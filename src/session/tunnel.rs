@@ -1,6 +1,5 @@
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -116,7 +115,7 @@ impl Standing<'_> {
         let cut = ended == Cut::Policy.into();
         let ruling = self.tunnel.take_ruling().filter(|ruling| cut || ruling.observes());
         if cut {
-            self.worker.gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.worker.gate.counters.count_refusal(ended.how);
         }
         let end = End { by: ended.by, how: ended.how, up, down };
         self.ending.close(self.worker, end, |record| {
@@ -169,7 +168,7 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
     let speaks_tls = seen.speaks_tls();
     standing.tunnel.known().saw(seen);
     let Content::Ends(broken) = judged else { return None };
-    gate.counters.refused.fetch_add(1, Ordering::Relaxed);
+    gate.counters.count_refusal(broken.code);
     if speaks_tls {
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }

@@ -9,9 +9,11 @@ mod challenge;
 mod deny;
 mod pac;
 mod recipient;
+mod why;
 mod words;
 
 pub use challenge::{ChallengePage, challenge_page, challenge_solved, challenge_waited};
 pub use deny::{ProxySetting, Refusal, escape, refusal, welcome};
 pub use pac::Pac;
 pub use recipient::final_answer;
+pub use why::{OWN_NAME, WhyPage, WhyRefusal, why_page};

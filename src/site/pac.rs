@@ -170,13 +170,13 @@ fn read_gate(text: &str) -> Option<String> {
 
 /// Of the language's first edition: PAC runs in whatever a browser, or Windows itself, has.
 ///
-/// Names without a dot are inside. Addresses count as inside only where they are written out: no name is looked up, which would
+/// Names without a dot are inside, but for the gate's own. Addresses count as inside only where they are written out: no name is looked up, which would
 /// ask the PC's resolver for names outside. Clients begin with different gates by their own address.
 const FUNCTION: &str = r#"
 function FindProxyForURL(url, host) {
   var i, name = host.toLowerCase();
   if (name.charAt(name.length - 1) == ".") name = name.substring(0, name.length - 1);
-  if (name.indexOf(".") < 0 && name.indexOf(":") < 0) return "DIRECT";
+  if (name != "sekisho" && name.indexOf(".") < 0 && name.indexOf(":") < 0) return "DIRECT";
   for (i = 0; i < names.length; i++) if (name == names[i]) return "DIRECT";
   for (i = 0; i < domains.length; i++) {
     var at = name.length - domains[i].length;

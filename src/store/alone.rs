@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn lookup() -> Record {
-        let who = Person { uid: Some(7), login: None, claims: None };
+        let who = Person { uid: Some(7), login: None, console: None, claims: None };
         Record::Lookup(Lookup {
             who,
             question: "test".into(),

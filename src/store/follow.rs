@@ -68,6 +68,20 @@ impl Follower {
         Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
     }
 
+    /// Follows from about so many bytes before the end on; what is read first may be a part of a line.
+    ///
+    /// # Errors
+    /// The directory or its newest segment cannot be read.
+    pub fn near_end(data_dir: &Path, bytes: u64) -> Result<Self, OpenError> {
+        let directory = data_dir.join("journal");
+        let newest = list(&directory).map_err(|source| io_error(&directory, source))?.pop();
+        let at = newest.map(|path| {
+            let length = SegmentFile::open(&path).and_then(|file| file.plain_bytes());
+            length.map(|length| (path.clone(), length.saturating_sub(bytes))).map_err(|source| io_error(&path, source))
+        });
+        Ok(Self { directory, since: Timestamp::default(), at: at.transpose()?, end: Vec::new() })
+    }
+
     /// Up to where the journal was read; `None` where nothing was.
     pub fn place(&self) -> Option<Place> {
         let (path, read) = self.at.as_ref()?;

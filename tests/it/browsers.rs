@@ -1,5 +1,6 @@
 //! Real browsers at the gate.
 
+mod console;
 mod driven;
 mod hour;
 mod log_in;

@@ -103,6 +103,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "triage",
         "hold",
         "alert",
+        "console",
         "isolate",
         "release",
         "lockdown",
@@ -155,6 +156,7 @@ Examples:
   sekisho alert test                whether alerts come through
   sekisho isolate --help            cut a client off at once, also in the kernel
   sekisho lockdown --help           let nothing pass but what is essential
+  sekisho console user --help       who may log in to the web console
   sekisho ca --help                 the certificate authority by which the gate looks inside
   sekisho breakglass --help         when the disk is full and something must go out
   sekisho sql --schema              what can be asked by SQL of your own

@@ -18,6 +18,7 @@ mod challenge_page;
 mod challenge_reset;
 mod challenge_versions;
 mod cli;
+mod console;
 mod contingency;
 mod client_scripts;
 mod devices;

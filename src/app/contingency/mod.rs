@@ -344,7 +344,7 @@ fn text(text: Option<&Text>) -> Option<String> {
 /// What the gate tells of a place.
 fn told(place: &str, client: Option<IpNet>, why: Option<&str>) -> Record {
     Record::Contingency(Box::new(Contingency {
-        who: Person { uid: None, login: None, claims: None },
+        who: Person { uid: None, login: None, console: None, claims: None },
         action: if why.is_some() { ContingencyAction::NotDone } else { ContingencyAction::Done },
         client: client.map(|client| Text::from(&*client_text(&client))),
         device: None,

@@ -25,11 +25,13 @@ mod verifier;
 pub use basic::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX, Password, parse_basic};
 pub use digest::Algorithm;
 pub use fault::AuthFault;
+pub use hash::{PasswordHash, Unfit, same as same_bytes};
 pub use nonce::{NONCE_LIFETIME, NONCES_MAX, StaleNonce};
 pub use scheme::{CREDENTIALS_BYTES_MAX, Scheme};
 pub use secret::Secret;
 pub use settings::{Realm, Settings};
 pub use signs::{Ground, SERIES_SPAN, TOGETHER_SPAN};
+pub use throttle::{Allowance, Throttle};
 pub use users::{FILE_BYTES_MAX, LINE_BYTES_MAX, MEMBERS_MAX, Texts, USERS_MAX, Users};
 pub use verifier::{
     Asked, JOBS_MAX, Job, JobDone, Judged, REMEMBERED, REMEMBERED_MAX, Step, Verdict, Verifier, WAITING_MAX,

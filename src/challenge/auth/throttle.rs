@@ -8,9 +8,9 @@ use crate::facts::Moment;
 
 /// So many at once, and one more after each pause.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
-    pub(super) at_once: u32,
-    pub(super) pause: Duration,
+pub struct Allowance {
+    pub at_once: u32,
+    pub pause: Duration,
 }
 
 /// Between two sweeps of a map that is full.
@@ -18,7 +18,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts by key (a generic cell rate algorithm), bounded: with `keys_max` keys that are not whole again, no
 /// further key is given anything.
-pub(super) struct Throttle<K> {
+pub struct Throttle<K> {
     allowance: Allowance,
     keys_max: usize,
     /// When each is whole again.
@@ -27,7 +27,7 @@ pub(super) struct Throttle<K> {
 }
 
 impl<K: Hash + Eq + Copy> Throttle<K> {
-    pub(super) fn new(allowance: Allowance, keys_max: usize) -> Self {
+    pub fn new(allowance: Allowance, keys_max: usize) -> Self {
         Self { allowance, keys_max, whole_at: HashMap::new(), swept: None }
     }
 
@@ -35,7 +35,7 @@ impl<K: Hash + Eq + Copy> Throttle<K> {
     ///
     /// # Errors
     /// There is none to take; after this time there is, unless others take it.
-    pub(super) fn take(&mut self, key: &K, now: Moment) -> Result<(), Duration> {
+    pub fn take(&mut self, key: &K, now: Moment) -> Result<(), Duration> {
         let pause = self.allowance.pause;
         if let Some(whole_at) = self.whole_at.get_mut(key) {
             let until = (*whole_at).max(now);
@@ -58,7 +58,7 @@ impl<K: Hash + Eq + Copy> Throttle<K> {
     }
 
     /// Gives one back that was taken.
-    pub(super) fn give_back(&mut self, key: &K) {
+    pub fn give_back(&mut self, key: &K) {
         if let Some(whole_at) = self.whole_at.get_mut(key) {
             let pause = u64::try_from(self.allowance.pause.as_micros()).unwrap_or(u64::MAX);
             *whole_at = Moment(whole_at.0.saturating_sub(pause));

@@ -44,7 +44,7 @@ fn settings() -> Vec<Setting> {
 
 /// Whether the lines of a section belong together.
 fn is_whole(section: &str) -> bool {
-    matches!(section, "internal" | "pac" | "authentication" | "secure_proxy")
+    matches!(section, "internal" | "console" | "pac" | "authentication" | "secure_proxy")
         || section.starts_with("lists.")
         || section.starts_with("checkpoints.")
         || section.starts_with("hooks.")

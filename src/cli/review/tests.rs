@@ -143,7 +143,7 @@ fn journal() -> Journal {
     };
     journal.push(DAY + 4, &Record::Finding(Box::new(finding)));
     let triage = Triage {
-        who: Person { uid: Some(0), login: None, claims: None },
+        who: Person { uid: Some(0), login: None, console: None, claims: None },
         mark: Mark::Malicious,
         target: Some("evil.example".into()),
         finding_id: None,

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::evidence::format_time;
+use ipnet::IpNet;
+
+use crate::evidence::{client_of, format_time};
 use crate::facts::Timestamp;
 use crate::store::DAY_US;
 
@@ -210,6 +212,16 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
         "sekisho review around ID: exchanges one by one".to_owned(),
     ];
     Ok(answer)
+}
+
+/// The addresses that are certain to be a client now: of an address itself, of a device those that it has.
+pub fn current_clients(evidence: &Evidence<'_>, name: &str, now: Timestamp) -> Vec<IpNet> {
+    if let Some(client) = client_of(name) {
+        return vec![client];
+    }
+    let range = Range { since: Some(now), until: Some(Timestamp(now.0.saturating_add(1))) };
+    let spans = evidence.who.spans(name, range);
+    spans.iter().filter(|(.., is_uncertain)| !is_uncertain).filter_map(|(client, ..)| client_of(client)).collect()
 }
 
 pub(super) fn sum(all: &mut Dealings, one: &Dealings) {

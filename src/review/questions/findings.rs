@@ -188,8 +188,15 @@ impl Marks {
 
     /// By its own triage, else by that of its target.
     fn of_finding(&self, row: &FindingRow) -> String {
-        let own = FindingId::parse(&row.id).and_then(|id| self.triages.of_finding(id, self.now));
-        in_words(own.or_else(|| self.triages.of_target(&row.target, 443, &row.client, self.now)))
+        match FindingId::parse(&row.id) {
+            Some(id) => self.of(id, &row.target, &row.client),
+            None => self.of_target(&row.target, 443, &row.client),
+        }
+    }
+
+    pub(super) fn of(&self, id: FindingId, target: &str, client: &str) -> String {
+        let own = self.triages.of_finding(id, self.now);
+        in_words(own.or_else(|| self.triages.of_target(target, 443, client, self.now)))
     }
 }
 

@@ -115,7 +115,7 @@ fn journal(left_out: bool) -> Journal {
     journal.push(november + 3 * DAY, &Record::Policy(policy));
     journal.push(november + 3 * DAY, &Record::Admin(Admin { action: "journal_closed", detail: None }));
     let contingency = Contingency {
-        who: Person { uid: Some(0), login: Some("root".into()), claims: None },
+        who: Person { uid: Some(0), login: Some("root".into()), console: None, claims: None },
         action: ContingencyAction::Isolated,
         client: Some("10.0.0.7".into()),
         device: None,

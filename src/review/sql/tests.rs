@@ -122,3 +122,15 @@ fn a_statement_that_needs_too_much_memory_ends_as_one() {
     let error = ask(text).unwrap_err();
     assert!(matches!(&error, SqlError::Memory) || error.to_string().contains("too big"), "{error}");
 }
+
+#[test]
+fn a_statement_that_would_never_end_is_ended_when_its_time_is_over() {
+    let text = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let mut looks = 0;
+    let goes_on = move || {
+        looks += 1;
+        looks < 3
+    };
+    let error = sql_while(empty().path(), text, &mut Kept::default(), goes_on).unwrap_err();
+    assert!(matches!(error, SqlError::TooLong), "{error}");
+}

@@ -32,7 +32,7 @@ pub use views::{VIEWS, View};
 /// The file in the data directory.
 pub const INDEX_FILE: &str = "index.db";
 /// The form of the file; of another form it is built anew.
-const FORM: i64 = 3;
+const FORM: i64 = 4;
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
 

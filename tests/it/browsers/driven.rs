@@ -197,6 +197,11 @@ impl Driven {
         }
     }
 
+    /// What Chromium comes to by a method of its protocol.
+    pub(super) fn devtools(&mut self, method: &str, parameters: &Value) -> Value {
+        self.call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
     /// Asks for something, and gives what it comes to, or the error.
     fn call(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         let id = self.say(method, parameters);

@@ -1,0 +1,274 @@
+use std::sync::Arc;
+
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use ipnet::IpNet;
+
+use super::super::access::Act;
+use super::super::gatehouse::Deed;
+use super::super::live::Filter;
+use super::super::pages::{
+    Asked, ClientPage, FindingPage, Hits, Overview, PolicyPage, Told, answer_page, client_page, finding_page,
+    host_page, live_page, overview_page, policy_page, sql_page,
+};
+use super::super::serve::Page;
+use super::super::service::Visitor;
+use super::{Asks, Fault, may, not_recorded, page};
+use crate::clock;
+use crate::evidence::{FindingId, Lookup, Text, client_of, client_text};
+use crate::facts::Timestamp;
+use crate::policy::{Explanation, Question, explain};
+use crate::review::questions::{
+    Answer, Cell, Evidence, FindingsOf, Moment, QuestionError, Range, blocked, client, current_clients, finding,
+    findings, host, newest_record, programs, rules, unknown,
+};
+use crate::session::Edition;
+
+/// Rows of a table of a page.
+const ROWS: usize = 200;
+const DAY_US: u64 = 86_400_000_000;
+/// What is shown where nothing is said: a week; of a client or a host a quarter of a year.
+const DAYS: u32 = 7;
+const DAYS_OF_ONE: u32 = 92;
+
+/// Shows what is asked for, where this visitor may see it.
+pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Response<Page>, Fault> {
+    match path {
+        "/" => overview(asks, &visitor).await,
+        "/blocked" => {
+            let title = ("Blocked", "遮断");
+            listed(asks, &visitor, "/blocked", title, |evidence, range| blocked(evidence, range, ROWS)).await
+        }
+        "/findings" => {
+            let title = ("Findings", "検出");
+            let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::All, range, ROWS);
+            listed(asks, &visitor, "/findings", title, ask).await
+        }
+        "/unknown" => {
+            let title = ("Hosts seen for the first time", "初めて現れたホスト");
+            listed(asks, &visitor, "/unknown", title, |evidence, range| unknown(evidence, range, ROWS)).await
+        }
+        "/programs" => {
+            let title = ("Programs", "プログラム");
+            listed(asks, &visitor, "/programs", title, |evidence, range| programs(evidence, range, ROWS)).await
+        }
+        "/client" => of_client(asks, &visitor).await,
+        "/host" => of_host(asks, &visitor).await,
+        "/finding" => of_finding(asks, &visitor).await,
+        "/policy" => policy(asks, &visitor).await,
+        "/sql" => {
+            may(&visitor, Act::LookUp)?;
+            Ok(page(StatusCode::OK, sql_page(&asks.view(&visitor, "/sql"), "", None)))
+        }
+        "/live" => live(asks, &visitor).await,
+        "/live/events" => events(asks, visitor).await,
+        _ => Err(Fault::new(StatusCode::NOT_FOUND, ("There is no such page.", "ページがありません。"), "")),
+    }
+}
+
+fn asked(asks: &Asks, usual: u32) -> (Asked, Range) {
+    let days = asks.pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, 400);
+    let now = clock::now();
+    let since = Timestamp(now.0.saturating_sub(u64::from(days) * DAY_US));
+    (Asked { days }, Range { since: Some(since), until: Some(now) })
+}
+
+async fn listed(
+    asks: &Asks,
+    visitor: &Visitor,
+    path: &'static str,
+    title: (&'static str, &'static str),
+    ask: impl FnOnce(&Evidence<'_>, Range) -> Result<Answer, QuestionError> + Send + 'static,
+) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::See)?;
+    let (asked, range) = asked(asks, DAYS);
+    let answer = asks.service.ask(move |evidence, _| ask(evidence, range)).await?;
+    Ok(page(StatusCode::OK, answer_page(&asks.view(visitor, path), title, asked, &answer)))
+}
+
+async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::See)?;
+    let (zone, now) = (asks.service.plan.zone.clone(), clock::now());
+    let told = asks.service.ask(move |evidence, data_dir| {
+        let [today, a_week_ago] = [0, 7].map(|days| Moment::DaysBefore(days).in_zone(&zone, now));
+        let count = |since, until| {
+            let answer = blocked(evidence, Range { since: Some(since), until: Some(until) }, 1)?;
+            let fact = answer.facts.into_iter().find(|(key, _)| *key == "blocked");
+            Ok::<_, QuestionError>(match fact {
+                Some((_, Cell::Count(count))) => count,
+                Some(_) | None => 0,
+            })
+        };
+        let since = Some(Timestamp(now.0.saturating_sub(u64::from(DAYS) * DAY_US)));
+        let newest = newest_record(data_dir).ok().flatten().map_or(0, |(seq, _)| seq);
+        Ok(Told {
+            blocked_today: count(today, now)?,
+            blocked_usual: count(a_week_ago, today)? / 7,
+            findings: findings(evidence, FindingsOf::All, Range { since, until: Some(now) }, 10)?,
+            behind: newest.saturating_sub(evidence.indexed().seq),
+        })
+    });
+    let told = told.await.map_err(|why| {
+        let fault = Fault::from(why);
+        if fault.detail.is_empty() { asks.language.of(fault.title).to_owned() } else { fault.detail }
+    });
+    let house = asks.service.plan.gatehouse.clone();
+    let standing = asks.service.in_turn(move || house.standing()).await?;
+    let gate = asks.service.plan.gatehouse.gate();
+    let edition = gate.policy.now();
+    let overview = Overview {
+        standing: &standing,
+        counters: &gate.counters,
+        policy: edition.policy.hash(),
+        rules: edition.policy.rules() as u64,
+        observes: edition.policy.observes(),
+        told,
+    };
+    Ok(page(StatusCode::OK, overview_page(&asks.view(visitor, "/"), &overview)))
+}
+
+/// Puts on record that this person looks at somebody's records; where that cannot be, nothing is shown.
+async fn looked_up(asks: &Asks, visitor: &Visitor, lookup: Lookup) -> Result<(), Fault> {
+    let lookup = Lookup { who: visitor.person(), ..lookup };
+    asks.service.plan.gatehouse.act(Deed::Lookup(lookup)).await.map_err(not_recorded)
+}
+
+/// The record of a look at a client or device.
+pub(super) fn lookup(visitor: &Visitor, question: &str, name: Option<&str>, range: Range) -> Lookup {
+    let client = name.and_then(client_of).map(|client| Text::from(&*client_text(&client)));
+    let device = if client.is_none() { name.map(Text::from) } else { None };
+    Lookup {
+        who: visitor.person(),
+        question: question.into(),
+        client,
+        user: None,
+        device,
+        since: range.since,
+        until: range.until,
+    }
+}
+
+async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::LookUp)?;
+    let name = named(asks, "name")?;
+    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    looked_up(asks, visitor, lookup(visitor, "console client", Some(&name), range)).await?;
+    let (of, now) = (name.clone(), clock::now());
+    let answered = asks.service.ask(move |evidence, _| {
+        let answer = client(evidence, &of, range, ROWS)?;
+        Ok((answer, current_clients(evidence, &of, now)))
+    });
+    let (answer, clients): (Answer, Vec<IpNet>) = answered.await?;
+    let house = asks.service.plan.gatehouse.clone();
+    let standing = asks.service.in_turn(move || house.standing()).await?;
+    let view = asks.view(visitor, "/client");
+    let of = ClientPage { name: &name, clients: &clients, isolated: &standing.isolated, answer: &answer };
+    Ok(page(StatusCode::OK, client_page(&view, asked, &of)))
+}
+
+async fn of_host(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::See)?;
+    let name = named(asks, "name")?;
+    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    let of = name.clone();
+    let answer = asks.service.ask(move |evidence, _| host(evidence, &of, range, ROWS)).await?;
+    Ok(page(StatusCode::OK, host_page(&asks.view(visitor, "/host"), asked, &name, &answer)))
+}
+
+async fn of_finding(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::See)?;
+    let id = FindingId::parse(&named(asks, "id")?).ok_or_else(nothing_named)?;
+    let found = asks.service.ask(move |evidence, _| finding(evidence, id)).await?;
+    Ok(page(StatusCode::OK, finding_page(&asks.view(visitor, "/finding"), &FindingPage { finding: &found })))
+}
+
+fn named(asks: &Asks, key: &str) -> Result<String, Fault> {
+    asks.pairs.some(key).filter(|name| name.len() <= 255).map(str::to_owned).ok_or_else(nothing_named)
+}
+
+fn nothing_named() -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, ("Nothing is named that could be shown.", "対象が指定されていません。"), "")
+}
+
+async fn policy(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::See)?;
+    let (asked, range) = asked(asks, DAYS);
+    let counted = asks.service.ask(move |evidence, _| rules(evidence, range, usize::MAX)).await;
+    let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).detail);
+    let edition = asks.service.plan.gatehouse.gate().policy.now();
+    let (house, judged) = (asks.service.plan.gatehouse.clone(), edition.clone());
+    let (standing, lints) = asks.service.in_turn(move || (house.standing(), judged.policy.lint(clock::now()))).await?;
+    let view = asks.view(visitor, "/policy");
+    let drawn = PolicyPage {
+        file: &standing.policy_file,
+        hash: edition.policy.hash(),
+        since: &standing.policy_since,
+        mode: edition.policy.mode().as_str(),
+        rules: edition.policy.rule_refs().collect(),
+        hits,
+        lints,
+        explained: explained(asks, &edition),
+        is_locked_down: standing.lockdown.is_some(),
+    };
+    Ok(page(StatusCode::OK, policy_page(&view, asked, &asks.pairs, &drawn)))
+}
+
+fn hits(answer: &Answer) -> Vec<Hits> {
+    let text = |cell: Option<&Cell>| match cell {
+        Some(Cell::Text(text)) => text.clone(),
+        Some(_) | None => String::new(),
+    };
+    let rows = answer.tables.first().map_or(&[][..], |table| &table.rows);
+    let hit = |row: &Vec<Cell>| Hits {
+        name: text(row.first()),
+        at: text(row.get(1)),
+        requests: match row.get(2) {
+            Some(Cell::Count(count)) => *count,
+            Some(_) | None => 0,
+        },
+        last: match row.get(5) {
+            Some(Cell::Time(time)) => Some(*time),
+            Some(_) | None => None,
+        },
+    };
+    rows.iter().map(hit).collect()
+}
+
+/// What becomes of the request that the form asks about, by the policy in force.
+fn explained(asks: &Asks, edition: &Arc<Edition>) -> Option<Result<Explanation, String>> {
+    let (client, url) = (asks.pairs.some("client")?, asks.pairs.some("url")?);
+    let method = asks.pairs.some("method").unwrap_or("GET");
+    let Ok(client) = client.parse() else { return Some(Err(format!("`{client}` is no address"))) };
+    let request = format!("{method} {url}");
+    Some(match Question::read(client, &request) {
+        Ok(question) => Ok(explain(&edition.policy, &question, clock::now())),
+        Err(why) => Err(why.to_string()),
+    })
+}
+
+async fn live(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::LookUp)?;
+    let filter = Filter::read(&asks.pairs);
+    record_tail(asks, visitor, &filter).await?;
+    let rows = asks.service.tails.newest(&filter);
+    Ok(page(StatusCode::OK, live_page(&asks.view(visitor, "/live"), &asks.pairs, &rows)))
+}
+
+/// The rows as they come, as server-sent events.
+async fn events(asks: &Asks, visitor: Visitor) -> Result<Response<Page>, Fault> {
+    may(&visitor, Act::LookUp)?;
+    let filter = Filter::read(&asks.pairs);
+    record_tail(asks, &visitor, &filter).await?;
+    let busy = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, ("Too many look already.", "閲覧者が多すぎます。"), "");
+    let from = asks.service.tails.begin(filter).ok_or_else(busy)?;
+    let mut response = Response::new(Page::live(from, asks.service.clone(), visitor.session));
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn record_tail(asks: &Asks, visitor: &Visitor, filter: &Filter) -> Result<(), Fault> {
+    let question = format!("console live{}", filter.in_words());
+    looked_up(asks, visitor, lookup(visitor, &question, filter.client(), Range::default())).await
+}

@@ -1,0 +1,259 @@
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::access::Act;
+use super::doorkeeper::Doorkeeper;
+use super::gatehouse::{Deed, Gatehouse};
+use super::html::Words;
+use super::live::Tails;
+use super::sessions::{SessionId, Sessions};
+use super::users::{USERS_BYTES_MAX, User, Users};
+use crate::challenge::auth::{PASSWORD_BYTES_MAX, Password};
+use crate::clock;
+use crate::evidence::{Person, Text};
+use crate::review::questions::{Evidence, QuestionError};
+use crate::store::Index;
+
+/// What a console is made with.
+pub struct Plan {
+    pub gatehouse: Arc<dyn Gatehouse>,
+    pub data_dir: PathBuf,
+    /// The file of its users.
+    pub users: PathBuf,
+    /// The zone in which times are shown and days begin.
+    pub zone: TimeZone,
+    /// Names by which browsers may call it, beside addresses and `localhost`.
+    pub names: Vec<Box<str>>,
+    /// Who may read `/metrics`.
+    pub metrics: Vec<IpNet>,
+    /// It is spoken to by TLS.
+    pub is_secured: bool,
+    /// Of the system's randomness.
+    pub secret: [u8; 32],
+}
+
+/// The console, shared by all its connections.
+pub struct Service {
+    pub(super) plan: Plan,
+    sessions: Mutex<Sessions>,
+    doorkeeper: Mutex<Doorkeeper>,
+    users: Mutex<KnownUsers>,
+    pub(super) tails: Arc<Tails>,
+    /// Questions that are asked at the same time.
+    asking: Arc<Semaphore>,
+    /// Passwords that are tried at the same time.
+    trying: Arc<Semaphore>,
+}
+
+/// The file of users as it was read last.
+#[derive(Default)]
+struct KnownUsers {
+    seen: Option<(i64, i64, u64, u64)>,
+    users: Users,
+}
+
+/// Who asks.
+pub(super) struct Visitor {
+    pub(super) user: Arc<User>,
+    pub(super) session: SessionId,
+}
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    /// Too many ask.
+    Busy,
+    Question(QuestionError),
+    /// The task that asks died.
+    Died,
+}
+
+const QUESTIONS_MAX: usize = 2;
+const TRIES_MAX: usize = 1;
+/// So long a question waits for others.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So long a password waits.
+const DOOR_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Service {
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            sessions: Mutex::default(),
+            doorkeeper: Mutex::new(Doorkeeper::new()),
+            users: Mutex::default(),
+            tails: Arc::new(Tails::new()),
+            asking: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            trying: Arc::new(Semaphore::new(TRIES_MAX)),
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doorkeeper(&self) -> MutexGuard<'_, Doorkeeper> {
+        self.doorkeeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who shows this cookie, while they are still a user by the same line.
+    pub(super) fn visitor(&self, cookie: Option<&str>) -> Option<Visitor> {
+        let session = SessionId::read(cookie?)?;
+        let (name, mark) = self.sessions().of(&session, clock::moment())?;
+        let user = self.users().find(&name).filter(|user| user.mark() == mark).cloned();
+        if user.is_none() {
+            self.sessions().end(&session);
+        }
+        Some(Visitor { user: user?, session })
+    }
+
+    /// Whether a live tail of this session may go on.
+    pub(super) fn holds(&self, session: &SessionId) -> bool {
+        let Some((name, mark)) = self.sessions().look(session, clock::moment()) else { return false };
+        self.users().find(&name).is_some_and(|user| user.mark() == mark && user.role.may(Act::LookUp))
+    }
+
+    pub(super) fn end(&self, session: &SessionId) {
+        self.sessions().end(session);
+    }
+
+    /// The users as their file has them now; nobody where it cannot be read.
+    fn users(&self) -> Users {
+        let path = &self.plan.users;
+        let seen = std::fs::metadata(path).ok();
+        let seen = seen.map(|told| (told.mtime(), told.mtime_nsec(), told.ino(), told.size()));
+        let mut known = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_none() || known.seen != seen {
+            let users = read_users(path).unwrap_or_else(|why| {
+                eprintln!("sekisho: warning: nobody can log in to the console: {}: {why}", path.display());
+                Users::default()
+            });
+            *known = KnownUsers { seen, users };
+        }
+        known.users.clone()
+    }
+
+    /// Lets somebody in who has the password of a name; the session is a new one. What came of it is on record before.
+    ///
+    /// # Errors
+    /// Why not, in words for the person. Whether there is such a name is not told, and takes as long.
+    pub(super) async fn log_in(&self, address: IpAddr, name: &str, password: &str) -> Result<SessionId, Words> {
+        let wrong = ("The name or the password is wrong.", "名前またはパスワードが違います。");
+        let busy = ("Too many log in at the moment. Try again.", "混み合っています。もう一度お試しください。");
+        let often = ("Too many wrong attempts. Wait a minute.", "失敗が多すぎます。1分待ってください。");
+        self.doorkeeper().admit(address, name, clock::moment()).map_err(|_| often)?;
+        let users = self.users();
+        let known = users.find(name).cloned();
+        let number = blake3::keyed_hash(&self.plan.secret, name.as_bytes());
+        let number = number.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let Some(tried) = known.clone().or_else(|| users.decoy(number).cloned()) else { return Err(wrong) };
+        let permit = timeout(DOOR_PATIENCE, self.trying.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(busy) };
+        let is_too_long = password.len() > PASSWORD_BYTES_MAX;
+        let password = Password::new(if is_too_long { "" } else { password });
+        let right = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            tried.has(&password)
+        });
+        let right = right.await.unwrap_or(false) && !is_too_long;
+        match known.filter(|_| right) {
+            Some(user) => {
+                self.doorkeeper().was_right(address, name);
+                let told =
+                    Deed::Access("console_login", format!("{} ({}), from {address}", user.name, user.role.as_str()));
+                self.plan.gatehouse.act(told).await.map_err(|_| unrecorded())?;
+                let random = random().map_err(|_| busy)?;
+                let session = SessionId::new(random);
+                self.sessions().open(&session, &user.name, user.mark(), clock::moment());
+                Ok(session)
+            }
+            None => {
+                // A password that was typed in place of the name goes nowhere.
+                let who = users.find(name).map_or("an unknown name", |user| &user.name).to_owned();
+                let told = Deed::Access("console_login_failed", format!("{who}, from {address}"));
+                let _ = self.plan.gatehouse.act(told).await;
+                Err(wrong)
+            }
+        }
+    }
+
+    /// Asks the index, with others waiting for their turn.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Evidence<'_>, &Path) -> Result<T, QuestionError> + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let data_dir = self.plan.data_dir.clone();
+        self.in_turn(move || {
+            let index = Index::open(&data_dir)?;
+            question(&Evidence::new(&index)?, &data_dir)
+        })
+        .await?
+        .map_err(NoAnswer::Question)
+    }
+
+    /// Does what may take long, with others waiting for their turn.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let permit = timeout(PATIENCE, self.asking.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
+        let worked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        worked.await.map_err(|_| NoAnswer::Died)
+    }
+
+    /// Tells live tails what is written, for as long as it is polled.
+    pub(super) async fn follow(&self) {
+        self.tails.clone().follow(self.plan.data_dir.clone()).await;
+    }
+}
+
+impl Visitor {
+    /// As records name them.
+    pub(super) fn person(&self) -> Person {
+        Person { uid: None, login: None, console: Some(Text::from(&*self.user.name)), claims: None }
+    }
+}
+
+/// Nothing is shown or done that is not on record.
+pub(super) fn unrecorded() -> Words {
+    ("It cannot be put on record, so it is not done.", "記録できないため、実行しません。")
+}
+
+pub(super) fn random() -> std::io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_users(path: &Path) -> Result<Users, String> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Users::default()),
+        file => file.map_err(|error| error.to_string())?,
+    };
+    let mode = file.metadata().map_err(|error| error.to_string())?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err("everybody may read it, and hashes of passwords can be guessed at: chmod o= it".to_owned());
+    }
+    let mut text = String::new();
+    file.take(USERS_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > USERS_BYTES_MAX {
+        return Err("it is larger than 1 MiB".to_owned());
+    }
+    Users::read(&path.display().to_string(), &text).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    })
+}

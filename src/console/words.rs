@@ -1,0 +1,132 @@
+use super::html::Words;
+
+/// The heads of columns, the names of facts and of tables, by the stable keys of answers. A test asks every question and sees
+/// that none is missing.
+pub(super) fn key_in_words(key: &str) -> Option<Words> {
+    Some(match key {
+        "action" => ("Action", "操作"),
+        "address" => ("Address", "アドレス"),
+        "addresses" => ("Addresses", "アドレス"),
+        "at" => ("Place", "場所"),
+        "at_fault" => ("At fault", "原因"),
+        "beyond" => ("Beyond", "上限超過"),
+        "blocked" => ("Blocked", "遮断"),
+        "by_client" => ("By client", "端末別"),
+        "certainty" => ("Certainty", "確かさ"),
+        "challenged" => ("Challenged", "確認要求"),
+        "client" => ("Client", "端末"),
+        "clients" => ("Clients", "端末"),
+        "clients_of_all" => ("Clients in all", "全端末数"),
+        "day" => ("Day", "日"),
+        "days" => ("Days", "日別"),
+        "denied" => ("Denied", "拒否"),
+        "destinations" => ("Destinations", "通信先"),
+        "device" => ("Device", "機器"),
+        "domain" => ("Domain", "ドメイン"),
+        "down" => ("Down", "受信"),
+        "ended" => ("Ended", "終わり方"),
+        "english" | "japanese" => ("In words", "説明"),
+        "errors" => ("Errors", "失敗"),
+        "failed" => ("Failed", "失敗"),
+        "failure" => ("Failure", "失敗の種類"),
+        "finding" => ("Finding", "検出"),
+        "findings" => ("Findings", "検出"),
+        "first" => ("First", "最初"),
+        "first_client" => ("First client", "最初の端末"),
+        "first_host" => ("First host", "最初のホスト"),
+        "first_seen" => ("First seen", "初出"),
+        "first_seen_by" => ("First seen by", "最初の端末"),
+        "first_seen_device" => ("First seen device", "最初の機器"),
+        "high" => ("High", "高"),
+        "host" => ("Host", "ホスト"),
+        "hosts" => ("Hosts", "ホスト"),
+        "id" => ("Exchange", "交換ID"),
+        "ja4" => ("JA4", "JA4"),
+        "kind" => ("Kind", "種類"),
+        "last" => ("Last", "最後"),
+        "let_out" => ("Let out", "許可"),
+        "list" => ("One by one", "一覧"),
+        "mark" => ("Mark", "判定"),
+        "method" => ("Method", "メソッド"),
+        "names" => ("Names", "名前"),
+        "on_one_client" => ("On one client", "1台だけ"),
+        "port" => ("Port", "ポート"),
+        "program" => ("Program", "プログラム"),
+        "programs" => ("Programs", "プログラム"),
+        "reason" => ("Reason", "理由"),
+        "reasons" => ("Reasons", "理由別"),
+        "record" => ("Record", "記録番号"),
+        "refused" => ("Refused", "拒否"),
+        "requests" => ("Requests", "件数"),
+        "rule" => ("Rule", "ルール"),
+        "severity" => ("Severity", "重要度"),
+        "since" => ("Since", "開始"),
+        "status" => ("Status", "状態コード"),
+        "rules" => ("Rules", "ルール"),
+        "new_hosts" => ("New hosts", "初出ホスト"),
+        "with_tunnels" => ("With tunnels", "トンネルあり"),
+        "stopped" => ("Stopped", "遮断"),
+        "target" => ("Target", "通信先"),
+        "time" => ("Time", "時刻"),
+        "tls_key" => ("TLS key", "TLSキー"),
+        "tunnels" => ("Tunnels", "トンネル"),
+        "until" => ("Until", "終了"),
+        "up" => ("Up", "送信"),
+        "user" => ("User", "利用者"),
+        "verdict" => ("Verdict", "判断"),
+        "would" => ("Would be", "強制時"),
+        "would_be_blocked" => ("Would be blocked", "強制時に遮断"),
+        _ => return None,
+    })
+}
+
+/// What a reader of an answer must know, where it is a sentence that answers always have.
+pub(super) fn note_in_words(note: &str) -> Option<Words> {
+    Some(match note {
+        "for some of its time it is uncertain that the address was this device" => (
+            "For some of its time it is uncertain that the address was this device.",
+            "期間の一部で、このアドレスがこの機器だったか確かではありません。",
+        ),
+        "nothing on record is of this host" => ("Nothing on record is of this host.", "このホストの記録はありません。"),
+        "a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows" => (
+            "A User-Agent is what software says of itself; JA4 and TLS key are what its TLS shows.",
+            "User-Agentはソフトウェアの自称です。JA4とTLSキーはTLSに現れた特徴です。",
+        ),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What a quoted key stands in front of, in the questions that pages ask.
+    const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
+    const QUESTIONS: [&str; 8] = ["blocked", "client", "findings", "host", "programs", "rows", "rules", "unknown"];
+
+    #[test]
+    fn every_key_of_every_answer_that_is_shown_has_words_in_both_languages() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/review/questions");
+        let mut seen = 0;
+        for name in QUESTIONS {
+            let text = fs::read_to_string(directory.join(name).with_extension("rs")).unwrap();
+            for mark in MARKS {
+                for (before, _) in text.match_indices(mark).map(|(at, _)| text.split_at(at)) {
+                    let key = before.rsplit('"').next().unwrap();
+                    if key.is_empty()
+                        || !key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'))
+                    {
+                        continue;
+                    }
+                    let words = key_in_words(key).unwrap_or_else(|| panic!("`{key}` of {name} has no words"));
+                    assert!(!words.0.is_empty() && !words.1.is_empty(), "{key}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 80, "the marks are still those of the code: {seen}");
+    }
+}

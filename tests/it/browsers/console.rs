@@ -1,0 +1,364 @@
+//! The console in Chromium: nothing that others chose ever runs, and it is used by keyboard, on a phone and in the dark.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use sekisho::evidence::{
+    Assignment, Beat, DeviceSource, Event, Exchange, Finding, FindingId, FindingKind, Ground, Rarity, Record, Severity,
+    Target, Text, client_of,
+};
+use sekisho::facts::{ExchangeId, Timestamp};
+use sekisho::store::{Durability, Journal, JournalConfig};
+
+use super::Settings;
+use super::driven::Driven;
+use crate::console::{PASSWORD, address, gate_on, indexed};
+use crate::gate::Gate;
+
+/// What would run, where it became markup, and close what it stands in.
+const PAYLOAD: &str = "\"'></td></textarea><script>window.ran=1</script><img src=x onerror=\"window.ran=1\">\u{202e}";
+const CLIENT: &str = "10.20.1.5";
+
+/// A minute apart, with a little of chance that is always the same.
+fn strip() -> Vec<f64> {
+    (0..96).map(|place| if place % 19 == 7 { 301.0 } else { 60.0 + f64::from(place % 5) * 0.4 - 0.8 }).collect()
+}
+
+fn finding(now: u64) -> Finding {
+    let kind = FindingKind::Beacon;
+    Finding {
+        id: FindingId::new(kind, CLIENT, PAYLOAD),
+        kind,
+        severity: Severity::High,
+        score: 12.5,
+        weight: 6.0,
+        client: CLIENT.into(),
+        target: PAYLOAD.into(),
+        port: 443,
+        first: Timestamp(now - 6_000_000_000),
+        last: Timestamp(now),
+        requests: 97,
+        denied: 3,
+        beat: Some(Beat {
+            period_seconds: 60.0,
+            low_seconds: 59.0,
+            high_seconds: 61.2,
+            hits: 91,
+            gaps: 96,
+            multiples: 1,
+            strip: strip(),
+        }),
+        grounds: vec![Ground::new("rare_target", &[("clients", 1.0)], PAYLOAD.into(), PAYLOAD.into())],
+        rarity: Some(Rarity { clients: 1, of: 40, known_seconds: 6000 }),
+        records: [1, 2],
+    }
+}
+
+/// An exchange with the payload in each of its texts.
+fn exchange(number: u64, event: Event, verdict: &'static str) -> Exchange {
+    let text = || Some(Text::from(PAYLOAD));
+    let mut record = Exchange::new(event, ExchangeId(number));
+    record.client = Some(CLIENT.into());
+    record.user = text();
+    record.client_group = text();
+    record.user_agent = text();
+    record.method = text();
+    record.target = Some(Target {
+        scheme: "https",
+        host: PAYLOAD.into(),
+        port: 443,
+        path: text(),
+        query_bytes: None,
+        query_hash: None,
+        query: text(),
+    });
+    record.asked = text();
+    record.asked_host = text();
+    record.referer_host = text();
+    record.verdict = Some(verdict);
+    record.reason = text();
+    record.detail = text();
+    record.rule = text();
+    record.rule_at = text();
+    record.beside = text();
+    record.sni = text();
+    record.alpn = vec![PAYLOAD.into()];
+    record.ja4 = text();
+    record.tls_key = text();
+    record.content_type = text();
+    record
+}
+
+/// Writes a journal in which attackers have chosen all that they could.
+fn write_journal(data_dir: &Path, now: u64) {
+    let journal = Journal::open(JournalConfig {
+        data_dir: data_dir.to_owned(),
+        durability: Durability::Batch,
+        gate: "sekisho".into(),
+        site: None,
+        segment_bytes_max: 256 << 20,
+        reserve_bytes: 0,
+    })
+    .unwrap();
+    let device = Assignment {
+        client: client_of(CLIENT).unwrap(),
+        name: PAYLOAD.into(),
+        hardware: Some(PAYLOAD.into()),
+        source: DeviceSource::Kea,
+        since: Timestamp(0),
+        until: None,
+    };
+    let records = [
+        Record::Device(device),
+        Record::Exchange(Box::new(exchange(now - 3_000_000, Event::Refused, "deny"))),
+        Record::Exchange(Box::new(exchange(now - 2_000_000, Event::Open, "allow"))),
+        Record::Finding(Box::new(finding(now))),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for record in &records {
+        runtime.block_on(journal.handle().append(record, Timestamp(now))).unwrap();
+    }
+    journal.close().unwrap();
+    for segment in crate::gate::segments(data_dir) {
+        for line in std::fs::read(segment).unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let read = sekisho::evidence::read_record(line);
+            assert!(read.is_ok(), "{}: {}", read.unwrap_err(), String::from_utf8_lossy(line));
+        }
+    }
+}
+
+/// A gate over such a journal, whose policy says the payload too.
+fn gate(now: u64) -> (Gate, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("data");
+    write_journal(&path, now);
+    let policy = format!(
+        "[[rule]]\nname = {0:?}\nhosts = [\"a.example\"]\nverdict = \"deny\"\ncomment = {0:?}\nticket = {0:?}\nrequested_by = {0:?}\n",
+        PAYLOAD.replace('\u{202e}', "")
+    );
+    let gate = gate_on(&path, &policy, "[detect]\nlive = false\n");
+    indexed(&gate);
+    (gate, data)
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_micros()).unwrap()
+}
+
+/// Notes what a page would have run, and what its policy stopped.
+const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
+    document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));";
+
+struct Person {
+    browser: Driven,
+    console: String,
+}
+
+impl Person {
+    fn new(gate: &Gate) -> Self {
+        let mut browser = Driven::chromium(gate.address, None, Settings::AS_INSTALLED);
+        browser.devtools("Page.enable", &json!({}));
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WATCH }));
+        Self { browser, console: format!("http://{}", address(gate)) }
+    }
+
+    fn go(&mut self, way: &str) {
+        let url = format!("{}{way}", self.console);
+        self.browser.go(&url);
+        self.loaded();
+    }
+
+    fn loaded(&mut self) {
+        self.browser.until("document.readyState === 'complete' && window.violations && document.querySelector('main')");
+    }
+
+    fn text(&mut self) -> String {
+        self.browser.evaluate("document.body.innerText").unwrap().as_str().unwrap_or_default().to_owned()
+    }
+
+    fn key(&mut self, key: &str, code: u32) {
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = text.into();
+            }
+            self.browser.devtools("Input.dispatchKeyEvent", &event);
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.browser.devtools("Input.insertText", &json!({ "text": text }));
+    }
+
+    /// Moves on by the tabulator until this is true of what has the focus.
+    fn tab_to(&mut self, is_it: &str) {
+        for _ in 0..80 {
+            self.key("Tab", 9);
+            let found = format!("(function (e) {{ return !!({is_it}); }})(document.activeElement)");
+            if self.browser.evaluate(&found) == Ok(Value::Bool(true)) {
+                let seen = "getComputedStyle(document.activeElement).outlineStyle !== 'none'";
+                assert_eq!(self.browser.evaluate(seen), Ok(Value::Bool(true)), "one sees where one is: {is_it}");
+                return;
+            }
+        }
+        panic!("the keyboard does not reach {is_it}");
+    }
+
+    /// Logs in as a person does who has no mouse.
+    fn log_in(&mut self, name: &str) {
+        self.go("/login");
+        self.browser.until("document.activeElement.id === 'name'");
+        self.write(name);
+        self.key("Tab", 9);
+        self.write(PASSWORD);
+        self.key("Enter", 13);
+        self.browser.until("location.pathname === '/'");
+        self.loaded();
+    }
+
+    /// Nothing ran, nothing had to be stopped, and the page is one that everybody can use.
+    fn is_sound(&mut self, way: &str) {
+        let checks = "JSON.stringify({
+            ran: window.ran || 0,
+            violations: window.violations,
+            headings: document.querySelectorAll('h1').length,
+            language: document.documentElement.lang.length,
+            unlabelled: Array.from(document.querySelectorAll('input:not([type=hidden]),select,textarea'))
+                .filter((e) => !e.labels || e.labels.length === 0).map((e) => e.name),
+            unnamed: Array.from(document.querySelectorAll('a,button')).filter((e) => !e.innerText.trim()).length,
+            unscoped: document.querySelectorAll('th:not([scope])').length,
+            twice: Array.from(document.querySelectorAll('[id]')).map((e) => e.id).filter((id, at, all) => all.indexOf(id) !== at),
+            wide: document.documentElement.scrollWidth > window.innerWidth
+        })";
+        let found: Value = serde_json::from_str(self.browser.evaluate(checks).unwrap().as_str().unwrap()).unwrap();
+        let expected = json!({ "ran": 0, "violations": [], "headings": 1, "language": 2, "unlabelled": [], "unnamed": 0,
+            "unscoped": 0, "twice": [], "wide": false });
+        assert_eq!(found, expected, "{way}");
+    }
+
+    fn screen(&mut self, width: u32, dark: bool) {
+        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.browser.devtools("Emulation.setDeviceMetricsOverride", &size);
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.browser.devtools("Emulation.setEmulatedMedia", &media);
+    }
+
+    /// Keeps a picture of the page, to be looked at.
+    fn picture(&mut self, name: &str) {
+        let taken = self.browser.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+        let bytes = data_encoding::BASE64.decode(taken["data"].as_str().unwrap().as_bytes()).unwrap();
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(format!("{name}.png")), bytes).unwrap();
+    }
+}
+
+#[test]
+fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_widths_and_colours() {
+    let now = now();
+    let (gate, _data) = gate(now);
+    let mut person = Person::new(&gate);
+    person.log_in("admin");
+    let id = finding(now).id;
+    let escaped: String = PAYLOAD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    // What is live is of this gate.
+    let agent = PAYLOAD.replace('\u{202e}', "");
+    let asked = format!(
+        "GET http://b.example/<script>window.ran=1</script> HTTP/1.1\r\nHost: b.example\r\nUser-Agent: {agent}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    assert!(gate.send(asked.as_bytes()).starts_with("HTTP/1.1 4"));
+    // What shows the payload must show it, or nothing was tried.
+    let ways = [
+        ("/".to_owned(), true, "overview"),
+        ("/blocked".to_owned(), true, "blocked"),
+        ("/findings".to_owned(), true, "findings"),
+        (format!("/finding?id={id}"), true, "finding"),
+        ("/unknown".to_owned(), true, "unknown"),
+        ("/programs".to_owned(), true, "programs"),
+        (format!("/client?name={CLIENT}"), true, "client"),
+        (format!("/client?name={escaped}"), true, "device"),
+        (format!("/host?name={escaped}"), true, "host"),
+        ("/policy".to_owned(), true, "policy"),
+        ("/policy?client=10.0.0.1&method=GET&url=http%3A%2F%2Fa.example%2F".to_owned(), true, "explained"),
+        (format!("/policy?client={escaped}&url={escaped}"), true, "badly-explained"),
+        ("/live".to_owned(), true, "live"),
+        (format!("/live?host={escaped}&client={escaped}"), false, "live-filtered"),
+        ("/sql".to_owned(), false, "sql"),
+        (format!("/login?then={escaped}"), false, "login"),
+    ];
+    for (language, width, dark) in [("en", 1280, false), ("ja", 390, true)] {
+        person.screen(width, dark);
+        person.go(&format!("/?lang={language}"));
+        for (way, shows, name) in &ways {
+            person.go(way);
+            if *shows {
+                person.browser.until("document.body.innerText.includes('<script>window.ran=1</script>')");
+            }
+            person.is_sound(&format!("{way} {language}"));
+            person.picture(&format!("{name}-{language}-{width}"));
+        }
+    }
+}
+
+#[test]
+fn chromium_uses_the_console_by_keyboard_alone() {
+    let now = now();
+    let (gate, _data) = gate(now);
+    let mut person = Person::new(&gate);
+    person.log_in("admin");
+    let id = finding(now).id.to_string();
+    person.tab_to(&format!("e.href && e.href.includes('id={id}')"));
+    person.key("Enter", 13);
+    person.browser.until("location.pathname === '/finding'");
+    person.loaded();
+    let dots = person.browser.evaluate("document.querySelectorAll('svg circle.dot').length").unwrap();
+    assert_eq!(dots, 97, "each of the last requests is a dot");
+    assert!(person.text().contains("the fitted period, 60 s"), "{}", person.text());
+    person.tab_to("e.id === 'mark-why'");
+    person.write("asked the owner of the PC");
+    person.key("Enter", 13);
+    person.browser.until("document.body.innerText.includes('watching')  && location.pathname === '/finding'");
+    person.go("/policy");
+    person.tab_to("e.id === 'e-client'");
+    person.write("10.0.0.1");
+    person.tab_to("e.id === 'e-url'");
+    person.browser.evaluate("document.activeElement.select()").unwrap();
+    person.write("http://a.example/");
+    person.key("Enter", 13);
+    person.browser.until("document.getElementById('explained')");
+    person.go(&format!("/client?name={CLIENT}"));
+    for (button, shows) in [("Cut off", "Cut off: "), ("Release", "Cut off 10.20.1.5")] {
+        person.tab_to("e.id === 'act-why'");
+        person.write("by keyboard");
+        person.tab_to(&format!("e.tagName === 'BUTTON' && e.innerText.startsWith('{button}')"));
+        person.key("Enter", 13);
+        person.browser.until(&format!("document.body.innerText.includes('{shows}')"));
+        person.loaded();
+    }
+    assert!(gate.status()["isolated"].is_null());
+    // What happens shows by itself on the live page.
+    person.go("/live");
+    person.browser.until("document.getElementById('live-state').innerText === 'live'");
+    let asked =
+        b"GET http://now.example/ HTTP/1.1\r\nHost: now.example\r\nUser-Agent: <img src=x onerror=alert(1)>\r\n\
+                  Connection: close\r\n\r\n";
+    assert!(gate.send(asked).starts_with("HTTP/1.1 403 "));
+    person.browser.until("document.body.innerText.includes('now.example')");
+    person.is_sound("/live with rows");
+}
+
+#[test]
+fn chromium_shows_why_a_device_was_stopped_through_the_proxy() {
+    let gate = Gate::start("");
+    let mut browser = Driven::chromium(gate.address, None, Settings::AS_INSTALLED);
+    browser.go("https://stopped.example/");
+    browser.until("document.body && document.body.innerText.length > 0");
+    browser.go("http://sekisho/");
+    let shown = browser.until_shown("https://stopped.example");
+    assert!(shown.contains("no_rule"), "{shown}");
+}
