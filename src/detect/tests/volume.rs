@@ -302,7 +302,10 @@ fn uploads_that_grow_from_one_to_the_next_are_told() {
     let mut source = Source(Source::drawn());
     let said = format!("{source:?}");
     let mail: Vec<f64> = (0..300).map(|_| source.lognormal(40.0 * KIB, 1.5)).collect();
-    assert_eq!(told([weeks(4), uploads("mail.example.info", &mail)]), [], "{said}");
+    // Once in many draws so much of it comes together that the volume is told.
+    let mut told = told([weeks(4), uploads("mail.example.info", &mail)]);
+    told.retain(|finding| finding.kind == FindingKind::GrowingBodies);
+    assert_eq!(told, [], "{said}");
 }
 
 #[test]
