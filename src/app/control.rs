@@ -251,16 +251,10 @@ pub enum AskError {
 /// # Errors
 /// No gate, no answer, or its reason for doing nothing.
 pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
-    match put(data_dir, question, limit_of(question).max(PATIENCE))? {
-        Answer::Status(status) => Ok(*status),
-        Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Revoked(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, question, limit_of(question).max(PATIENCE)), |answer| match answer {
+        Answer::Status(status) => Some(*status),
+        _ => None,
+    })
 }
 
 /// Has the gate that runs on this data directory read its policy again, and returns what came of it: that
@@ -269,16 +263,10 @@ pub fn ask(data_dir: &Path, question: &Question) -> Result<Status, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
-    match put(data_dir, &Question::Reload, RELOAD_LIMIT)? {
-        Answer::Reloaded(reloaded) => Ok(*reloaded),
-        Answer::Status(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Revoked(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Reload, RELOAD_LIMIT), |answer| match answer {
+        Answer::Reloaded(reloaded) => Some(*reloaded),
+        _ => None,
+    })
 }
 
 /// What programs have shown to the gate that runs on this data directory: all, or those of a client, or of a user.
@@ -286,16 +274,10 @@ pub fn ask_reload(data_dir: &Path) -> Result<Reloaded, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<String>) -> Result<Clearances, AskError> {
-    match put(data_dir, &Question::Clearances { client, user }, PATIENCE)? {
-        Answer::Clearances(clearances) => Ok(clearances),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Reach(_)
-        | Answer::Revoked(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Clearances { client, user }, PATIENCE), |answer| match answer {
+        Answer::Clearances(clearances) => Some(clearances),
+        _ => None,
+    })
 }
 
 /// Which clients have taken certificates of the authority of the gate that runs on this data directory.
@@ -303,16 +285,10 @@ pub fn ask_clearances(data_dir: &Path, client: Option<String>, user: Option<Stri
 /// # Errors
 /// As [`ask`].
 pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
-    match put(data_dir, &Question::Reach, PATIENCE)? {
-        Answer::Reach(reach) => Ok(reach),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Revoked(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Reach, PATIENCE), |answer| match answer {
+        Answer::Reach(reach) => Some(reach),
+        _ => None,
+    })
 }
 
 /// Takes clearances back, as [`Question::Revoke`] says, and returns how many.
@@ -320,16 +296,10 @@ pub fn ask_reach(data_dir: &Path) -> Result<ReachStatus, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
-    match put(data_dir, &Question::Revoke(which), PATIENCE)? {
-        Answer::Revoked(count) => Ok(count),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Revoke(which), PATIENCE), |answer| match answer {
+        Answer::Revoked(count) => Some(count),
+        _ => None,
+    })
 }
 
 /// Has the gate end what a finding has imposed, or all of it, and returns how many restraints that were.
@@ -337,16 +307,10 @@ pub fn ask_revoke(data_dir: &Path, which: Which) -> Result<usize, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskError> {
-    match put(data_dir, &Question::Lift { finding }, PATIENCE)? {
-        Answer::Revoked(count) => Ok(count),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Noted
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Lift { finding }, PATIENCE), |answer| match answer {
+        Answer::Revoked(count) => Some(count),
+        _ => None,
+    })
 }
 
 /// Has the gate that runs on this data directory send a receiver of alerts a test, or all of them, and returns what each says.
@@ -354,16 +318,10 @@ pub fn ask_lift(data_dir: &Path, finding: Option<String>) -> Result<usize, AskEr
 /// # Errors
 /// As [`ask`].
 pub fn ask_alerts(data_dir: &Path, name: Option<String>) -> Result<Vec<AlertTried>, AskError> {
-    match put(data_dir, &Question::TryAlerts { name }, TRY_LIMIT)? {
-        Answer::Tried(tried) => Ok(tried),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Revoked(_)
-        | Answer::Noted => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::TryAlerts { name }, TRY_LIMIT), |answer| match answer {
+        Answer::Tried(tried) => Some(tried),
+        _ => None,
+    })
 }
 
 /// Has the gate put on record what a person does.
@@ -371,20 +329,20 @@ pub fn ask_alerts(data_dir: &Path, name: Option<String>) -> Result<Vec<AlertTrie
 /// # Errors
 /// As [`ask`].
 pub(super) fn ask_note(data_dir: &Path, note: Note) -> Result<(), AskError> {
-    match put(data_dir, &Question::Note(note), PATIENCE)? {
-        Answer::Noted => Ok(()),
-        Answer::Status(_)
-        | Answer::Reloaded(_)
-        | Answer::Clearances(_)
-        | Answer::Reach(_)
-        | Answer::Revoked(_)
-        | Answer::Tried(_) => Err(other_answer()),
-        Answer::Refused(why) => Err(AskError::NotDone(why)),
-    }
+    told(put(data_dir, &Question::Note(note), PATIENCE), |answer| match answer {
+        Answer::Noted => Some(()),
+        _ => None,
+    })
 }
 
-fn other_answer() -> AskError {
-    AskError::NoAnswer(io::Error::other("it is the answer to another question"))
+/// What is wanted of an answer; `None` of `wanted` says that it is to another question.
+fn told<T>(answer: Result<Answer, AskError>, wanted: impl FnOnce(Answer) -> Option<T>) -> Result<T, AskError> {
+    match answer? {
+        Answer::Refused(why) => Err(AskError::NotDone(why)),
+        answer => {
+            wanted(answer).ok_or_else(|| AskError::NoAnswer(io::Error::other("it is the answer to another question")))
+        }
+    }
 }
 
 fn put(data_dir: &Path, question: &Question, patience: Duration) -> Result<Answer, AskError> {
