@@ -189,12 +189,14 @@ fn now(data_dir: &Path, done: &[Contingency]) -> Result<Option<ContingencyStatus
     }
 }
 
+/// Whether it is about a client that something was done to.
+fn is_meant(one: &IsolatedStatus, done: &[Contingency]) -> bool {
+    done.iter().any(|done| done.client.as_ref().is_some_and(|client| client.as_str() == one.client))
+}
+
 fn elsewhere<'a>(status: &'a ContingencyStatus, done: &'a [Contingency]) -> impl Iterator<Item = &'a PlaceStatus> {
     let of_lockdown = status.lockdown.iter().flat_map(|lockdown| &lockdown.elsewhere);
-    let is_meant = |one: &&IsolatedStatus| {
-        done.iter().any(|done| done.client.as_ref().is_some_and(|client| client.as_str() == one.client))
-    };
-    of_lockdown.chain(status.isolated.iter().filter(is_meant).flat_map(|one| &one.elsewhere))
+    of_lockdown.chain(status.isolated.iter().filter(|one| is_meant(one, done)).flat_map(|one| &one.elsewhere))
 }
 
 fn rows(done: &Done) -> Rows {
@@ -218,10 +220,7 @@ fn rows(done: &Done) -> Rows {
         ));
         return rows;
     };
-    let is_meant = |one: &&IsolatedStatus| {
-        done.done.iter().any(|done| done.client.as_ref().is_some_and(|client| client.as_str() == one.client))
-    };
-    for isolated in now.isolated.iter().filter(is_meant) {
+    for isolated in now.isolated.iter().filter(|one| is_meant(one, &done.done)) {
         rows.extend(isolated_rows(isolated));
     }
     rows.extend(now.left_behind.iter().flat_map(left_rows));

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::config::Config;
-use crate::evidence::{Contingency, ContingencyAction, Person, Record, Text, client_of, client_text, format_time};
+use crate::evidence::{Contingency, ContingencyAction, Person, Record, Text, client_of, client_text};
 use crate::facts::Timestamp;
 use crate::session::{ByHand, Gate};
 use crate::store::JournalHandle;
@@ -351,8 +351,4 @@ fn told(place: &str, client: Option<IpNet>, why: Option<&str>) -> Record {
         place: Some(place.into()),
         why: why.map(Text::from),
     }))
-}
-
-fn since(now: Timestamp) -> String {
-    format_time(now)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Contingency, ContingencyAction};
+use crate::evidence::{Contingency, ContingencyAction, format_time};
 use crate::facts::Timestamp;
 
 use super::super::kept;
@@ -40,7 +40,7 @@ pub(super) fn change(standing: &mut Vec<StandingContingency>, contingency: &Cont
     standing.retain(|one| one.contingency.client != contingency.client);
     match contingency.action {
         ContingencyAction::Isolated | ContingencyAction::Lockdown => {
-            standing.push(StandingContingency { since: super::since(now), contingency: contingency.clone() });
+            standing.push(StandingContingency { since: format_time(now), contingency: contingency.clone() });
         }
         ContingencyAction::Released
         | ContingencyAction::LockdownEnded
