@@ -68,18 +68,24 @@ impl Follower {
         Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
     }
 
-    /// Follows from about so many bytes before the end on; what is read first may be a part of a line.
+    /// Follows from about so many bytes before the end on, over as many segments as they take; what is read first may be a
+    /// part of a line.
     ///
     /// # Errors
-    /// The directory or its newest segment cannot be read.
+    /// The directory or a segment of these cannot be read.
     pub fn near_end(data_dir: &Path, bytes: u64) -> Result<Self, OpenError> {
         let directory = data_dir.join("journal");
-        let newest = list(&directory).map_err(|source| io_error(&directory, source))?.pop();
-        let at = newest.map(|path| {
+        let (mut left, mut at) = (bytes, None);
+        for path in list(&directory).map_err(|source| io_error(&directory, source))?.into_iter().rev() {
             let length = SegmentFile::open(&path).and_then(|file| file.plain_bytes());
-            length.map(|length| (path.clone(), length.saturating_sub(bytes))).map_err(|source| io_error(&path, source))
-        });
-        Ok(Self { directory, since: Timestamp::default(), at: at.transpose()?, end: Vec::new() })
+            let length = length.map_err(|source| io_error(&path, source))?;
+            at = Some((path, length.saturating_sub(left)));
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
     }
 
     /// Up to where the journal was read; `None` where nothing was.
@@ -239,6 +245,21 @@ mod tests {
         std::fs::remove_file(list(&directory.path().join("journal")).unwrap().remove(2)).unwrap();
         append(directory.path(), 4, "e\n");
         assert_eq!(lines(&mut resumed(&follower.place().unwrap()).unwrap()), ["e"]);
+    }
+
+    #[test]
+    fn the_end_of_a_journal_is_looked_for_in_as_many_segments_as_it_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("journal")).unwrap();
+        assert_eq!(lines(&mut Follower::near_end(directory.path(), 10).unwrap()), Vec::<String>::new());
+        append(directory.path(), 1, "a1\na2\n");
+        append(directory.path(), 2, "b1\nb2\n");
+        append(directory.path(), 3, "");
+        for (bytes, expected) in
+            [(3, ["b2"].as_slice()), (6, &["b1", "b2"]), (9, &["a2", "b1", "b2"]), (900, &["a1", "a2", "b1", "b2"])]
+        {
+            assert_eq!(lines(&mut Follower::near_end(directory.path(), bytes).unwrap()), expected, "{bytes}");
+        }
     }
 
     #[test]

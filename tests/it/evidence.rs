@@ -5,14 +5,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::gate::{Gate, Start, records, segments};
+use crate::gate::{Gate, Start, journal_text, records, segments};
 use crate::origin::Origin;
 use crate::tunnel_lab::connect;
-
-/// The text of the journal, every segment of it.
-fn journal(data_dir: &Path) -> String {
-    segments(data_dir).iter().map(|path| String::from_utf8(std::fs::read(path).unwrap()).unwrap()).collect()
-}
 
 fn verify(data_dir: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("verify").arg(data_dir).output().unwrap()
@@ -75,7 +70,7 @@ fn no_bytes_of_a_client_make_a_line_or_a_raw_control() {
     assert_eq!(client.answer().status(), 403);
     assert_eq!(gate.end("-TERM"), Some(0));
 
-    let text = journal(&gate.data_dir());
+    let text = journal_text(&gate.data_dir());
     for (number, line) in text.split_terminator('\n').enumerate() {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(record["seq"], number + 1, "one record a line, none left out");
@@ -125,7 +120,7 @@ fn a_query_is_on_record_as_its_length_and_a_hash_under_the_gates_own_key() {
             .iter()
             .all(|open| open["path"] == "/p" && open["query"].is_null() && open["referer_host"] == "r.example")
     );
-    assert!(!journal(&gate.data_dir()).contains("secret"), "neither queries, referers nor cookies are kept");
+    assert!(!journal_text(&gate.data_dir()).contains("secret"), "neither queries, referers nor cookies are kept");
 
     let mut other = Gate::start(&origin.policy());
     let elsewhere = of_query(&mut other, &origin, &["?secret=1"]);
@@ -139,7 +134,7 @@ fn a_query_is_kept_where_the_config_says_so() {
     let mut gate = Gate::configured(&origin.policy(), "[evidence]\nkeep_query = true\n");
     let opened = of_query(&mut gate, &origin, &["?secret=1"]);
     assert_eq!((&opened[0]["query"], &opened[0]["query_bytes"]), (&"secret=1".into(), &8.into()));
-    assert!(!journal(&gate.data_dir()).contains("secret-in-referer"));
+    assert!(!journal_text(&gate.data_dir()).contains("secret-in-referer"));
 }
 
 /// A journal of 20 and more records, and its one segment.

@@ -272,16 +272,20 @@ pub(crate) fn segments(data_dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Every record of a data directory's journal, parsed.
-pub(crate) fn records(data_dir: &Path) -> Vec<Value> {
+/// The text of a data directory's journal, sealed segments and the one that is written to.
+pub(crate) fn journal_text(data_dir: &Path) -> String {
     let mut reader = sekisho::store::Reader::open(data_dir, None).unwrap();
-    let (mut block, mut records) = (Vec::new(), Vec::new());
+    let (mut block, mut text) = (Vec::new(), Vec::new());
     while reader.next(&mut block).unwrap() {
-        let lines = block.split(|byte| *byte == b'\n');
-        records.extend(lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()));
+        text.extend_from_slice(&block);
     }
     assert_eq!(reader.damaged(), []);
-    records
+    String::from_utf8(text).unwrap()
+}
+
+/// Every record of a data directory's journal, parsed.
+pub(crate) fn records(data_dir: &Path) -> Vec<Value> {
+    journal_text(data_dir).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// All that is on record of each exchange that was let out, in order of opening: the fields of its

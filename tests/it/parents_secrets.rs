@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::gate::{Gate, Start, segments};
+use crate::gate::{Gate, Start, journal_text};
 use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::parent::{Answer, Parent};
@@ -71,8 +71,7 @@ fn credentials_go_to_the_parent_and_to_no_record_log_or_page() {
     assert!(origin.requests().iter().any(|request| request.line() == "GET / HTTP/1.1"), "one came in a tunnel");
     let status = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("status").arg(gate.data_dir()).output().unwrap();
     assert_eq!(gate.end("-TERM"), Some(0));
-    let records: String =
-        segments(&gate.data_dir()).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let records = journal_text(&gate.data_dir());
     assert!(records.contains("parent_auth_failed") && pages.contains("parent_auth_failed"), "{records}");
     let told = std::fs::read_to_string(&errors).unwrap();
     // What goes by absolute-form shows the field, for the parent to take out; this one does not.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Settings;
 use super::driven::{Drive, Driven};
 use super::site::Site;
-use crate::gate::segments;
+use crate::gate::journal_text;
 
 /// For how long each page is read, in seconds: an hour in all, mostly brief and sometimes long.
 const READ: [u64; 36] = [
@@ -95,7 +95,7 @@ fn an_hour_of_pages_fires_nothing_high(scheme: &'static str, drive: Drive) {
     assert!(!site.records().is_empty());
     let stretch = Stretch::of(&begun);
     let mut last = std::collections::HashMap::new();
-    let text: String = segments(&data_dir).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let text = journal_text(&data_dir);
     let lines: String = text.lines().map(|line| stretch.line(line, &mut last) + "\n").collect();
     let report = hunted(&lines);
     assert_eq!((&report["logs"][0]["format"], &report["logs"][0]["bad"]), (&"journal".into(), &0.into()), "{report:#}");
