@@ -8,7 +8,6 @@ use sekisho::facts::{ExchangeId, Timestamp};
 use sekisho::watch::Watch;
 
 use crate::random::Random;
-use crate::skim::{self, skim};
 use crate::speed::{Event, least, report, traffic};
 use crate::trace::{BEGIN, PATHS};
 
@@ -36,33 +35,12 @@ pub(crate) fn run(seed: u64, pairs: usize) {
     report("both lines watched", exchanges, spent);
     let (spent, _) = least(|| lines().count());
     report("both lines told apart", exchanges, spent);
-    let (spent, _) = least(|| skim::lines(&journal).count());
-    report("both lines told apart, eight bytes at a time", exchanges, spent);
     let (spent, told) = least(|| lines().filter(|line| read_record(line).is_ok()).count());
     assert_eq!(told, LINES * exchanges, "each line is a record");
     report("both lines read", exchanges, spent);
     let (spent, _) =
         least(|| lines().filter(|line| read_record(line).is_ok_and(|record| Observed::of(&record).is_some())).count());
     report("both lines read and understood", exchanges, spent);
-    let (spent, told) = least(|| {
-        let mut bursts = Vec::new();
-        let lines = skim::lines(&journal).filter_map(|line| str::from_utf8(line).ok());
-        lines.filter(|line| skim(line, &mut bursts).is_ok()).count()
-    });
-    assert_eq!(told, LINES * exchanges, "no line needs the whole reader");
-    report("both lines told apart so and skimmed", exchanges, spent);
-    check(lines());
-    let (spent, _) = least(|| {
-        let mut detector = Detector::new(Limits::LIVE, &Settings::default());
-        let mut bursts = Vec::new();
-        for line in skim::lines(&journal).filter_map(|line| str::from_utf8(line).ok()) {
-            if let Ok(Some(seen)) = skim(line, &mut bursts) {
-                detector.observe(&seen, &bursts);
-            }
-        }
-        black_box(detector.counts())
-    });
-    report("both lines told apart so, skimmed and observed", exchanges, spent);
     let parts = parts(&events);
     let (spent, _) = least(|| {
         let mut detector = Detector::new(Limits::LIVE, &Settings::default());
@@ -78,17 +56,6 @@ pub(crate) fn run(seed: u64, pairs: usize) {
         black_box(detector.counts())
     });
     report("one part observed, in memory", exchanges, spent);
-}
-
-/// What is skimmed is what is read.
-fn check<'a>(lines: impl Iterator<Item = &'a [u8]>) {
-    let mut bursts = Vec::new();
-    for line in lines {
-        let record = read_record(line).expect("each line is a record");
-        let skimmed = str::from_utf8(line).map_err(|_| ()).and_then(|line| skim(line, &mut bursts));
-        assert_eq!(skimmed, Ok(Observed::of(&record)), "{}", String::from_utf8_lossy(line));
-        assert_eq!(bursts, record.bursts);
-    }
 }
 
 /// The lines that a gate writes of them, an opening and a closing one each.

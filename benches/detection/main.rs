@@ -13,7 +13,6 @@ mod pairs;
 mod quality;
 mod random;
 mod rank;
-mod skim;
 mod software;
 mod speed;
 mod steady;

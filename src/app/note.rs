@@ -78,14 +78,12 @@ pub fn note(data_dir: &Path, note: Note) -> Result<(), NoteError> {
     if let Some(contingency) = tightens {
         contingency::take_up_alone(data_dir, &contingency, clock::now()).map_err(NoteError::NotKept)?;
     }
-    append_alone(data_dir, &note.by(this_person())).map_err(NoteError::Alone)?;
-    if let Some(hold) = hold {
-        holds::take_up(data_dir, &hold, clock::now()).map_err(NoteError::NotKept)?;
-    }
-    if let Some(contingency) = loosens {
-        contingency::take_up_alone(data_dir, &contingency, clock::now()).map_err(NoteError::NotKept)?;
-    }
-    Ok(())
+    let take_up = || {
+        hold.map_or(Ok(()), |hold| holds::take_up(data_dir, &hold, clock::now()))?;
+        loosens.map_or(Ok(()), |contingency| contingency::take_up_alone(data_dir, &contingency, clock::now()))
+    };
+    let taken_up = append_alone(data_dir, &note.by(this_person()), take_up).map_err(NoteError::Alone)?;
+    taken_up.map_err(NoteError::NotKept)
 }
 
 /// So long a name is waited for; the number is on record in any case.

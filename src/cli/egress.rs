@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::clock;
 use crate::config::Config;
 use crate::gateway::{
-    Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare, iptables,
-    keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
+    Alone, Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare,
+    iptables, keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
 };
 
 use super::arguments::notes;
@@ -189,6 +189,7 @@ fn apply(arguments: &ApplyArguments) -> Result<(), CliError> {
     let rules = nft(&planned(&arguments.config.config)?.rules);
     try_rules(&rules).map_err(KeepError::Kernel)?;
     if arguments.yes {
+        let _alone = Alone::take()?;
         let before = table_in_force().map_err(KeepError::Kernel)?;
         put_in_force(&rules, before.as_deref()).map_err(KeepError::Kernel)?;
         return print("The rules are in force. Nobody was asked (--yes), and nothing takes them back.\n");

@@ -400,7 +400,10 @@ fn gateway_hint(error: &KeepError) -> Option<&'static str> {
         KeepError::NotTakenBack(_) => {
             Some("the rules on trial are in force: `nft delete table inet sekisho` takes them away")
         }
-        KeepError::Kernel(KernelError::NotJson(_)) | KeepError::Start(_) => None,
+        KeepError::Busy => {
+            Some("the terminal in which it runs waits for `yes`; `no` or Ctrl-C there takes its rules back")
+        }
+        KeepError::Kernel(KernelError::NotJson(_)) | KeepError::Start(_) | KeepError::Alone(_) => None,
     }
 }
 

@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::io::Write;
 
 use super::record::SCHEMA;
 
@@ -35,7 +35,7 @@ impl Chain {
     pub fn append(&mut self, members: &[u8], out: &mut Vec<u8>) {
         let begin = out.len();
         self.seq += 1;
-        out.extend_from_slice(format!("{{\"v\":{SCHEMA},\"seq\":{},", self.seq).as_bytes());
+        let _ = write!(out, "{{\"v\":{SCHEMA},\"seq\":{},", self.seq);
         out.extend_from_slice(members);
         self.hash = running(&self.hash, out.get(begin..).unwrap_or_default());
         out.extend_from_slice(b",\"h\":\"");
@@ -57,11 +57,11 @@ fn running(before: &[u8; 32], line: &[u8]) -> [u8; 32] {
 }
 
 fn short_hex(hash: &[u8; 32]) -> String {
-    let mut text = String::with_capacity(16);
-    for byte in hash.iter().take(8) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hash.iter()
+        .take(8)
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|half| char::from_digit(half.into(), 16))
+        .collect()
 }
 
 /// Reads lines in order and finds the first that was altered, removed or moved.

@@ -111,6 +111,7 @@ pub use retention::{
     outside, read_day, read_retention,
 };
 pub use text::{
-    Text, compact_time, format_time, json_text, query_hash, read_compact_time, read_time, recorded_time, shown,
+    Text, address_and_port, address_text, compact_time, format_time, json_text, query_hash, read_compact_time,
+    read_time, recorded_time, shown,
 };
 pub use triages::{Triaged, Triages};

@@ -12,11 +12,13 @@ use super::observed::Burst;
 use super::record::Event;
 use super::text::read_time;
 
+mod quick;
+
 /// What a reader of the journal asks of a line; the rest of it is passed over. Fields that are not on the
 /// line are `None`. Everything but numbers and times is text that others chose: show it through [`shown`].
 ///
 /// [`shown`]: super::shown
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct RecordLine<'a> {
     pub seq: u64,
     #[serde(deserialize_with = "read_time_field")]
@@ -136,7 +138,7 @@ pub struct RecordLine<'a> {
 }
 
 /// What a line tells of, as far as readers care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Exchange,
@@ -144,6 +146,7 @@ pub enum Kind {
     Challenge,
     Finding,
     Flow,
+    #[default]
     #[serde(other)]
     Other,
 }
@@ -168,7 +171,10 @@ pub enum NotARecord {
 /// The line is no JSON, lacks `seq`, `time` or `kind`, or has a field of another type than records have.
 pub fn read_record(line: &[u8]) -> Result<RecordLine<'_>, NotARecord> {
     let text = std::str::from_utf8(line).map_err(|_| NotARecord::NotText)?;
-    serde_json::from_str(text).map_err(NotARecord::NotAsWritten)
+    match quick::read(text) {
+        Some(record) => Ok(record),
+        None => serde_json::from_str(text).map_err(NotARecord::NotAsWritten),
+    }
 }
 
 fn read_time_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {

@@ -73,7 +73,8 @@ pub enum Event {
     /// What the first bytes of a tunnel were that stood before the gate had seen any.
     FirstBytes,
     /// It ended; only what the records before it could not know, under the same `id`. Where a later policy
-    /// judged a standing tunnel again, what that one says of it: cut (`policy_changed`), or `would`.
+    /// judged a standing tunnel again, what that one says of it: cut (`policy_changed`), or `would`; where a finding or
+    /// a person imposed something on it meanwhile, `restrained`.
     Close,
     /// It never left: opened and closed in one record.
     Refused,

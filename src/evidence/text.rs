@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::Formatter;
@@ -66,10 +67,89 @@ impl From<&str> for Text {
 
 /// RFC 3339 in UTC with six digits of a second.
 pub fn format_time(time: Timestamp) -> String {
+    if time.0 < YEAR_9999 {
+        return calendar(time.0);
+    }
     let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_microsecond(micros) {
         Ok(time) => format!("{time:.6}"),
         Err(_) => TIME_MAX.to_owned(),
+    }
+}
+
+/// When that year begins, in microseconds: the last of four digits.
+const YEAR_9999: u64 = 253_370_764_800_000_000;
+
+/// A time before that year. Every record has one, and the general way takes several times as long.
+fn calendar(micros: u64) -> String {
+    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // The date of a day since 1970-01-01, with years that begin in March (Hinnant, chrono-compatible date algorithms, 2013).
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + 400 * era + u64::from(month <= 2);
+    let mut text = String::with_capacity(27);
+    for (number, digits, mark) in [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (of_day / 3_600, 2, ':'),
+        (of_day / 60 % 60, 2, ':'),
+        (of_day % 60, 2, '.'),
+        (micros, 6, 'Z'),
+    ] {
+        let mut place = 10_u64.pow(digits - 1);
+        while place > 0 {
+            text.push(digit(number / place));
+            place /= 10;
+        }
+        text.push(mark);
+    }
+    text
+}
+
+/// The last decimal digit of a number.
+fn digit(number: u64) -> char {
+    char::from(b'0' + (number % 10) as u8)
+}
+
+/// An address as a record has it: the same as its `Display`, whose width and fill cost more than the digits.
+pub fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(21);
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        push_number(&mut text, u64::from(octet));
+    }
+    text
+}
+
+/// The same with a port behind it.
+pub fn address_and_port(address: SocketAddr) -> String {
+    if address.is_ipv6() {
+        return address.to_string();
+    }
+    let mut text = address_text(address.ip());
+    text.push(':');
+    push_number(&mut text, u64::from(address.port()));
+    text
+}
+
+fn push_number(text: &mut String, number: u64) {
+    let mut place = 1;
+    while number / place >= 10 {
+        place *= 10;
+    }
+    while place > 0 {
+        text.push(digit(number / place));
+        place /= 10;
     }
 }
 
@@ -139,7 +219,7 @@ pub(super) struct SafeFormatter;
 
 impl Formatter for SafeFormatter {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.bytes().all(|b| b.is_ascii() && b != 0x7f) {
+        if fragment.is_ascii() && !fragment.as_bytes().contains(&0x7f) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut utf16 = [0; 2];
@@ -170,7 +250,34 @@ fn is_unsafe(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_time_is_written_as_the_calendar_has_it(micros in 0..YEAR_9999) {
+            let time = jiff::Timestamp::from_microsecond(micros as i64).unwrap();
+            prop_assert_eq!(format_time(Timestamp(micros)), format!("{time:.6}"));
+        }
+
+        #[test]
+        fn an_address_is_written_as_everybody_writes_it(address: SocketAddr) {
+            prop_assert_eq!(address_and_port(address), address.to_string());
+            prop_assert_eq!(address_text(address.ip()), address.ip().to_string());
+        }
+    }
+
+    #[test]
+    fn each_day_of_a_whole_cycle_of_leap_years_is_written_as_the_calendar_has_it() {
+        let mut date = jiff::civil::date(1970, 1, 1);
+        for day in 0..146_097 {
+            let written = calendar(day * 86_400_000_000);
+            assert_eq!(written.get(..10), Some(&*date.to_string()), "{day}");
+            date = date.tomorrow().unwrap();
+        }
+        assert_eq!(calendar(YEAR_9999 - 1), "9998-12-31T23:59:59.999999Z");
+    }
 
     #[test]
     fn a_time_comes_back_as_a_record_holds_it() {

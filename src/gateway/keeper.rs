@@ -5,10 +5,12 @@
 //! moment in which they are and nobody watches.
 
 use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -23,11 +25,45 @@ pub enum KeepError {
     /// It says why; nothing has changed.
     #[error("{0}")]
     NotTaken(String),
+    #[error(
+        "another `egress apply` is under way in this network namespace, perhaps on trial: confirm or end that one first"
+    )]
+    Busy,
+    #[error("cannot see whether another `egress apply` is under way: {0}")]
+    Alone(io::Error),
     /// The worst: rules that nobody confirmed are in force.
     #[error("the rules could not be taken back: {0}")]
     NotTakenBack(String),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+}
+
+/// Nobody else changes the rules of this network namespace while this is held.
+///
+/// It is an abstract socket that nobody connects to: its name is, as the rules are, of a network namespace, and the kernel
+/// takes it back from whoever ends in whatever way.
+#[derive(Debug)]
+pub struct Alone(#[expect(dead_code, reason = "held for its name")] UnixListener);
+
+/// Whoever has taken its rules back may need a moment to go.
+const GOING: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Alone {
+    /// # Errors
+    /// Somebody else holds it.
+    pub fn take() -> Result<Self, KeepError> {
+        let address = SocketAddr::from_abstract_name("sekisho-egress-apply").map_err(KeepError::Alone)?;
+        let begun = Instant::now();
+        loop {
+            match UnixListener::bind_addr(&address) {
+                Ok(held) => return Ok(Self(held)),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(KeepError::Alone(error)),
+                Err(_) if begun.elapsed() >= GOING => return Err(KeepError::Busy),
+                Err(_) => thread::sleep(LOOK),
+            }
+        }
+    }
 }
 
 /// How a trial ended.
@@ -64,6 +100,8 @@ impl Trial {
     /// # Errors
     /// Nothing has changed then.
     pub fn begin(mut keeper: Command, rules: &str) -> Result<Self, KeepError> {
+        // The keeper takes it itself; here it is said before anything is begun.
+        drop(Alone::take()?);
         let before = table_in_force()?;
         let mut process = keeper
             .stdin(Stdio::piped())
@@ -152,6 +190,7 @@ async fn try_rules(within: Duration) -> Result<(), KeepError> {
     let mut lines = lines_of_stdin();
     let line = lines.recv().await.unwrap_or_default();
     let rules: String = serde_json::from_str(&line).map_err(|error| KeepError::Start(error.into()))?;
+    let _alone = Alone::take()?;
     let before = table_in_force()?;
     put_in_force(&rules, before.as_deref())?;
     say(LOADED);

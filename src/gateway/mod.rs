@@ -32,7 +32,7 @@ pub use advice::advice;
 pub use capability::{drop_net_admin, may_have_net_admin};
 pub use compare::{Beside, Change, Difference};
 pub use iptables::{Family, iptables};
-pub use keeper::{Ending, KeepError, Trial, keep};
+pub use keeper::{Alone, Ending, KeepError, Trial, keep};
 pub use kernel::{KernelError, put_in_force, table_in_force, try_rules};
 pub use model::{Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
 pub use network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::evidence::{self, Carried, Event, Exchange, Record, Text, query_hash};
+use crate::evidence::{self, Carried, Event, Exchange, Record, Text, address_and_port, query_hash};
 use crate::facts::{
     Client, Contradictions, ExchangeId, Facts, Hello, Party, Path, Program, Restraint, Scheme, Stage, Standing, Target,
 };
@@ -378,7 +378,7 @@ impl<'g> Account<'g> {
             record.grounds.extend(elsewhere.then_some(CAPTURED_ELSEWHERE));
             record.answers = connected.answers.iter().map(ToString::to_string).collect();
             record.answers_refused = connected.refused.iter().map(ToString::to_string).collect();
-            record.dialled = Some(connected.dialled.to_string());
+            record.dialled = Some(address_and_port(connected.dialled));
             record.reused = connected.reused.then_some(true);
             if !connected.reused {
                 record.dns_us = (!connected.answers.is_empty()).then(|| micros(connected.timings.dns));

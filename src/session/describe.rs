@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::evidence::{Exchange, Text};
+use crate::evidence::{Exchange, Text, address_text};
 use crate::facts::{Client, Hello};
 use crate::policy::{Beside, Policy, Reason, Route, RuleRef, VerdictKind};
 
@@ -21,7 +21,7 @@ pub(super) fn without_secrets(bytes: &[u8]) -> &[u8] {
 
 pub(super) fn describe_client(record: &mut Exchange, policy: &Policy, client: &Client) {
     let address = client.address.ip().to_canonical();
-    record.client = Some(address.to_string());
+    record.client = Some(address_text(address));
     record.client_port = Some(client.address.port());
     record.captured = client.captured.map(|address| address.to_string());
     record.user = client.user.as_ref().map(|user| user.name.as_ref().into());

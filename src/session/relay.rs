@@ -133,6 +133,7 @@ impl From<Cut> for Ended {
             Cut::Policy => "policy_changed",
             Cut::Upload => "upload_limit",
             Cut::Download => "download_limit",
+            Cut::Restrained => "restrained",
         };
         Self { by: Party::Gate, how }
     }

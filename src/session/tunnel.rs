@@ -112,7 +112,7 @@ impl Standing<'_> {
         }
         self.worker.tunnels.leave(&self.tunnel);
         let (up, down) = self.tunnel.bytes();
-        let cut = ended == Cut::Policy.into();
+        let cut = [Cut::Policy, Cut::Restrained].into_iter().any(|cut| ended == cut.into());
         let ruling = self.tunnel.take_ruling().filter(|ruling| cut || ruling.observes());
         if cut {
             self.worker.gate.counters.count_refusal(ended.how);

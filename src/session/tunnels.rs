@@ -64,6 +64,8 @@ pub(super) enum Cut {
     Upload = 5,
     /// The same to the client.
     Download = 6,
+    /// What a finding or a person imposed since it was let out does not allow it.
+    Restrained = 7,
 }
 
 /// What a tunnel is, when it is entered.
@@ -199,18 +201,19 @@ impl Tunnels {
     /// that it does not allow. What there is no time or no room for has its turn with the next call, and
     /// so has what waits for its client to speak.
     pub(super) fn judge_again(&self, edition: u32, judge: impl Fn(&Known) -> Judged) {
-        let _ = self.judge_those(|tunnel| &tunnel.edition, edition, |known| Some(judge(known)));
+        let _ = self.judge_those(Cut::Policy, |tunnel| &tunnel.edition, edition, |known| Some(judge(known)));
     }
 
     /// Judges the tunnels that were not held to the restraints of this number yet, among them those that were let out while the
     /// last of them was imposed; `None` for what nothing is imposed on. Otherwise as [`Self::judge_again`]. False where some have
     /// their turn with the next call.
     pub(super) fn judge_restrained(&self, number: u32, judge: impl Fn(&Known) -> Option<Judged>) -> bool {
-        self.judge_those(|tunnel| &tunnel.restraints, number, judge)
+        self.judge_those(Cut::Restrained, |tunnel| &tunnel.restraints, number, judge)
     }
 
     fn judge_those(
         &self,
+        by: Cut,
         judged_by: impl Fn(&Tunnel) -> &AtomicU32,
         number: u32,
         judge: impl Fn(&Known) -> Option<Judged>,
@@ -233,7 +236,7 @@ impl Tunnels {
                 }
                 Some(Judged::Cut(ruling)) => {
                     tunnel.rule(Some(ruling));
-                    tunnel.cut(Cut::Policy);
+                    tunnel.cut(by);
                     cut += 1;
                 }
             }
@@ -246,7 +249,7 @@ impl Tunnels {
     pub(super) fn judge_one(tunnel: &Tunnel, number: u32, judge: impl Fn(&Known) -> Option<Judged>) {
         if let Some(Judged::Cut(ruling)) = judge(&tunnel.known) {
             tunnel.rule(Some(ruling));
-            tunnel.cut(Cut::Policy);
+            tunnel.cut(Cut::Restrained);
             tunnel.restraints.store(number, Ordering::Relaxed);
         }
     }
@@ -376,6 +379,7 @@ impl Tunnel {
             4 => Some(Cut::Policy),
             5 => Some(Cut::Upload),
             6 => Some(Cut::Download),
+            7 => Some(Cut::Restrained),
             _ => Some(Cut::Drained),
         }
     }

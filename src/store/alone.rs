@@ -35,11 +35,12 @@ struct Keeper {
 }
 
 /// Appends one record to a journal that no gate writes to, in a segment of its own, in the name of the gate whose journal
-/// it is. When it comes back without an error, the record is on the disk. The reserve stays as it is.
+/// it is. When it comes back without an error, the record is on the disk. The reserve stays as it is. What is to hold by it
+/// is done by `then`, once it is accepted and before a gate can take the journal: one that starts finds both or neither.
 ///
 /// # Errors
 /// There is no journal, a gate writes to it, it is broken or of another user, or the disk takes nothing.
-pub fn append_alone(data_dir: &Path, record: &Record) -> Result<(), AloneError> {
+pub fn append_alone<T>(data_dir: &Path, record: &Record, then: impl FnOnce() -> T) -> Result<T, AloneError> {
     let directory = data_dir.join("journal");
     if matches!(directory.try_exists(), Ok(false)) {
         return Err(AloneError::NoJournal(directory));
@@ -59,9 +60,11 @@ pub fn append_alone(data_dir: &Path, record: &Record) -> Result<(), AloneError> 
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(AloneError::Unclosed)?;
     let accepted = runtime.block_on(journal.handle().append(record, clock::now()));
+    let done = accepted.map(|()| then());
     let closed = journal.close();
-    accepted.map_err(AloneError::NotAccepted)?;
-    closed.map_err(AloneError::Unclosed)
+    let done = done.map_err(AloneError::NotAccepted)?;
+    closed.map_err(AloneError::Unclosed)?;
+    Ok(done)
 }
 
 /// By the first line of the newest segment that has one.
@@ -116,8 +119,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         Journal::open(config(directory.path())).unwrap().close().unwrap();
         let held = std::fs::metadata(directory.path().join(reserve::FILE_NAME)).unwrap().len();
-        append_alone(directory.path(), &lookup()).unwrap();
-        append_alone(directory.path(), &lookup()).unwrap();
+        append_alone(directory.path(), &lookup(), || ()).unwrap();
+        append_alone(directory.path(), &lookup(), || ()).unwrap();
         verify(directory.path(), &Default::default()).unwrap();
         let (mut reader, mut block, mut text) =
             (Reader::open(directory.path(), None).unwrap(), Vec::new(), String::new());
@@ -134,13 +137,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_hold_by_a_record_holds_before_a_gate_can_have_the_journal() {
+        let directory = tempfile::tempdir().unwrap();
+        Journal::open(config(directory.path())).unwrap().close().unwrap();
+        let opened = append_alone(directory.path(), &lookup(), || Journal::open(config(directory.path())).map(|_| ()));
+        assert!(matches!(opened, Ok(Err(OpenError::Locked(_)))), "{opened:?}");
+        let journal = Journal::open(config(directory.path())).unwrap();
+        let mut done = false;
+        assert!(append_alone(directory.path(), &lookup(), || done = true).is_err());
+        assert!(!done, "nor is it done without a record");
+        journal.close().unwrap();
+    }
+
+    #[test]
     fn nothing_is_made_where_no_journal_is_and_none_is_written_to_that_a_gate_has() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(append_alone(directory.path(), &lookup()), Err(AloneError::NoJournal(_))));
+        assert!(matches!(append_alone(directory.path(), &lookup(), || ()), Err(AloneError::NoJournal(_))));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let journal = Journal::open(config(directory.path())).unwrap();
         assert!(matches!(
-            append_alone(directory.path(), &lookup()),
+            append_alone(directory.path(), &lookup(), || ()),
             Err(AloneError::Locked(_) | AloneError::NoJournal(_))
         ));
         journal.close().unwrap();

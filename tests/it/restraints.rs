@@ -63,6 +63,7 @@ fn what_a_finding_denies_is_cut_and_refused_and_stays_so_over_a_restart_until_it
     assert_eq!((&imposed["action"], &imposed["finding_id"]), (&"imposed".into(), &finding["finding_id"]));
     let closed = records.iter().find(|record| record["event"] == "close").unwrap();
     assert_eq!((&closed["closed_by"], &closed["reason"]), (&"gate".into(), &"finding".into()), "{closed:#}");
+    assert_eq!(closed["closed_how"], "restrained", "{closed:#}");
     assert_eq!(before.end("-TERM"), Some(0));
 
     let after = gate(&origin, "do = \"deny\"", data.path());

@@ -115,6 +115,21 @@ fn the_end_of_who_asked_takes_the_rules_back() {
 }
 
 #[test]
+fn two_do_not_try_rules_at_the_same_time() {
+    let (lab, directory) = (Lab::make(), tempfile::tempdir().unwrap());
+    let mut first = apply(&lab, &directory, &["--confirm-within", "600"]);
+    for arguments in [["apply", "--confirm-within", "600"].as_slice(), &["apply", "--yes"]] {
+        let second = lab.egress(directory.path(), arguments).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        assert!(said.contains("another `egress apply` is under way") && said.contains("hint:"), "{said}");
+    }
+    first.answer("yes\n");
+    assert_eq!(first.end().0, 0);
+    assert!(run(&mut lab.egress(directory.path(), &["apply", "--yes"])).starts_with("The rules are in force."));
+}
+
+#[test]
 fn who_is_cut_off_stays_so_through_all_of_it() {
     let (lab, directory) = (Lab::make(), tempfile::tempdir().unwrap());
     lab.load(Machine::Gateway, BEFORE);
