@@ -216,7 +216,7 @@ impl CliError {
                 | AuthorityError::OtherKey(_)
                 | AuthorityError::NotPrepared(_),
             )
-            | CliError::App(AppError::Parent { .. }) => 2,
+            | CliError::App(AppError::Parent { .. } | AppError::Outside { .. }) => 2,
             CliError::App(_)
             | CliError::Authority(_)
             | CliError::Ask { .. }
@@ -489,6 +489,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::ProxyCertificate(_) => {
             Some("see [secure_proxy] in the config: `certificate` and `key` are files in PEM that this user may read")
         }
+        AppError::Outside { .. } => Some("name that directory as `writable` of [gate] in the config"),
         AppError::NoProxyCertificate
         | AppError::File { .. }
         | AppError::Runtime(_)

@@ -265,6 +265,7 @@ fn hooks_are_told_once_of_each_and_again_of_what_they_did_not_take() {
     let server = ListServer::start();
     server.put_answer("/hooks/edr?key=hush", "HTTP/1.1 204 No Content\r\n\r\n");
     let (url, ca) = (server.url("/hooks/edr"), server.ca());
+    let hooks = format!("[gate]\nwritable = [{:?}]\n{hooks}", data.path());
     let hooks = format!("[hooks.edr]\nurl = \"{url}?key=hush\"\nca_file = {ca:?}\n{hooks}");
     let gate_dir = data.path().join("gate");
     let (policy, data_dir) = (plain.policy(), Some(gate_dir.clone()));

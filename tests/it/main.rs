@@ -80,6 +80,7 @@ mod reload_tunnels;
 mod resumed;
 mod restraints;
 mod retention;
+mod sandbox;
 mod sealing;
 mod sending;
 mod secure_proxy;
