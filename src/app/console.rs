@@ -14,7 +14,7 @@ use crate::console::{
     self, Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Listening, Plan, Service, Standing,
 };
 use crate::evidence::{Admin, Record};
-use crate::listen::{self, Bound};
+use crate::listen::{Bound, Passed};
 use crate::session::Gate;
 use crate::tls::{PairError, proxy_config};
 
@@ -49,9 +49,9 @@ const BLOCKING_MAX: usize = 4;
 ///
 /// # Errors
 /// An address is not to be had, or the certificate is none.
-pub(super) fn prepare(config: &Config, room: u64) -> Result<Option<Prepared>, AppError> {
+pub(super) fn prepare(config: &Config, room: u64, passed: &mut Passed) -> Result<Option<Prepared>, AppError> {
     let Some(settings) = config.console.clone() else { return Ok(None) };
-    let bound = settings.listen.iter().map(|address| listen::bind(*address, 1)).collect::<Result<Vec<_>, _>>()?;
+    let bound = settings.listen.iter().map(|address| passed.or_bind(*address, 1)).collect::<Result<Vec<_>, _>>()?;
     let tls = settings.files.as_ref().map(|(certificate, key)| secured(certificate, key)).transpose()?;
     let connections_max = (room / SHARE).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
     Ok(Some(Prepared { bound, tls, settings, connections_max }))

@@ -56,7 +56,7 @@ use crate::config::{Config, InternalNames};
 use crate::evidence::Record;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
-use crate::listen::BindError;
+use crate::listen::{BindError, ListenError, Passed, PassedError};
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
@@ -108,6 +108,8 @@ pub enum AppError {
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
+    Passed(#[from] PassedError),
+    #[error(transparent)]
     Journal(#[from] OpenError),
     #[error(transparent)]
     Resolver(#[from] ResolveError),
@@ -139,6 +141,15 @@ pub enum AppError {
     NoProxyCertificate,
     #[error("a worker thread died")]
     WorkerDied,
+}
+
+impl From<ListenError> for AppError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Bind(error) => Self::Bind(error),
+            ListenError::Passed(error) => Self::Passed(error),
+        }
+    }
 }
 
 /// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
@@ -237,7 +248,8 @@ fn prepare_within(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let listeners = Listeners::bind(config, workers)?;
+    let mut passed = Passed::take()?;
+    let listeners = Listeners::bind(config, workers, &mut passed)?;
     let own = Arc::new(OwnEndpoints { listeners: listeners.all(), interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
@@ -246,7 +258,8 @@ fn prepare_within(
     let flows = Flows::bind(&config.flows, known)?;
     // Each connection may need a second descriptor, towards its origin.
     let descriptors = system::raise_open_files();
-    let console = console::prepare(config, descriptors)?;
+    let console = console::prepare(config, descriptors, &mut passed)?;
+    passed.finish()?;
     let kernel = contingency::start_warden(config)?;
     let sandbox = enter(&parts)?;
     let Parts { config, data_dir, source, read, watched, feeds, users } = parts;

@@ -1,7 +1,8 @@
 //! A gate run as a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -87,6 +88,8 @@ pub(crate) struct Start<'a> {
     pub(crate) before: &'a str,
     /// `--observe`
     pub(crate) observe: bool,
+    /// A listener that the gate is given as one that is its own.
+    pub(crate) passed: Option<&'a TcpListener>,
 }
 
 impl Start<'_> {
@@ -96,9 +99,12 @@ impl Start<'_> {
         let config = directory.join("sekisho.toml");
         std::fs::write(&config, self.config).unwrap();
         let listen = self.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let socket = self.passed.map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        // The shell's number is the gate's.
+        let takes = socket.as_ref().map_or("", |_| "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$");
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)])
+            .args(["-c", &format!("{takes}\n{}\nexec \"$0\" \"$@\"", self.before)])
             .args([env!("CARGO_BIN_EXE_sekisho"), "run", "--listen", &listen, "--policy"])
             .arg(&policy)
             .arg("--config")
@@ -106,7 +112,7 @@ impl Start<'_> {
             .arg("--data-dir")
             .arg(self.data_dir.clone().unwrap_or_else(|| directory.join("data")))
             .args(self.observe.then_some("--observe"))
-            .stdin(Stdio::null());
+            .stdin(socket.map_or_else(Stdio::null, Stdio::from));
         command
     }
 

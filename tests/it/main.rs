@@ -8,6 +8,7 @@ mod name_server;
 mod origin;
 mod pac;
 mod parent;
+mod passed;
 mod peer;
 
 mod alerts;
