@@ -127,10 +127,10 @@ fn places(config: &Config, data_dir: &Path) -> Places {
         Way::Directory(path) => Some(path.as_path()),
         Way::Syslog { .. } | Way::Webhook(_) => None,
     });
-    let streams = config.streams.iter().map(|stream| stream.file.parent().unwrap_or(Path::new("/")));
+    let streams = config.streams.iter().map(|stream| directory_of(&stream.file));
     for path in directories.chain(streams) {
         // One that is not there yet may come later, under that name in this directory.
-        let beside = || path.parent().filter(|parent| parent.exists());
+        let beside = || Some(directory_of(path)).filter(|directory| directory.exists());
         match path.exists().then_some(path).or_else(beside) {
             Some(there) => places.add.push(there.to_owned()),
             None => places.missing.push(path.to_owned()),
@@ -139,6 +139,15 @@ fn places(config: &Config, data_dir: &Path) -> Places {
     places.add.sort();
     places.add.dedup();
     places
+}
+
+/// Where a file or directory lies.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(here) if here.as_os_str().is_empty() => Path::new("."),
+        Some(directory) => directory,
+    }
 }
 
 /// Gives up for good what is not allowed here; says why the kernel does not hold this thread to it, where it does not.
@@ -235,5 +244,46 @@ impl Sandbox {
             starts_programs: self.starts_programs,
             faults: self.faults.iter().chain(escaped).cloned().collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_config_names_is_open_to_be_added_to_and_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let [vault, logs, absent, lost] =
+            ["vault", "logs", "absent", "lost/further"].map(|name| directory.path().join(name));
+        for made in [&vault, &logs] {
+            std::fs::create_dir(made).unwrap();
+        }
+        let config = format!(
+            "[checkpoints.vault]\ndirectory = {vault:?}\n[checkpoints.far]\nsyslog = \"192.0.2.1:601\"\n\
+             [hooks.share]\ndirectory = {absent:?}\n[alerts.share]\ndirectory = {lost:?}\n\
+             [streams.squid]\nfile = {:?}\nformat = \"squid\"\n[streams.here]\nfile = \"here.log\"\nformat = \"zeek\"\n",
+            logs.join("access.log")
+        );
+        let config = Config::read("c.toml", &config).unwrap();
+        let Places { full, add, missing } = places(&config, Path::new("data"));
+        assert_eq!(full, [Path::new("data")]);
+        // In place of one that is not there, the directory in which it may come.
+        let mut wanted = [Path::new("."), directory.path(), &vault, &logs].map(Path::to_path_buf);
+        wanted.sort();
+        assert_eq!(add, wanted);
+        assert_eq!(missing, [lost]);
+    }
+
+    #[test]
+    fn outside_is_where_nothing_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        std::fs::create_dir(&data_dir).unwrap();
+        let temporary = std::env::temp_dir().canonicalize().unwrap();
+        assert_eq!(outside(&data_dir, std::slice::from_ref(&data_dir)), Some(temporary.clone()));
+        let next = outside(&data_dir, &[temporary.clone()]).unwrap();
+        assert!(!next.starts_with(&temporary), "{}", next.display());
+        assert_eq!(outside(&data_dir, &["/".into()]), None);
     }
 }
