@@ -282,7 +282,7 @@ mod tests {
         std::fs::create_dir(&data_dir).unwrap();
         let temporary = std::env::temp_dir().canonicalize().unwrap();
         assert_eq!(outside(&data_dir, std::slice::from_ref(&data_dir)), Some(temporary.clone()));
-        let next = outside(&data_dir, &[temporary.clone()]).unwrap();
+        let next = outside(&data_dir, std::slice::from_ref(&temporary)).unwrap();
         assert!(!next.starts_with(&temporary), "{}", next.display());
         assert_eq!(outside(&data_dir, &["/".into()]), None);
     }
