@@ -23,6 +23,8 @@ mod service;
 mod sessions;
 mod users;
 mod words;
+#[doc(hidden)]
+pub mod properties;
 
 pub use access::{Act, Role};
 pub use gatehouse::{Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Standing};
