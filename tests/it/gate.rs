@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -14,6 +15,15 @@ use crate::peer::Peer;
 
 /// How long a gate may take to say where it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Another program than the one that was built along with the tests.
+pub(crate) static OTHER_PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// The gate's program.
+pub(crate) fn program() -> &'static Path {
+    let built = || option_env!("CARGO_BIN_EXE_sekisho").map(Path::new).expect("a program was named or built");
+    OTHER_PROGRAM.get().map_or_else(built, PathBuf::as_path)
+}
 
 /// How often a test that draws lots is repeated: a few times, or with `SEKISHO_LONG=1` many times.
 pub(crate) fn rounds(few: u64, many: u64) -> u64 {
@@ -66,6 +76,9 @@ pub(crate) fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
+/// Before a gate that has much to say.
+pub(crate) const QUIET: &str = "exec 2>/dev/null";
+
 /// A running gate; it is ended when this is dropped.
 pub(crate) struct Gate {
     child: Child,
@@ -99,7 +112,8 @@ impl Start<'_> {
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)])
-            .args([env!("CARGO_BIN_EXE_sekisho"), "run", "--listen", &listen, "--policy"])
+            .arg(program())
+            .args(["run", "--listen", &listen, "--policy"])
             .arg(&policy)
             .arg("--config")
             .arg(&config)
@@ -222,7 +236,7 @@ impl Gate {
 
     /// What `sekisho reload` said.
     pub(crate) fn reload(&self) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("reload").arg(self.data_dir()).output().unwrap()
+        Command::new(program()).arg("reload").arg(self.data_dir()).output().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -257,7 +271,7 @@ pub(crate) fn put_over(path: &Path, text: &str) {
 
 /// What `sekisho status` tells of the gate with this data directory.
 pub(crate) fn status_of(data_dir: &Path) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let mut command = Command::new(program());
     let output = command.args(["status", "--format", "json"]).arg(data_dir).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
