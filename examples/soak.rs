@@ -42,7 +42,7 @@ Options:
   --gate PATH      the program [the `sekisho` that was built beside this one; also SEKISHO_GATE]
   --kills N        [100]
   --reloads N      [1000]
-  --connections N  of the crowd [10000]; it takes half as many descriptors again
+  --connections N  of the crowd [10000]; the gate takes so many where a process may have 21,000 descriptors
   --seconds N      how long the other client is looked at, alone and in the crowd [20]
   --minutes N      no part goes on for longer: it has then failed [30]
   --seed N         for what is left to chance [of the clock]

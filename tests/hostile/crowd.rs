@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::patient_origin;
 use crate::gate::{Gate, QUIET, Start, raise_open_files};
 use crate::origin::{Origin, pair_of};
 use crate::peer::Peer;
@@ -17,6 +20,8 @@ const FROM_ONE_ADDRESS: usize = 2000;
 const STEPS: usize = 50;
 /// Between two questions of the client that is served meanwhile.
 const PACE: Duration = Duration::from_millis(5);
+/// Descriptors of the gate, and of this process: each connection takes one, many of them two.
+const OPEN_FILES: u64 = 1 << 16;
 /// What an allocator may keep for itself, however few they were.
 pub(crate) const KEPT_MAX: u64 = 4 << 20;
 /// How long memory may take to be given back.
@@ -82,14 +87,14 @@ impl Site {
             certificate.display(),
             key.display()
         );
-        let origin = Origin::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let origin = patient_origin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", || ());
         let sink = sink();
         let swallowed = origin.policy().replace("\"origin\"", "\"sink\"");
         let swallowed = swallowed.replace(&format!("[{}]", origin.address.port()), &format!("[{}]", sink.port()));
         let gate = Start {
             policy: &format!("{}{swallowed}", origin.policy()),
             config: &config,
-            before: QUIET,
+            before: &format!("{QUIET}\nulimit -n {OPEN_FILES} || ulimit -n $(ulimit -H -n)"),
             ..Start::default()
         }
         .gate();
@@ -140,7 +145,7 @@ fn sink() -> SocketAddr {
             let _ = stream.set_nonblocking(true);
             held.push(stream);
             if held.len().is_multiple_of(64) {
-                held.retain_mut(|stream| is_open(stream));
+                held.retain_mut(is_open);
             }
         }
     });
@@ -223,7 +228,10 @@ fn read_some(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Opens its part of the crowd, says so, and lets it stand until there is nobody to hear the end.
 fn stand(site: &Site, kind: Kind, numbers: std::ops::Range<usize>, opened: &AtomicUsize, end: &Receiver<()>) -> usize {
-    let open = |number| Slow::open(site, kind, number).unwrap_or_else(|error| panic!("{kind:?} {number}: {error}"));
+    let open = |number| {
+        Slow::open(site, kind, number)
+            .unwrap_or_else(|error| panic!("{kind:?} {number}: {error} (has the gate descriptors for so many?)"))
+    };
     let count = |_: &Slow| _ = opened.fetch_add(1, Ordering::Relaxed);
     let mut crowd: Vec<Slow> = numbers.map(open).inspect(count).collect();
     let (mut again, step) = (0, crowd.len().div_ceil(STEPS).max(1));
@@ -245,6 +253,9 @@ fn stand(site: &Site, kind: Kind, numbers: std::ops::Range<usize>, opened: &Atom
 /// So many connections stand before a gate for so long. `said` hears how many do, while they come.
 pub(crate) fn stand_before_a_gate(connections: usize, span: Duration, mut said: impl FnMut(u64) -> bool) -> Figures {
     raise_open_files();
+    // Root may have more than the system gives by itself.
+    let limit = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
+    let _ = setrlimit(Resource::Nofile, limit);
     let mut site = Site::new(connections);
     let mut client = site.gate.client();
     let (_never, ended) = mpsc::channel();

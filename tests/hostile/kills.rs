@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::chance::Chance;
+use super::patient_origin;
 use crate::gate::{Gate, QUIET, Start, program, records, segments};
 use crate::name_server::NameServer;
 use crate::origin::Origin;
@@ -46,13 +47,11 @@ struct World {
 fn world() -> World {
     let (sender, seen) = mpsc::channel();
     let see = sender.clone();
-    let plain = Origin::answering(move |_| {
-        let _ = see.send(());
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    });
+    let plain = patient_origin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", move || _ = see.send(()));
     let named = Arc::<Mutex<Vec<String>>>::default();
     let log = named.clone();
     let tunnelled = Origin::serving(move |mut peer, _| {
+        peer.stream().set_read_timeout(None).unwrap();
         let _ = sender.send(());
         let name = String::from_utf8(peer.some()).unwrap();
         if !name.is_empty() {

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::chance::Chance;
+use super::patient_origin;
 use crate::gate::{Gate, QUIET, Start, records};
 use crate::name_server::NameServer;
-use crate::origin::Origin;
 use crate::peer::Peer;
 
 const HOSTS: u64 = 16;
@@ -166,7 +166,7 @@ fn of_one_version(record: &Value, hashes: &HashMap<String, u64>) -> u64 {
 /// Writes so many policies and has each of them read, under load.
 pub(crate) fn reload_again_and_again(reloads: u64, seed: u64, mut said: impl FnMut(u64) -> bool) -> Figures {
     let mut chance = Chance::of(seed);
-    let origin = Origin::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin = patient_origin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", || ());
     let names = NameServer::pointing_to(origin.address.ip());
     let SocketAddr::V4(at) = origin.address else { panic!("the origin is on 127.0.0.1") };
     let first = policy(0, at.port(), &mut chance);
