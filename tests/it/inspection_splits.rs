@@ -11,6 +11,9 @@ use crate::wire::Class;
 use crate::wire_heads::{framing, lines};
 use crate::wire_secured::is_split_here;
 
+/// Payloads of each class, since each split costs two handshakes: all of them are tried whole, and split outside.
+const OF_EACH: usize = 1;
+
 #[test]
 fn heads_in_two_pieces_are_refused_inside_by_the_same_names_and_each_is_on_record() {
     let terms = Terms { config: "[gate]\nworkers = 1\n", ..Terms::default() };
@@ -21,7 +24,7 @@ fn heads_in_two_pieces_are_refused_inside_by_the_same_names_and_each_is_on_recor
         .concat()
         .into_iter()
         .filter(|(name, _)| !name.ends_with("_connect"))
-        .map(|(name, payloads)| (name, payloads.iter().map(|payload| inside(payload, at)).collect()))
+        .map(|(name, payloads)| (name, payloads.iter().take(OF_EACH).map(|payload| inside(payload, at)).collect()))
         .collect();
     let splits = splits(&classes, 1, |_, payload, at| !is_split_here(payload, at));
     let tls = lab.tls();
