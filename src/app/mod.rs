@@ -86,7 +86,7 @@ pub use control::{
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use holds::{StandingHold, standing_holds};
 pub use indexing::IndexingStatus;
-pub use note::{Note, NoteError, note, this_person};
+pub use note::{Note, NoteError, UserChange, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;

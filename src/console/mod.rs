@@ -25,7 +25,7 @@ mod users;
 mod words;
 
 pub use access::{Act, Role};
-pub use gatehouse::{Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Standing};
+pub use gatehouse::{AlertStanding, Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Standing};
 pub use serve::{Listening, serve};
 pub use service::{Plan, Service};
 pub use users::{USERS_BYTES_MAX, User, Users, is_user_name, with_user, without_user};

@@ -66,6 +66,7 @@ mod layers;
 mod policies;
 mod policy_text;
 mod power;
+mod prometheus;
 mod promises;
 mod max_forwards;
 mod parents;
