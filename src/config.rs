@@ -44,6 +44,8 @@ pub struct Config {
     pub site: Option<String>,
     /// A line at the end of every refusal page: whom to ask.
     pub contact: Option<String>,
+    /// Further directories below which the gate, and what it starts, can write.
+    pub writable: Vec<PathBuf>,
     /// Whether messages get a `Via` field (RFC 9110 §7.6.3).
     pub via: bool,
     /// The name servers asked, IP addresses with ports; empty means those of `/etc/resolv.conf`.
@@ -314,6 +316,7 @@ impl Default for Config {
             name: "sekisho".to_owned(),
             site: None,
             contact: None,
+            writable: Vec::new(),
             via: true,
             dns_servers: Vec::new(),
             dns_timeout: seconds(3),
@@ -470,6 +473,8 @@ impl Config {
         }
         self.site = section.string("site").map(|text| text.value);
         self.contact = section.string("contact").map(|text| text.value);
+        let writable = section.strings("writable").unwrap_or_default();
+        self.writable = writable.into_iter().map(|path| PathBuf::from(path.value)).collect();
         if let Some(via) = section.boolean("via") {
             self.via = via;
         }

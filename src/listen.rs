@@ -1,6 +1,8 @@
 //! Binds and accepts. Binding is synchronous and comes before the runtime starts a thread, so that a
 //! sandbox can be put on in between. It never reads a byte of what it accepted; of a connection that was captured on its way
-//! elsewhere it says where that was.
+//! elsewhere it says where that was. A socket may come from whoever starts this process (`passed`).
+
+mod passed;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
@@ -12,6 +14,8 @@ use nix::sys::socket::{SockaddrIn, SockaddrIn6, getsockopt, setsockopt, sockopt}
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
+
+pub use passed::{ListenError, Passed, PassedError};
 
 /// A listener that could not be bound.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::evidence::{FindingKind, Severity, read_time};
+use crate::evidence::{FindingKind, Mark, Severity, read_time};
 use crate::facts::Timestamp;
 
 /// A record of which somebody may want to hear.
@@ -28,6 +28,8 @@ pub enum What {
     },
     /// The gate does its work less well, or better again.
     Health { subject: Box<str>, level: Box<str>, detail: Box<str> },
+    /// A person has said what a finding is: that holds up to then, or for ever. What a day that cannot be read ends has ended.
+    Triage { id: Box<str>, mark: Mark, until: Option<Timestamp> },
     /// Evidence is missing.
     Gap { cause: Box<str>, detail: Box<str>, count: Option<u64> },
 }
@@ -52,6 +54,13 @@ struct Line<'a> {
     cause: Option<String>,
     detail: Option<String>,
     count: Option<u64>,
+    until: Option<String>,
+}
+
+/// The word by which a triage says what it holds a finding to be; other kinds have other words there.
+#[derive(Deserialize)]
+struct Marked {
+    action: Mark,
 }
 
 /// Where a line names its kind: no text that others chose stands before it unescaped.
@@ -62,10 +71,11 @@ pub fn read_event(line: &[u8]) -> Option<Event> {
     // Most lines are of exchanges: they are not read at all.
     let begin = line.windows(KIND.len()).position(|window| window == KIND)? + KIND.len();
     let kind = line.get(begin..)?;
-    if ![&b"finding\""[..], b"health\"", b"gap\""].iter().any(|wanted| kind.starts_with(wanted)) {
+    if ![&b"finding\""[..], b"health\"", b"gap\"", b"triage\""].iter().any(|wanted| kind.starts_with(wanted)) {
         return None;
     }
-    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+    let whole = line;
+    let line: Line<'_> = serde_json::from_slice(whole).ok()?;
     let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
     let what = match &*line.kind {
         "finding" => What::Finding {
@@ -82,6 +92,11 @@ pub fn read_event(line: &[u8]) -> Option<Event> {
             What::Health { subject: line.subject?.into(), level: line.level?.into(), detail: text(line.detail) }
         }
         "gap" => What::Gap { cause: line.cause?.into(), detail: text(line.detail), count: line.count },
+        "triage" => What::Triage {
+            id: line.finding_id?.into(),
+            mark: serde_json::from_slice::<Marked>(whole).ok()?.action,
+            until: line.until.map(|day| read_time(&format!("{day}T23:59:59.999999Z")).unwrap_or(Timestamp(0))),
+        },
         _ => return None,
     };
     Some(Event { seq: line.seq, time: read_time(&line.time)?, what })

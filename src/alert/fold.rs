@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{FindingKind, Severity};
+use crate::evidence::{FindingKind, Mark, Severity};
 use crate::facts::Timestamp;
 
 use super::bundle::{Bundle, rank};
@@ -24,6 +24,9 @@ pub struct Fold {
 pub struct Kept {
     /// By a finding's id, or what else makes two alerts the same.
     told: BTreeMap<Box<str>, Told>,
+    /// Findings that a person has explained, or watches, and up to when that holds: in microseconds.
+    #[serde(default)]
+    settled: BTreeMap<Box<str>, u64>,
     /// Of what the gate does less well, by subject: how often that was told and not its end, and how pressing it was.
     worse: BTreeMap<Box<str>, (u32, Severity)>,
     hour: Hour,
@@ -100,6 +103,12 @@ impl Fold {
         let (origin, time) = (Origin::Record(*seq), *time);
         match what {
             What::Finding { id, kind, severity, client, target, port, english, japanese } => {
+                // Who has said what it is knows of it: they are told when it becomes more pressing, and no more.
+                let is_settled = self.kept.settled.get(id).is_some_and(|until| time.0 <= *until);
+                let before = self.kept.told.get(id).filter(|_| is_settled);
+                if before.is_some_and(|before| *severity <= before.severity) {
+                    return None;
+                }
                 self.is_news(kind.as_str(), id, *severity, time).then(|| Alert {
                     client: cut(client, NAME_BYTES_MAX).into(),
                     device: cut(device, NAME_BYTES_MAX).into(),
@@ -130,6 +139,10 @@ impl Fold {
                 let japanese = format!("{}: {level}: {detail}", subject_in_japanese(subject));
                 Some(Alert::of_gate(origin, time, severity, "health", [&english, &japanese]))
             }
+            What::Triage { id, mark, until } => {
+                self.settle(id, *mark, *until);
+                None
+            }
             What::Gap { cause, detail, count } => {
                 let severity = gap_severity(cause);
                 if !self.is_news("health", &hashed(&format!("gap {cause} {detail}")), severity, time) {
@@ -140,6 +153,21 @@ impl Fold {
                 let japanese = format!("記録の一部が欠けています: {cause}: {detail}{count}");
                 Some(Alert::of_gate(origin, time, severity, "gap", [&english, &japanese]))
             }
+        }
+    }
+
+    /// Keeps that a person knows what a finding is; what harms is told of as before.
+    fn settle(&mut self, id: &str, mark: Mark, until: Option<Timestamp>) {
+        let settled = &mut self.kept.settled;
+        match mark {
+            Mark::KnownGood | Mark::Watching => {
+                if settled.len() >= TOLD_MAX && !settled.contains_key(id) {
+                    let first = settled.iter().min_by_key(|(_, until)| **until).map(|(id, _)| id.clone());
+                    first.map(|id| settled.remove(&id));
+                }
+                settled.insert(id.into(), until.map_or(u64::MAX, |until| until.0));
+            }
+            Mark::Malicious => _ = settled.remove(id),
         }
     }
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::evidence::{Chain, FindingKind, Gap, Health, Record, Severity};
+use crate::evidence::{Chain, FindingId, FindingKind, Gap, Health, Mark, Person, Record, Severity, Triage};
 use crate::facts::Timestamp;
 use crate::parse::Document;
 
@@ -65,6 +65,37 @@ fn hostile() -> Alert {
 }
 
 #[test]
+fn what_a_person_has_explained_or_watches_is_told_again_only_as_more_pressing() {
+    let mut fold = fold("severity = \"low\"\nrepeat_hours = 1");
+    let marked = |fold: &mut Fold, id: &str, mark: Mark, until: Option<u64>| {
+        let what = What::Triage { id: id.into(), mark, until: until.map(at) };
+        assert_eq!(fold.take(&Event { seq: 9, time: at(0), what }, "", at(0)), None);
+    };
+    let told = |fold: &mut Fold, id: &str, severity: Severity, hours: u64| {
+        fold.take(&finding(1, id, severity, at(hours)), "", at(hours)).is_some()
+    };
+    for id in ["good", "watched", "bad", "unmarked"] {
+        assert!(told(&mut fold, id, Severity::Medium, 0), "{id}");
+    }
+    marked(&mut fold, "good", Mark::KnownGood, Some(10));
+    marked(&mut fold, "watched", Mark::Watching, None);
+    marked(&mut fold, "bad", Mark::Malicious, None);
+    assert_eq!(
+        ["good", "watched", "bad", "unmarked"].map(|id| told(&mut fold, id, Severity::Medium, 5)),
+        [false, false, true, true]
+    );
+    assert!(told(&mut fold, "good", Severity::High, 6), "more pressing");
+    assert!(!told(&mut fold, "good", Severity::High, 9), "and once");
+    assert!(told(&mut fold, "good", Severity::High, 11), "what it was held to be holds no more");
+    // It outlasts a restart, and goes when it is held to be another thing.
+    let kept = serde_json::to_string(fold.kept()).unwrap();
+    let mut fold = Fold::new("mail", rules("severity = \"low\"").unwrap(), serde_json::from_str(&kept).unwrap());
+    assert!(!told(&mut fold, "watched", Severity::Medium, 100));
+    marked(&mut fold, "watched", Mark::Malicious, None);
+    assert!(told(&mut fold, "watched", Severity::Medium, 101));
+}
+
+#[test]
 fn lines_of_the_journal_are_read_and_those_of_nobodys_alert_are_passed_over() {
     let mut chain = Chain::start();
     let mut line = |record: &Record| {
@@ -81,6 +112,31 @@ fn lines_of_the_journal_are_read_and_those_of_nobodys_alert_are_passed_over() {
     assert_eq!(read_event(&gap).map(|event| event.what), Some(expected));
     let admin = crate::evidence::Admin { action: "started", detail: Some("\"kind\":\"gap\"".into()) };
     assert_eq!(read_event(&line(&Record::Admin(admin))), None);
+    let id = FindingId::new(FindingKind::Beacon, "10.20.1.5", "c2.example");
+    let triage = |finding_id: Option<FindingId>, until: Option<&str>| {
+        let who = Person { uid: Some(7), login: None, console: None, claims: None };
+        let (target, until) = (Some("c2.example".into()), until.map(Into::into));
+        let why = "\"action\":\"malicious\"".into();
+        Record::Triage(Box::new(Triage {
+            who,
+            mark: Mark::KnownGood,
+            target,
+            finding_id,
+            client: None,
+            why,
+            until,
+            before: None,
+        }))
+    };
+    for (until, expected) in [
+        (None, None),
+        (Some("2026-11-27"), Some(Timestamp(1_795_824_000 * SECOND - 1))),
+        (Some("no day"), Some(Timestamp(0))),
+    ] {
+        let expected = What::Triage { id: id.to_string().into(), mark: Mark::KnownGood, until: expected };
+        assert_eq!(read_event(&line(&triage(Some(id), until))).map(|event| event.what), Some(expected));
+    }
+    assert_eq!(read_event(&line(&triage(None, None))), None, "of a target: that is no finding");
     let found = br#"{"v":1,"seq":9,"gate":"\"kind\":\"gap\"","time":"2026-11-27T01:00:00.000000Z","kind":"finding","finding":"beacon","finding_id":"00000000000000ff","severity":"high","client":"10.20.1.5","target":"c2.example","port":443,"english":"calls home each 60 s.","japanese":"60\u79d2\u3054\u3068\u306e\u901a\u4fe1\u3067\u3059\u3002","h":"0"}"#;
     assert_eq!(read_event(found), Some(finding(9, "00000000000000ff", Severity::High, at(0))));
     for bad in [

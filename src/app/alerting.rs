@@ -316,7 +316,7 @@ impl Thread {
                 let known = known.get_or_insert_with(|| devices::known(&self.data_dir));
                 name_of(known, client, event.time)
             }
-            What::Health { .. } | What::Gap { .. } => String::new(),
+            What::Health { .. } | What::Gap { .. } | What::Triage { .. } => String::new(),
         };
         let now = clock::now();
         for place in 0..self.folds.len() {

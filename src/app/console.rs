@@ -11,16 +11,19 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::config::{Config, ConsoleSettings};
 use crate::console::{
-    self, Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Listening, Plan, Service, Standing,
+    self, AlertStanding, Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Listening, Plan, Service, Standing,
 };
 use crate::evidence::{Admin, Record};
-use crate::listen::{self, Bound};
+use crate::listen::{Bound, Passed};
 use crate::session::Gate;
 use crate::tls::{PairError, proxy_config};
 
+use super::alerting::AlertStatus;
 use super::contingency::{IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus};
+use super::fetch::FeedStatus;
 use super::note::{self, Note};
 use super::status::Reporter;
+use super::streaming::StreamStatus;
 use super::{AppError, system};
 
 /// A console that is bound, and serves nothing yet.
@@ -49,9 +52,9 @@ const BLOCKING_MAX: usize = 4;
 ///
 /// # Errors
 /// An address is not to be had, or the certificate is none.
-pub(super) fn prepare(config: &Config, room: u64) -> Result<Option<Prepared>, AppError> {
+pub(super) fn prepare(config: &Config, room: u64, passed: &mut Passed) -> Result<Option<Prepared>, AppError> {
     let Some(settings) = config.console.clone() else { return Ok(None) };
-    let bound = settings.listen.iter().map(|address| listen::bind(*address, 1)).collect::<Result<Vec<_>, _>>()?;
+    let bound = settings.listen.iter().map(|address| passed.or_bind(*address, 1)).collect::<Result<Vec<_>, _>>()?;
     let tls = settings.files.as_ref().map(|(certificate, key)| secured(certificate, key)).transpose()?;
     let connections_max = (room / SHARE).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
     Ok(Some(Prepared { bound, tls, settings, connections_max }))
@@ -176,6 +179,8 @@ impl Gatehouse for House {
             sealing_fault: status.sealing.error,
             inspection_fault: status.inspection_fault,
             receivers_waiting: status.receivers.iter().filter(|receiver| receiver.error.is_some()).count() as u64,
+            other_faults: other_faults(&status.streams, &status.lists),
+            alerts: status.alerts.into_iter().map(alert).collect(),
             flow_sources: status.flows.len() as u64,
             flow_faults: faults.collect(),
             breakglass: status.breakglass.map(|glass| format!("{} – {}", glass.until, glass.reason)),
@@ -200,6 +205,17 @@ impl Gatehouse for House {
             note::put_on_record_of(&self.0, note, who).await.map_err(|why| why.to_string())
         })
     }
+}
+
+fn alert(status: AlertStatus) -> AlertStanding {
+    let AlertStatus { name, waiting, held, dropped, taken, error, .. } = status;
+    AlertStanding { name, waiting: waiting as u64, held, dropped, taken, error }
+}
+
+fn other_faults(streams: &[StreamStatus], lists: &[FeedStatus]) -> Vec<String> {
+    let streams = streams.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.error.as_ref()?)));
+    let lists = lists.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.failure.as_ref()?.why)));
+    streams.chain(lists).collect()
 }
 
 fn lockdown(status: LockdownStatus) -> Held {

@@ -1,7 +1,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use crate::config::Config;
-use crate::listen::{self, BindError, Bound, Capture};
+use crate::listen::{Bound, Capture, ListenError, Passed};
 use crate::site::ProxySetting;
 
 /// What clients speak to a listener.
@@ -18,11 +18,11 @@ pub(super) enum Speaks {
 pub(super) struct Listeners(Vec<(Bound, Speaks)>);
 
 impl Listeners {
-    /// Binds all that the config names, once for each worker.
+    /// Binds all that the config names and that was not passed, once for each worker.
     ///
     /// # Errors
     /// The first that cannot be bound.
-    pub(super) fn bind(config: &Config, workers: usize) -> Result<Self, BindError> {
+    pub(super) fn bind(config: &Config, workers: usize, passed: &mut Passed) -> Result<Self, ListenError> {
         let secured = config.secure_proxy.as_ref().map_or(&[][..], |proxy| &proxy.listen);
         let mut bound = Vec::new();
         for (addresses, speaks) in [
@@ -33,9 +33,9 @@ impl Listeners {
         ] {
             for address in addresses {
                 let listeners = match speaks {
-                    Speaks::Captured(Capture::Tproxy) => listen::bind_transparent(*address, workers)?,
+                    Speaks::Captured(Capture::Tproxy) => passed.or_bind_transparent(*address, workers)?,
                     Speaks::Clear | Speaks::Tls | Speaks::Captured(Capture::Redirect) => {
-                        listen::bind(*address, workers)?
+                        passed.or_bind(*address, workers)?
                     }
                 };
                 bound.push((listeners, speaks));

@@ -27,6 +27,7 @@ mod reloaded;
 mod indexing;
 mod restraints;
 mod retention;
+mod sandbox;
 mod sealing;
 mod secure_proxy;
 mod sending;
@@ -55,7 +56,7 @@ use crate::config::{Config, InternalNames};
 use crate::evidence::Record;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
-use crate::listen::BindError;
+use crate::listen::{BindError, ListenError, Passed, PassedError};
 use crate::lists::{ReadPolicy, Source, Watched};
 use crate::parse::{Placed, Problem};
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
@@ -69,6 +70,7 @@ use contingency::Contingencies;
 use fetch::Fetching;
 use listeners::{Listeners, Speaks};
 use reload::Reloads;
+use sandbox::Sandbox;
 use status::Reporter;
 
 pub use alerting::{AlertStatus, AlertTried};
@@ -86,11 +88,12 @@ pub use control::{
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
 pub use holds::{StandingHold, standing_holds};
 pub use indexing::IndexingStatus;
-pub use note::{Note, NoteError, note, this_person};
+pub use note::{Note, NoteError, UserChange, note, this_person};
 pub use reach::{AskingHost, ClientReach, NextReach, PinnedHost, ReachStatus};
 pub use reloaded::{Outcome, ReloadProblem, ReloadStatus, Reloaded};
 pub use restraints::RestraintStatus;
 pub use retention::RetentionStatus;
+pub use sandbox::SandboxStatus;
 pub use sealing::SealingStatus;
 pub use sending::ReceiverStatus;
 pub use status::{
@@ -104,6 +107,8 @@ pub use streaming::StreamStatus;
 pub enum AppError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Passed(#[from] PassedError),
     #[error(transparent)]
     Journal(#[from] OpenError),
     #[error(transparent)]
@@ -121,8 +126,10 @@ pub enum AppError {
     Unclosed(io::Error),
     #[error("what browsers do is not known: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Browsers(Vec<Problem>),
-    #[error("CAP_NET_ADMIN cannot be given up: {0}")]
+    #[error("capabilities cannot be given up: {0}")]
     Capability(io::Error),
+    #[error("{path} leads to {leads_to}, where the gate may not write")]
+    Outside { path: PathBuf, leads_to: PathBuf },
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
     #[error(transparent)]
@@ -136,6 +143,15 @@ pub enum AppError {
     WorkerDied,
 }
 
+impl From<ListenError> for AppError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Bind(error) => Self::Bind(error),
+            ListenError::Passed(error) => Self::Passed(error),
+        }
+    }
+}
+
 /// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
 /// none comes too early.
 pub struct Ready {
@@ -147,6 +163,8 @@ pub struct Ready {
     kernel: contingency::Kernel,
     secure_proxy: Option<SecureProxy>,
     control: UnixListener,
+    /// Absent: this process gives nothing up.
+    sandbox: Option<Arc<Sandbox>>,
     journal: Journal,
     source: Source,
     read: ReadPolicy,
@@ -181,6 +199,7 @@ struct Plan {
     drain_timeout: Duration,
     /// How TLS with origins is spoken, where a certificate authority is trusted.
     origins: Option<OriginTls>,
+    sandbox: Option<Arc<Sandbox>>,
 }
 
 /// Descriptors that are not a client's or an origin's: listeners, journal, DNS.
@@ -202,32 +221,48 @@ pub struct Parts {
     pub users: Option<Users>,
 }
 
-/// Binds and opens, before any thread of a runtime exists: the one made here runs on its caller's.
+/// Binds, gives up what a gate does not need, and opens, before any thread of a runtime exists: the one made here runs on its
+/// caller's. What is given up, the calling thread has given up for good.
 ///
 /// # Errors
 /// What could not be had, with its address or path.
 pub fn prepare(parts: Parts) -> Result<Ready, AppError> {
-    prepare_on(Arc::new(SystemDisk), parts)
+    prepare_within(Arc::new(SystemDisk), parts, |parts| sandbox::enter(&parts.config, &parts.data_dir).map(Some))
 }
 
-/// The same, with the journal's segments on another layer of files.
+/// The same, with the journal's segments on another layer of files, and without a sandbox.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> {
-    let Parts { config, data_dir, source, read, watched, feeds, users } = parts;
+    prepare_within(disk, parts, |_| Ok(None))
+}
+
+fn prepare_within(
+    disk: Arc<dyn Disk>,
+    parts: Parts,
+    enter: impl FnOnce(&Parts) -> Result<Option<Arc<Sandbox>>, AppError>,
+) -> Result<Ready, AppError> {
+    let Parts { config, read, .. } = &parts;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::from(workers),
     };
-    let listeners = Listeners::bind(&config, workers)?;
+    let mut passed = Passed::take()?;
+    let listeners = Listeners::bind(config, workers, &mut passed)?;
     let own = Arc::new(OwnEndpoints { listeners: listeners.all(), interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
     let known = attempts::Own { listeners: own.listeners.clone(), interfaces: own.interfaces.clone() };
     let flows = Flows::bind(&config.flows, known)?;
-    let kernel = contingency::start_warden(&config)?;
+    // Each connection may need a second descriptor, towards its origin.
+    let descriptors = system::raise_open_files();
+    let console = console::prepare(config, descriptors, &mut passed)?;
+    passed.finish()?;
+    let kernel = contingency::start_warden(config)?;
+    let sandbox = enter(&parts)?;
+    let Parts { config, data_dir, source, read, watched, feeds, users } = parts;
     // Those of the allocator are the first threads of all. Without them memory is given back late.
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
@@ -249,9 +284,6 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
     let journal = Journal::open_on(disk, journal)?;
     let query_key = system::query_key(&data_dir.join("query.key"))?;
     let control = control::bind(&data_dir)?;
-    // Each connection may need a second descriptor, towards its origin.
-    let descriptors = system::raise_open_files();
-    let console = console::prepare(&config, descriptors)?;
     let of_console = console.as_ref().map_or(0, console::Prepared::descriptors);
     let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64 + of_console;
     let room = descriptors.saturating_sub(spare) / 2;
@@ -271,6 +303,7 @@ pub fn prepare_on(disk: Arc<dyn Disk>, parts: Parts) -> Result<Ready, AppError> 
         kernel,
         secure_proxy,
         control,
+        sandbox,
         journal,
         source,
         read,
@@ -359,6 +392,7 @@ impl Ready {
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
             origins,
+            sandbox: self.sandbox.clone(),
         };
         let since = clock::now();
         let in_force = Record::Policy(in_force(&self.read));
@@ -422,6 +456,7 @@ impl Ready {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
             inspection_fault: self.inspection_fault,
+            sandbox: self.sandbox,
             name: self.config.name.clone(),
             since,
             addresses,

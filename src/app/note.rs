@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::evidence::{Contingency, Hold, Lookup, Person, Record, Text, Triage};
+use crate::evidence::{Admin, Contingency, Hold, Lookup, Person, Record, Text, Triage};
 use crate::store::{AloneError, NotAccepted, append_alone};
 
 use super::control::{self, AskError};
@@ -24,6 +24,18 @@ pub enum Note {
     Triage(Box<Triage>),
     Hold(Box<Hold>),
     Contingency(Box<Contingency>),
+    User(Box<UserChange>),
+}
+
+/// Who may log in to the console becomes another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserChange {
+    #[serde(flatten)]
+    pub who: Person,
+    /// Whom it is about.
+    pub user: Text,
+    /// As what they may log in from now on, by a new password; absent where they may not any more.
+    pub role: Option<Text>,
 }
 
 /// Why it is not on record, and may not be done.
@@ -162,20 +174,21 @@ impl Note {
             Note::Triage(triage) => &triage.who,
             Note::Hold(hold) => &hold.who,
             Note::Contingency(contingency) => &contingency.who,
+            Note::User(change) => &change.who,
         }
     }
 
     fn hold(&self) -> Option<Hold> {
         match self {
             Note::Hold(hold) => Some((**hold).clone()),
-            Note::Lookup(_) | Note::Triage(_) | Note::Contingency(_) => None,
+            Note::Lookup(_) | Note::Triage(_) | Note::Contingency(_) | Note::User(_) => None,
         }
     }
 
     fn contingency(&self) -> Option<Contingency> {
         match self {
             Note::Contingency(contingency) => Some((**contingency).clone()),
-            Note::Lookup(_) | Note::Triage(_) | Note::Hold(_) => None,
+            Note::Lookup(_) | Note::Triage(_) | Note::Hold(_) | Note::User(_) => None,
         }
     }
 
@@ -185,6 +198,14 @@ impl Note {
             Note::Triage(triage) => Record::Triage(Box::new(Triage { who, ..*triage })),
             Note::Hold(hold) => Record::Hold(Box::new(Hold { who, ..*hold })),
             Note::Contingency(contingency) => Record::Contingency(Box::new(Contingency { who, ..*contingency })),
+            Note::User(change) => {
+                let (action, role) = match &change.role {
+                    Some(role) => ("console_user_set", format!(" ({})", role.as_str())),
+                    None => ("console_user_removed", String::new()),
+                };
+                let detail = format!("{}{role}, by {who}", change.user.as_str());
+                Record::Admin(Admin { action, detail: Some(detail.as_str().into()) })
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
 use super::restraints::{self, RestraintStatus};
 use super::retention::RetentionStatus;
+use super::sandbox::{Sandbox, SandboxStatus};
 use super::sealing::SealingStatus;
 use super::sending::ReceiverStatus;
 use super::streaming::StreamStatus;
@@ -63,6 +64,9 @@ pub struct Status {
     /// Why rules that inspect deny, though an authority was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection_fault: Option<String>,
+    /// What the gate has given up.
+    #[serde(default)]
+    pub sandbox: SandboxStatus,
     pub connections: Connections,
     pub exchanges: Exchanges,
     pub journal: JournalStatus,
@@ -265,6 +269,7 @@ pub(super) struct Reporter {
     pub(super) gate: Arc<Gate>,
     pub(super) data_dir: PathBuf,
     pub(super) inspection_fault: Option<String>,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
     pub(super) name: String,
     pub(super) since: Timestamp,
     pub(super) addresses: Vec<SocketAddr>,
@@ -358,6 +363,7 @@ impl Reporter {
                 }
             }),
             inspection_fault: self.inspection_fault.clone().or_else(|| self.authority_fault()),
+            sandbox: self.sandbox.as_ref().map(|sandbox| sandbox.status()).unwrap_or_default(),
             connections: Connections {
                 open: read(&counters.connections),
                 most: self.connections_max,

@@ -27,6 +27,9 @@ pub(super) fn run(
     listeners: Vec<(TcpListener, Speaks)>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AppError> {
+    if let Some(sandbox) = &plan.sandbox {
+        sandbox.try_outside();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let worker = runtime.block_on(serve(plan, gate, listeners, stop))?;
     // What has not ended by now is dropped, and each exchange among it records that.

@@ -429,6 +429,13 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write manual pages, one for each command; those of the same name are overwritten
+    #[command(after_help = notes!("sekisho man /usr/local/share/man/man1 && man sekisho-run"))]
+    Man {
+        /// Where to write them; made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -7,9 +7,11 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 
-use crate::app::CONSOLE_USERS_FILE;
+use crate::app::{CONSOLE_USERS_FILE, Note, NoteError, UserChange, note, this_person};
 use crate::challenge::auth::{PASSWORD_BYTES_MAX, Password, PasswordHash};
 use crate::console::{Role, USERS_BYTES_MAX, Users, is_user_name, with_user, without_user};
+use crate::evidence::Text;
+use crate::store::AloneError;
 
 use super::arguments::notes;
 use super::error::{CliError, Role as FileRole};
@@ -92,6 +94,8 @@ pub(super) struct UsersOf {
 struct Listed {
     file: String,
     users: Vec<ListedUser>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -114,15 +118,14 @@ impl RoleWord {
 }
 
 impl UsersOf {
-    fn path(&self) -> Result<PathBuf, CliError> {
+    /// The file, and the data directory of its gate.
+    fn paths(&self) -> Result<(PathBuf, PathBuf), CliError> {
         let config = self.config.as_deref().map(read_config).transpose()?;
         let named =
             config.as_ref().and_then(|config| config.console.as_ref()).and_then(|console| console.users.clone());
-        if let Some(path) = named {
-            return Ok(path);
-        }
         let data_dir = self.data_dir.clone().or(config.and_then(|config| config.data_dir));
-        Ok(data_dir.unwrap_or_else(default_data_dir).join(CONSOLE_USERS_FILE))
+        let data_dir = data_dir.unwrap_or_else(default_data_dir);
+        Ok((named.unwrap_or_else(|| data_dir.join(CONSOLE_USERS_FILE)), data_dir))
     }
 }
 
@@ -140,7 +143,7 @@ fn add(name: &str, role: Role, file: &UsersOf) -> Result<Listed, CliError> {
     if !is_user_name(name) {
         return Err(CliError::ConsoleUser("a name is 1 to 64 letters, digits, `.`, `_`, `-` or `@`"));
     }
-    let path = file.path()?;
+    let (path, data_dir) = file.paths()?;
     let before = read(&path)?;
     Users::read(&path.display().to_string(), &before).map_err(CliError::Problems)?;
     let password = password()?;
@@ -149,19 +152,39 @@ fn add(name: &str, role: Role, file: &UsersOf) -> Result<Listed, CliError> {
     random.map_err(CliError::Output)?;
     let hash = PasswordHash::argon2id(&password, salt);
     let hash = hash.map_err(|_| CliError::ConsoleUser("there is no memory to hash the password"))?;
-    kept(&path, &with_user(&before, name, role, &hash))
+    let note = on_record(data_dir, name, Some(role))?;
+    let listed = kept(&path, &with_user(&before, name, role, &hash))?;
+    Ok(Listed { note, ..listed })
 }
 
 fn remove(name: &str, file: &UsersOf) -> Result<Listed, CliError> {
-    let path = file.path()?;
+    let (path, data_dir) = file.paths()?;
     match without_user(&read(&path)?, name) {
-        (text, true) => kept(&path, &text),
+        (text, true) => {
+            let note = on_record(data_dir, name, None)?;
+            let listed = kept(&path, &text)?;
+            Ok(Listed { note, ..listed })
+        }
         (_, false) => Err(CliError::ConsoleUser("nobody has that name")),
     }
 }
 
+/// Puts it on record before it is done; says so where there is no journal yet.
+fn on_record(data_dir: PathBuf, name: &str, role: Option<Role>) -> Result<Option<&'static str>, CliError> {
+    let role = role.map(|role| Text::from(role.as_str()));
+    let change = UserChange { who: this_person(), user: name.into(), role };
+    match note(&data_dir, Note::User(Box::new(change))) {
+        Ok(()) => Ok(None),
+        Err(NoteError::Alone(AloneError::NoJournal(_))) => Ok(Some(NO_JOURNAL)),
+        Err(source) => Err(CliError::Note { data_dir, source }),
+    }
+}
+
+/// Before the first start of a gate.
+const NO_JOURNAL: &str = "it is not on record, as no gate has written a journal there yet";
+
 fn list(file: &UsersOf) -> Result<Listed, CliError> {
-    let path = file.path()?;
+    let (path, _) = file.paths()?;
     listed(&path, &read(&path)?)
 }
 
@@ -169,7 +192,7 @@ fn listed(path: &Path, text: &str) -> Result<Listed, CliError> {
     let file = path.display().to_string();
     let users = Users::read(&file, text).map_err(CliError::Problems)?;
     let user = |user: &crate::console::User| ListedUser { name: user.name.to_string(), role: user.role.as_str() };
-    Ok(Listed { users: users.iter().map(user).collect(), file })
+    Ok(Listed { users: users.iter().map(user).collect(), file, note: None })
 }
 
 fn read(path: &Path) -> Result<String, CliError> {
@@ -256,6 +279,7 @@ fn unseen(prompt: &str) -> Result<zeroize::Zeroizing<String>, CliError> {
 fn rows(listed: &Listed) -> Rows {
     let mut rows = vec![("file", listed.file.clone())];
     rows.extend(listed.users.iter().map(|user| ("user", format!("{}, {}", user.name, user.role))));
+    rows.extend(listed.note.map(|note| ("note", note.to_owned())));
     if listed.users.is_empty() {
         rows.push(("note", "nobody can log in: sekisho console user add NAME --role ROLE".to_owned()));
     }

@@ -216,7 +216,7 @@ impl CliError {
                 | AuthorityError::OtherKey(_)
                 | AuthorityError::NotPrepared(_),
             )
-            | CliError::App(AppError::Parent { .. }) => 2,
+            | CliError::App(AppError::Parent { .. } | AppError::Outside { .. } | AppError::Passed(_)) => 2,
             CliError::App(_)
             | CliError::Authority(_)
             | CliError::Ask { .. }
@@ -470,6 +470,10 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             }
             _ => "choose another address with --listen",
         }),
+        AppError::Passed(_) => Some(
+            "what a .socket unit listens on (ListenStream=) must stand in the config as `listen`, word for word; \
+             or stop that unit",
+        ),
         AppError::Journal(OpenError::Locked(_)) => Some("stop the other gate, or give this one its own --data-dir"),
         AppError::Journal(OpenError::NotOurs { .. }) => {
             Some("run the gate as the user to whom the directory belongs, or give it its own --data-dir")
@@ -492,6 +496,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::ProxyCertificate(_) => {
             Some("see [secure_proxy] in the config: `certificate` and `key` are files in PEM that this user may read")
         }
+        AppError::Outside { .. } => Some("name that directory as `writable` of [gate] in the config"),
         AppError::NoProxyCertificate
         | AppError::File { .. }
         | AppError::Runtime(_)

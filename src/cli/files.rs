@@ -14,7 +14,7 @@ use super::error::{CliError, Role};
 pub(super) fn read_config(path: &Path) -> Result<Config, CliError> {
     let mut config = Config::read(&path.display().to_string(), &read(path)?).map_err(CliError::Problems)?;
     let directory = path.parent().unwrap_or(Path::new(""));
-    for named in [&mut config.policy, &mut config.data_dir].into_iter().flatten() {
+    for named in [&mut config.policy, &mut config.data_dir].into_iter().flatten().chain(&mut config.writable) {
         *named = directory.join(&named);
     }
     if let Some(settings) = &mut config.authentication {

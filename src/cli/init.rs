@@ -73,6 +73,7 @@ fn is_hidden(path: &Path) -> bool {
     HIDDEN_FROM_UNIT.iter().any(|place| path.starts_with(place))
 }
 
+/// The unit; the package's is made of the same template, by the same three words.
 fn unit_text(executable: &Path, config: &Path, unit: &Path) -> Result<String, CliError> {
     // A variable is replaced in arguments, never in the program's own path.
     let argument = unit_word(config)?.replace('$', "$$");

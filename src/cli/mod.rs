@@ -43,6 +43,8 @@ mod terminal;
 mod triage;
 mod verify;
 
+use std::path::Path;
+
 use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
@@ -91,5 +93,14 @@ pub fn main() -> Result<(), CliError> {
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
+        Command::Man { directory } => write_pages(&directory),
     }
+}
+
+fn write_pages(directory: &Path) -> Result<(), CliError> {
+    let pages = || {
+        std::fs::create_dir_all(directory)?;
+        clap_mangen::generate_to(Arguments::command(), directory)
+    };
+    pages().map_err(|source| CliError::Write { path: directory.into(), source })
 }

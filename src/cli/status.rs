@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::app::{
     AlertStatus, AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus,
     GroupMode, IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus,
-    SealingStatus, Status, StreamStatus, ask,
+    SandboxStatus, SealingStatus, Status, StreamStatus, ask,
 };
 use crate::evidence::shown;
 
@@ -52,6 +52,7 @@ fn rows(status: &Status) -> Rows {
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),
         ("disk", describe_disk(disk)),
+        ("sandbox", describe_sandbox(&status.sandbox)),
         ("detection", describe_detection(&status.detection)),
         ("segments", describe_sealing(&status.sealing)),
         ("sent off", describe_receivers(&status.receivers)),
@@ -92,6 +93,7 @@ fn rows(status: &Status) -> Rows {
             .iter()
             .map(|why| ("WARNING", format!("rules that inspect deny (inspection_unavailable): {why}"))),
     );
+    rows.extend(status.sandbox.faults.iter().map(|fault| ("WARNING", format!("the sandbox: {fault}"))));
     rows.extend(status.contingencies.lockdown.iter().flat_map(lockdown_rows));
     rows.extend(status.contingencies.isolated.iter().flat_map(isolated_rows));
     rows.extend(status.contingencies.left_behind.iter().flat_map(left_rows));
@@ -114,6 +116,21 @@ fn rows(status: &Status) -> Rows {
     }
     rows.extend(since_start(connections, journal).into_iter().map(|text| ("since start", text)));
     rows
+}
+
+/// Where the gate can write, and that it was tried.
+fn describe_sandbox(sandbox: &SandboxStatus) -> String {
+    let SandboxStatus { enforced, refused, writable, starts_programs, .. } = sandbox;
+    if !enforced {
+        return "none: the gate can write wherever its user can".to_owned();
+    }
+    let programs = if *starts_programs { "starts the programs of [hooks]" } else { "starts no program" };
+    let tried = format!(
+        "{} tried elsewhere and {} refused",
+        counted(*refused as u64, "worker"),
+        if *refused == 1 { "was" } else { "were" }
+    );
+    format!("writes below {} alone ({tried}), {programs}", writable.join(", "))
 }
 
 /// How old a list is, and from where.

@@ -8,7 +8,7 @@ const MARGIN: f64 = 12.0;
 const STRIP_HEIGHT: f64 = 72.0;
 const BARS_HEIGHT: f64 = 180.0;
 /// Room below for the scale.
-const FOOT: f64 = 28.0;
+const FOOT: f64 = 36.0;
 /// More gaps than any finding has.
 const GAPS_MAX: usize = 256;
 /// Bars of the histogram.
@@ -36,7 +36,7 @@ fn seen(gap: f64) -> f64 {
 /// When each of the last requests came, the newest on the right.
 fn dots(page: &mut Html, gaps: &[f64]) {
     let whole: f64 = gaps.iter().sum();
-    let middle = STRIP_HEIGHT / 2.0 - FOOT / 4.0;
+    let middle = (STRIP_HEIGHT - FOOT) / 2.0 + 4.0;
     page.markup("<figure><svg viewBox=\"0 0 720 72\" role=\"img\" aria-labelledby=\"dots-said\">");
     page.markup("<line class=\"axis\" x1=\"12\" x2=\"708\" y1=\"").length(middle).markup("\" y2=\"").length(middle);
     page.markup("\"/>");
@@ -97,9 +97,9 @@ fn histogram(page: &mut Html, gaps: &[f64], (low, period, high): (f64, f64, f64)
         page.length(step - 2.0).markup("\" y=\"").length(floor - height).markup("\" height=\"").length(height);
         page.markup("\"/>");
     }
-    page.markup("<line class=\"axis\" x1=\"12\" x2=\"708\" y1=\"152\" y2=\"152\"/>");
-    page.markup("<line class=\"period\" y1=\"12\" y2=\"152\" x1=\"").length(bars.x(period)).markup("\" x2=\"");
-    page.length(bars.x(period)).markup("\"/><text text-anchor=\"middle\" y=\"170\" x=\"");
+    page.markup("<line class=\"axis\" x1=\"12\" x2=\"708\" y1=\"144\" y2=\"144\"/>");
+    page.markup("<line class=\"period\" y1=\"12\" y2=\"144\" x1=\"").length(bars.x(period)).markup("\" x2=\"");
+    page.length(bars.x(period)).markup("\"/><text text-anchor=\"middle\" y=\"171\" x=\"");
     page.length(bars.x(period).clamp(60.0, WIDTH - 60.0)).markup("\">").text(&span(period)).markup("</text>");
     page.markup("</svg><figcaption id=\"bars-said\">");
     page.words(("How often each interval came; the line is the fitted period, ", "間隔の度数分布。線は推定周期 "));

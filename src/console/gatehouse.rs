@@ -54,6 +54,10 @@ pub struct Standing {
     pub inspection_fault: Option<String>,
     /// Receivers of checkpoints that take none.
     pub receivers_waiting: u64,
+    /// Who is told of what is found.
+    pub alerts: Vec<AlertStanding>,
+    /// What else does not do its work: files that go on with the journal, lists that are fetched.
+    pub other_faults: Vec<String>,
     /// Sources of attempts past the proxy, and those of them that cannot be read.
     pub flow_sources: u64,
     pub flow_faults: Vec<String>,
@@ -69,6 +73,20 @@ pub struct JournalStanding {
     pub overloads: u64,
     pub sync_failures: u64,
     pub last_error: Option<String>,
+}
+
+/// A receiver of alerts.
+#[derive(Debug, Clone, Default)]
+pub struct AlertStanding {
+    pub name: String,
+    /// Alerts that it does not have yet, those that it is told of later together, and those that were dropped as too many
+    /// waited.
+    pub waiting: u64,
+    pub held: u64,
+    pub dropped: u64,
+    pub taken: u64,
+    /// Why it takes none.
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::gatehouse::Standing;
+use super::gatehouse::{AlertStanding, Standing};
 use crate::session::Counters;
 
 /// What Prometheus is told, in its text format (version 0.0.4). Names and reasons of clients are not in it.
@@ -54,8 +54,8 @@ pub(super) fn metrics(standing: &Standing, counters: &Counters, tails: u64) -> S
         page.value("disk_level", &[("level", level)], if standing.disk == level { 1.0 } else { 0.0 });
     }
     if let Some(days) = standing.disk_days_left {
-        page.head("disk_days_left", "gauge", "Days that the journal has room for.");
-        page.value("disk_days_left", &[], days);
+        page.head("disk_left_seconds", "gauge", "So long the journal has room.");
+        page.value("disk_left_seconds", &[], (days * 86_400.0).round());
     }
     let detection = &standing.detection;
     page.one("detection_live", "gauge", "1 while the journal is watched.", u64::from(detection.live));
@@ -86,10 +86,28 @@ pub(super) fn metrics(standing: &Standing, counters: &Counters, tails: u64) -> S
         "Receivers that take no checkpoints.",
         standing.receivers_waiting,
     );
+    for (name, kind, help, of) in ALERTS {
+        if !standing.alerts.is_empty() {
+            page.head(name, kind, help);
+        }
+        for one in &standing.alerts {
+            page.value(name, &[("receiver", &one.name)], of(one) as f64);
+        }
+    }
     page.one("index_failing", "gauge", "1 while nothing is indexed.", u64::from(standing.index_fault.is_some()));
     page.one("console_tails", "gauge", "Live tails that are open.", tails);
     page.0
 }
+
+/// A name, its kind, what it says, and of what.
+type OfAlerts = (&'static str, &'static str, &'static str, fn(&AlertStanding) -> u64);
+
+const ALERTS: [OfAlerts; 4] = [
+    ("alerts_waiting", "gauge", "Alerts that a receiver does not have yet.", |one| one.waiting),
+    ("alerts_dropped_total", "counter", "Alerts that were dropped, as too many waited.", |one| one.dropped),
+    ("alerts_taken_total", "counter", "Alerts that a receiver has taken.", |one| one.taken),
+    ("alerts_failing", "gauge", "1 while a receiver takes none.", |one| u64::from(one.error.is_some())),
+];
 
 struct Page(String);
 
@@ -134,6 +152,7 @@ mod tests {
             name: "a\"b\\c\nd".into(),
             disk: "low".into(),
             disk_days_left: Some(3.5),
+            alerts: vec![AlertStanding { name: "soc".into(), waiting: 3, ..AlertStanding::default() }],
             ..Standing::default()
         };
         let page = metrics(&standing, &counters, 7);
@@ -150,7 +169,9 @@ mod tests {
         for line in [
             "sekisho_refusals_total{reason=\"no_rule\"} 1",
             "sekisho_disk_level{level=\"low\"} 1",
-            "sekisho_disk_days_left 3.5",
+            "sekisho_disk_left_seconds 302400",
+            "sekisho_alerts_waiting{receiver=\"soc\"} 3",
+            "sekisho_alerts_failing{receiver=\"soc\"} 0",
             "sekisho_console_tails 7",
             "sekisho_info{version=\"\",gate=\"a\\\"b\\\\c\\nd\"} 1",
         ] {

@@ -23,9 +23,11 @@ mod service;
 mod sessions;
 mod users;
 mod words;
+#[doc(hidden)]
+pub mod properties;
 
 pub use access::{Act, Role};
-pub use gatehouse::{Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Standing};
+pub use gatehouse::{AlertStanding, Deed, DetectionStanding, Gatehouse, Held, JournalStanding, Standing};
 pub use serve::{Listening, serve};
 pub use service::{Plan, Service};
 pub use users::{USERS_BYTES_MAX, User, Users, is_user_name, with_user, without_user};

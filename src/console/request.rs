@@ -81,13 +81,19 @@ pub(super) fn language(chosen: Option<&str>, kept: Option<&str>, accepts: &str) 
 /// Whether a `Host` is one that the console may be called by: an address, `localhost`, or a name of its config. A page of
 /// another site whose name is made to lead here has another.
 pub(super) fn is_own_host(host: &str, names: &[Box<str>]) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or_default(),
+    let is_end = |rest: &str| {
+        rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    name.parse::<std::net::IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return is_end(rest) && address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+    let is_known = || {
+        name.parse::<std::net::Ipv4Addr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    is_end(rest) && is_known()
 }
 
 /// Whether it leads to a page of the console itself, as where to go after the log-in.
@@ -125,7 +131,16 @@ mod tests {
         for own in ["127.0.0.1:3180", "[::1]:3180", "localhost", "Gate.office.example:3180"] {
             assert!(is_own_host(own, &names), "{own}");
         }
-        for foreign in ["evil.example:3180", "", "gate.office.example.evil.example", "localhost.evil.example"] {
+        for foreign in [
+            "evil.example:3180",
+            "",
+            "gate.office.example.evil.example",
+            "localhost.evil.example",
+            "[::1]evil.example",
+            "[localhost]",
+            "localhost:evil:80",
+            "127.0.0.1:evil.example",
+        ] {
             assert!(!is_own_host(foreign, &names), "{foreign}");
         }
         for (way, is_own) in [

@@ -42,11 +42,13 @@ pub(super) struct Fault {
     status: StatusCode,
     title: Words,
     detail: String,
+    /// As what it goes on record, where somebody would have done what is not theirs.
+    told: Option<&'static str>,
 }
 
 impl Fault {
     fn new(status: StatusCode, title: Words, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into() }
+        Self { status, title, detail: detail.into(), told: None }
     }
 }
 
@@ -67,7 +69,8 @@ impl From<NoAnswer> for Fault {
 }
 
 fn forbidden() -> Fault {
-    Fault::new(StatusCode::FORBIDDEN, ("Your role does not allow that.", "権限がありません。"), "")
+    let title = ("Your role does not allow that.", "権限がありません。");
+    Fault { told: Some("console_forbidden"), ..Fault::new(StatusCode::FORBIDDEN, title, "") }
 }
 
 /// Answers one request.
@@ -83,9 +86,16 @@ pub(super) async fn answer(service: &Arc<Service>, address: IpAddr, request: Req
     let kept = cookies(fields, "lang").map(str::to_owned);
     let language = language(chosen.map(Language::tag), kept.as_deref(), text(ACCEPT_LANGUAGE));
     let asks = Asks { service: service.clone(), address, language, pairs };
+    let session = cookies(fields, session_cookie(service)).map(str::to_owned);
+    let asked_for = format!("{} {}", request.method(), request.uri().path());
     let mut response = match routed(&asks, request).await {
         Ok(response) => response,
-        Err(Fault { status, title, detail }) => page(status, fault_page(language, title, &detail)),
+        Err(Fault { status, title, detail, told }) => {
+            if let Some(action) = told {
+                service.tell_refused(action, (session.as_deref(), address), &asked_for).await;
+            }
+            page(status, fault_page(language, title, &detail))
+        }
     };
     if let Some(chosen) = chosen {
         let secure = if service.plan.is_secured { "; Secure" } else { "" };
@@ -160,7 +170,7 @@ fn may(visitor: &Visitor, act: Act) -> Result<(), Fault> {
 fn foreign() -> Fault {
     let title =
         ("This form is not of your session. Go back and try again.", "フォームが無効です。戻ってやり直してください。");
-    Fault::new(StatusCode::FORBIDDEN, title, "")
+    Fault { told: Some("console_form_refused"), ..Fault::new(StatusCode::FORBIDDEN, title, "") }
 }
 
 /// Reads a form that this console has shown.
@@ -237,7 +247,7 @@ async fn log_in(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page
 
 async fn figures(asks: &Asks) -> Result<Response<Page>, Fault> {
     if !asks.service.plan.metrics.iter().any(|network| network.contains(&asks.address)) {
-        return Err(forbidden());
+        return Err(Fault { told: None, ..forbidden() });
     }
     let house = asks.service.plan.gatehouse.clone();
     let standing = asks.service.in_turn(move || house.standing()).await?;

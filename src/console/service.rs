@@ -18,9 +18,10 @@ use super::html::Words;
 use super::live::Tails;
 use super::sessions::{SessionId, Sessions};
 use super::users::{USERS_BYTES_MAX, User, Users};
-use crate::challenge::auth::{PASSWORD_BYTES_MAX, Password};
+use crate::challenge::auth::{Allowance, PASSWORD_BYTES_MAX, Password, Throttle};
 use crate::clock;
 use crate::evidence::{Person, Text};
+use crate::facts::ClientKey;
 use crate::review::questions::{Evidence, QuestionError};
 use crate::store::Index;
 
@@ -47,6 +48,8 @@ pub struct Service {
     pub(super) plan: Plan,
     sessions: Mutex<Sessions>,
     doorkeeper: Mutex<Doorkeeper>,
+    /// How often it is told that a client was refused something.
+    telling: Mutex<Throttle<ClientKey>>,
     users: Mutex<KnownUsers>,
     pub(super) tails: Arc<Tails>,
     /// Questions that are asked at the same time.
@@ -79,6 +82,11 @@ pub(super) enum NoAnswer {
 
 const QUESTIONS_MAX: usize = 2;
 const TRIES_MAX: usize = 1;
+/// Of refusals, so many are told at once of a client; then one more after each pause.
+const TOLD_OF_CLIENT: Allowance = Allowance { at_once: 10, pause: Duration::from_secs(30) };
+const TOLD_CLIENTS_MAX: usize = 10_000;
+/// Of what was asked for.
+const WHAT_BYTES_MAX: usize = 200;
 /// So long a question waits for others.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So long a password waits.
@@ -90,6 +98,7 @@ impl Service {
             plan,
             sessions: Mutex::default(),
             doorkeeper: Mutex::new(Doorkeeper::new()),
+            telling: Mutex::new(Throttle::new(TOLD_OF_CLIENT, TOLD_CLIENTS_MAX)),
             users: Mutex::default(),
             tails: Arc::new(Tails::new()),
             asking: Arc::new(Semaphore::new(QUESTIONS_MAX)),
@@ -184,6 +193,24 @@ impl Service {
                 Err(wrong)
             }
         }
+    }
+
+    /// Puts on record that somebody was refused what is not theirs: a form of another site, or what another role may. Of one
+    /// client that goes on some are told.
+    pub(super) async fn tell_refused(
+        &self,
+        action: &'static str,
+        (cookie, address): (Option<&str>, IpAddr),
+        what: &str,
+    ) {
+        let telling = || self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        if telling().take(&ClientKey::of(address), clock::moment()).is_err() {
+            return;
+        }
+        let who = self.visitor(cookie).map_or_else(|| "nobody".to_owned(), |visitor| visitor.user.name.to_string());
+        let what = what.get(..what.floor_char_boundary(WHAT_BYTES_MAX)).unwrap_or_default();
+        // It is refused in any case.
+        let _ = self.plan.gatehouse.act(Deed::Access(action, format!("{who}, from {address}: {what}"))).await;
     }
 
     /// Asks the index, with others waiting for their turn.

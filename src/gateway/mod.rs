@@ -29,7 +29,7 @@ mod plan;
 mod warden;
 
 pub use advice::advice;
-pub use capability::{drop_net_admin, may_have_net_admin};
+pub use capability::{drop_net_admin, keep_capabilities_of_files_alone, may_have_net_admin};
 pub use compare::{Beside, Change, Difference};
 pub use iptables::{Family, iptables};
 pub use keeper::{Alone, Ending, KeepError, Trial, keep};

@@ -87,6 +87,14 @@ impl AlertReceiver {
         Some(Self { name: name.value.clone(), way, rules, form, template, secret_file })
     }
 
+    /// Who is not told by mail.
+    pub fn receiver(&self) -> Option<&Receiver> {
+        match &self.way {
+            AlertWay::Receiver(receiver) => Some(receiver),
+            AlertWay::Mail(_) => None,
+        }
+    }
+
     /// Every file that the config names for it; relative ones are meant beside it.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let (directory, roots, password) = match &mut self.way {

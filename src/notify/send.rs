@@ -39,6 +39,8 @@ pub struct Notifier {
     sink: Sink,
     /// What the gate calls itself.
     gate: String,
+    /// How long a receiver may take.
+    takes: Duration,
 }
 
 /// A receiver may take so long in all.
@@ -48,7 +50,13 @@ const SECRET_BYTES_MIN: usize = 16;
 
 impl Notifier {
     pub fn new(errands: Errands, gate: String) -> Self {
-        Self { sink: Sink::new(errands), gate }
+        Self { sink: Sink::new(errands), gate, takes: TAKES }
+    }
+
+    /// The same with another patience.
+    #[cfg(test)]
+    pub(super) fn within(self, takes: Duration) -> Self {
+        Self { takes, ..self }
     }
 
     /// Hands one over, and returns what the receiver says to that. Files of secrets are read anew each time.
@@ -62,11 +70,11 @@ impl Notifier {
                 AlertWay::Mail(mail) => self.mail(receiver, mail, alert).await,
             }
         };
-        timeout(TAKES, sent).await.map_err(|_| NotDelivered::TooSlow(TAKES))?
+        timeout(self.takes, sent).await.map_err(|_| NotDelivered::TooSlow(self.takes))?
     }
 
     async fn hand_over(&self, receiver: &AlertReceiver, alert: &Alert, now: Timestamp) -> Result<String, NotDelivered> {
-        let AlertWay::Receiver(to) = &receiver.way else { return Err(NotDelivered::TooSlow(TAKES)) };
+        let AlertWay::Receiver(to) = &receiver.way else { return Err(NotDelivered::TooSlow(self.takes)) };
         let template = receiver.template.as_ref();
         let (body, is_posted) = match &to.way {
             Way::Syslog { .. } => (receiver.form.write_line(template, alert, &self.gate), false),

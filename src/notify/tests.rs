@@ -588,3 +588,60 @@ fn what_takes_a_connection_and_ends_it_without_a_word_has_nothing() {
     assert!(why.starts_with("the connection failed"), "{why}");
     served.join().unwrap();
 }
+
+/// Takes connections and says this, and never anything more; they stay until the end of the test.
+fn silent(greeting: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(greeting);
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_receiver_that_takes_a_connection_and_stays_silent_is_given_up_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    tls(directory.path());
+    let ca = format!("ca_file = {:?}", directory.path().join("ca.pem"));
+    let (mute, greeting) = (silent(b""), silent(b"220 mail.example ESMTP\r\n"));
+    let patience = Duration::from_millis(300);
+    for receiver in [
+        one(&format!("syslog = \"{mute}\"\nprotocol = \"tls\"\n{ca}")),
+        one(&format!("url = \"https://{mute}/\"\n{ca}")),
+        mail(mute, &ca),
+        mail(mute, &format!("tls = \"tls\"\n{ca}")),
+        mail(mute, "tls = \"none\""),
+        mail(greeting, &ca),
+    ] {
+        let now = Timestamp(1_795_741_260 * SECOND);
+        let said = with_notifier(async |notifier| {
+            notifier.within(patience).send(&receiver, &alert(1, Severity::High), now).await
+        });
+        assert_eq!(said.unwrap_err().to_string(), "it took longer than 300ms", "{receiver}");
+    }
+}
+
+#[test]
+fn what_answers_garbage_in_place_of_tls_has_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    tls(directory.path());
+    let ca = format!("ca_file = {:?}", directory.path().join("ca.pem"));
+    for of in [
+        |address, ca: &str| one(&format!("syslog = \"{address}\"\nprotocol = \"tls\"\n{ca}")),
+        |address, ca: &str| one(&format!("url = \"https://{address}/\"\n{ca}")),
+        |address, ca: &str| mail(address, &format!("tls = \"tls\"\n{ca}")),
+    ] as [fn(SocketAddr, &str) -> AlertReceiver; 3]
+    {
+        let (address, served) = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n\0\xff\xfe");
+        let said = send(&of(address, &ca), &alert(1, Severity::High)).unwrap_err();
+        assert!(!said.is_empty() && said.chars().all(|c| !c.is_control()), "{said:?}");
+        let heard = served.join().unwrap();
+        assert!(!String::from_utf8_lossy(&heard).contains("c2.example"), "{said}");
+    }
+}

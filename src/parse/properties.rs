@@ -3,12 +3,14 @@
 //!
 //! Each function panics when its property does not hold.
 
+mod alike;
 mod first;
 mod head;
 mod hello;
 mod http2;
 mod target;
 
+pub use alike::read_alike;
 pub use first::first_bytes;
 pub use head::{chunked, head, response};
 pub use hello::client_hello;

@@ -65,23 +65,43 @@ pub enum SqlError {
 
 /// Of its machine, before it is asked whether to go on.
 const STEPS: i32 = 10_000;
-/// Of all that SQLite holds.
+/// Of all that SQLite holds in this process, where that is there for one statement alone.
 const HEAP_BYTES_MAX: i64 = 384 << 20;
 /// Of a text, and of a row.
 const LENGTH_MAX: i32 = 16 << 20;
+
+/// What keeps a statement small that is not alone in its process. SQLite has no bound of memory for one connection, but what a
+/// statement holds at the same time is so many texts of so many bytes: its arguments, one in another, and its columns. What
+/// it sorts and groups goes to a file.
+const AMONG_OTHERS: [(Limit, i32); 4] = [
+    (Limit::SQLITE_LIMIT_LENGTH, 128 << 10),
+    (Limit::SQLITE_LIMIT_COLUMN, 200),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+];
+
+/// Whether a statement has its process for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Alone,
+    /// The gate asks SQLite too.
+    Others,
+}
 /// Of a statement. The views themselves need more than anyone writes, and are made before.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
 
 /// Asks the views of [`VIEWS`](crate::store::VIEWS) by one statement of SQL that reads. The answer comes row by row and is not
-/// kept; sorting what does not fit into memory goes on in a file without a name.
+/// kept; sorting what does not fit into memory goes on in a file without a name. What SQLite holds in this process is bounded
+/// from here on: it is for a process that does nothing else.
 ///
 /// # Errors
 /// There is no index, the statement is wrong, would do other than read, or needs too much.
 pub fn sql(data_dir: &Path, text: &str, rows: &mut impl SqlRows) -> Result<(), SqlError> {
-    sql_while(data_dir, text, rows, || true)
+    ask(data_dir, text, rows, (Company::Alone, || true))
 }
 
-/// The same for as long as `goes_on` says so, which is asked every few milliseconds.
+/// The same in a process that asks SQLite for other things too, which are left as they are: shorter texts and fewer
+/// columns. It goes on for as long as `goes_on` says so, which is asked every few milliseconds.
 ///
 /// # Errors
 /// As [`sql`], and that it took too long.
@@ -89,13 +109,22 @@ pub fn sql_while(
     data_dir: &Path,
     text: &str,
     rows: &mut impl SqlRows,
-    mut goes_on: impl FnMut() -> bool + Send + 'static,
+    goes_on: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), SqlError> {
+    ask(data_dir, text, rows, (Company::Others, goes_on))
+}
+
+fn ask(
+    data_dir: &Path,
+    text: &str,
+    rows: &mut impl SqlRows,
+    (company, mut goes_on): (Company, impl FnMut() -> bool + Send + 'static),
 ) -> Result<(), SqlError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(SqlError::Failed(format!("the statement is longer than {} MiB", SQL_BYTES_MAX >> 20)));
     }
     let mut connection = Index::open_with_views(data_dir).map_err(SqlError::Index)?.into_connection();
-    let refused = restrain(&mut connection).map_err(|error| SqlError::Index(error.into()))?;
+    let refused = restrain(&mut connection, company).map_err(|error| SqlError::Index(error.into()))?;
     let handler = connection.progress_handler(STEPS, Some(move || !goes_on()));
     handler.map_err(|error| SqlError::Index(error.into()))?;
     answer(&connection, text, rows).map_err(|failure| match failure {
@@ -145,8 +174,7 @@ fn value(value: ValueRef<'_>) -> SqlValue<'_> {
 type Refused = Arc<Mutex<Option<String>>>;
 
 /// From here on the connection only reads, and within bounds.
-fn restrain(connection: &mut Connection) -> Result<Refused, Error> {
-    connection.pragma_update(None, "hard_heap_limit", HEAP_BYTES_MAX)?;
+fn restrain(connection: &mut Connection, company: Company) -> Result<Refused, Error> {
     for (limit, most) in [
         (Limit::SQLITE_LIMIT_LENGTH, LENGTH_MAX),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
@@ -154,6 +182,14 @@ fn restrain(connection: &mut Connection) -> Result<Refused, Error> {
         (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
     ] {
         connection.set_limit(limit, most)?;
+    }
+    match company {
+        Company::Alone => connection.pragma_update(None, "hard_heap_limit", HEAP_BYTES_MAX)?,
+        Company::Others => {
+            for (limit, most) in AMONG_OTHERS {
+                connection.set_limit(limit, most)?;
+            }
+        }
     }
     let refused = Refused::default();
     let told = Arc::clone(&refused);

@@ -329,9 +329,13 @@ impl<'g> Account<'g> {
         if is_step {
             return;
         }
+        self.note(asked, why, |refused| refused);
+    }
+
+    fn note(&self, asked: &Asked<'_>, why: &Why, as_it_was: impl FnOnce(refusals::Refused) -> refusals::Refused) {
         let told = (why.status, why.code, why.detail.as_deref());
         let one = refusals::Refused::new(self.id, asked.target, told, asked.head.fields.get("user-agent"));
-        self.worker.gate.refusals.note(asked.client.address.ip(), one);
+        self.worker.gate.refusals.note(asked.client.address.ip(), as_it_was(one));
     }
 
     /// Records bytes that were no request, and what they asked for as far as a head was there.
@@ -428,7 +432,8 @@ impl<'g> Account<'g> {
     }
 
     /// The tunnel that was let out carries what it may not.
-    pub(super) fn denied(&mut self, why: &Why) {
+    pub(super) fn denied(&mut self, asked: &Asked<'_>, why: &Why) {
+        self.note(asked, why, |refused| refused.cut_at(clock::now()));
         self.outcome(|record| describe_denial(record, why));
         self.worker.gate.counters.count_refusal(why.code);
     }

@@ -122,7 +122,7 @@ async fn decided(
         // It did not wait for the answer.
         let why = Why::of_fault(Fault::BytesBehindConnect);
         let page = page(gate, account.id, &why, &asked.target.host.readable(), Some(asked.head), false);
-        end(account, &why);
+        end(account, asked, &why);
         return send_page(gate, io, &page, false).await;
     }
     if write_all(&mut io.stream, ESTABLISHED, gate.limits.body_timeout).await.is_err() {
@@ -149,7 +149,7 @@ async fn decided(
             Content::Passes => {}
             Content::WouldEnd(broken) => account.would_refuse(&Why::of_broken(broken)),
             Content::Ends(broken) => {
-                end(account, &Why::of_broken(broken));
+                end(account, asked, &Why::of_broken(broken));
                 return alert(gate, io, &seen).await;
             }
         }
@@ -165,8 +165,8 @@ async fn decided(
 }
 
 /// Ends a tunnel that stood and may not go on.
-fn end(mut account: Account<'_>, why: &Why) {
-    account.denied(why);
+fn end(mut account: Account<'_>, asked: &Asked<'_>, why: &Why) {
+    account.denied(asked, why);
     account.close(End { by: Party::Gate, how: why.code, up: 0, down: 0 });
 }
 
@@ -290,7 +290,7 @@ pub(super) async fn by_first_bytes(
         Content::Passes => {}
         Content::WouldEnd(broken) => account.would_refuse(&Why::of_broken(broken)),
         Content::Ends(broken) => {
-            end(account, &Why::of_broken(broken));
+            end(account, &asked, &Why::of_broken(broken));
             return alert(gate, io, &seen).await;
         }
     }

@@ -510,7 +510,7 @@ impl<'a> Exchange<'a> {
                 });
                 account.failed_with(&failure.why, page.is_some());
                 if failure.denied {
-                    account.denied(&failure.why);
+                    account.denied(asked, &failure.why);
                 }
                 account.close(End { by: failure.by, how: failure.why.code, up, down });
                 match page {

@@ -30,13 +30,13 @@ pub(super) fn page(gate: &Gate, client: IpAddr, head: &RequestHead, keep: bool) 
 
 fn told(refused: Refused) -> WhyRefusal {
     let draft = draft(&refused);
-    let Refused { id, target, status, reason, detail, .. } = refused;
+    let Refused { id, target, status, reason, detail, cut, .. } = refused;
     let port = if target.port == target.scheme.default_port() { String::new() } else { format!(":{}", target.port) };
     let target = match target.scheme {
         Scheme::Http => format!("http://{}{port}", target.host.readable()),
         Scheme::Https | Scheme::Tunnel => format!("https://{}{port}", target.host.readable()),
     };
-    WhyRefusal { id, target, status, reason, detail, draft }
+    WhyRefusal { id, target, status, reason, detail, draft, cut }
 }
 
 /// The rule that would let it through, where a rule would.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::facts::{ExchangeId, Host, Target};
+use crate::facts::{ExchangeId, Host, Target, Timestamp};
 
 /// Clients of which refusals are remembered. Of more, the one that was refused longest ago is forgotten.
 const CLIENTS_MAX: usize = 2048;
@@ -24,6 +24,8 @@ pub struct Refused {
     pub detail: Option<Box<str>>,
     /// The program by its own words, up to 256 bytes.
     pub user_agent: Option<Box<[u8]>>,
+    /// It was let out at first, and cut off then.
+    pub cut: Option<Timestamp>,
 }
 
 /// The last refusals of each client, by its address alone: no client is told of another's.
@@ -59,7 +61,13 @@ impl Refused {
             reason,
             detail: detail.map(cut),
             user_agent: user_agent.map(|text| text.get(..TEXT_BYTES_MAX).unwrap_or(text).into()),
+            cut: None,
         }
+    }
+
+    /// The same of what had been let out.
+    pub(super) fn cut_at(self, now: Timestamp) -> Self {
+        Self { cut: Some(now), ..self }
     }
 
     pub fn host(&self) -> &Host {

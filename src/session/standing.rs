@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock;
 use crate::evidence::Exchange;
-use crate::facts::{Client, Hello, Restraint, Scheme, Stage, Target};
+use crate::facts::{Client, ExchangeId, Hello, Restraint, Scheme, Stage, Target};
 use crate::identity::Face;
 use crate::parse::FirstBytes;
 use crate::policy::{
@@ -17,6 +18,7 @@ use super::account::{Asked, judge};
 use super::describe::describe_who_says;
 use super::gate::{Gate, Limits};
 use super::in_force::Edition;
+use super::refusals;
 use super::restraints::Restraints;
 use super::tunnels::Bounds;
 use super::who::Who;
@@ -126,6 +128,12 @@ impl Known {
     /// Keeps what the client's first bytes were.
     pub(super) fn saw(&self, seen: FirstBytes) {
         *self.first() = First::Seen(seen).kept();
+    }
+
+    /// It, for the person at its client, as cut off now.
+    pub(super) fn refused(&self, id: ExchangeId, (code, detail): (&'static str, Option<&str>)) -> refusals::Refused {
+        let user_agent = self.user_agent.as_deref();
+        refusals::Refused::new(id, &self.target, (403, code, detail), user_agent).cut_at(clock::now())
     }
 
     /// What findings have imposed on it.
@@ -261,6 +269,11 @@ impl Ruling {
     /// Whether it only says what would have happened.
     pub(super) fn observes(&self) -> bool {
         self.would.is_some()
+    }
+
+    /// Why, as a code and in words.
+    pub(super) fn why(&self) -> (&'static str, Option<&str>) {
+        (self.code, self.detail.as_deref())
     }
 
     pub(super) fn describe(&self, record: &mut Exchange) {

@@ -116,6 +116,7 @@ impl Standing<'_> {
         let ruling = self.tunnel.take_ruling().filter(|ruling| cut || ruling.observes());
         if cut {
             self.worker.gate.counters.count_refusal(ended.how);
+            self.remember(ruling.as_ref().map_or((ended.how, None), |ruling| ruling.why()));
         }
         let end = End { by: ended.by, how: ended.how, up, down };
         self.ending.close(self.worker, end, |record| {
@@ -125,6 +126,15 @@ impl Standing<'_> {
             record.first_byte_us = self.tunnel.first_byte(self.ending.begun).map(micros);
             record.bursts = self.tunnel.last_bursts();
         });
+    }
+}
+
+impl Standing<'_> {
+    /// For the person at the client.
+    fn remember(&self, why: (&'static str, Option<&str>)) {
+        let known = self.tunnel.known();
+        let refused = known.refused(self.ending.id, why);
+        self.worker.gate.refusals.note(known.client.address.ip(), refused);
     }
 }
 
@@ -169,6 +179,7 @@ async fn look(standing: &Standing<'_>, relay: &mut Relay, terms: ContentTerms) -
     standing.tunnel.known().saw(seen);
     let Content::Ends(broken) = judged else { return None };
     gate.counters.count_refusal(broken.code);
+    standing.remember((broken.code, broken.detail.as_deref()));
     if speaks_tls {
         let _ = write_all(&mut relay.client, ALERT_UNRECOGNIZED_NAME, gate.limits.body_timeout).await;
     }

@@ -580,7 +580,7 @@ mod tests {
         // It was judged before, and stands only now.
         let late = tunnels.enter(entry(2, 600, 6000));
         assert_eq!(judge(|edition| Some(Judged::Cut(Ruling::not_kept(edition)))), 1);
-        assert_eq!((cut_of(&before), cut_of(&late)), (None, Some(Cut::Policy)));
+        assert_eq!((cut_of(&before), cut_of(&late)), (None, Some(Cut::Restrained)));
     }
 
     #[test]

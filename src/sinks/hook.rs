@@ -105,7 +105,20 @@ impl Hook {
         })
     }
 
+    /// Whether a program is started for it.
+    pub fn is_program(&self) -> bool {
+        self.receiver().is_none()
+    }
+
     /// Who it is, where it is no program.
+    pub fn receiver(&self) -> Option<&Receiver> {
+        match &self.way {
+            HookWay::Command(_) => None,
+            HookWay::Receiver(receiver) => Some(receiver),
+        }
+    }
+
+    /// The same, to be changed.
     pub fn receiver_mut(&mut self) -> Option<&mut Receiver> {
         match &mut self.way {
             HookWay::Command(_) => None,

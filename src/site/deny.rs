@@ -175,10 +175,10 @@ fn error_type(refusal: &Refusal<'_>) -> &'static str {
     }
 }
 
-pub(super) const STYLE: &str =
-    "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}";
+pub(super) const STYLE: &str = ":root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;\
+     overflow-wrap:anywhere}pre{white-space:pre-wrap}";
 /// SHA-256 of [`STYLE`], Base64.
-pub(super) const STYLE_HASH: &str = "ePeXqD/ZxFJedI/VP7FuQAFYImTb1G/+ItIQ+N2dYCY=";
+pub(super) const STYLE_HASH: &str = "nxRDeHHCctHIzz3H5nntKQwFe/Pnpy9tMO+BghF+r1M=";
 
 /// A picture from the host that a page has the browser try, which nobody sees.
 pub(super) fn tried(host: Option<&str>) -> String {

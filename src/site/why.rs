@@ -37,6 +37,8 @@ pub struct WhyRefusal {
     pub detail: Option<Box<str>>,
     /// The rule that would let it through, in the language of policies.
     pub draft: Option<String>,
+    /// When it was cut off, where it had been let out at first.
+    pub cut: Option<Timestamp>,
 }
 
 /// What this page says, in one language.
@@ -46,6 +48,8 @@ struct Said {
     device: &'static str,
     ago: &'static str,
     send: &'static str,
+    /// Of what had been let out.
+    cut: &'static str,
 }
 
 const IN_ENGLISH: Said = Said {
@@ -54,6 +58,7 @@ const IN_ENGLISH: Said = Said {
     device: "This device",
     ago: "min ago",
     send: "If you need it, send these lines to your administrator:",
+    cut: "This connection stood, and was cut off then.",
 };
 const IN_JAPANESE: Said = Said {
     title: "なぜ止められたのか",
@@ -61,6 +66,7 @@ const IN_JAPANESE: Said = Said {
     device: "この端末",
     ago: "分前",
     send: "必要な場合は、次の行を管理者に送ってください。",
+    cut: "この接続は成立していましたが、この時刻に切断されました。",
 };
 
 /// The page of the gate's own name: why things of this device were stopped, and what to send to whom. In Japanese or English by
@@ -100,16 +106,17 @@ pub fn why_page(why: &WhyPage<'_>, fields: &Fields, keep_alive: bool) -> Vec<u8>
 }
 
 fn one(page: &mut String, why: &WhyPage<'_>, refusal: &WhyRefusal, said: &Said, words: &Words) {
-    let begun = Timestamp(refusal.id.0);
-    let minutes = why.now.0.saturating_sub(begun.0) / 60_000_000;
-    let time = format_time(begun);
+    let stopped = refusal.cut.unwrap_or(Timestamp(refusal.id.0));
+    let minutes = why.now.0.saturating_sub(stopped.0) / 60_000_000;
+    let time = format_time(stopped);
     let time = format!("{} UTC", time.get(..19).unwrap_or(&time).replace('T', " "));
     let target = shown(&refusal.target);
     let detail = refusal.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", shown(detail)));
+    let cut = refusal.cut.map_or(String::new(), |_| format!("{} ", said.cut));
     let sentence = words.sentence(refusal.status, refusal.reason);
     let _ = writeln!(
         page,
-        "<section>\n<h2><bdi>{}</bdi></h2>\n<p>{time} ({minutes} {})</p>\n<p>{sentence}</p>\n<p>{}</p>\n<pre>{}: {}\n\
+        "<section>\n<h2><bdi>{}</bdi></h2>\n<p>{time} ({minutes} {})</p>\n<p>{cut}{sentence}</p>\n<p>{}</p>\n<pre>{}: {}\n\
          {time}\n{} → {}\n{}{}</pre>",
         escape(&target),
         said.ago,
@@ -151,6 +158,7 @@ mod tests {
             reason: "no_rule",
             detail: Some("a\"<img src=x onerror=1>".into()),
             draft: Some("[[rule]]\nname = \"<x>\"".into()),
+            cut: None,
         }
     }
 
@@ -174,6 +182,10 @@ mod tests {
         assert!(!english.contains("<script") && !english.contains("<img"), "{english}");
         let japanese = page("ja,en", &[refusal()], true);
         assert!(japanese.contains("<html lang=\"ja\">") && japanese.contains("2 分前"), "{japanese}");
+        let cut = WhyRefusal { cut: Some(Timestamp(1_795_568_400_000_000 - 60_000_000)), ..refusal() };
+        let (english, japanese) = (page("en", std::slice::from_ref(&cut), true), page("ja", &[cut], true));
+        assert!(english.contains("1 min ago") && english.contains("was cut off then"), "{english}");
+        assert!(japanese.contains("1 分前") && japanese.contains("切断されました"), "{japanese}");
     }
 
     #[test]

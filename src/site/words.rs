@@ -63,10 +63,13 @@ impl Kind {
             | "mimic"
             | "clearance_needed"
             | "finding"
+            | "way_changed"
+            | "not_kept"
+            | "policy_changed"
             | "lockdown" => Self::Policy,
             "rate_limited" | "log_in_too_often" => Self::TooOften,
             "log_in_needed" | "log_in_afresh" | "log_in_wrong" | "log_in_stale" | "log_in_refused" => Self::LogIn,
-            "bypassed_proxy" => Self::Bypassed,
+            "bypassed_proxy" | "not_captured" | "sni_missing" | "not_http_or_tls" => Self::Bypassed,
             "challenge_failed" | "challenge_given_up" => Self::NotShown,
             "guard_name" | "guard_address" => Self::Guard,
             "challenge_unavailable"

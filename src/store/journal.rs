@@ -479,7 +479,10 @@ fn gaps(found: &Found) -> Vec<Gap> {
 
 /// Makes the directory if there is none, and sees that nobody else can write in it: who can may
 /// replace segments between two runs.
-fn make_private(path: &Path) -> Result<(), OpenError> {
+///
+/// # Errors
+/// It cannot be made, or it is another's.
+pub fn make_private(path: &Path) -> Result<(), OpenError> {
     let failed = |source| io_error(path, source);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let found = fs::metadata(path).map_err(failed)?;

@@ -29,8 +29,13 @@ pub use alone::{AloneError, append_alone};
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
-pub use index::{DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, reindex};
-pub use journal::{Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room};
+pub use index::{
+    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, keep_temporary_files_in,
+    reindex,
+};
+pub use journal::{
+    Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,
+};
 pub use logs::{LogFile, log_files};
 pub use reader::Reader;
 pub use retire::{has_record, is_sealed, kept_segments, newest_retention, remove_segments};

@@ -27,20 +27,28 @@ class Handler:
     async def handle_DATA(self, server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         told = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "subject": str(mail["subject"]),
-                "body": mail.get_content(), "tls": session.ssl is not None, "defects": [str(d) for d in mail.defects],
+                "body": mail.get_content(),
+                "tls": session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None, "defects": [str(d) for d in mail.defects],
                 "raw": envelope.content.decode("ascii")}
         print(json.dumps(told), flush=True)
         return "250 2.0.0 queued as KANSO"
 
 def log_in(server, session, envelope, mechanism, data):
-    return AuthResult(success=(data.login, data.password) == (b"gate", b"geheim"))
+    is_right = (data.login, data.password) == (b"gate", b"geheim")
+    return AuthResult(success=is_right, handled=is_right)
 
 async def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[1], sys.argv[2])
-    smtp = lambda: SMTP(Handler(), hostname="mail.example", tls_context=context, require_starttls=True,
-                        authenticator=log_in, auth_required=True)
-    server = await asyncio.get_running_loop().create_server(smtp, "127.0.0.1", 0)
+    if sys.argv[3] == "starttls":
+        smtp = lambda: SMTP(Handler(), hostname="mail.example", tls_context=context, require_starttls=True,
+                            authenticator=log_in, auth_required=True)
+        within = None
+    else:
+        smtp = lambda: SMTP(Handler(), hostname="mail.example", auth_require_tls=False, authenticator=log_in,
+                            auth_required=True, auth_exclude_mechanism=["PLAIN"])
+        within = context
+    server = await asyncio.get_running_loop().create_server(smtp, "127.0.0.1", 0, ssl=within)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -54,9 +62,11 @@ struct MailServer {
 }
 
 impl MailServer {
-    fn start(certificates: &Path) -> Self {
+    /// It speaks TLS after `starttls`, or from the first byte, and then offers LOGIN alone.
+    fn start(certificates: &Path, tls: &str) -> Self {
         let mut command = Command::new("/usr/bin/python3");
         command.args(["-Ic", MAIL_SERVER]).args(["leaf.pem", "leaf.key"].map(|name| certificates.join(name)));
+        command.arg(tls);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = lines.next().unwrap().unwrap().parse().unwrap();
@@ -154,7 +164,7 @@ fn a_finding_comes_to_each_receiver_once_whatever_was_down_and_whoever_starts_ag
     let (data_dir, share) = (directory.path().join("data"), directory.path().join("share"));
     fs::create_dir(&share).unwrap();
     let (log_address, log) = log_server(certificates(directory.path()));
-    let mail = MailServer::start(directory.path());
+    let mail = MailServer::start(directory.path(), "starttls");
     let hook = ListServer::start();
     for (name, secret) in [("password", "geheim\n"), ("secret", "signs what is posted\n")] {
         fs::write(directory.path().join(name), secret).unwrap();
@@ -246,6 +256,35 @@ fn a_finding_comes_to_each_receiver_once_whatever_was_down_and_whoever_starts_ag
     );
     let all = records.iter().map(ToString::to_string).collect::<String>();
     assert!(!all.contains("hush") && !all.contains("geheim"), "no secret is on record");
+}
+
+#[test]
+fn mail_goes_to_a_server_that_speaks_tls_from_the_first_byte_and_has_people_log_in_word_by_word() {
+    let (origin, directory) = (Origin::echo(), tempfile::tempdir().unwrap());
+    let data_dir = directory.path().join("data");
+    let path = data_dir.to_str().unwrap();
+    certificates(directory.path());
+    let mail = MailServer::start(directory.path(), "tls");
+    let config = |name: &str, password: &str| {
+        let file = directory.path().join(name);
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        format!(
+            "[alerts.{name}]\nmail = \"127.0.0.1:{}\"\ntls = \"tls\"\nca_file = {:?}\nfrom = \"gate@example.com\"\n\
+             to = [\"soc@example.com\"]\nuser = \"gate\"\npassword_file = {file:?}\nsubject = \"[関所] {{kind}}\"\n",
+            mail.port,
+            directory.path().join("ca.pem"),
+        )
+    };
+    let config = config("right", "geheim\n") + &config("wrong", "falsch\n");
+    let _gate = gate(&origin, &config, &data_dir);
+    let tried = sekisho(&["alert", "test", "--data-dir", path, "--format", "json"]);
+    let said: Value = serde_json::from_slice(&tried.stdout).unwrap();
+    assert_eq!(said["tried"][0]["taken"], "250 2.0.0 queued as KANSO", "{said:#}");
+    assert_eq!(said["tried"][1]["error"], "to AUTH it answered 535", "{said:#}");
+    let mails = mail.mails.lock().unwrap();
+    let [told] = &mails[..] else { panic!("{mails:#?}") };
+    assert_eq!((&told["subject"], &told["tls"]), (&"[関所] test".into(), &true.into()), "{told:#}");
 }
 
 #[test]

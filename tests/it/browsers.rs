@@ -1,10 +1,12 @@
 //! Real browsers at the gate.
 
+mod accessibility;
 mod console;
 mod driven;
 mod hour;
 mod log_in;
 mod naive;
+mod office;
 mod page;
 pub(crate) mod site;
 mod whole;

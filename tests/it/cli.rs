@@ -111,6 +111,7 @@ fn every_command_explains_itself_with_an_example_and_the_exit_codes() {
         "verify",
         "sql",
         "completions",
+        "man",
     ] {
         assert!(commands.iter().any(|name| name == command), "{command} in {commands:?}");
     }
@@ -191,6 +192,21 @@ fn no_color_is_respected_where_colours_would_be_used() {
     assert!(!plain.err.contains('\x1b'), "{}", plain.err);
     let piped = sekisho(Path::new("/"), &["verfy"]);
     assert!(!piped.err.contains('\x1b'), "{}", piped.err);
+}
+
+#[test]
+fn there_is_a_manual_page_of_every_command() {
+    let directory = directory(&[]);
+    assert_eq!(sekisho(directory.path(), &["man", "made/man1"]).code, 0);
+    let page = |name: &str| std::fs::read_to_string(directory.path().join("made/man1").join(name)).unwrap();
+    let whole = page("sekisho.1");
+    for command in commands() {
+        assert!(whole.contains(&format!("sekisho\\-{command}(1)")), "{command}: {whole}");
+        let own = page(&format!("sekisho-{command}.1"));
+        assert!(own.contains(".SH SYNOPSIS") && own.contains("Examples:"), "{own}");
+    }
+    assert!(page("sekisho-policy-fmt.1").contains("policy"));
+    assert_eq!(sekisho(directory.path(), &["man", "/proc/nowhere"]).code, 1);
 }
 
 #[test]

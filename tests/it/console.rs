@@ -156,6 +156,9 @@ fn a_person_logs_in_sees_what_was_blocked_and_logs_out() {
     let page = viewer.get("/blocked").text();
     assert!(page.contains("blocked.example") && page.contains("no_rule"), "{page}");
     let overview = viewer.get("/").text();
+    for line in ["nobody is told of what is found", "Connections refused as too many", "records behind the journal"] {
+        assert!(overview.contains(line), "{line}: {overview}");
+    }
     assert!(overview.contains("Blocked today") && overview.contains("lang=\"en\""), "{overview}");
     let japanese = viewer.get("/?lang=ja").text();
     assert!(japanese.contains("本日の遮断") && japanese.contains("<html lang=\"ja\">"), "{japanese}");
@@ -226,6 +229,9 @@ fn what_a_person_does_and_looks_up_is_on_record_by_their_name_before_they_see_it
     let form = [("token", token.as_str()), ("statement", "SELECT host FROM exchanges WHERE host = 'blocked.example'")];
     let answer = analyst.post("/sql", &form, "").text();
     assert!(answer.contains("<bdi>blocked.example</bdi>"), "{answer}");
+    for way in ["/", "/blocked", "/findings", "/unknown", "/programs", "/host?name=blocked.example"] {
+        assert_eq!(analyst.get(way).status(), 200, "{way}");
+    }
     for bad in ["DELETE FROM exchanges", "SELECT load_extension('x')", "nonsense"] {
         let form = [("token", token.as_str()), ("statement", bad)];
         assert_eq!(analyst.post("/sql", &form, "").status(), 400, "{bad}");
@@ -239,6 +245,11 @@ fn what_a_person_does_and_looks_up_is_on_record_by_their_name_before_they_see_it
         (&"console client".into(), &"127.0.0.1".into(), &"analyst".into(), None)
     );
     assert!(lookups.iter().any(|one| one["question"].as_str().unwrap().starts_with("console sql: DELETE")));
+    for question in ["overview", "blocked", "findings", "unknown", "programs", "host blocked.example"] {
+        let question = format!("console {question}");
+        let is_told = |one: &&&Value| one["question"] == *question && one["console"] == "analyst";
+        assert!(lookups.iter().find(is_told).is_some(), "what lists clients is a look at them: {question}");
+    }
     let acts: Vec<_> = of_kind(&all, "contingency").into_iter().filter(|one| !one["console"].is_null()).collect();
     let told: Vec<_> = acts.iter().map(|one| (one["action"].as_str().unwrap(), one["why"].as_str().unwrap())).collect();
     assert_eq!(told, [("isolated", "calls home"), ("released", "clean")]);
@@ -247,8 +258,8 @@ fn what_a_person_does_and_looks_up_is_on_record_by_their_name_before_they_see_it
 }
 
 #[test]
-fn a_form_of_another_site_or_session_does_nothing() {
-    let gate = gate("", "");
+fn a_form_of_another_site_or_session_does_nothing_and_is_on_record() {
+    let mut gate = gate("", "");
     let mut admin = visitor(&gate, "admin");
     let mut other = visitor(&gate, "admin");
     let (own, foreign) = (admin.token_at("/"), other.token_at("/"));
@@ -275,6 +286,30 @@ fn a_form_of_another_site_or_session_does_nothing() {
     let mut peer = Peer::connect(address(&gate));
     peer.send("GET /login HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(peer.answer().status(), 421, "a name that is made to lead to {host}");
+    // So is what a role may not; of what goes on and on, some is.
+    let mut viewer = visitor(&gate, "viewer");
+    for _ in 0..30 {
+        assert_eq!(viewer.get("/client?name=10.0.0.1").status(), 403);
+    }
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let all = records(&gate.data_dir());
+    let told = |action: &str| {
+        let of = of_kind(&all, "admin").into_iter().filter(|one| one["action"] == action);
+        of.map(|one| one["detail"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("console_form_refused"),
+        [
+            "admin, from 127.0.0.1: POST /act",
+            "admin, from 127.0.0.1: POST /act",
+            "admin, from 127.0.0.1: POST /act",
+            "admin, from 127.0.0.1: POST /act",
+            "nobody, from 127.0.0.1: POST /login",
+        ]
+    );
+    let forbidden = told("console_forbidden");
+    assert_eq!(forbidden[0], "viewer, from 127.0.0.1: GET /client");
+    assert!(forbidden.len() < 10, "{forbidden:#?}");
 }
 
 #[test]
@@ -350,6 +385,32 @@ fn users_are_kept_by_the_command_line_and_a_bad_password_or_name_is_refused() {
     };
     assert!(remove().status.success());
     assert_eq!(remove().status.code(), Some(2));
+    let added = add_user(data.path(), "mori", "admin", PASSWORD);
+    assert!(String::from_utf8_lossy(&added.stdout).contains("not on record, as no gate"), "{added:?}");
+}
+
+#[test]
+fn who_may_log_in_is_on_record_whether_a_gate_runs_or_not() {
+    let mut gate = gate("", "");
+    let data_dir = gate.data_dir();
+    assert!(add_user(&data_dir, "mori", "analyst", PASSWORD).status.success());
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let removed = command.args(["console", "user", "remove", "mori", "--data-dir"]).arg(&data_dir).output().unwrap();
+    assert!(removed.status.success(), "{removed:?}");
+    let all = records(&data_dir);
+    let told: Vec<_> = of_kind(&all, "admin")
+        .into_iter()
+        .filter(|one| one["action"].as_str().unwrap().starts_with("console_user_"))
+        .map(|one| (one["action"].as_str().unwrap(), one["detail"].as_str().unwrap()))
+        .collect();
+    let uid = rustix::process::getuid().as_raw();
+    let [first, set, removed] = &told[..] else { panic!("{told:?}") };
+    assert!(first.1.starts_with("viewer (viewer), by "), "{told:?}");
+    assert!(set.0 == "console_user_set" && set.1.starts_with("mori (analyst), by "), "{told:?}");
+    assert!(set.1.contains(&format!("user {uid}")), "{told:?}");
+    assert!(removed.0 == "console_user_removed" && removed.1.starts_with("mori, by "), "{told:?}");
+    assert!(!all.iter().any(|one| one.to_string().contains(PASSWORD)));
 }
 
 #[test]

@@ -125,6 +125,18 @@ fn who_is_isolated_is_cut_off_within_a_second_and_stays_so_over_a_restart_until_
     let answer = get(BAD, &gate, &plain);
     assert!(answer.status() == 403 && answer.text().contains("isolated"), "{}", answer.text());
     assert_eq!(get(GOOD, &gate, &plain).status(), 200);
+    // The person there is told what was cut off, and when.
+    let why = |client: &str| {
+        let mut client = from(client, &gate);
+        client.send("GET http://sekisho/ HTTP/1.1\r\nHost: sekisho\r\nConnection: close\r\n\r\n");
+        client.answer().text()
+    };
+    let told = why(BAD);
+    for origin in [format!("https://{}", echo.address), format!("http://{}", endless.address)] {
+        assert!(told.contains(&format!("<bdi>{origin}</bdi>")), "{origin}: {told}");
+    }
+    assert_eq!(told.matches("This connection stood, and was cut off then.").count(), 2, "{told}");
+    assert!(told.contains("isolated") && !why(GOOD).contains("cut off then"), "{told}");
     let status = gate_status(data.path());
     assert_eq!((&status["isolated"][0]["client"], &status["isolated"][0]["why"]), (&BAD.into(), &"calls home".into()));
     let shown = String::from_utf8(status_text(data.path())).unwrap();
@@ -265,6 +277,7 @@ fn hooks_are_told_once_of_each_and_again_of_what_they_did_not_take() {
     let server = ListServer::start();
     server.put_answer("/hooks/edr?key=hush", "HTTP/1.1 204 No Content\r\n\r\n");
     let (url, ca) = (server.url("/hooks/edr"), server.ca());
+    let hooks = format!("[gate]\nwritable = [{:?}]\n{hooks}", data.path());
     let hooks = format!("[hooks.edr]\nurl = \"{url}?key=hush\"\nca_file = {ca:?}\n{hooks}");
     let gate_dir = data.path().join("gate");
     let (policy, data_dir) = (plain.policy(), Some(gate_dir.clone()));

@@ -1,182 +1,19 @@
-//! `kill -9` under load at random moments, again and again on one data directory. The judge is what the
-//! origin saw.
+//! `kill -9` under load at random moments, again and again on one data directory.
 
-use std::collections::HashSet;
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::gate::rounds;
+use crate::hostile::chance::Chance;
+use crate::hostile::kills::kill_again_and_again;
 
-use serde_json::Value;
-
-use crate::gate::{Gate, Start, records, rounds, segments};
-use crate::name_server::NameServer;
-use crate::origin::Origin;
-use crate::peer::Peer;
-
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 5;
 const ROUNDS_LONG: u64 = 30;
-/// Clients of each kind in a round.
-const GETTERS: usize = 5;
-const TUNNELLERS: usize = 3;
-/// What the origins see in a round before the kill: so much, and at random up to so much more.
-const SEEN_MIN: u64 = 20;
-const SEEN_MORE: u64 = 400;
-
-/// The origins of all rounds, and what they saw.
-struct World {
-    plain: Origin,
-    tunnelled: Origin,
-    /// The names that clients said inside their tunnels.
-    named: Arc<Mutex<Vec<String>>>,
-    names: NameServer,
-    /// Something was seen: a request, or the dial of a tunnel.
-    seen: Receiver<()>,
-}
-
-fn world() -> World {
-    let (sender, seen) = mpsc::channel();
-    let see = sender.clone();
-    let plain = Origin::answering(move |_| {
-        let _ = see.send(());
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    });
-    let named = Arc::<Mutex<Vec<String>>>::default();
-    let log = named.clone();
-    let tunnelled = Origin::serving(move |mut peer, _| {
-        let _ = sender.send(());
-        let name = String::from_utf8(peer.some()).unwrap();
-        if !name.is_empty() {
-            log.lock().unwrap().push(name);
-            let _ = peer.try_send("ok");
-            peer.rest();
-        }
-    });
-    let names = NameServer::pointing_to(tunnelled.address.ip());
-    World { plain, tunnelled, named, names, seen }
-}
-
-/// Asks again and again over one connection, until there is no gate.
-fn get_on_and_on(gate: SocketAddr, origin: SocketAddr, who: &str) {
-    let Ok(stream) = TcpStream::connect(gate) else { return };
-    let mut client = Peer::new(stream, None);
-    for n in 0.. {
-        let request = format!("GET http://{origin}/{who}-{n} HTTP/1.1\r\nHost: {origin}\r\n\r\n");
-        if client.try_send(request).is_err() || client.head().is_none() {
-            return;
-        }
-        client.take(2);
-    }
-}
-
-/// Opens tunnel after tunnel, and says in each for what name it is, until there is no gate.
-fn tunnel_on_and_on(gate: SocketAddr, port: u16, who: &str) {
-    for n in 0.. {
-        let name = format!("{who}-{n}.test");
-        let Ok(stream) = TcpStream::connect(gate) else { return };
-        let mut client = Peer::new(stream, None);
-        if client.try_send(format!("CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\n\r\n")).is_err()
-            || client.head().is_none_or(|answer| answer.status() != 200)
-            || client.try_send(&name).is_err()
-            || client.take(2) != b"ok"
-        {
-            return;
-        }
-    }
-}
-
-impl World {
-    fn start(&self, data_dir: Option<&Path>) -> Gate {
-        let policy = format!("{}{}", self.plain.policy(), self.tunnelled.rule_for("*.test", "protocol = \"any\""));
-        let data_dir = data_dir.map(Path::to_path_buf);
-        Start { policy: &policy, config: &self.names.config(), data_dir, ..Start::default() }.gate()
-    }
-
-    /// Puts a gate under load, and kills it when the origins have seen so much.
-    fn kill_under_load(&self, gate: &mut Gate, round: u64, enough: u64) {
-        while self.seen.try_recv().is_ok() {}
-        let (address, plain, port) = (gate.address, self.plain.address, self.tunnelled.address.port());
-        std::thread::scope(|scope| {
-            for client in 0..GETTERS {
-                scope.spawn(move || get_on_and_on(address, plain, &format!("r{round}-c{client}")));
-            }
-            for client in 0..TUNNELLERS {
-                scope.spawn(move || tunnel_on_and_on(address, port, &format!("r{round}-c{client}")));
-            }
-            for _ in 0..enough {
-                self.seen.recv_timeout(Duration::from_secs(20)).expect("the load goes on");
-            }
-            gate.end("-KILL");
-        });
-    }
-
-    /// All that the origins ever saw is on record as opened.
-    fn all_on_record(&self, records: &[Value]) {
-        let opened: Vec<_> = records.iter().filter(|record| record["event"] == "open").collect();
-        let all = |key: &str| opened.iter().filter_map(|open| open[key].as_str()).collect::<HashSet<_>>();
-        let (paths, hosts) = (all("path"), all("host"));
-        for request in self.plain.requests() {
-            let path = request.line().split(' ').nth(1).unwrap();
-            assert!(paths.contains(path), "{path} was seen by the origin and has no record");
-        }
-        for name in self.named.lock().unwrap().iter() {
-            assert!(hosts.contains(name.as_str()), "the tunnel to {name} reached the origin and has no record");
-        }
-        // Dials in whose tunnel nothing was said any more are known by their number alone.
-        let tunnels = opened.iter().filter(|open| open["method"] == "CONNECT").count();
-        let dials = self.tunnelled.connections();
-        assert!(dials <= tunnels, "{dials} dials reached the origin, and {tunnels} are on record");
-    }
-}
-
-/// The bytes of an unfinished last line.
-fn torn_bytes(data_dir: &Path) -> u64 {
-    let last = std::fs::read(segments(data_dir).pop().unwrap()).unwrap();
-    last.iter().rev().take_while(|byte| **byte != b'\n').count() as u64
-}
-
-/// The lengths that gap records tell of lines cut off.
-fn told_torn(records: &[Value]) -> Vec<u64> {
-    let gaps = records.iter().filter(|record| record["cause"] == "torn_tail");
-    gaps.map(|gap| gap["bytes"].as_u64().unwrap()).collect()
-}
-
-/// The next number of a stream that the seed determines (SplitMix64).
-fn next(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
 
 #[test]
 fn what_the_origin_saw_before_each_kill_under_load_is_on_record() {
-    let rounds = rounds(ROUNDS, ROUNDS_LONG);
-    let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
+    let (rounds, seed) = (rounds(ROUNDS, ROUNDS_LONG), Chance::seed());
     println!("{rounds} rounds ({ROUNDS_LONG} with SEKISHO_LONG=1), seed {seed}");
-    let world = world();
-    let mut gate = world.start(None);
-    let data_dir = gate.data_dir();
-    // Its directory is kept to the end.
-    let mut first = None;
-    let mut torn = Vec::new();
-    for round in 0..rounds {
-        let enough = SEEN_MIN + next(&mut seed) % SEEN_MORE;
-        world.kill_under_load(&mut gate, round, enough);
-        first.get_or_insert(gate);
-        world.all_on_record(&records(&data_dir));
-        torn.extend(Some(torn_bytes(&data_dir)).filter(|bytes| *bytes > 0));
-
-        assert_eq!(world.start(Some(&data_dir)).end("-TERM"), Some(0), "round {round}, after {enough} seen");
-        sekisho::store::verify(&data_dir, &Default::default())
-            .unwrap_or_else(|error| panic!("round {round}, after {enough}: {error}"));
-        let records = records(&data_dir);
-        world.all_on_record(&records);
-        assert_eq!(told_torn(&records), torn, "round {round}: what was torn is told");
-        gate = world.start(Some(&data_dir));
-    }
-    let (requests, dials) = (world.plain.requests().len(), world.tunnelled.connections());
-    assert!(requests + dials >= (rounds * SEEN_MIN) as usize);
-    println!("{requests} requests and {dials} dials were seen; torn tails of {torn:?} bytes");
+    let figures = kill_again_and_again(rounds, seed, |_| true);
+    let (requests, dials, records, torn) = (figures.requests, figures.dials, figures.records, figures.torn);
+    println!("{requests} requests and {dials} dials were seen, {records} records; torn tails of {torn:?} bytes");
+    assert!(records > requests + dials);
+    println!("from a start to the first answer: {:?}", figures.restarts);
 }

@@ -34,12 +34,12 @@ fn boundaries(payload: &[u8], from: usize) -> Vec<usize> {
 }
 
 /// What is sent in two pieces, and where it is split.
-type Split<'a> = (&'a [u8], usize);
+pub(crate) type Split<'a> = (&'a [u8], usize);
 
-/// Sends each payload in two pieces, the second when all first ones have been read.
-fn send_in_two(gate: &Gate, wave: &[Split<'_>]) -> Vec<Peer> {
+/// Sends each payload in two pieces by a connection of its own, the second when all first ones have been read.
+fn send_in_two(gate: &Gate, door: &dyn Fn() -> Peer, wave: &[Split<'_>]) -> Vec<Peer> {
     let first = |(payload, at): &Split<'_>| {
-        let mut client = gate.client();
+        let mut client = door();
         let _ = client.try_send(&payload[..*at]);
         client
     };
@@ -55,17 +55,17 @@ fn send_in_two(gate: &Gate, wave: &[Split<'_>]) -> Vec<Peer> {
 }
 
 /// The same, and what is answered.
-fn answers(gate: &Gate, wave: &[Split<'_>]) -> Vec<Message> {
+fn answers(gate: &Gate, door: &dyn Fn() -> Peer, wave: &[Split<'_>]) -> Vec<Message> {
     let answer = |((payload, at), mut client): (&Split<'_>, Peer)| {
         let shown = payload[..payload.len().min(300)].escape_ascii();
         let answer = client.head().unwrap_or_else(|| panic!("no answer to {shown}, split at {at}"));
         client.body(answer)
     };
-    wave.iter().zip(send_in_two(gate, wave)).map(answer).collect()
+    wave.iter().zip(send_in_two(gate, door, wave)).map(answer).collect()
 }
 
 /// Every split of these classes from a byte of the payload on, and the name of its fault.
-fn splits<'a>(
+pub(crate) fn splits<'a>(
     classes: &'a [Class],
     from: usize,
     leave_out: impl Fn(&str, &[u8], usize) -> bool,
@@ -80,11 +80,11 @@ fn splits<'a>(
     splits
 }
 
-/// Each split is refused by the name of its fault.
-fn refuse_all(gate: &Gate, splits: &[(&'static str, Split<'_>)]) {
+/// Each split is refused by the name of its fault, on whatever connections `door` opens to the gate's one worker.
+pub(crate) fn refuse_all(gate: &Gate, door: &dyn Fn() -> Peer, splits: &[(&'static str, Split<'_>)]) {
     for wave in splits.chunks(WAVE) {
         let pieces: Vec<_> = wave.iter().map(|(_, split)| *split).collect();
-        for ((name, (payload, at)), answer) in wave.iter().zip(answers(gate, &pieces)) {
+        for ((name, (payload, at)), answer) in wave.iter().zip(answers(gate, door, &pieces)) {
             let status = if matches!(*name, "head_too_long" | "too_many_fields") { 431 } else { 400 };
             let shown = payload[..payload.len().min(300)].escape_ascii();
             assert_eq!(answer.status(), status, "{name}: {shown}, split at {at}: {}", answer.text());
@@ -95,7 +95,7 @@ fn refuse_all(gate: &Gate, splits: &[(&'static str, Split<'_>)]) {
 }
 
 /// How often each name is among these.
-fn counted<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+pub(crate) fn counted<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
     let mut counts = BTreeMap::new();
     names.for_each(|name| *counts.entry(name).or_default() += 1);
     counts
@@ -105,7 +105,7 @@ fn one_worker(policy: &str, config: &str) -> Gate {
     Start { policy, config: &format!("[gate]\nworkers = 1\n{config}"), ..Start::default() }.gate()
 }
 
-fn head_bytes(payload: &[u8]) -> usize {
+pub(crate) fn head_bytes(payload: &[u8]) -> usize {
     payload.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4
 }
 
@@ -115,7 +115,7 @@ fn a_first_piece_is_read_before_the_second_is_sent() {
     let mut gate = one_worker(&origin.policy(), "");
     let head = crate::wire::post(origin.address, "Transfer-Encoding: chunked");
     let payload = [head.as_slice(), b"not a size\r\n"].concat();
-    for answer in answers(&gate, &vec![(payload.as_slice(), head.len()); WAVE]) {
+    for answer in answers(&gate, &|| gate.client(), &vec![(payload.as_slice(), head.len()); WAVE]) {
         assert_eq!(answer.status(), 400);
     }
     // Read together with its body, each head would have been refused unopened.
@@ -133,7 +133,7 @@ fn heads_in_two_pieces_are_refused_by_the_same_names_and_each_is_on_record() {
     let whole_connect =
         |name: &str, payload: &[u8], at: usize| name == "bytes_behind_connect" && at == head_bytes(payload);
     let splits = splits(&classes, 1, whole_connect);
-    refuse_all(&gate, &splits);
+    refuse_all(&gate, &|| gate.client(), &splits);
     let refused = gate.events("refused");
     assert_eq!(
         counted(refused.iter().map(|record| record["reason"].as_str().unwrap())),
@@ -153,7 +153,7 @@ fn bodies_in_two_pieces_are_refused_by_the_same_names_and_never_whole_at_the_ori
         .map(|(name, bodies)| (name, bodies.into_iter().map(|body| [head.as_slice(), &body].concat()).collect()))
         .collect();
     let splits = splits(&classes, head.len(), |_, _, _| false);
-    refuse_all(&gate, &splits);
+    refuse_all(&gate, &|| gate.client(), &splits);
     assert_eq!(origin.seen(), Vec::<String>::new());
     // A fault in the first piece is refused, one in the second ends an exchange that was opened.
     let records = gate.records();
@@ -182,7 +182,7 @@ fn what_passes_whole_passes_in_two_pieces_and_the_origin_sees_the_same() {
         for wave in boundaries(&payload, 1).chunks(60) {
             let before = origin.requests().len();
             let pieces: Vec<_> = wave.iter().map(|at| (payload.as_slice(), *at)).collect();
-            for (at, answer) in wave.iter().zip(answers(&gate, &pieces)) {
+            for (at, answer) in wave.iter().zip(answers(&gate, &|| gate.client(), &pieces)) {
                 assert_eq!(answer.status(), 200, "{request:?}, split at {at}: {}", answer.text());
             }
             let seen = origin.seen().split_off(before);

@@ -1,9 +1,11 @@
 //! A gate run as a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -14,6 +16,15 @@ use crate::peer::Peer;
 
 /// How long a gate may take to say where it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Another program than the one that was built along with the tests.
+pub(crate) static OTHER_PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// The gate's program.
+pub(crate) fn program() -> &'static Path {
+    let built = || option_env!("CARGO_BIN_EXE_sekisho").map(Path::new).expect("a program was named or built");
+    OTHER_PROGRAM.get().map_or_else(built, PathBuf::as_path)
+}
 
 /// How often a test that draws lots is repeated: a few times, or with `SEKISHO_LONG=1` many times.
 pub(crate) fn rounds(few: u64, many: u64) -> u64 {
@@ -66,6 +77,9 @@ pub(crate) fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
+/// Before a gate that has much to say.
+pub(crate) const QUIET: &str = "exec 2>/dev/null";
+
 /// A running gate; it is ended when this is dropped.
 pub(crate) struct Gate {
     child: Child,
@@ -87,6 +101,8 @@ pub(crate) struct Start<'a> {
     pub(crate) before: &'a str,
     /// `--observe`
     pub(crate) observe: bool,
+    /// A listener that the gate is given as one that is its own.
+    pub(crate) passed: Option<&'a TcpListener>,
 }
 
 impl Start<'_> {
@@ -96,17 +112,23 @@ impl Start<'_> {
         let config = directory.join("sekisho.toml");
         std::fs::write(&config, self.config).unwrap();
         let listen = self.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let socket = self.passed.map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        // The shell's number is the gate's.
+        let takes = socket.as_ref().map_or("", |_| "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$");
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)])
-            .args([env!("CARGO_BIN_EXE_sekisho"), "run", "--listen", &listen, "--policy"])
+            .args(["-c", &format!("{takes}
+{}
+exec \"$0\" \"$@\"", self.before)])
+            .arg(program())
+            .args(["run", "--listen", &listen, "--policy"])
             .arg(&policy)
             .arg("--config")
             .arg(&config)
             .arg("--data-dir")
             .arg(self.data_dir.clone().unwrap_or_else(|| directory.join("data")))
             .args(self.observe.then_some("--observe"))
-            .stdin(Stdio::null());
+            .stdin(socket.map_or_else(Stdio::null, Stdio::from));
         command
     }
 
@@ -222,7 +244,7 @@ impl Gate {
 
     /// What `sekisho reload` said.
     pub(crate) fn reload(&self) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("reload").arg(self.data_dir()).output().unwrap()
+        Command::new(program()).arg("reload").arg(self.data_dir()).output().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -257,7 +279,7 @@ pub(crate) fn put_over(path: &Path, text: &str) {
 
 /// What `sekisho status` tells of the gate with this data directory.
 pub(crate) fn status_of(data_dir: &Path) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let mut command = Command::new(program());
     let output = command.args(["status", "--format", "json"]).arg(data_dir).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()

@@ -46,7 +46,7 @@ fn two_hundred_requests_on_one_connection_are_two_hundred_on_record() {
 }
 
 /// What is written for a plain request to this place, as one to the same place inside a tunnel.
-fn inside(payload: &[u8], at: SocketAddr) -> Vec<u8> {
+pub(crate) fn inside(payload: &[u8], at: SocketAddr) -> Vec<u8> {
     let mut bytes = payload.to_vec();
     for (from, to) in [(format!("http://{at}"), ""), (at.to_string(), "site.test")] {
         while let Some(place) = bytes.windows(from.len()).position(|window| window == from.as_bytes()) {
@@ -98,15 +98,18 @@ fn a_fault_in_a_body_inside_is_named_as_outside_and_never_whole_at_the_origin() 
     );
     let mut names = Vec::new();
     for (name, bodies) in wire_bodies::faults() {
-        // One of each: all of them are the plain tests'.
-        let body = &bodies[0];
-        let mut client = lab.open("site.test");
-        client.send("POST / HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
-        assert_eq!(client.head().unwrap().status(), 100);
-        let _ = client.try_send(body);
-        let answer = client.answer();
-        assert!(answer.status() == 400 && answer.text().contains(name), "{name}: {}", answer.text());
-        names.push(name);
+        for body in bodies {
+            let shown = body[..body.len().min(300)].escape_ascii().to_string();
+            let mut client = lab.open("site.test");
+            client.send(
+                "POST / HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+            );
+            assert_eq!(client.head().unwrap().status(), 100);
+            let _ = client.try_send(body);
+            let answer = client.answer();
+            assert!(answer.status() == 400 && answer.text().contains(name), "{name}: {shown}: {}", answer.text());
+            names.push(name);
+        }
     }
     let records = lab.records();
     let closed: Vec<_> = inner(&records, "close").iter().map(|record| record["closed_how"].clone()).collect();

@@ -54,6 +54,24 @@ fn every_claim_names_a_test_that_exists() {
 }
 
 #[test]
+fn every_attack_in_the_security_page_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let attacks: Vec<&str> = text.lines().filter(|line| line.starts_with("| It ") || line.starts_with("| A")).collect();
+    assert!(attacks.len() > 30);
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what it tries"));
+    assert_eq!(rows.count(), attacks.len(), "each row is an attack");
+    for attack in attacks {
+        let tests: Vec<(&str, &str)> = in_backticks(attack).filter_map(|word| word.split_once(".rs::")).collect();
+        assert!(!tests.is_empty(), "no test: {attack}");
+        for (file, name) in tests {
+            let path = root().join(file).with_extension("rs");
+            let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}.rs: {error}"));
+            assert!(is_test(&source, name), "{file}.rs has no test {name}");
+        }
+    }
+}
+
+#[test]
 fn every_promise_names_tests_that_exist() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let rows: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1).collect();

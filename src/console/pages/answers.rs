@@ -73,8 +73,17 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
         Language::English => "japanese",
         Language::Japanese => "english",
     };
-    let columns: Vec<(usize, Column)> =
+    // It stands before the times, where it is seen without moving the table.
+    let rank = |shape: Shape| match shape {
+        Shape::Text => 0,
+        Shape::Sentence => 1,
+        Shape::Count | Shape::Bytes | Shape::Time => 2,
+    };
+    let mut columns: Vec<(usize, Column)> =
         table.columns.iter().copied().enumerate().filter(|(_, column)| column.key != other).collect();
+    if columns.iter().any(|(_, column)| column.shape == Shape::Sentence) {
+        columns.sort_by_key(|(_, column)| rank(column.shape));
+    }
     page.markup("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"")
         .words(name)
         .markup("\"><table><thead><tr>");

@@ -195,6 +195,13 @@ fn health(page: &mut Html, overview: &Overview<'_>) {
             };
         },
     );
+    alerts(page, standing);
+    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = overview.counters;
+    let unread = read(&counters.overflows) + read(&counters.overflows_of_clients) + read(&counters.accept_failures);
+    line(page, ("Connections refused as too many", "上限超過で切断した接続"), unread == 0, |page| {
+        page.number(unread);
+    });
     line(page, ("Policy", "ポリシー"), standing.reload_fault.is_none() && !overview.observes, |page| {
         page.text(overview.policy).words((", rules: ", "、ルール：")).number(overview.rules);
         if overview.observes {
@@ -213,7 +220,42 @@ fn health(page: &mut Html, overview: &Overview<'_>) {
             });
         }
     }
+    if standing.receivers_waiting > 0 {
+        line(page, ("Checkpoints", "チェックポイント"), false, |page| {
+            page.words(("receivers that take none: ", "受け取らない送信先：")).number(standing.receivers_waiting);
+        });
+    }
+    for fault in standing.other_faults.iter().take(FAULTS_MAX) {
+        line(page, ("Lists and streams", "リストと出力"), false, |page| {
+            page.said(fault);
+        });
+    }
     page.markup("</dl>");
+}
+
+/// Of lists and streams, so many faults are shown.
+const FAULTS_MAX: usize = 10;
+
+/// Who is told of what is found, and what they do not have yet.
+fn alerts(page: &mut Html, standing: &Standing) {
+    let name = ("Alerts", "通知");
+    if standing.alerts.is_empty() {
+        return line(page, name, false, |page| {
+            page.words(("no receivers: nobody is told of what is found", "送信先なし：検出は誰にも通知されません"));
+        });
+    }
+    for one in &standing.alerts {
+        line(page, name, one.error.is_none() && one.dropped == 0, |page| {
+            page.said(&one.name).words((": waiting ", "：待機 ")).number(one.waiting);
+            page.words((", held back ", "、保留 "))
+                .number(one.held)
+                .words((", dropped ", "、破棄 "))
+                .number(one.dropped);
+            if let Some(error) = &one.error {
+                page.markup(" ").said(error);
+            }
+        });
+    }
 }
 
 fn line(page: &mut Html, name: Words, is_well: bool, value: impl FnOnce(&mut Html)) {

@@ -82,12 +82,17 @@ async fn listed(
 ) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
     let (asked, range) = asked(asks, DAYS);
+    // What is listed is of clients too.
+    let question = format!("console {}", path.trim_start_matches('/'));
+    looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
     let answer = asks.service.ask(move |evidence, _| ask(evidence, range)).await?;
     Ok(page(StatusCode::OK, answer_page(&asks.view(visitor, path), title, asked, &answer)))
 }
 
 async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
+    // How the gate stands is shown all the same: it may be the journal that fails.
+    let noted = looked_up(asks, visitor, lookup(visitor, "console overview", None, Range::default())).await;
     let (zone, now) = (asks.service.plan.zone.clone(), clock::now());
     let told = asks.service.ask(move |evidence, data_dir| {
         let [today, a_week_ago] = [0, 7].map(|days| Moment::DaysBefore(days).in_zone(&zone, now));
@@ -108,10 +113,12 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
             behind: newest.saturating_sub(evidence.indexed().seq),
         })
     });
-    let told = told.await.map_err(|why| {
-        let fault = Fault::from(why);
-        if fault.detail.is_empty() { asks.language.of(fault.title).to_owned() } else { fault.detail }
-    });
+    let told = match noted {
+        Ok(()) => told.await.map_err(Fault::from),
+        Err(fault) => Err(Fault { detail: String::new(), ..fault }),
+    };
+    let told = told
+        .map_err(|fault| if fault.detail.is_empty() { asks.language.of(fault.title).to_owned() } else { fault.detail });
     let house = asks.service.plan.gatehouse.clone();
     let standing = asks.service.in_turn(move || house.standing()).await?;
     let gate = asks.service.plan.gatehouse.gate();
@@ -170,6 +177,7 @@ async fn of_host(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault
     may(visitor, Act::See)?;
     let name = named(asks, "name")?;
     let (asked, range) = asked(asks, DAYS_OF_ONE);
+    looked_up(asks, visitor, lookup(visitor, &format!("console host {name}"), None, range)).await?;
     let of = name.clone();
     let answer = asks.service.ask(move |evidence, _| host(evidence, &of, range, ROWS)).await?;
     Ok(page(StatusCode::OK, host_page(&asks.view(visitor, "/host"), asked, &name, &answer)))
@@ -179,6 +187,9 @@ async fn of_finding(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fa
     may(visitor, Act::See)?;
     let id = FindingId::parse(&named(asks, "id")?).ok_or_else(nothing_named)?;
     let found = asks.service.ask(move |evidence, _| finding(evidence, id)).await?;
+    let client = Some(&*found.client).filter(|client| !client.is_empty());
+    let told = lookup(visitor, &format!("console finding {id}"), client, Range::default());
+    looked_up(asks, visitor, told).await?;
     Ok(page(StatusCode::OK, finding_page(&asks.view(visitor, "/finding"), &FindingPage { finding: &found })))
 }
 

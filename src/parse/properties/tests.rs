@@ -21,6 +21,8 @@ fn seeds(target: &str, property: fn(&[u8])) {
 #[test]
 fn the_properties_hold_for_every_seed() {
     seeds("head", head);
+    seeds("head", read_alike);
+    seeds("read_alike", read_alike);
     seeds("response", response);
     seeds("chunked", chunked);
     seeds("first_bytes", first_bytes);
@@ -60,6 +62,16 @@ proptest! {
         "3\r\nabc\r\n", "ETag: x\r\n", "\r", "\n", "\0", " ", ":",
     ]), 0..12)) {
         head(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn requests_in_a_row_are_read_by_others_as_by_us(pieces in vec(select(vec![
+        "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n", "POST http://[::1]:81/x?y HTTP/1.1\r\nHost: [::1]:81\r\n",
+        "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n", "POST /x HTTP/1.0\r\n", "Content-Length: 3\r\n",
+        "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length : 3\r\n", "X:\r\n Content-Length: 3\r\n",
+        "X: a\nContent-Length: 3\r\n", "\r\n", "\r\n", "abc", "3\r\nabc\r\n", "3;a\r\nabc\r\n", "0\r\n\r\n", "0\r\nX: a\r\n\r\n", "\n",
+    ]), 0..14)) {
+        read_alike(pieces.concat().as_bytes());
     }
 
     #[test]

@@ -134,3 +134,24 @@ fn a_statement_that_would_never_end_is_ended_when_its_time_is_over() {
     let error = sql_while(empty().path(), text, &mut Kept::default(), goes_on).unwrap_err();
     assert!(matches!(error, SqlError::TooLong), "{error}");
 }
+
+#[test]
+fn beside_the_gate_a_statement_is_kept_small() {
+    let data = empty();
+    let among = |text: &str| sql_while(data.path(), text, &mut Kept::default(), || true);
+    let many = format!("SELECT 1 WHERE {}", vec!["1 = 1"; 90].join(" AND "));
+    for text in ["SELECT host, count(*) FROM exchanges GROUP BY host", "SELECT avg(seq) FROM exchanges", &many] {
+        among(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    let rows = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000)";
+    for (text, part) in [
+        ("SELECT length(printf('%.*c', 200000, 'x'))".to_owned(), "too big"),
+        (format!("{rows} SELECT length(group_concat(printf('%.*c', 1000, 'x'))) FROM n"), "too big"),
+        (format!("SELECT {}", vec!["1"; 201].join(",")), "too many columns"),
+        (format!("SELECT concat({})", vec!["'x'"; 33].join(",")), "too many arguments"),
+    ] {
+        let error = among(&text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    assert!(ask("SELECT length(printf('%.*c', 200000, 'x'))").is_ok(), "a process of its own has room");
+}

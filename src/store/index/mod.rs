@@ -90,6 +90,16 @@ pub struct Index {
     connection: Connection,
 }
 
+/// Has every connection of this process keep what it cannot keep in memory in files below this directory; they have no name, and
+/// are gone with it. To be called before there is another thread.
+///
+/// # Errors
+/// The directory cannot be written to.
+pub fn keep_temporary_files_in(directory: &Path) -> Result<(), IndexError> {
+    let directory = directory.to_string_lossy();
+    Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", &*directory)?)
+}
+
 impl Index {
     /// Opens the index of a data directory. Nothing can be written by it.
     ///

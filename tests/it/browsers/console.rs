@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use sekisho::evidence::{
-    Assignment, Beat, DeviceSource, Event, Exchange, Finding, FindingId, FindingKind, Ground, Rarity, Record, Severity,
-    Target, Text, client_of,
+    Admin, Assignment, Beat, Challenge, CheckpointRecord, Clients, Contingency, ContingencyAction, DeviceSource, Event,
+    Exchange, Finding, FindingId, FindingKind, Flow, FlowKey, FlowSource, Gap, Ground, Health, Hold, HoldAction, LogIn,
+    Lookup, Mark, Own, Person as Who, Policy, Progress, Rarity, Record, Restraint, Severity, Target, Text, Triage,
+    client_of,
 };
 use sekisho::facts::{ExchangeId, Timestamp};
 use sekisho::store::{Durability, Journal, JournalConfig};
@@ -21,11 +23,11 @@ const PAYLOAD: &str = "\"'></td></textarea><script>window.ran=1</script><img src
 const CLIENT: &str = "10.20.1.5";
 
 /// A minute apart, with a little of chance that is always the same.
-fn strip() -> Vec<f64> {
+pub(super) fn strip() -> Vec<f64> {
     (0..96).map(|place| if place % 19 == 7 { 301.0 } else { 60.0 + f64::from(place % 5) * 0.4 - 0.8 }).collect()
 }
 
-fn finding(now: u64) -> Finding {
+pub(super) fn finding(now: u64) -> Finding {
     let kind = FindingKind::Beacon;
     Finding {
         id: FindingId::new(kind, CLIENT, PAYLOAD),
@@ -90,8 +92,131 @@ fn exchange(number: u64, event: Event, verdict: &'static str) -> Exchange {
     record
 }
 
-/// Writes a journal in which attackers have chosen all that they could.
-fn write_journal(data_dir: &Path, now: u64) {
+/// What a journal holds in which attackers have chosen all that they could.
+fn chosen(now: u64) -> Vec<(u64, Record)> {
+    let device = Assignment {
+        client: client_of(CLIENT).unwrap(),
+        name: PAYLOAD.into(),
+        hardware: Some(PAYLOAD.into()),
+        source: DeviceSource::Kea,
+        since: Timestamp(0),
+        until: None,
+    };
+    let records = vec![
+        Record::Device(device),
+        Record::Exchange(Box::new(exchange(now - 3_000_000, Event::Refused, "deny"))),
+        Record::Exchange(Box::new(exchange(now - 2_000_000, Event::Open, "allow"))),
+        Record::Finding(Box::new(finding(now))),
+    ];
+    records.into_iter().chain(others(now)).map(|record| (now, record)).collect()
+}
+
+/// The other kinds of records, with the payload in each of their texts.
+fn others(now: u64) -> Vec<Record> {
+    let text = || Some(Text::from(PAYLOAD));
+    let who = || Who { uid: Some(0), login: text(), console: text(), claims: text() };
+    let client = || Some(Text::from(CLIENT));
+    let mut key = FlowKey::of(FlowSource::Syslog);
+    key.client = Some(CLIENT.parse().unwrap());
+    (key.host, key.rule, key.sensor, key.raw) = (text(), text(), text(), text());
+    let (first, last) = (Timestamp(now), Timestamp(now));
+    let flow = Flow { key, count: 1, packets: None, bytes_up: None, bytes_down: None, rolled_up: None, first, last };
+    let triage = Triage {
+        who: who(),
+        mark: Mark::Watching,
+        target: text(),
+        finding_id: Some(finding(now).id),
+        client: client(),
+        why: PAYLOAD.into(),
+        until: None,
+        before: None,
+    };
+    let lookup = Lookup {
+        who: who(),
+        question: PAYLOAD.into(),
+        client: client(),
+        user: text(),
+        device: text(),
+        since: None,
+        until: None,
+    };
+    let contingency = Contingency {
+        who: who(),
+        action: ContingencyAction::NotDone,
+        client: client(),
+        device: text(),
+        place: text(),
+        why: text(),
+    };
+    let hold = Hold { who: who(), action: HoldAction::Released, client: client(), device: text(), why: PAYLOAD.into() };
+    vec![
+        Record::Flow(Box::new(flow)),
+        Record::Triage(Box::new(triage)),
+        Record::Lookup(lookup),
+        Record::Contingency(Box::new(contingency)),
+        Record::Hold(Box::new(hold)),
+        Record::Challenge(Challenge {
+            client: CLIENT.into(),
+            user: text(),
+            program: PAYLOAD.into(),
+            user_agent: PAYLOAD.into(),
+            face: PAYLOAD.into(),
+            means: "page",
+            outcome: "not_solved",
+            host: PAYLOAD.into(),
+            port: 443,
+            after_us: None,
+            failures: 3,
+        }),
+        Record::LogIn(LogIn { client: CLIENT.into(), ground: "failed_log_ins", detail: PAYLOAD.into() }),
+        Record::Restraint(Restraint {
+            action: "not_imposed",
+            act: "deny",
+            client: client(),
+            target: text(),
+            program: text(),
+            until: "2026-11-27T00:00:00.000000Z".into(),
+            finding_id: finding(now).id.to_string(),
+            response: PAYLOAD.into(),
+            detail: text(),
+        }),
+        Record::Policy(Policy {
+            action: "refused",
+            file: PAYLOAD.into(),
+            hash: PAYLOAD.into(),
+            rules: 1,
+            mode: "enforce",
+            problems: Some(1),
+            detail: text(),
+        }),
+        Record::Admin(Admin { action: "alert_test", detail: text() }),
+        Record::Health(Health { subject: "list", level: "kept", detail: PAYLOAD.into() }),
+        Record::Gap(Gap { cause: "records_lost", detail: PAYLOAD.into(), bytes: None, count: Some(3) }),
+        Record::Own(Own { purpose: "dns", address: PAYLOAD.into(), connections: 1 }),
+        Record::Clients(Clients { what: "silent", connections: 1, client: PAYLOAD.into(), client_connections: 1 }),
+        Record::Progress(Progress {
+            id: ExchangeId(now - 2_000_000).to_string(),
+            client: CLIENT.into(),
+            host: PAYLOAD.into(),
+            port: 443,
+            age_s: 60,
+            bytes_up: 1,
+            bytes_down: 1,
+            bursts: Vec::new(),
+        }),
+        Record::Checkpoint(CheckpointRecord {
+            action: "not_sealed",
+            segment: PAYLOAD.into(),
+            last_seq: 0,
+            checkpoint: Some(PAYLOAD.into()),
+            key: Some(PAYLOAD.into()),
+            detail: text(),
+        }),
+    ]
+}
+
+/// Writes a journal of these records, each at its time.
+pub(super) fn write_journal(data_dir: &Path, records: &[(u64, Record)]) {
     let journal = Journal::open(JournalConfig {
         data_dir: data_dir.to_owned(),
         durability: Durability::Batch,
@@ -101,23 +226,11 @@ fn write_journal(data_dir: &Path, now: u64) {
         reserve_bytes: 0,
     })
     .unwrap();
-    let device = Assignment {
-        client: client_of(CLIENT).unwrap(),
-        name: PAYLOAD.into(),
-        hardware: Some(PAYLOAD.into()),
-        source: DeviceSource::Kea,
-        since: Timestamp(0),
-        until: None,
-    };
-    let records = [
-        Record::Device(device),
-        Record::Exchange(Box::new(exchange(now - 3_000_000, Event::Refused, "deny"))),
-        Record::Exchange(Box::new(exchange(now - 2_000_000, Event::Open, "allow"))),
-        Record::Finding(Box::new(finding(now))),
-    ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    for record in &records {
-        runtime.block_on(journal.handle().append(record, Timestamp(now))).unwrap();
+    for some in records.chunks(16) {
+        let ((last, record), others) = some.split_last().unwrap();
+        others.iter().for_each(|(at, record)| journal.handle().tell(record, Timestamp(*at)));
+        runtime.block_on(journal.handle().append(record, Timestamp(*last))).unwrap();
     }
     journal.close().unwrap();
     for segment in crate::gate::segments(data_dir) {
@@ -129,10 +242,10 @@ fn write_journal(data_dir: &Path, now: u64) {
 }
 
 /// A gate over such a journal, whose policy says the payload too.
-fn gate(now: u64) -> (Gate, tempfile::TempDir) {
+pub(super) fn gate(now: u64) -> (Gate, tempfile::TempDir) {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("data");
-    write_journal(&path, now);
+    write_journal(&path, &chosen(now));
     let policy = format!(
         "[[rule]]\nname = {0:?}\nhosts = [\"a.example\"]\nverdict = \"deny\"\ncomment = {0:?}\nticket = {0:?}\nrequested_by = {0:?}\n",
         PAYLOAD.replace('\u{202e}', "")
@@ -142,7 +255,7 @@ fn gate(now: u64) -> (Gate, tempfile::TempDir) {
     (gate, data)
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_micros()).unwrap()
 }
@@ -151,20 +264,22 @@ fn now() -> u64 {
 const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
     document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));";
 
-struct Person {
-    browser: Driven,
+pub(super) struct Person {
+    pub(super) browser: Driven,
     console: String,
 }
 
 impl Person {
-    fn new(gate: &Gate) -> Self {
-        let mut browser = Driven::chromium(gate.address, None, Settings::AS_INSTALLED);
+    pub(super) fn new(gate: &Gate) -> Self {
+        // What a browser asks for by itself goes nowhere, and is not on the gate's record.
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+        let mut browser = Driven::chromium(nowhere, None, Settings::AS_INSTALLED);
         browser.devtools("Page.enable", &json!({}));
         browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WATCH }));
         Self { browser, console: format!("http://{}", address(gate)) }
     }
 
-    fn go(&mut self, way: &str) {
+    pub(super) fn go(&mut self, way: &str) {
         let url = format!("{}{way}", self.console);
         self.browser.go(&url);
         self.loaded();
@@ -174,7 +289,7 @@ impl Person {
         self.browser.until("document.readyState === 'complete' && window.violations && document.querySelector('main')");
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         self.browser.evaluate("document.body.innerText").unwrap().as_str().unwrap_or_default().to_owned()
     }
 
@@ -193,6 +308,15 @@ impl Person {
         self.browser.devtools("Input.insertText", &json!({ "text": text }));
     }
 
+    /// Writes this into a field, in place of what is there, and sends its form.
+    fn fill(&mut self, id: &str, text: &str) {
+        let text = serde_json::to_string(text).unwrap();
+        let fills = format!(
+            "(function (e) {{ e.value = {text}; e.form.requestSubmit(); return e.value.length; }})(document.getElementById('{id}'))"
+        );
+        assert_ne!(self.browser.evaluate(&fills), Ok(0.into()), "{id}");
+    }
+
     /// Moves on by the tabulator until this is true of what has the focus.
     fn tab_to(&mut self, is_it: &str) {
         for _ in 0..80 {
@@ -208,7 +332,7 @@ impl Person {
     }
 
     /// Logs in as a person does who has no mouse.
-    fn log_in(&mut self, name: &str) {
+    pub(super) fn log_in(&mut self, name: &str) {
         self.go("/login");
         self.browser.until("document.activeElement.id === 'name'");
         self.write(name);
@@ -220,7 +344,7 @@ impl Person {
     }
 
     /// Nothing ran, nothing had to be stopped, and the page is one that everybody can use.
-    fn is_sound(&mut self, way: &str) {
+    pub(super) fn is_sound(&mut self, way: &str) {
         let checks = "JSON.stringify({
             ran: window.ran || 0,
             violations: window.violations,
@@ -239,16 +363,8 @@ impl Person {
         assert_eq!(found, expected, "{way}");
     }
 
-    fn screen(&mut self, width: u32, dark: bool) {
-        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
-        self.browser.devtools("Emulation.setDeviceMetricsOverride", &size);
-        let scheme = if dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.browser.devtools("Emulation.setEmulatedMedia", &media);
-    }
-
     /// Keeps a picture of the page, to be looked at.
-    fn picture(&mut self, name: &str) {
+    pub(super) fn picture(&mut self, name: &str) {
         let taken = self.browser.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
         let bytes = data_encoding::BASE64.decode(taken["data"].as_str().unwrap().as_bytes()).unwrap();
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
@@ -272,6 +388,10 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
          Connection: close\r\n\r\n"
     );
     assert!(gate.send(asked.as_bytes()).starts_with("HTTP/1.1 4"));
+    // A person can be made to write anything too, and it is shown to the others.
+    person.go(&format!("/client?name={CLIENT}"));
+    person.fill("act-why", PAYLOAD);
+    person.browser.until("document.body.innerText.includes('Release')");
     // What shows the payload must show it, or nothing was tried.
     let ways = [
         ("/".to_owned(), true, "overview"),
@@ -292,7 +412,7 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         (format!("/login?then={escaped}"), false, "login"),
     ];
     for (language, width, dark) in [("en", 1280, false), ("ja", 390, true)] {
-        person.screen(width, dark);
+        person.browser.screen(width, dark);
         person.go(&format!("/?lang={language}"));
         for (way, shows, name) in &ways {
             person.go(way);
@@ -302,6 +422,12 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
             person.is_sound(&format!("{way} {language}"));
             person.picture(&format!("{name}-{language}-{width}"));
         }
+        person.go("/sql");
+        person.fill("statement", "SELECT * FROM exchanges WHERE host LIKE '%script%'");
+        person.browser.until("document.querySelectorAll('td').length > 20");
+        person.loaded();
+        assert!(person.text().contains("<script>window.ran=1</script>"), "{}", person.text());
+        person.is_sound(&format!("an answer by SQL {language}"));
     }
 }
 

@@ -202,6 +202,16 @@ impl Driven {
         self.call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
+    /// The window of Chromium is so wide, and its person prefers it dark or light.
+    pub(super) fn screen(&mut self, width: u32, dark: bool) {
+        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", &media);
+    }
+
     /// Asks for something, and gives what it comes to, or the error.
     fn call(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         let id = self.say(method, parameters);

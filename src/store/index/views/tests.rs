@@ -39,6 +39,18 @@ fn plan(index: &Index, sql: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_does_not_fit_into_memory_is_kept_where_it_is_said() {
+    let (index, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    crate::store::keep_temporary_files_in(directory.path()).unwrap();
+    let connection = Connection::open(index.path().join("x.sqlite")).unwrap();
+    connection.execute_batch("PRAGMA temp_store = file; PRAGMA cache_size = 2; PRAGMA cache_spill = 1").unwrap();
+    connection.execute_batch("CREATE TEMP TABLE t (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT randomblob(100) FROM n").unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    let of_it: Vec<_> = open.filter(|path| path.starts_with(directory.path())).collect();
+    assert!(!of_it.is_empty());
+}
+
+#[test]
 fn the_views_have_the_columns_that_are_told_of_whatever_is_indexed() {
     let (_with, with) = built(&journal(7, 50));
     let (_without, without) = days_on_end(0, 0);
