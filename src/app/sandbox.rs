@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::gateway::keep_capabilities_of_files_alone;
 use crate::notify::AlertReceiver;
 use crate::sinks::{Hook, Receiver, Way};
-use crate::store::{keep_temporary_files_in, make_private};
+use crate::store::{bound_memory, keep_temporary_files_in, make_private};
 
 use super::{AppError, system};
 
@@ -72,19 +72,24 @@ pub(super) fn enter(config: &Config, data_dir: &Path) -> Result<Arc<Sandbox>, Ap
         .collect();
     let confined = confine(&full, &add, starts_programs);
     keep_capabilities_of_files_alone().map_err(AppError::Capability)?;
-    let not_confined = match confined {
-        Ok(None) => None,
-        Ok(Some(why)) => Some(why.to_owned()),
-        Err(error) => Some(error.to_string()),
+    let (is_entered, fault) = match confined {
+        Ok(Confined::Whole) => (true, None),
+        Ok(Confined::ButTruncation) => {
+            (true, Some("before Linux 6.2 the kernel does not keep the gate from emptying files elsewhere".to_owned()))
+        }
+        Ok(Confined::Not(why)) => (false, Some(why.to_owned())),
+        Err(error) => (false, Some(error.to_string())),
     };
-    let is_entered = not_confined.is_none();
-    faults.extend(not_confined);
+    faults.extend(fault);
     let writable: Vec<_> = full.into_iter().chain(add).collect();
     if is_entered {
         check_journal(data_dir, &writable)?;
     }
     if is_entered && let Err(error) = keep_temporary_files_in(data_dir) {
         faults.push(format!("questions to the index that need much memory fail: {error}"));
+    }
+    if let Err(error) = bound_memory() {
+        faults.push(format!("nothing bounds the memory of questions to the index: {error}"));
     }
     for fault in &faults {
         eprintln!("sekisho: warning: the sandbox: {fault}");
@@ -150,8 +155,17 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives up for good what is not allowed here; says why the kernel does not hold this thread to it, where it does not.
-fn confine(full: &[PathBuf], add: &[PathBuf], starts_programs: bool) -> Result<Option<&'static str>, RulesetError> {
+/// What the kernel holds a process to.
+enum Confined {
+    Whole,
+    /// Its Landlock knows nothing of files that are cut short.
+    ButTruncation,
+    /// To nothing, and why.
+    Not(&'static str),
+}
+
+/// Gives up for good what is not allowed here.
+fn confine(full: &[PathBuf], add: &[PathBuf], starts_programs: bool) -> Result<Confined, RulesetError> {
     let changes = AccessFs::from_write(CHANGES);
     let adding = make_bitflags!(AccessFs::{ WriteFile | Truncate | MakeReg });
     let mut denied = Ruleset::default().handle_access(changes)?;
@@ -168,13 +182,14 @@ fn confine(full: &[PathBuf], add: &[PathBuf], starts_programs: bool) -> Result<O
     rules = allow(rules, Path::new("/dev/null"), AccessFs::WriteFile | AccessFs::Truncate)?;
     let status = rules.restrict_self()?;
     Ok(match (status.ruleset, status.landlock) {
-        (RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced, _) => None,
+        (RulesetStatus::FullyEnforced, _) => Confined::Whole,
+        (RulesetStatus::PartiallyEnforced, _) => Confined::ButTruncation,
         (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
-            Some("this kernel has Landlock, and it is switched off (`lsm=` of its command line)")
+            Confined::Not("this kernel has Landlock, and it is switched off (`lsm=` of its command line)")
         }
-        (RulesetStatus::NotEnforced, LandlockStatus::NotImplemented) => Some("this kernel has no Landlock"),
+        (RulesetStatus::NotEnforced, LandlockStatus::NotImplemented) => Confined::Not("this kernel has no Landlock"),
         (RulesetStatus::NotEnforced, LandlockStatus::Available { .. }) => {
-            Some("this kernel's Landlock is too old: Linux 5.19 has one that serves")
+            Confined::Not("this kernel's Landlock is too old: Linux 5.19 has one that serves")
         }
     })
 }

@@ -250,6 +250,7 @@ impl CliError {
                 SqlError::Index(_)
                 | SqlError::Failed(_)
                 | SqlError::Memory
+                | SqlError::Disk
                 | SqlError::TooLong
                 | SqlError::Write(_) => 1,
             },
@@ -311,7 +312,9 @@ impl CliError {
             }),
             CliError::Sql(error) => Some(match **error {
                 SqlError::Several => "give one statement, without `;` between",
-                SqlError::Memory | SqlError::TooLong => "ask for fewer columns, fewer days, or shorter texts at a time",
+                SqlError::Memory | SqlError::Disk | SqlError::TooLong => {
+                    "ask for fewer columns, fewer days, or shorter texts at a time"
+                }
                 SqlError::Empty
                 | SqlError::Refused(_)
                 | SqlError::Wrong { .. }
@@ -403,7 +406,8 @@ fn gateway_hint(error: &KeepError) -> Option<&'static str> {
         KeepError::Busy => {
             Some("the terminal in which it runs waits for `yes`; `no` or Ctrl-C there takes its rules back")
         }
-        KeepError::Kernel(KernelError::NotJson(_)) | KeepError::Start(_) | KeepError::Alone(_) => None,
+        KeepError::Kernel(KernelError::NotJson(_)) | KeepError::Start(_) => None,
+        KeepError::Alone(_) => Some("run it as root on the gateway; nothing was changed"),
     }
 }
 

@@ -4,9 +4,9 @@
 //! input: whoever asked ends, in whatever way, and that has ended too. It puts the rules in force itself, so that there is no
 //! moment in which they are and nobody watches.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Lines, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -40,10 +40,9 @@ pub enum KeepError {
 
 /// Nobody else changes the rules of this network namespace while this is held.
 ///
-/// It is an abstract socket that nobody connects to: its name is, as the rules are, of a network namespace, and the kernel
-/// takes it back from whoever ends in whatever way.
+/// It is the lock of a file that root alone can make, and the kernel takes it back from whoever ends in whatever way.
 #[derive(Debug)]
-pub struct Alone(#[expect(dead_code, reason = "held for its name")] UnixListener);
+pub struct Alone(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// Whoever has taken its rules back may need a moment to go.
 const GOING: Duration = Duration::from_secs(2);
@@ -53,14 +52,17 @@ impl Alone {
     /// # Errors
     /// Somebody else holds it.
     pub fn take() -> Result<Self, KeepError> {
-        let address = SocketAddr::from_abstract_name("sekisho-egress-apply").map_err(KeepError::Alone)?;
+        let namespace = std::fs::metadata("/proc/self/ns/net").map_err(KeepError::Alone)?.ino();
+        let path = format!("/run/sekisho-egress-apply-{namespace}.lock");
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(KeepError::Alone)?;
         let begun = Instant::now();
         loop {
-            match UnixListener::bind_addr(&address) {
-                Ok(held) => return Ok(Self(held)),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(KeepError::Alone(error)),
-                Err(_) if begun.elapsed() >= GOING => return Err(KeepError::Busy),
-                Err(_) => thread::sleep(LOOK),
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::Error(error)) => return Err(KeepError::Alone(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= GOING => return Err(KeepError::Busy),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
             }
         }
     }
@@ -149,7 +151,8 @@ impl Trial {
             Some(TAKEN_BACK) => Ok(Ending::TakenBack),
             Some(word) => Err(KeepError::NotTakenBack(word.trim_start_matches(FAILED).to_owned())),
             // It was killed, and can take nothing back.
-            None => take_back(self.before.as_deref())
+            None => Alone::take()
+                .and_then(|_alone| Ok(take_back(self.before.as_deref())?))
                 .map(|()| Ending::TakenBack)
                 .map_err(|error| KeepError::NotTakenBack(error.to_string())),
         };

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::ffi::ErrorCode;
@@ -10,7 +11,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error};
 
 use crate::evidence::shown;
-use crate::store::{Index, IndexError};
+use crate::store::{Disk as _, Index, IndexError, SystemDisk};
 
 /// A cell of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +56,10 @@ pub enum SqlError {
     Wrong { what: String, line: usize, column: usize, excerpt: String },
     #[error("{0}")]
     Failed(String),
-    #[error("the statement needs more memory than the {} MiB it may have", HEAP_BYTES_MAX >> 20)]
+    #[error("the statement needs more memory than it may have")]
     Memory,
+    #[error("the statement needs more than the {} MiB of the journal's disk that it may have while it sorts", SPILL_BYTES_MAX >> 20)]
+    Disk,
     #[error("the statement took too long")]
     TooLong,
     #[error("cannot write the answer: {0}")]
@@ -70,9 +73,15 @@ const HEAP_BYTES_MAX: i64 = 384 << 20;
 /// Of a text, and of a row.
 const LENGTH_MAX: i32 = 16 << 20;
 
-/// What keeps a statement small that is not alone in its process. SQLite has no bound of memory for one connection, but what a
-/// statement holds at the same time is so many texts of so many bytes: its arguments, one in another, and its columns. What
-/// it sorts and groups goes to a file.
+/// Steps of a statement beside others, whose temporary file is looked at.
+const STEPS_AMONG_OTHERS: i32 = 1_000;
+/// Of the disk, while a statement that is not alone sorts what does not fit into memory: that disk is the journal's.
+const SPILL_BYTES_MAX: u64 = 256 << 20;
+
+/// What keeps a statement small that is not alone in its process, as far as it can be kept: SQLite has no bound of memory for
+/// one connection, and that of the process ([`bound_memory`](crate::store::bound_memory)) is the last. What a statement holds
+/// at the same time is texts of so many bytes: its constants, its arguments, one in another, and its columns. What it sorts and
+/// groups goes to a file.
 const AMONG_OTHERS: [(Limit, i32); 4] = [
     (Limit::SQLITE_LIMIT_LENGTH, 128 << 10),
     (Limit::SQLITE_LIMIT_COLUMN, 200),
@@ -89,6 +98,8 @@ enum Company {
 }
 /// Of a statement. The views themselves need more than anyone writes, and are made before.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
+/// Of one that is not alone: each of its constants may become a text that it holds.
+const SQL_BYTES_AMONG_OTHERS: usize = 16 << 10;
 
 /// Asks the views of [`VIEWS`](crate::store::VIEWS) by one statement of SQL that reads. The answer comes row by row and is not
 /// kept; sorting what does not fit into memory goes on in a file without a name. What SQLite holds in this process is bounded
@@ -97,7 +108,7 @@ pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// There is no index, the statement is wrong, would do other than read, or needs too much.
 pub fn sql(data_dir: &Path, text: &str, rows: &mut impl SqlRows) -> Result<(), SqlError> {
-    ask(data_dir, text, rows, (Company::Alone, || true))
+    ask(data_dir, text, rows, (Company::Alone, || None))
 }
 
 /// The same in a process that asks SQLite for other things too, which are left as they are: shorter texts and fewer
@@ -111,24 +122,61 @@ pub fn sql_while(
     rows: &mut impl SqlRows,
     goes_on: impl FnMut() -> bool + Send + 'static,
 ) -> Result<(), SqlError> {
-    ask(data_dir, text, rows, (Company::Others, goes_on))
+    let directory = data_dir.to_owned();
+    let free = move || SystemDisk.free_bytes(&directory).unwrap_or(u64::MAX);
+    sql_among_others(data_dir, text, rows, goes_on, free)
+}
+
+fn sql_among_others(
+    data_dir: &Path,
+    text: &str,
+    rows: &mut impl SqlRows,
+    mut goes_on: impl FnMut() -> bool + Send + 'static,
+    mut free: impl FnMut() -> u64 + Send + 'static,
+) -> Result<(), SqlError> {
+    let least = free().saturating_sub(SPILL_BYTES_MAX);
+    let stop = move || match (goes_on(), free() < least) {
+        (false, _) => Some(Stop::TooLong),
+        (true, true) => Some(Stop::Disk),
+        (true, false) => None,
+    };
+    ask(data_dir, text, rows, (Company::Others, stop))
+}
+
+/// Why a statement was ended that ran.
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    TooLong,
+    Disk,
 }
 
 fn ask(
     data_dir: &Path,
     text: &str,
     rows: &mut impl SqlRows,
-    (company, mut goes_on): (Company, impl FnMut() -> bool + Send + 'static),
+    (company, mut stop): (Company, impl FnMut() -> Option<Stop> + Send + 'static),
 ) -> Result<(), SqlError> {
-    if text.len() > SQL_BYTES_MAX {
-        return Err(SqlError::Failed(format!("the statement is longer than {} MiB", SQL_BYTES_MAX >> 20)));
+    let bytes_max = if company == Company::Alone { SQL_BYTES_MAX } else { SQL_BYTES_AMONG_OTHERS };
+    if text.len() > bytes_max {
+        return Err(SqlError::Failed(format!("the statement is longer than {} KiB", bytes_max >> 10)));
     }
     let mut connection = Index::open_with_views(data_dir).map_err(SqlError::Index)?.into_connection();
     let refused = restrain(&mut connection, company).map_err(|error| SqlError::Index(error.into()))?;
-    let handler = connection.progress_handler(STEPS, Some(move || !goes_on()));
+    let steps = if company == Company::Alone { STEPS } else { STEPS_AMONG_OTHERS };
+    let ended = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&ended);
+    let handler = connection.progress_handler(
+        steps,
+        Some(move || {
+            let stop = stop();
+            tells.fetch_or(matches!(stop, Some(Stop::Disk)), Ordering::Relaxed);
+            stop.is_some()
+        }),
+    );
     handler.map_err(|error| SqlError::Index(error.into()))?;
     answer(&connection, text, rows).map_err(|failure| match failure {
         Failure::Of(error) => error,
+        Failure::Sqlite(_) if ended.load(Ordering::Relaxed) => SqlError::Disk,
         Failure::Sqlite(error) => told(error, text, &refused),
     })
 }

@@ -30,8 +30,8 @@ pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
 pub use index::{
-    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, keep_temporary_files_in,
-    reindex,
+    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, bound_memory,
+    keep_temporary_files_in, reindex,
 };
 pub use journal::{
     Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,

@@ -117,9 +117,15 @@ impl Start<'_> {
         let takes = socket.as_ref().map_or("", |_| "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$");
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("{takes}
+            .args([
+                "-c",
+                &format!(
+                    "{takes}
 {}
-exec \"$0\" \"$@\"", self.before)])
+exec \"$0\" \"$@\"",
+                    self.before
+                ),
+            ])
             .arg(program())
             .args(["run", "--listen", &listen, "--policy"])
             .arg(&policy)

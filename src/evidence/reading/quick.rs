@@ -14,7 +14,7 @@ use crate::facts::Timestamp;
 /// What a line tells, where this reader can say; then it is what the whole reader says.
 pub(super) fn read(line: &str) -> Option<RecordLine<'_>> {
     let mut record = RecordLine::default();
-    let mut rest = Rest(line.trim_ascii_end());
+    let mut rest = Rest(line.trim_end_matches([' ', '\t', '\n', '\r']));
     let (mut has_seq, mut has_time, mut has_kind) = (false, false, false);
     let (mut has_grounds, mut has_bursts) = (false, false);
     rest.skip(b'{')?;
@@ -336,6 +336,7 @@ mod tests {
             r#","x":1}}"#,
             r#","x":1"#,
             r#","x":1} x"#,
+            ",\"x\":1}\u{c}",
             r#","event":"never"}"#,
             "",
         ] {

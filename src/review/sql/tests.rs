@@ -155,3 +155,38 @@ fn beside_the_gate_a_statement_is_kept_small() {
     }
     assert!(ask("SELECT length(printf('%.*c', 200000, 'x'))").is_ok(), "a process of its own has room");
 }
+
+/// A statement of many rows.
+const ROWS: &str = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000)";
+
+#[test]
+fn beside_the_gate_a_statement_ends_that_takes_the_journals_disk() {
+    let (data, text) = (empty(), format!("{ROWS} SELECT x FROM n ORDER BY -x LIMIT 1"));
+    for (taken, is_ended) in [(SPILL_BYTES_MAX, false), (SPILL_BYTES_MAX + 1, true)] {
+        let mut before = Some(1 << 40);
+        let free = move || before.take().unwrap_or((1 << 40) - taken);
+        let answer = sql_among_others(data.path(), &text, &mut Kept::default(), || true, free);
+        assert_eq!(matches!(answer, Err(SqlError::Disk)), is_ended, "{answer:?}");
+        assert_eq!(answer.is_ok(), !is_ended, "{answer:?}");
+    }
+    let answer = sql_while(data.path(), &text, &mut Kept::default(), || false);
+    assert!(matches!(answer, Err(SqlError::TooLong)), "{answer:?}");
+}
+
+#[test]
+fn beside_the_gate_no_statement_has_more_memory_than_all_of_them_may_have() {
+    crate::store::bound_memory().unwrap();
+    let data = empty();
+    let among = |text: &str| sql_while(data.path(), text, &mut Kept::default(), || true);
+    // Constants are held until the end, each with its text.
+    let cases: Vec<_> = (0..600).map(|at| format!("WHEN hex(zeroblob({}))", 65_000 - at)).collect();
+    let text = format!("SELECT CASE 'x' {} END", cases.iter().map(|case| format!("{case}THEN 1")).collect::<String>());
+    let answer = among(&text);
+    assert!(matches!(answer, Err(SqlError::Failed(_))), "longer than a statement may be: {answer:?}");
+    let most: i64 =
+        Connection::open_in_memory().unwrap().query_row("PRAGMA hard_heap_limit", [], |row| row.get(0)).unwrap();
+    assert_eq!(most, 512 << 20);
+    assert!(among("SELECT count(*) FROM exchanges").is_ok(), "and others go on");
+    let long = format!("SELECT 1 {}", " ".repeat(SQL_BYTES_AMONG_OTHERS));
+    assert!(among(&long).unwrap_err().to_string().contains("longer than 16 KiB"));
+}

@@ -100,6 +100,18 @@ pub fn keep_temporary_files_in(directory: &Path) -> Result<(), IndexError> {
     Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", &*directory)?)
 }
 
+/// So much all connections of this process hold together at most: what one of them needs beyond that it does not get. It is far
+/// more than the index and its questions need.
+const HEAP_BYTES_MAX: i64 = 512 << 20;
+
+/// Bounds what SQLite holds in this process, for good.
+///
+/// # Errors
+/// SQLite cannot be asked.
+pub fn bound_memory() -> Result<(), IndexError> {
+    Ok(Connection::open_in_memory()?.pragma_update(None, "hard_heap_limit", HEAP_BYTES_MAX)?)
+}
+
 impl Index {
     /// Opens the index of a data directory. Nothing can be written by it.
     ///
