@@ -55,8 +55,8 @@ pub(super) fn keep_net_admin_alone() -> io::Result<()> {
     Ok(configure_capability_in_ambient_set(NET_ADMIN, true)?)
 }
 
-/// Takes all but [`OF_FILES`] from this thread, from those that it starts, and from the programs that they start; none of these
-/// can have more than that again. To be called before there is another thread.
+/// Takes all but those that are about files from this thread, from those that it starts, and from the programs that they start;
+/// none of these can have more than that again. To be called before there is another thread.
 ///
 /// # Errors
 /// The kernel does not do it.

@@ -100,13 +100,16 @@ fn facts(view: &View<'_>, page: &mut Html, finding: &WholeFinding) {
         page.markup("</dd></div>");
     }
     page.markup("<div><dt>").words(("Mark", "判定")).markup("</dt><dd>");
-    match finding.mark.is_empty() {
-        true => page.words(("none yet", "未判定")),
-        false => page.said(&finding.mark),
+    match MARKS.into_iter().find(|mark| mark.as_str() == finding.mark) {
+        Some(mark) => page.words(mark.in_words()),
+        None if finding.mark.is_empty() => page.words(("none yet", "未判定")),
+        None => page.said(&finding.mark),
     };
     page.markup("</dd></div><div><dt>").words(("Id", "識別子")).markup("</dt><dd><code>");
     page.text(&finding.id.to_string()).markup("</code></dd></div></dl></section>");
 }
+
+const MARKS: [Mark; 3] = [Mark::Watching, Mark::KnownGood, Mark::Malicious];
 
 /// The form by which a person says what a finding or a target is.
 pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'static str, &str)) {
@@ -120,7 +123,7 @@ pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'stat
     page.markup("<div><label for=\"mark\">")
         .words(("Mark", "判定"))
         .markup("</label><select id=\"mark\" name=\"mark\">");
-    for mark in [Mark::Watching, Mark::KnownGood, Mark::Malicious] {
+    for mark in MARKS {
         page.markup("<option value=\"").markup(mark.as_str()).markup("\">").words(mark.in_words()).markup("</option>");
     }
     page.markup("</select></div>");

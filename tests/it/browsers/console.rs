@@ -431,12 +431,55 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
     }
 }
 
+/// What a person sees on the way through the console, by the language of its pages.
+struct Seen {
+    language: &'static str,
+    width: u32,
+    dark: bool,
+    period: &'static str,
+    /// What is said of a finding, and what somebody said.
+    mark: [&'static str; 2],
+    /// A button, and what there is once it was pressed.
+    buttons: [(&'static str, &'static str); 2],
+    live: &'static str,
+}
+
+const ENGLISH: Seen = Seen {
+    language: "en",
+    width: 1280,
+    dark: false,
+    period: "the fitted period, 60 s",
+    mark: ["Mark", "watching"],
+    buttons: [("Cut off", "Cut off: "), ("Release", "Cut off 10.20.1.5")],
+    live: "live",
+};
+const JAPANESE: Seen = Seen {
+    language: "ja",
+    width: 390,
+    dark: true,
+    period: "線は推定周期 60 s",
+    mark: ["判定", "監視中"],
+    buttons: [("隔離する", "隔離中："), ("隔離を解除", "隔離する 10.20.1.5")],
+    live: "受信中",
+};
+
 #[test]
 fn chromium_uses_the_console_by_keyboard_alone() {
+    uses_the_console_by_keyboard_alone(&ENGLISH);
+}
+
+#[test]
+fn chromium_uses_the_console_by_keyboard_alone_in_japanese_on_a_dark_phone() {
+    uses_the_console_by_keyboard_alone(&JAPANESE);
+}
+
+fn uses_the_console_by_keyboard_alone(seen: &Seen) {
     let now = now();
-    let (gate, _data) = gate(now);
+    let (mut gate, _data) = gate(now);
     let mut person = Person::new(&gate);
+    person.browser.screen(seen.width, seen.dark);
     person.log_in("admin");
+    person.go(&format!("/?lang={}", seen.language));
     let id = finding(now).id.to_string();
     person.tab_to(&format!("e.href && e.href.includes('id={id}')"));
     person.key("Enter", 13);
@@ -444,11 +487,15 @@ fn chromium_uses_the_console_by_keyboard_alone() {
     person.loaded();
     let dots = person.browser.evaluate("document.querySelectorAll('svg circle.dot').length").unwrap();
     assert_eq!(dots, 97, "each of the last requests is a dot");
-    assert!(person.text().contains("the fitted period, 60 s"), "{}", person.text());
+    assert!(person.text().contains(seen.period), "{}", person.text());
     person.tab_to("e.id === 'mark-why'");
     person.write("asked the owner of the PC");
     person.key("Enter", 13);
-    person.browser.until("document.body.innerText.includes('watching')  && location.pathname === '/finding'");
+    let [mark, watching] = seen.mark;
+    person.browser.until(&format!(
+        "location.pathname === '/finding' && Array.from(document.querySelectorAll('dt'))
+            .some((e) => e.innerText === '{mark}' && e.nextElementSibling.innerText === '{watching}')"
+    ));
     person.go("/policy");
     person.tab_to("e.id === 'e-client'");
     person.write("10.0.0.1");
@@ -458,24 +505,33 @@ fn chromium_uses_the_console_by_keyboard_alone() {
     person.key("Enter", 13);
     person.browser.until("document.getElementById('explained')");
     person.go(&format!("/client?name={CLIENT}"));
-    for (button, shows) in [("Cut off", "Cut off: "), ("Release", "Cut off 10.20.1.5")] {
+    for (pressed, (button, shows)) in seen.buttons.into_iter().enumerate() {
         person.tab_to("e.id === 'act-why'");
         person.write("by keyboard");
         person.tab_to(&format!("e.tagName === 'BUTTON' && e.innerText.startsWith('{button}')"));
         person.key("Enter", 13);
         person.browser.until(&format!("document.body.innerText.includes('{shows}')"));
         person.loaded();
+        let isolated = &gate.status()["isolated"];
+        match pressed {
+            0 => assert_eq!(isolated[0]["client"], CLIENT, "{isolated}"),
+            _ => assert!(isolated.is_null(), "{isolated}"),
+        }
     }
-    assert!(gate.status()["isolated"].is_null());
     // What happens shows by itself on the live page.
     person.go("/live");
-    person.browser.until("document.getElementById('live-state').innerText === 'live'");
+    person.browser.until(&format!("document.getElementById('live-state').innerText === '{}'", seen.live));
     let asked =
         b"GET http://now.example/ HTTP/1.1\r\nHost: now.example\r\nUser-Agent: <img src=x onerror=alert(1)>\r\n\
                   Connection: close\r\n\r\n";
     assert!(gate.send(asked).starts_with("HTTP/1.1 403 "));
     person.browser.until("document.body.innerText.includes('now.example')");
     person.is_sound("/live with rows");
+    // By this person: others that say so are the attackers'.
+    let by_admin = |record: &Value| record["kind"] == "contingency" && record["console"] == "admin";
+    let done: Vec<_> = gate.records().into_iter().filter(by_admin).collect();
+    let actions: Vec<_> = done.iter().map(|record| record["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["isolated", "released"], "{done:#?}");
 }
 
 #[test]
