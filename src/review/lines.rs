@@ -37,6 +37,11 @@ impl Lines {
         self.chain.append(&members, &mut self.text);
     }
 
+    /// One that tells of no exchange.
+    pub(super) fn tell_at(&mut self, seconds: u64, record: &Record) {
+        self.chain.append(&record.encode(Timestamp(BEGUN + seconds * SECOND)), &mut self.text);
+    }
+
     /// The record of a request of `10.20.1.LAST`, as words such as `GET http://a.example/` ask for it, one second
     /// after the one before; its name.
     pub(super) fn ask(

@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql};
 
 use crate::facts::Timestamp;
-use crate::store::{DAY_US, Index, IndexError, Indexed};
+use crate::store::{DAY_US, Index, IndexError, Indexed, QUARTER_US};
 
 use super::who::Who;
 
@@ -76,11 +76,13 @@ impl Part {
         self.begins().saturating_add(ms.saturating_mul(1000))
     }
 
-    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}` and `{d}` are its summaries, or where
+    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}`, `{d}` and `{q}` are its summaries, or where
     /// it counts in part what they would be of that part; `{x}` its exchanges and `{within}` the condition on them.
     pub(super) fn sql(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (letter, part) in [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("d", DIALLED)] {
+        for (letter, part) in
+            [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("d", DIALLED), ("q", JUDGED)]
+        {
             let table = if self.within.is_some() { part.to_owned() } else { format!("{letter}_DAY") };
             text = text.replace(&format!("{{{letter}}}"), &table);
         }
@@ -114,6 +116,9 @@ const PROGRAMS: &str = "(SELECT x.program AS program, x.client AS client, count(
     GROUP BY x.program, x.client)";
 const DIALLED: &str = "(SELECT x.dialled AS address, x.host AS host, count(*) AS requests FROM x_DAY x \
     WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL GROUP BY x.dialled, x.host)";
+const JUDGED: &str = "(SELECT x.at / 900000000 AS quarter, x.judgement AS judgement, count(*) AS requests, \
+    sum(x.stopped IS 1) AS stopped, min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} \
+    GROUP BY x.at / 900000000, x.judgement)";
 
 impl<'i> Evidence<'i> {
     /// # Errors
@@ -158,6 +163,19 @@ impl<'i> Evidence<'i> {
             parts.push(Part { day: *day, within: (!is_whole).then_some((from, to)) });
         }
         parts
+    }
+
+    /// The days that a range touches, with the quarters of an hour of each in which it lies, of which the last is not included.
+    pub(super) fn quarters(&self, range: Range) -> Vec<(Part, i64, i64)> {
+        let (since, until) = range.micros();
+        let quarter = |micros: i64, begins: i64| micros.saturating_sub(begins).div_euclid(QUARTER_US);
+        let parts = self.parts(range).into_iter();
+        parts
+            .map(|part| {
+                let begins = part.begins();
+                (Part { within: None, ..part }, quarter(since, begins), quarter(until, begins))
+            })
+            .collect()
     }
 
     /// Asks each day of a range. One that cannot be read is named, and the others are asked all the same.

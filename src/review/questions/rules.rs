@@ -11,8 +11,8 @@ use super::blocked::Tally;
 pub fn rules(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let mut sums: HashMap<i64, (Tally, i64)> = HashMap::new();
     evidence.each(evidence.parts(range), |part| {
-        let text = "SELECT x.judgement, count(*), sum(x.stopped IS 1), min(x.at) / 1000, max(x.at) / 1000 FROM {x} x \
-            WHERE {within} GROUP BY x.judgement";
+        let text = "SELECT q.judgement, sum(q.requests), sum(q.stopped), min(q.first), max(q.last) FROM {q} q \
+            WHERE q.requests > 0 GROUP BY q.judgement";
         evidence.rows(part, text, &[], |row| {
             let (tally, stopped) = sums.entry(row.get(0)?).or_default();
             tally.add(row.get(1)?, part.moment(row.get(3)?), part.moment(row.get(4)?));
@@ -52,4 +52,23 @@ pub fn rules(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<Answ
     })];
     answer.unread = evidence.unread();
     Ok(answer)
+}
+
+/// How many exchanges were stopped that began in a range, to the quarter of an hour in which it begins and ends: asked of the
+/// summaries of days alone, however many there were.
+///
+/// # Errors
+/// The index cannot be asked.
+pub fn stopped(evidence: &Evidence<'_>, range: Range) -> Result<u64, QuestionError> {
+    let mut sum = 0_i64;
+    for (part, from, until) in evidence.quarters(range) {
+        evidence.each([part], |part| {
+            let text = "SELECT coalesce(sum(q.stopped), 0) FROM {q} q WHERE q.quarter >= ?1 AND q.quarter < ?2";
+            evidence.rows(part, text, &[&from, &until], |row| {
+                sum = sum.saturating_add(row.get(0)?);
+                Ok(())
+            })
+        })?;
+    }
+    Ok(sum.max(0).unsigned_abs())
 }

@@ -1,6 +1,6 @@
 use tempfile::TempDir;
 
-use crate::evidence::Event;
+use crate::evidence::{Event, Gap, Record};
 use crate::facts::Timestamp;
 use crate::review::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for, would_be_denied_for};
 use crate::store::{INDEX_FILE, Index, reindex};
@@ -88,6 +88,73 @@ fn a_part_of_a_day_is_counted_as_its_summary_would_be() {
         all.retain(|_, number| *number > 0);
         assert_eq!(parts, all, "{border}");
     }
+}
+
+#[test]
+fn what_was_stopped_is_summed_by_quarters_of_an_hour_and_rules_are_counted_by_them_as_one_by_one() {
+    const QUARTER: u64 = 900;
+    // On the first day from one o'clock on, so that quarters begin at multiples of 900 s.
+    let mut lines = Lines::new();
+    for (at, why) in [
+        (0, "no_rule"),
+        (QUARTER - 1, "no_rule"),
+        (QUARTER, "no_rule"),
+        (2 * QUARTER, ""),
+        (2 * QUARTER + 1, "guard"),
+        (DAY, "no_rule"),
+    ] {
+        match why {
+            "" => lines.ask_at(at, Event::Open, 1, "GET http://a.example/", allowed_by("office")),
+            why => lines.ask_at(at, Event::Refused, 1, "GET http://a.example/", denied_for(why)),
+        };
+    }
+    let (_directory, index) = indexed(&lines);
+    let evidence = Evidence::new(&index).unwrap();
+    for (from, until, expected) in [
+        (0, QUARTER, 2),
+        (1, QUARTER, 2),
+        (QUARTER, 2 * QUARTER, 1),
+        (QUARTER - 1, QUARTER + 1, 2),
+        (2 * QUARTER, DAY, 1),
+        (0, DAY, 4),
+        (0, DAY + QUARTER, 5),
+        (DAY, 2 * DAY, 1),
+        (2 * DAY, 3 * DAY, 0),
+    ] {
+        assert_eq!(stopped(&evidence, range(from, until)).unwrap(), expected, "{from} to {until}");
+    }
+    assert_eq!(stopped(&evidence, Range::default()).unwrap(), 5);
+    let whole = rules(&evidence, Range::default(), 100).unwrap();
+    let (first, last) = (BEGUN, BEGUN + (DAY + 1) * SECOND);
+    let part = Range { since: Some(Timestamp(first)), until: Some(Timestamp(last)) };
+    assert_eq!(whole.tables, rules(&evidence, part, 100).unwrap().tables);
+    let [office] = &whole.tables[0].rows[..] else { panic!("{whole:#?}") };
+    assert_eq!((&office[0], &office[2], &office[3]), (&Cell::text("office"), &Cell::Count(1), &Cell::Count(0)));
+}
+
+#[test]
+fn what_is_missing_is_told_with_why_and_since_when_the_newest_first() {
+    let mut lines = Lines::new();
+    lines.ask_at(100, Event::Refused, 1, "GET http://a.example/", denied_for("no_rule"));
+    for (at, cause, bytes, count) in [(500, "torn_tail", Some(17), None), (600, "flows_lost", None, Some(9))] {
+        lines.tell_at(at, &Record::Gap(Gap { cause, detail: "<b>why</b>".into(), bytes, count }));
+    }
+    let (_directory, index) = indexed(&lines);
+    let evidence = Evidence::new(&index).unwrap();
+    let answer = gaps(&evidence, Range::default(), 10).unwrap();
+    assert_eq!(answer.facts, [("gaps", Cell::Count(2))]);
+    let time = |at: u64| Cell::Time(Timestamp(BEGUN + at * SECOND));
+    let rows = &answer.tables[0].rows;
+    let expected = [
+        (time(600), Cell::Nothing, "flows_lost", Cell::Count(9), Cell::Nothing),
+        (time(500), time(100), "torn_tail", Cell::Nothing, Cell::Bytes(17)),
+    ];
+    for (row, (time, since, cause, count, bytes)) in rows.iter().zip(expected) {
+        assert_eq!(row[..6], [time, since, Cell::text(cause), count, bytes, Cell::text("<b>why</b>")]);
+    }
+    let one = gaps(&evidence, Range::default(), 1).unwrap();
+    assert_eq!((one.tables[0].rows.len(), one.tables[0].more), (1, 1));
+    assert_eq!(gaps(&evidence, range(501, 600), 10).unwrap().facts, [("gaps", Cell::Count(0))]);
 }
 
 #[test]

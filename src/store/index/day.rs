@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::IndexError;
+use super::{IndexError, QUARTER_US};
 
 /// The statements of one day's tables.
 pub(super) fn of_day(text: &str, day: i64) -> String {
@@ -26,6 +26,8 @@ pub(super) struct Sums {
     pub(super) programs: HashMap<(i64, i64), Count>,
     /// By address and host.
     pub(super) dialled: HashMap<(i64, i64), i64>,
+    /// By quarter of an hour and judgement.
+    pub(super) judged: HashMap<(i64, i64), Judged>,
     pub(super) records: i64,
     pub(super) exchanges: i64,
     /// Numbers and times of records.
@@ -55,6 +57,15 @@ pub(super) struct Count {
     last: i64,
 }
 
+/// How often it was judged so.
+#[derive(Clone, Copy)]
+pub(super) struct Judged {
+    requests: i64,
+    stopped: i64,
+    first: i64,
+    last: i64,
+}
+
 /// One more at this time.
 pub(super) fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, at: i64) {
     let count = counts.entry(key).or_insert(Count { requests: 0, first: at, last: at });
@@ -69,9 +80,29 @@ pub(super) fn stretch(span: &mut Option<(i64, i64)>, at: i64) {
 }
 
 impl Sums {
+    /// Of an exchange that began at this microsecond of the day: how it is judged, and whether that stopped it, and what of it
+    /// was counted before.
+    pub(super) fn judge(&mut self, at: i64, before: Option<(i64, bool)>, now: (i64, bool)) {
+        if before == Some(now) {
+            return;
+        }
+        for ((judgement, is_stopped), more) in before.map(|before| (before, -1)).into_iter().chain([(now, 1)]) {
+            let none = Judged { requests: 0, stopped: 0, first: at / 1000, last: at / 1000 };
+            let sum = self.judged.entry((at.div_euclid(QUARTER_US), judgement)).or_insert(none);
+            sum.requests += more;
+            sum.stopped += if is_stopped { more } else { 0 };
+            (sum.first, sum.last) = (sum.first.min(at / 1000), sum.last.max(at / 1000));
+        }
+    }
+
     /// Rows that a flush would write.
     pub(super) fn rows(&self) -> usize {
-        self.pairs.len() + self.stopped.len() + self.failed.len() + self.programs.len() + self.dialled.len()
+        self.pairs.len()
+            + self.stopped.len()
+            + self.failed.len()
+            + self.programs.len()
+            + self.dialled.len()
+            + self.judged.len()
     }
 
     /// Adds them to the day's tables. Keys are written in order, so that the tables grow at their ends.
@@ -99,6 +130,11 @@ impl Sums {
         let mut insert = statement(DIALLED)?;
         for ((address, host), requests) in sorted(self.dialled.drain()) {
             insert.execute(params![address, host, requests])?;
+        }
+        let mut insert = statement(JUDGED)?;
+        for ((quarter, judgement), sum) in sorted(self.judged.drain()) {
+            let Judged { requests, stopped, first, last } = sum;
+            insert.execute(params![quarter, judgement, requests, stopped, first, last])?;
         }
         if let (Some((first_seq, last_seq)), Some((first, last))) = (self.seqs.take(), self.times.take()) {
             let (records, exchanges) = (std::mem::take(&mut self.records), std::mem::take(&mut self.exchanges));
@@ -128,6 +164,9 @@ const PROGRAM: &str = "INSERT INTO s_DAY VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT
     requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
 const DIALLED: &str = "INSERT INTO d_DAY VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests";
+const JUDGED: &str = "INSERT INTO q_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+    requests = requests + excluded.requests, stopped = stopped + excluded.stopped,
+    first = min(first, excluded.first), last = max(last, excluded.last)";
 const DAY: &str = "INSERT INTO day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
     first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq),
     first_time = min(first_time, excluded.first_time), last_time = max(last_time, excluded.last_time),

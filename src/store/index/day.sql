@@ -60,3 +60,10 @@ CREATE TABLE d_DAY (
     address INTEGER NOT NULL, host INTEGER NOT NULL, requests INTEGER NOT NULL,
     PRIMARY KEY (address, host)
 ) STRICT, WITHOUT ROWID;
+
+-- How often it was judged so, and of that stopped, by the quarter of an hour of the day in which the exchange began.
+CREATE TABLE q_DAY (
+    quarter INTEGER NOT NULL, judgement INTEGER NOT NULL,
+    requests INTEGER NOT NULL, stopped INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (quarter, judgement)
+) STRICT, WITHOUT ROWID;

@@ -41,7 +41,7 @@ impl Filler {
         for day in &gone {
             self.note_names(*day)?;
             let drop = "DROP TABLE x_DAY; DROP TABLE p_DAY; DROP TABLE r_DAY; DROP TABLE f_DAY; DROP TABLE s_DAY;
-                DROP TABLE d_DAY;
+                DROP TABLE d_DAY; DROP TABLE q_DAY;
                 INSERT OR IGNORE INTO gone_finding SELECT id FROM told WHERE day = DAY;
                 DELETE FROM day WHERE day = DAY; DELETE FROM open WHERE day = DAY; DELETE FROM told WHERE day = DAY;
                 DELETE FROM event WHERE day = DAY; DELETE FROM device WHERE day = DAY;";

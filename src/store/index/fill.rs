@@ -326,6 +326,8 @@ impl Filler {
         }
         if let Some(verdict) = record.verdict.as_deref() {
             let (judgement, stopped, would) = self.names.judgement(connection, verdict, record)?;
+            let before = row.judgement.map(|before| (before, row.stopped));
+            sums.judge(row.at, before, (judgement, row.stopped || stopped));
             row.judgement = Some(judgement);
             if (stopped && !row.stopped) || would {
                 let port = record.port.map(i64::from).or(row.port).unwrap_or(443);

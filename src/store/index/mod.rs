@@ -32,7 +32,9 @@ pub use views::{VIEWS, View};
 /// The file in the data directory.
 pub const INDEX_FILE: &str = "index.db";
 /// The form of the file; of another form it is built anew.
-const FORM: i64 = 4;
+const FORM: i64 = 5;
+/// Microseconds of a quarter of an hour, by which judgements are summed: days begin at one in every time zone.
+pub const QUARTER_US: i64 = 900_000_000;
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
 
@@ -140,6 +142,14 @@ impl Index {
 
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Has it hold 8 MiB of the file in memory at most, for one that stays open.
+    ///
+    /// # Errors
+    /// SQLite cannot be asked.
+    pub fn hold_little(&self) -> Result<(), IndexError> {
+        Ok(self.connection.pragma_update(None, "cache_size", -8192)?)
     }
 
     /// The days that are indexed, in order, counted from 1970-01-01.
