@@ -19,6 +19,21 @@ pub struct Fold {
     kept: Kept,
 }
 
+/// What is known of a finding beside its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'k> {
+    /// What the client is called.
+    pub device: &'k str,
+    /// What people hold the finding to be, or where nobody has said, its target.
+    pub mark: Option<Mark>,
+}
+
+impl<'k> From<&'k str> for Known<'k> {
+    fn from(device: &'k str) -> Self {
+        Self { device, mark: None }
+    }
+}
+
 /// What is remembered of what was told; it outlasts a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -71,9 +86,9 @@ impl Fold {
         self.kept.held.count() + self.kept.hour.surplus.count()
     }
 
-    /// What is to be sent now of a record; `device` is what the client is called.
-    pub fn take(&mut self, event: &Event, device: &str, now: Timestamp) -> Option<Alert> {
-        let alert = self.news(event, device)?;
+    /// What is to be sent now of a record.
+    pub fn take<'k>(&mut self, event: &Event, known: impl Into<Known<'k>>, now: Timestamp) -> Option<Alert> {
+        let alert = self.news(event, known.into())?;
         self.let_out(alert, now)
     }
 
@@ -98,16 +113,21 @@ impl Fold {
     }
 
     /// The alert of a record, where it is wanted and news.
-    fn news(&mut self, event: &Event, device: &str) -> Option<Alert> {
+    fn news(&mut self, event: &Event, Known { device, mark }: Known<'_>) -> Option<Alert> {
         let Event { seq, time, what } = event;
         let (origin, time) = (Origin::Record(*seq), *time);
         match what {
             What::Finding { id, kind, severity, client, target, port, english, japanese } => {
                 // Who has said what it is knows of it: they are told when it becomes more pressing, and no more.
-                let is_settled = self.kept.settled.get(id).is_some_and(|until| time.0 <= *until);
-                let before = self.kept.told.get(id).filter(|_| is_settled);
-                if before.is_some_and(|before| *severity <= before.severity) {
-                    return None;
+                let is_good = mark == Some(Mark::KnownGood);
+                let is_settled = is_good
+                    || mark == Some(Mark::Watching)
+                    || self.kept.settled.get(id).is_some_and(|until| time.0 <= *until);
+                match self.kept.told.get(id).filter(|_| is_settled) {
+                    Some(before) if *severity <= before.severity => return None,
+                    // What was known to be good before anybody was told of it is nobody's alert.
+                    None if is_good => return None,
+                    Some(_) | None => {}
                 }
                 self.is_news(kind.as_str(), id, *severity, time).then(|| Alert {
                     client: cut(client, NAME_BYTES_MAX).into(),

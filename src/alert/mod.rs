@@ -17,7 +17,7 @@ mod rules;
 mod template;
 
 pub use event::{Event, What, read_event};
-pub use fold::{Fold, Kept};
+pub use fold::{Fold, Kept, Known};
 pub use form::Form;
 pub use mail::{MailParts, is_mail_address, mail_text};
 pub use message::{Alert, Origin, Words};

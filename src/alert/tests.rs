@@ -166,6 +166,31 @@ fn a_finding_that_goes_on_is_told_again_only_when_it_is_more_pressing_or_hours_l
 }
 
 #[test]
+fn what_was_held_to_be_good_before_anybody_was_told_is_not_told_and_what_is_watched_is_told_once() {
+    let told = |mark, times: &[(Severity, u64)]| {
+        let mut fold = fold("severity = \"low\"");
+        let tell = |(severity, hours): &(Severity, u64)| {
+            let known = Known { device: "", mark };
+            fold.take(&finding(1, "a", *severity, at(*hours)), known, at(*hours)).is_some()
+        };
+        times.iter().map(tell).collect::<Vec<_>>()
+    };
+    let times = [(Severity::Low, 0), (Severity::High, 1), (Severity::High, 48)];
+    assert_eq!(told(Some(Mark::KnownGood), &times), [false, false, false]);
+    assert_eq!(told(Some(Mark::Watching), &times), [true, true, false]);
+    assert_eq!(told(Some(Mark::Malicious), &times), [true, true, true]);
+    assert_eq!(told(None, &times), [true, true, true]);
+    // Whoever was told of it, and then said that it is good, hears when it becomes more pressing.
+    let mut fold = fold("severity = \"low\"");
+    let mut tell = |mark, severity, hours| {
+        fold.take(&finding(1, "a", severity, at(hours)), Known { device: "", mark }, at(hours)).is_some()
+    };
+    assert!(tell(None, Severity::Low, 0));
+    assert!(!tell(Some(Mark::KnownGood), Severity::Low, 48));
+    assert!(tell(Some(Mark::KnownGood), Severity::Medium, 49));
+}
+
+#[test]
 fn a_receiver_hears_what_it_wants_and_nothing_less_pressing() {
     let mut some = fold("severity = \"medium\"\nkinds = [\"always_on\", \"health\"]");
     assert_eq!(some.take(&finding(1, "a", Severity::High, at(0)), "", at(0)), None, "another kind");

@@ -17,12 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::alert::{Alert, Event, Fold, Kept, What, read_event};
+use crate::alert::{Alert, Event, Fold, Kept, Known, What, read_event};
 use crate::clock;
 use crate::config::Config;
-use crate::evidence::{Devices, Health, Record, format_time};
+use crate::evidence::{Devices, FindingId, Health, Mark, Noted, Record, Triages, format_time, read_noted};
 use crate::facts::Timestamp;
 use crate::notify::{AlertReceiver, Change, Lane, NotDelivered, Notifier, Queue, WAITING_MAX};
+use crate::review::take_up_marks;
 use crate::store::{Follower, JournalHandle, Place};
 use crate::upstream::{ErrandLimits, OwnConnections};
 
@@ -136,6 +137,7 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
         lanes,
         follower,
         since,
+        marks: Triages::default(),
         notifier: Arc::new(Notifier::new(errands, config.name.clone())),
         gate: config.name.clone(),
         own,
@@ -217,6 +219,8 @@ struct Thread {
     follower: Follower,
     /// Records of before are nobody's alert.
     since: Timestamp,
+    /// What people hold findings and targets to be.
+    marks: Triages,
     notifier: Arc<Notifier>,
     gate: String,
     own: OwnConnections,
@@ -278,8 +282,13 @@ impl Thread {
             match self.follower.next(&mut block) {
                 Ok(true) => {
                     self.is_unread_told = false;
-                    for event in block.split(|byte| *byte == b'\n').filter_map(read_event) {
-                        is_news |= event.time >= self.since && self.take(&event, &mut known);
+                    for line in block.split(|byte| *byte == b'\n') {
+                        if let Ok(Some(Noted::Triage(triaged))) = read_noted(line) {
+                            self.marks.note(*triaged);
+                        }
+                        if let Some(event) = read_event(line) {
+                            is_news |= event.time >= self.since && self.take(&event, &mut known);
+                        }
                     }
                 }
                 Ok(false) => is_all = true,
@@ -311,21 +320,31 @@ impl Thread {
 
     /// True where somebody is told, or will be.
     fn take(&mut self, event: &Event, known: &mut Option<Devices>) -> bool {
-        let device = match &event.what {
-            What::Finding { client, .. } => {
-                let known = known.get_or_insert_with(|| devices::known(&self.data_dir));
-                name_of(known, client, event.time)
+        let (device, mark) = match &event.what {
+            What::Finding { id, client, target, port, .. } => {
+                let known = known.get_or_insert_with(|| {
+                    // Those from before there was a receiver are in the index, or will be soon.
+                    let _ = take_up_marks(&self.data_dir, &mut self.marks);
+                    devices::known(&self.data_dir)
+                });
+                (name_of(known, client, event.time), self.mark(id, (target, *port, client), event.time))
             }
-            What::Health { .. } | What::Gap { .. } | What::Triage { .. } => String::new(),
+            What::Health { .. } | What::Gap { .. } | What::Triage { .. } => (String::new(), None),
         };
-        let now = clock::now();
+        let (now, known) = (clock::now(), Known { device: &device, mark });
         for place in 0..self.folds.len() {
-            let alert = self.folds.get_mut(place).and_then(|fold| fold.take(event, &device, now));
+            let alert = self.folds.get_mut(place).and_then(|fold| fold.take(event, known, now));
             if let Some(alert) = alert {
                 self.put(place, alert);
             }
         }
         true
+    }
+
+    /// What a finding is held to be: by itself, or else by its target.
+    fn mark(&self, finding: &str, (target, port, client): (&str, u16, &str), time: Timestamp) -> Option<Mark> {
+        let own = FindingId::parse(finding).and_then(|id| self.marks.of_finding(id, time));
+        own.or_else(|| self.marks.of_target(target, port, client, time)).map(|triaged| triaged.triage.mark)
     }
 
     /// That no record can be written stands in none.

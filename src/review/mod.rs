@@ -26,7 +26,7 @@ mod sql;
 pub use export::{ExportError, Exported, Filter, Form, Stream, StreamSettings, export};
 pub use hunt::{BadSaid, Hunted, LogRead, hunt, hunt_stream};
 pub use learn::{Access, ClientsOfGroup, LearnOptions, Learnt, LeftOut, Proposal, learn};
-pub use notes::{Notes, read_notes};
+pub use notes::{Notes, read_notes, take_up_marks};
 pub use page::{PAGE_BEGINS, hunt_page, report_page};
 pub use replay::{Change, ChangesOfClient, NotJudged, PolicySaid, Replayed, Turn, Undecided, replay};
 pub use report::{

@@ -40,6 +40,23 @@ pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result
     Ok(notes)
 }
 
+/// Takes up what people hold findings and targets to be, as far as the index has it; what was taken up before counts where it is
+/// newer.
+///
+/// # Errors
+/// The index cannot be read.
+pub fn take_up_marks(data_dir: &Path, triages: &mut Triages) -> Result<(), IndexError> {
+    let index = Index::open(data_dir)?;
+    let mut statement = index.connection().prepare("SELECT line FROM event WHERE kind = 'triage' ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Ok(Some(Noted::Triage(triaged))) = read_noted(row.get_ref(0)?.as_bytes().unwrap_or_default()) {
+            triages.note(*triaged);
+        }
+    }
+    Ok(())
+}
+
 /// What the index has, and the number of the newest record in it.
 fn from_index(data_dir: &Path) -> Result<(Notes, u64), IndexError> {
     let index = Index::open(data_dir)?;
