@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::facts::{ExchangeId, Moment, Timestamp};
 
@@ -16,6 +16,12 @@ pub fn now() -> Timestamp {
 pub fn moment() -> Moment {
     static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
     Moment(u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The time that this thread has had of a processor.
+pub fn thread_cpu() -> Duration {
+    let had = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(had.tv_sec.max(0).unsigned_abs(), u32::try_from(had.tv_nsec).unwrap_or_default())
 }
 
 static LAST: AtomicU64 = AtomicU64::new(0);

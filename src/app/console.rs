@@ -95,6 +95,7 @@ impl Prepared {
             zone: config.detect.zone.clone(),
             names: settings.names,
             metrics: settings.metrics,
+            cpu_percent: settings.cpu_percent,
             is_secured: tls.is_some(),
             secret: system::random().map_err(AppError::Random)?,
             gatehouse: Arc::new(House(reporter)),

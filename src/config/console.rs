@@ -19,7 +19,14 @@ pub struct ConsoleSettings {
     pub names: Vec<Box<str>>,
     /// From where `/metrics` is read without a log-in.
     pub metrics: Vec<IpNet>,
+    /// What of the processor the console may take, in hundredths of one core.
+    pub cpu_percent: u32,
 }
+
+/// A fourth of a core: people who look and read do not come to it.
+const CPU_PERCENT: u32 = 25;
+/// More than its threads can take is no bound.
+const CPU_PERCENT_MAX: u64 = 300;
 
 impl ConsoleSettings {
     /// Reads the section. Passwords go over no wire in the clear: what is not loopback needs a certificate.
@@ -66,6 +73,8 @@ impl ConsoleSettings {
                 }
             }
         }
+        let cpu_percent = section.integer("cpu_percent", 1..=CPU_PERCENT_MAX);
+        let cpu_percent = cpu_percent.and_then(|percent| u32::try_from(percent).ok()).unwrap_or(CPU_PERCENT);
         let listen = listen?;
         if let Some(open) = listen.iter().find(|address| !address.ip().to_canonical().is_loopback())
             && files.is_none()
@@ -74,7 +83,7 @@ impl ConsoleSettings {
             let fix = "write `certificate` and `key`, files in PEM, or listen on 127.0.0.1 and reach that by SSH";
             section.problem(&listen_at, what, fix);
         }
-        Some(Self { listen, users, files, names, metrics })
+        Some(Self { listen, users, files, names, metrics, cpu_percent })
     }
 }
 

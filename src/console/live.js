@@ -8,7 +8,11 @@ if (body && state) {
   const events = new EventSource(body.dataset.from);
   events.onopen = () => { state.textContent = state.dataset.open; };
   events.onerror = () => { state.textContent = state.dataset.closed; };
-  events.addEventListener("missed", (event) => { state.textContent = state.dataset.missed + event.data; });
+  let missed = 0;
+  events.addEventListener("missed", (event) => {
+    missed += Number(event.data);
+    state.textContent = state.dataset.missed + missed.toLocaleString("en");
+  });
   events.onmessage = (event) => {
     const row = document.createElement("tr");
     for (const text of JSON.parse(event.data)) {

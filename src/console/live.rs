@@ -1,43 +1,60 @@
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::budget::Purse;
 use super::request::Pairs;
-use crate::evidence::{Kind, RecordLine, format_time, read_record, shown};
+use crate::evidence::{Kind, RecordLine, Said, format_time, read_record, shown};
 use crate::store::Follower;
 
 /// Tails that are open at the same time. One more is told to come back.
 pub(super) const TAILS_MAX: usize = 1500;
-/// Rows that wait for one tail; of more the newest are left out, and it is told how many.
-const WAITING_MAX: usize = 128;
+/// Rows that one tail is told in a turn, which is more than anybody reads; of more the newest, and how many were left out.
+const TURN_ROWS_MAX: usize = 20;
+/// Turns that wait for a tail that does not read; of more nothing is kept, and it is told how many rows it misses.
+const WAITING_MAX: usize = 8;
 /// Rows that a new tail begins with.
 const NEWEST_MAX: usize = 100;
-/// How often it is looked whether there is more, while anybody looks.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether there is more, while anybody looks and the console has not had its share of the processor.
+const EVERY: Duration = Duration::from_millis(500);
 /// Of the end of the journal so much is read first.
 const BEGIN_BYTES: u64 = 256 << 10;
-/// Blocks that are read in one turn; what comes faster waits for the next.
-const BLOCKS_MAX: usize = 64;
+/// Blocks that are read in one turn; what comes faster waits for the next. Of these the newest are looked at, 4 MiB: the
+/// lines of others count as left out.
+const BLOCKS_MAX: usize = 256;
+const BLOCKS_LOOKED_AT: usize = 16;
 /// Bytes of what a person filters by.
 const FILTER_BYTES_MAX: usize = 255;
+
+/// A record that the tail shows, as it was read: of an exchange, and it says what became of it.
+struct Seen<'l> {
+    line: &'l RecordLine<'l>,
+    client: Cow<'l, str>,
+    host: Cow<'l, str>,
+    verdict: Cow<'l, str>,
+    reason: Cow<'l, str>,
+}
 
 /// One request, or one tunnel, as the tail shows it: text that is safe to look at.
 #[derive(Debug)]
 pub(super) struct Row {
-    seq: u64,
     client: String,
     host: String,
     verdict: String,
     reason: String,
     cells: [String; 8],
+    /// As an event of a stream (HTML Standard §9.2), written once for all who see it.
+    event: String,
 }
 
 /// What one tail wants to see; all of it where nothing is said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Filter {
     client: String,
     host: String,
@@ -60,33 +77,37 @@ struct Open {
 
 struct Tail {
     filter: Filter,
-    to: Sender<Told>,
+    /// Events, as many as a turn has.
+    to: Sender<Bytes>,
     missed: u64,
 }
 
-/// What a tail is told.
-#[derive(Debug, Clone)]
-pub(super) enum Told {
-    Row(Arc<Row>),
-    /// So many rows were left out.
-    Missed(u64),
+/// What all with one filter are told in a turn, the newest first.
+#[derive(Default)]
+struct Turn {
+    rows: Vec<Arc<Row>>,
+    left_out: u64,
 }
 
-impl Row {
-    /// Of a record of an exchange that says what became of it; of no other.
-    fn of(line: &RecordLine<'_>) -> Option<Self> {
+impl<'l> Seen<'l> {
+    fn of(line: &'l RecordLine<'l>) -> Option<Self> {
         if line.kind != Kind::Exchange {
             return None;
         }
         let verdict = line.verdict.as_deref()?;
-        let text = |said: &Option<crate::evidence::Said<'_>>| {
-            said.as_deref().map_or(String::new(), |said| shown(said).into_owned())
-        };
-        let (client, host, reason) = (text(&line.client), text(&line.host), text(&line.reason));
         let verdict = match &line.would {
-            Some(would) => format!("{} ({})", shown(verdict), shown(would)),
-            None => shown(verdict).into_owned(),
+            Some(would) => format!("{} ({})", shown(verdict), shown(would)).into(),
+            None => shown(verdict),
         };
+        let text = |said: &'l Option<Said<'_>>| said.as_deref().map_or(Cow::Borrowed(""), shown);
+        let [client, host, reason] = [&line.client, &line.host, &line.reason].map(text);
+        Some(Self { line, client, host, verdict, reason })
+    }
+
+    fn row(&self) -> Row {
+        let Self { line, client, host, verdict, reason } = self;
+        let text = |said: &Option<Said<'_>>| said.as_deref().map_or(String::new(), |said| shown(said).into_owned());
+        let [client, host, verdict, reason] = [client, host, verdict, reason].map(|text| text.clone().into_owned());
         let port = line.port.map_or(String::new(), |port| format!(":{port}"));
         let scheme = line.scheme.as_deref().map_or(String::new(), |scheme| format!("{}://", shown(scheme)));
         let target = format!("{scheme}{host}{port}{}", text(&line.path));
@@ -102,26 +123,35 @@ impl Row {
             text(&line.rule),
             text(&line.user_agent),
         ];
-        Some(Self { seq: line.seq, client, host, verdict, reason, cells })
-    }
-
-    pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
-        self.cells.iter().map(String::as_str)
-    }
-
-    /// As an event of a stream (HTML Standard §9.2).
-    fn event(&self) -> String {
-        let data = serde_json::to_string(&self.cells).unwrap_or_default();
-        format!("id: {}\ndata: {data}\n\n", self.seq)
+        let data = serde_json::to_string(&cells).unwrap_or_default();
+        Row { event: format!("id: {}\ndata: {data}\n\n", line.seq), client, host, verdict, reason, cells }
     }
 }
 
-impl Told {
-    pub(super) fn event(&self) -> String {
-        match self {
-            Told::Row(row) => row.event(),
-            Told::Missed(count) => format!("event: missed\ndata: {count}\n\n"),
-        }
+impl Row {
+    pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter().map(String::as_str)
+    }
+}
+
+fn missed(count: u64) -> String {
+    format!("event: missed\ndata: {count}\n\n")
+}
+
+impl Turn {
+    /// One more, which is older than all that it has.
+    fn take(&mut self, row: &Arc<Row>) {
+        self.rows.push(row.clone());
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= TURN_ROWS_MAX
+    }
+
+    fn events(&self) -> Bytes {
+        let left_out = if self.left_out > 0 { missed(self.left_out) } else { String::new() };
+        let rows = self.rows.iter().rev().map(|row| row.event.as_str());
+        rows.fold(left_out, |text, event| text + event).into()
     }
 }
 
@@ -152,11 +182,19 @@ impl Filter {
         Some(self.client.as_str()).filter(|client| !client.is_empty())
     }
 
-    fn takes(&self, row: &Row) -> bool {
-        (self.client.is_empty() || self.client == row.client)
-            && (self.host.is_empty() || row.host.contains(&self.host))
-            && (self.verdict.is_empty() || row.verdict.starts_with(&self.verdict))
-            && (self.reason.is_empty() || self.reason == row.reason)
+    fn takes(&self, client: &str, host: &str, verdict: &str, reason: &str) -> bool {
+        (self.client.is_empty() || self.client == client)
+            && (self.host.is_empty() || host.contains(&self.host))
+            && (self.verdict.is_empty() || verdict.starts_with(&self.verdict))
+            && (self.reason.is_empty() || self.reason == reason)
+    }
+
+    fn takes_row(&self, row: &Row) -> bool {
+        self.takes(&row.client, &row.host, &row.verdict, &row.reason)
+    }
+
+    fn takes_seen(&self, seen: &Seen<'_>) -> bool {
+        self.takes(&seen.client, &seen.host, &seen.verdict, &seen.reason)
     }
 }
 
@@ -170,15 +208,17 @@ impl Tails {
     }
 
     /// Begins a tail with the newest rows that it takes; `None` where too many look already.
-    pub(super) fn begin(&self, filter: Filter) -> Option<Receiver<Told>> {
+    pub(super) fn begin(&self, filter: Filter) -> Option<Receiver<Bytes>> {
         let (to, from) = channel(WAITING_MAX);
         let mut open = self.open();
         open.tails.retain(|tail| !tail.to.is_closed());
         if open.tails.len() >= TAILS_MAX {
             return None;
         }
-        for row in open.newest.iter().filter(|row| filter.takes(row)) {
-            let _ = to.try_send(Told::Row(row.clone()));
+        let events: String =
+            open.newest.iter().filter(|row| filter.takes_row(row)).map(|row| row.event.as_str()).collect();
+        if !events.is_empty() {
+            let _ = to.try_send(events.into());
         }
         open.tails.push(Tail { filter, to, missed: 0 });
         drop(open);
@@ -188,38 +228,15 @@ impl Tails {
 
     /// The newest rows, the oldest first.
     pub(super) fn newest(&self, filter: &Filter) -> Vec<Arc<Row>> {
-        self.open().newest.iter().filter(|row| filter.takes(row)).cloned().collect()
+        self.open().newest.iter().filter(|row| filter.takes_row(row)).cloned().collect()
     }
 
     pub(super) fn count(&self) -> usize {
         self.open().tails.len()
     }
 
-    /// Hands a row to each tail that takes it. One that does not keep up is told how much it misses.
-    fn tell(&self, row: Row) {
-        let row = Arc::new(row);
-        let mut open = self.open();
-        if open.newest.len() >= NEWEST_MAX {
-            open.newest.pop_front();
-        }
-        open.newest.push_back(row.clone());
-        open.tails.retain_mut(|tail| {
-            if !tail.filter.takes(&row) {
-                return !tail.to.is_closed();
-            }
-            // The last place is for what it misses.
-            if tail.missed > 0 && tail.to.capacity() > 1 && tail.to.try_send(Told::Missed(tail.missed)).is_ok() {
-                tail.missed = 0;
-            }
-            if tail.missed > 0 || tail.to.capacity() == 0 || tail.to.try_send(Told::Row(row.clone())).is_err() {
-                tail.missed += 1;
-            }
-            !tail.to.is_closed()
-        });
-    }
-
     /// Tells those who look what is written, for as long as it is polled; while nobody looks, nothing is read.
-    pub(super) async fn follow(self: Arc<Self>, data_dir: PathBuf) {
+    pub(super) async fn follow(self: Arc<Self>, data_dir: PathBuf, purse: Arc<Purse>) {
         let mut follower: Option<Follower> = None;
         loop {
             if self.is_left() {
@@ -227,9 +244,10 @@ impl Tails {
                 self.bell.notified().await;
             }
             let (tails, directory, at) = (self.clone(), data_dir.clone(), follower.take());
-            let read = tokio::task::spawn_blocking(move || tails.read_on(at, &directory));
+            let paid = purse.clone();
+            let read = tokio::task::spawn_blocking(move || paid.pay(|| tails.read_on(at, &directory)));
             follower = read.await.unwrap_or_default();
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(EVERY.max(purse.until_tails())).await;
         }
     }
 
@@ -247,24 +265,77 @@ impl Tails {
             Some(follower) => follower,
             None => Follower::near_end(data_dir, BEGIN_BYTES).ok()?,
         };
-        let mut block = Vec::new();
+        let (mut blocks, mut unseen) = (VecDeque::new(), 0);
         for _ in 0..BLOCKS_MAX {
+            let spare = if blocks.len() < BLOCKS_LOOKED_AT { None } else { blocks.pop_front() };
+            let mut block: Vec<u8> = spare.unwrap_or_default();
+            unseen += lines(&block).count() as u64;
             // What cannot be read now is tried again.
             match follower.next(&mut block) {
-                Ok(true) => self.read_block(&block),
+                Ok(true) => blocks.push_back(block),
                 Ok(false) | Err(_) => break,
             }
         }
+        self.tell(blocks.make_contiguous(), unseen);
         Some(follower)
     }
 
-    fn read_block(&self, block: &[u8]) {
-        for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if let Some(row) = read_record(line).ok().as_ref().and_then(Row::of) {
-                self.tell(row);
+    /// Tells each tail what it takes of blocks of the journal, the newest last; `unseen` lines were in front of them. One that
+    /// does not keep up is told how much it misses.
+    fn tell(&self, blocks: &[Vec<u8>], unseen: u64) {
+        let mut open = self.open();
+        let Open { tails, newest } = &mut *open;
+        let mut turns: HashMap<&Filter, Turn> = tails.iter().map(|tail| (&tail.filter, Turn::default())).collect();
+        let mut newer = Vec::new();
+        for line in blocks.iter().rev().flat_map(|block| lines(block).rev()) {
+            let Ok(line) = read_record(line) else { continue };
+            let Some(seen) = Seen::of(&line) else { continue };
+            let mut row = None;
+            if newer.len() < NEWEST_MAX {
+                newer.push(row.get_or_insert_with(|| Arc::new(seen.row())).clone());
+            }
+            for (filter, turn) in &mut turns {
+                match (filter.takes_seen(&seen), turn.is_full()) {
+                    (false, _) => {}
+                    (true, true) => turn.left_out += 1,
+                    (true, false) => turn.take(row.get_or_insert_with(|| Arc::new(seen.row()))),
+                }
             }
         }
+        newest.extend(newer.into_iter().rev());
+        newest.drain(..newest.len().saturating_sub(NEWEST_MAX));
+        let told: HashMap<Filter, (u64, Bytes)> = turns
+            .into_iter()
+            .map(|(filter, mut turn)| {
+                turn.left_out += unseen;
+                (filter.clone(), (turn.rows.len() as u64 + turn.left_out, turn.events()))
+            })
+            .collect();
+        tails.retain_mut(|tail| {
+            let Some((count, events)) = told.get(&tail.filter) else { return true };
+            if *count > 0 {
+                tail.tell(*count, events);
+            }
+            !tail.to.is_closed()
+        });
     }
+}
+
+impl Tail {
+    fn tell(&mut self, count: u64, events: &Bytes) {
+        // The last place is for what it misses.
+        if self.missed > 0 && self.to.capacity() > 1 && self.to.try_send(missed(self.missed).into()).is_ok() {
+            self.missed = 0;
+        }
+        if self.missed > 0 || self.to.try_send(events.clone()).is_err() {
+            self.missed += count;
+        }
+    }
+}
+
+/// The lines of a block.
+fn lines(block: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -279,8 +350,16 @@ mod tests {
         )
     }
 
-    fn told(from: &mut Receiver<Told>) -> Vec<String> {
-        std::iter::from_fn(|| from.try_recv().ok()).map(|told| told.event()).collect()
+    /// The events that wait, in the turns in which they came.
+    fn told(from: &mut Receiver<Bytes>) -> Vec<Vec<String>> {
+        let text = |events: Bytes| String::from_utf8(events.to_vec()).unwrap();
+        std::iter::from_fn(|| from.try_recv().ok())
+            .map(|events| text(events).split_terminator("\n\n").map(str::to_owned).collect())
+            .collect()
+    }
+
+    fn numbers(told: &[Vec<String>]) -> Vec<Vec<&str>> {
+        told.iter().map(|turn| turn.iter().map(|event| event.split('\n').next().unwrap()).collect()).collect()
     }
 
     #[test]
@@ -290,39 +369,77 @@ mod tests {
         let mut all = tails.begin(Filter::default()).unwrap();
         let mut of_host = tails.begin(filter("host=B.example&verdict=deny")).unwrap();
         let mut of_client = tails.begin(filter("client=10.0.0.1")).unwrap();
-        let block = [
-            line(1, "10.0.0.1", "a.example", "deny"),
-            line(2, "10.0.0.2", "www.b.example", "deny"),
-            line(3, "10.0.0.2", "b.example", "allow"),
+        let mut of_nobody = tails.begin(filter("client=10.0.0.3")).unwrap();
+        let blocks = [
+            (line(1, "10.0.0.1", "a.example", "deny") + &line(2, "10.0.0.2", "www.b.example", "deny")).into_bytes(),
+            line(3, "10.0.0.2", "b.example", "allow").into_bytes(),
         ];
-        tails.read_block(block.concat().as_bytes());
-        let numbers =
-            |told: &[String]| told.iter().map(|event| event.split('\n').next().unwrap().to_owned()).collect::<Vec<_>>();
+        tails.tell(&blocks, 0);
         let seen = told(&mut all);
-        assert_eq!(numbers(&seen), ["id: 1", "id: 2", "id: 3"]);
-        assert!(seen[0].contains("\\\\u{202e}") && seen[0].lines().count() == 3, "one line, made visible: {}", seen[0]);
-        assert_eq!(numbers(&told(&mut of_host)), ["id: 2"]);
-        assert_eq!(numbers(&told(&mut of_client)), ["id: 1"]);
-        assert_eq!(
-            told(&mut tails.begin(filter("verdict=allow")).unwrap()).len(),
-            1,
-            "a new one begins with the newest"
-        );
+        assert_eq!(numbers(&seen), [["id: 1", "id: 2", "id: 3"]], "at once");
+        let first = &seen[0][0];
+        assert!(first.contains("\\\\u{202e}") && first.lines().count() == 2, "one line, made visible: {first}");
+        assert_eq!(numbers(&told(&mut of_host)), [["id: 2"]]);
+        assert_eq!(numbers(&told(&mut of_client)), [["id: 1"]]);
+        assert_eq!(told(&mut of_nobody), Vec::<Vec<String>>::new());
+        let mut later = tails.begin(filter("verdict=allow")).unwrap();
+        assert_eq!(numbers(&told(&mut later)), [["id: 3"]], "a new one begins with the newest");
+    }
+
+    #[test]
+    fn of_more_rows_than_anybody_reads_the_newest_come_with_how_many_were_left_out() {
+        let tails = Tails::new();
+        let mut all = tails.begin(Filter::default()).unwrap();
+        let mut of_one = tails.begin(Filter::read(&Pairs::read("client=10.0.0.1"))).unwrap();
+        let lines: String =
+            (0..1000).map(|seq| line(seq, &format!("10.0.0.{}", seq % 2), "a.example", "deny")).collect();
+        tails.tell(&[lines.into_bytes()], 7);
+        let seen = told(&mut all);
+        assert_eq!(seen[0][0], format!("event: missed\ndata: {}", 1000 - TURN_ROWS_MAX + 7));
+        assert_eq!(numbers(&seen)[0][1..], (980..1000).map(|seq| format!("id: {seq}")).collect::<Vec<_>>());
+        let seen = told(&mut of_one);
+        assert_eq!(seen[0][0], format!("event: missed\ndata: {}", 500 - TURN_ROWS_MAX + 7));
+        assert_eq!(numbers(&seen)[0][1..], (961..1000).step_by(2).map(|seq| format!("id: {seq}")).collect::<Vec<_>>());
+        let mut later = tails.begin(Filter::default()).unwrap();
+        assert_eq!(told(&mut later)[0].len(), NEWEST_MAX);
     }
 
     #[test]
     fn a_tail_that_does_not_keep_up_is_told_how_much_it_misses() {
         let tails = Tails::new();
         let mut slow = tails.begin(Filter::default()).unwrap();
-        for seq in 0..1000 {
-            tails.read_block(line(seq, "10.0.0.1", "a.example", "deny").as_bytes());
+        for seq in 0..100 {
+            tails.tell(&[(line(seq, "10.0.0.1", "a.example", "deny").repeat(2)).into_bytes()], 0);
         }
         let seen = told(&mut slow);
         assert_eq!(seen.len(), WAITING_MAX);
-        tails.read_block(line(1000, "10.0.0.1", "a.example", "deny").as_bytes());
+        assert_eq!(seen.last().unwrap().len(), 2);
+        tails.tell(&[line(1000, "10.0.0.1", "a.example", "deny").into_bytes()], 0);
         let seen = told(&mut slow);
-        assert_eq!(seen[0], format!("event: missed\ndata: {}\n\n", 1000 - WAITING_MAX));
-        assert!(seen[1].starts_with("id: 1000\n"));
+        assert_eq!(seen[0], [format!("event: missed\ndata: {}", 2 * (100 - WAITING_MAX))]);
+        assert_eq!(numbers(&seen)[1], ["id: 1000"]);
+    }
+
+    #[test]
+    fn of_a_flood_the_newest_lines_are_looked_at_and_the_others_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = directory.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let path = journal.join("00000000000000000001-20261125T010000Z.jsonl");
+        let segment = || std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let write = |text: &str| std::io::Write::write_all(&mut segment(), text.as_bytes()).unwrap();
+        write(&line(0, "10.0.0.1", "a.example", "deny"));
+        let tails = Tails::new();
+        let mut all = tails.begin(Filter::default()).unwrap();
+        let follower = tails.read_on(None, directory.path());
+        assert_eq!(numbers(&told(&mut all)), [["id: 0"]]);
+        let long = "a".repeat(2000);
+        let lines: String = (1..=5000).map(|seq| line(seq, "10.0.0.1", &long, "deny")).collect();
+        write(&lines);
+        tails.read_on(follower, directory.path());
+        let seen = told(&mut all);
+        assert_eq!(seen[0][0], format!("event: missed\ndata: {}", 5000 - TURN_ROWS_MAX));
+        assert_eq!(numbers(&seen)[0].last().unwrap(), &"id: 5000");
     }
 
     #[test]

@@ -5,10 +5,13 @@
 //! are functions of data. What a person looks up or does is on record before it is shown or done.
 //!
 //! It has a thread and a runtime of its own, and nothing of a session's waits for it: what it reads it reads behind the gate, so
-//! many questions at a time, and its connections, forms, sessions and live tails are bounded. Every answer has a
+//! many questions at a time, and its connections, forms, sessions and live tails are bounded. So is what it takes of the
+//! processor: beyond its share questions wait, and then are refused. Every answer has a
 //! Content-Security-Policy that lets in nothing but the console's own style, its one script and its own forms.
 
 mod access;
+mod asked;
+mod budget;
 mod chart;
 mod doorkeeper;
 mod gatehouse;

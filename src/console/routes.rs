@@ -1,12 +1,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
-    SET_COOKIE,
+    RETRY_AFTER, SET_COOKIE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
@@ -26,6 +27,8 @@ mod looks;
 
 /// A form comes whole within this time.
 const FORM_LIMIT: Duration = Duration::from_secs(10);
+/// Where too many ask, it is worth while to ask again after so long.
+const BUSY: Duration = Duration::from_secs(5);
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -35,6 +38,8 @@ pub(super) struct Asks {
     address: IpAddr,
     language: Language,
     pairs: Pairs,
+    /// Whether somebody is logged in on this connection.
+    is_known: Arc<AtomicBool>,
 }
 
 /// Why there is another answer than was asked for.
@@ -44,22 +49,38 @@ pub(super) struct Fault {
     detail: String,
     /// As what it goes on record, where somebody would have done what is not theirs.
     told: Option<&'static str>,
+    /// When it is worth while to ask again.
+    after: Option<Duration>,
 }
 
 impl Fault {
     fn new(status: StatusCode, title: Words, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), told: None }
+        Self { status, title, detail: detail.into(), told: None, after: None }
     }
 }
 
 impl From<NoAnswer> for Fault {
     fn from(why: NoAnswer) -> Self {
         match why {
-            NoAnswer::Busy => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                ("Too many ask at the moment. Try again.", "混み合っています。もう一度お試しください。"),
-                "",
-            ),
+            NoAnswer::Busy => Self {
+                after: Some(BUSY),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ("Too many ask at the moment. Try again.", "混み合っています。もう一度お試しください。"),
+                    "",
+                )
+            },
+            NoAnswer::Spent(wait) => Self {
+                after: Some(wait),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    (
+                        "The console has had its share of the processor, so that the gate is not slowed. Try again in a moment.",
+                        "ゲートを遅くしないため、コンソールのCPU使用量が上限に達しました。少し待ってから再度お試しください。",
+                    ),
+                    "",
+                )
+            },
             NoAnswer::Died => Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("No answer.", "回答できません。"), ""),
             NoAnswer::Question(error) => {
                 Self::new(StatusCode::NOT_FOUND, ("There is no answer.", "該当がありません。"), error.to_string())
@@ -73,8 +94,12 @@ fn forbidden() -> Fault {
     Fault { told: Some("console_forbidden"), ..Fault::new(StatusCode::FORBIDDEN, title, "") }
 }
 
-/// Answers one request.
-pub(super) async fn answer(service: &Arc<Service>, address: IpAddr, request: Request<Incoming>) -> Response<Page> {
+/// Answers one request, and says where somebody is logged in.
+pub(super) async fn answer(
+    service: &Arc<Service>,
+    (address, is_known): (IpAddr, Arc<AtomicBool>),
+    request: Request<Incoming>,
+) -> Response<Page> {
     let address = address.to_canonical();
     let fields = request.headers();
     let text = |name: HeaderName| fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -85,16 +110,20 @@ pub(super) async fn answer(service: &Arc<Service>, address: IpAddr, request: Req
     let chosen = pairs.get("lang").and_then(Language::named);
     let kept = cookies(fields, "lang").map(str::to_owned);
     let language = language(chosen.map(Language::tag), kept.as_deref(), text(ACCEPT_LANGUAGE));
-    let asks = Asks { service: service.clone(), address, language, pairs };
+    let asks = Asks { service: service.clone(), address, language, pairs, is_known };
     let session = cookies(fields, session_cookie(service)).map(str::to_owned);
     let asked_for = format!("{} {}", request.method(), request.uri().path());
     let mut response = match routed(&asks, request).await {
         Ok(response) => response,
-        Err(Fault { status, title, detail, told }) => {
+        Err(Fault { status, title, detail, told, after }) => {
             if let Some(action) = told {
                 service.tell_refused(action, (session.as_deref(), address), &asked_for).await;
             }
-            page(status, fault_page(language, title, &detail))
+            let mut response = page(status, fault_page(language, title, &detail));
+            if let Some(after) = after {
+                response.headers_mut().insert(RETRY_AFTER, (after.as_secs() + 1).into());
+            }
+            response
         }
     };
     if let Some(chosen) = chosen {
@@ -134,6 +163,7 @@ async fn routed(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page
         page.way("/login", &[("then", if is_own_way(way) { way } else { "/" })]);
         return Ok(redirect(&page.into_text()));
     };
+    asks.is_known.store(true, Ordering::Relaxed);
     if !is_post {
         return looks::look(asks, visitor, &path).await;
     }
@@ -229,8 +259,13 @@ async fn log_in(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page
     if !expected.is_some_and(|expected| same_bytes(expected.as_bytes(), form.exact("token").as_bytes())) {
         return Err(foreign());
     }
-    let asked =
-        Asks { service: asks.service.clone(), address: asks.address, language: asks.language, pairs: form.clone() };
+    let asked = Asks {
+        service: asks.service.clone(),
+        address: asks.address,
+        language: asks.language,
+        pairs: form.clone(),
+        is_known: asks.is_known.clone(),
+    };
     let name = form.get("name").unwrap_or_default();
     match asks.service.log_in(asks.address, name, form.exact("password")).await {
         Ok(session) => {
@@ -250,7 +285,7 @@ async fn figures(asks: &Asks) -> Result<Response<Page>, Fault> {
         return Err(Fault { told: None, ..forbidden() });
     }
     let house = asks.service.plan.gatehouse.clone();
-    let standing = asks.service.in_turn(move || house.standing()).await?;
+    let standing = asks.service.read_figures(move || house.standing()).await?;
     let tails = asks.service.tails.count() as u64;
     let text = metrics(&standing, &asks.service.plan.gatehouse.gate().counters, tails);
     Ok(whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))

@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::live::Told;
+use super::budget::Paid;
 use super::routes::answer;
 use super::service::Service;
 use super::sessions::SessionId;
@@ -101,13 +101,15 @@ async fn connection(service: Arc<Service>, acceptor: Option<TlsAcceptor>, stream
 }
 
 async fn requests(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin, address: SocketAddr) {
+    let (purse, is_known) = (service.purse.clone(), Arc::new(AtomicBool::new(false)));
+    let known = is_known.clone();
     let answering = service_fn(move |request: Request<Incoming>| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(secured(&service, answer(&service, address.ip(), request).await)) }
+        let (service, known) = (service.clone(), known.clone());
+        async move { Ok::<_, Infallible>(secured(&service, answer(&service, (address.ip(), known), request).await)) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_BYTES_MAX);
-    let _ = builder.serve_connection(TokioIo::new(stream), answering).await;
+    let _ = Paid::new(builder.serve_connection(TokioIo::new(stream), answering), purse, is_known).await;
 }
 
 /// What a browser may do with any answer.
@@ -142,14 +144,14 @@ pub(super) enum Page {
 
 /// A live tail.
 pub(super) struct Live {
-    from: Receiver<Told>,
+    from: Receiver<Bytes>,
     service: Arc<Service>,
     session: SessionId,
     beat: Interval,
 }
 
 impl Page {
-    pub(super) fn live(from: Receiver<Told>, service: Arc<Service>, session: SessionId) -> Self {
+    pub(super) fn live(from: Receiver<Bytes>, service: Arc<Service>, session: SessionId) -> Self {
         Self::Live(Box::new(Live { from, service, session, beat: interval(HEARTBEAT) }))
     }
 }
@@ -194,6 +196,6 @@ impl Live {
             // A comment, which browsers pass over.
             return Poll::Ready(Some(Bytes::from_static(b":\n\n")));
         }
-        self.from.poll_recv(context).map(|told| told.map(|told| told.event().into()))
+        self.from.poll_recv(context)
     }
 }

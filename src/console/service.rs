@@ -9,9 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::Act;
+use super::asked::{Answered, Indexes};
+use super::budget::Purse;
 use super::doorkeeper::Doorkeeper;
 use super::gatehouse::{Deed, Gatehouse};
 use super::html::Words;
@@ -23,7 +25,6 @@ use crate::clock;
 use crate::evidence::{Person, Text};
 use crate::facts::ClientKey;
 use crate::review::questions::{Evidence, QuestionError};
-use crate::store::Index;
 
 /// What a console is made with.
 pub struct Plan {
@@ -37,6 +38,8 @@ pub struct Plan {
     pub names: Vec<Box<str>>,
     /// Who may read `/metrics`.
     pub metrics: Vec<IpNet>,
+    /// What of the processor it may take, in hundredths of one core.
+    pub cpu_percent: u32,
     /// It is spoken to by TLS.
     pub is_secured: bool,
     /// Of the system's randomness.
@@ -52,10 +55,15 @@ pub struct Service {
     telling: Mutex<Throttle<ClientKey>>,
     users: Mutex<KnownUsers>,
     pub(super) tails: Arc<Tails>,
+    pub(super) purse: Arc<Purse>,
+    answered: Arc<Answered>,
+    indexes: Arc<Indexes>,
     /// Questions that are asked at the same time.
     asking: Arc<Semaphore>,
     /// Passwords that are tried at the same time.
     trying: Arc<Semaphore>,
+    /// Machines that read figures at the same time.
+    figures: Arc<Semaphore>,
 }
 
 /// The file of users as it was read last.
@@ -75,6 +83,8 @@ pub(super) struct Visitor {
 pub(super) enum NoAnswer {
     /// Too many ask.
     Busy,
+    /// The console has had its share of the processor; there is more after this time.
+    Spent(Duration),
     Question(QuestionError),
     /// The task that asks died.
     Died,
@@ -82,18 +92,20 @@ pub(super) enum NoAnswer {
 
 const QUESTIONS_MAX: usize = 2;
 const TRIES_MAX: usize = 1;
+const FIGURES_MAX: usize = 1;
 /// Of refusals, so many are told at once of a client; then one more after each pause.
 const TOLD_OF_CLIENT: Allowance = Allowance { at_once: 10, pause: Duration::from_secs(30) };
 const TOLD_CLIENTS_MAX: usize = 10_000;
 /// Of what was asked for.
 const WHAT_BYTES_MAX: usize = 200;
-/// So long a question waits for others.
+/// So long a question waits for others, and for the processor.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So long a password waits.
 const DOOR_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Service {
     pub fn new(plan: Plan) -> Self {
+        let purse = Arc::new(Purse::new(plan.cpu_percent));
         Self {
             plan,
             sessions: Mutex::default(),
@@ -101,8 +113,12 @@ impl Service {
             telling: Mutex::new(Throttle::new(TOLD_OF_CLIENT, TOLD_CLIENTS_MAX)),
             users: Mutex::default(),
             tails: Arc::new(Tails::new()),
+            purse,
+            answered: Arc::default(),
+            indexes: Arc::default(),
             asking: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             trying: Arc::new(Semaphore::new(TRIES_MAX)),
+            figures: Arc::new(Semaphore::new(FIGURES_MAX)),
         }
     }
 
@@ -213,26 +229,70 @@ impl Service {
         let _ = self.plan.gatehouse.act(Deed::Access(action, format!("{who}, from {address}: {what}"))).await;
     }
 
-    /// Asks the index, with others waiting for their turn.
-    pub(super) async fn ask<T: Send + 'static>(
+    /// Asks the index, with others waiting for their turn. Whoever asks the same within two seconds has the same answer: a
+    /// question is named with all that its answer depends on.
+    pub(super) async fn ask<T: Send + Sync + 'static>(
         &self,
+        named: String,
         question: impl FnOnce(&Evidence<'_>, &Path) -> Result<T, QuestionError> + Send + 'static,
-    ) -> Result<T, NoAnswer> {
+    ) -> Result<Arc<T>, NoAnswer> {
+        if let Some(known) = self.answered.find(&named, clock::moment()) {
+            return Ok(known);
+        }
+        let (answered, indexes) = (self.answered.clone(), self.indexes.clone());
         let data_dir = self.plan.data_dir.clone();
-        self.in_turn(move || {
-            let index = Index::open(&data_dir)?;
-            question(&Evidence::new(&index)?, &data_dir)
-        })
-        .await?
-        .map_err(NoAnswer::Question)
+        let asking = move || {
+            let begun = clock::moment();
+            // One in front of this one may have asked it.
+            if let Some(known) = answered.find(&named, begun) {
+                return Ok(known);
+            }
+            let lent = indexes.take(&data_dir)?;
+            let answer = Arc::new(question(&Evidence::new(&lent.index)?, &data_dir)?);
+            lent.give_back();
+            answered.keep(&named, begun, &answer);
+            Ok(answer)
+        };
+        self.in_turn(asking).await?.map_err(NoAnswer::Question)
     }
 
-    /// Does what may take long, with others waiting for their turn.
+    /// Who looks next sees what has been done now.
+    pub(super) fn forget_answers(&self) {
+        self.answered.forget();
+    }
+
+    /// Does what may take long, with others waiting for their turn, and for the console's share of the processor.
     pub(super) async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        let permit = timeout(PATIENCE, self.asking.clone().acquire_owned()).await;
+        let patience = Instant::now() + PATIENCE;
+        let permit = timeout_at(patience, self.asking.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
+        loop {
+            let wait = self.purse.until_question();
+            if wait.is_zero() {
+                break;
+            }
+            if Instant::now() + wait > patience {
+                return Err(NoAnswer::Spent(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let purse = self.purse.clone();
+        let worked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            purse.pay(work)
+        });
+        worked.await.map_err(|_| NoAnswer::Died)
+    }
+
+    /// Reads the figures of the gate, which are asked for by a machine and wait for no person.
+    pub(super) async fn read_figures<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let permit = timeout(PATIENCE, self.figures.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -243,7 +303,7 @@ impl Service {
 
     /// Tells live tails what is written, for as long as it is polled.
     pub(super) async fn follow(&self) {
-        self.tails.clone().follow(self.plan.data_dir.clone()).await;
+        self.tails.clone().follow(self.plan.data_dir.clone(), self.purse.clone()).await;
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "at_fault" => ("At fault", "原因"),
         "beyond" => ("Beyond", "上限超過"),
         "blocked" => ("Blocked", "遮断"),
+        "bytes" => ("Bytes", "バイト数"),
+        "cause" => ("Cause", "原因"),
         "by_client" => ("By client", "端末別"),
         "certainty" => ("Certainty", "確かさ"),
         "challenged" => ("Challenged", "確認要求"),
@@ -21,6 +23,7 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "days" => ("Days", "日別"),
         "denied" => ("Denied", "拒否"),
         "destinations" => ("Destinations", "通信先"),
+        "detail" => ("In words", "説明"),
         "device" => ("Device", "機器"),
         "domain" => ("Domain", "ドメイン"),
         "down" => ("Down", "受信"),
@@ -37,6 +40,7 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "first_seen" => ("First seen", "初出"),
         "first_seen_by" => ("First seen by", "最初の端末"),
         "first_seen_device" => ("First seen device", "最初の機器"),
+        "gaps" => ("Gaps in the evidence, 7 days", "記録の欠落（7日間）"),
         "high" => ("High", "高"),
         "host" => ("Host", "ホスト"),
         "hosts" => ("Hosts", "ホスト"),
@@ -48,6 +52,7 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "list" => ("One by one", "一覧"),
         "mark" => ("Mark", "判定"),
         "method" => ("Method", "メソッド"),
+        "missing" => ("Missing", "欠けた数"),
         "names" => ("Names", "名前"),
         "on_one_client" => ("On one client", "1台だけ"),
         "port" => ("Port", "ポート"),
@@ -80,6 +85,24 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
     })
 }
 
+/// Why something is missing in the evidence, by the causes of records of kind `gap`.
+pub(super) fn cause_in_words(cause: &str) -> Option<Words> {
+    Some(match cause {
+        "client_connections_overflowed" => {
+            ("one client had too many connections open", "1台の端末の接続数が上限を超過")
+        }
+        "connections_overflowed" => ("too many connections were open", "接続数が上限を超過"),
+        "damaged_tail" => ("the end of the journal was damaged", "記録の末尾が破損"),
+        "flows_lost" => ("flows were lost on their way to the gate", "プロキシ外通信の記録を受信前に喪失"),
+        "flows_unrecorded" => ("flows were not put on record", "プロキシ外通信を記録できず"),
+        "records_lost" => ("records could not be written", "記録を書き込めず"),
+        "reserve" => ("the disk was full", "ディスクが満杯"),
+        "sync_failed" => ("the disk did not confirm what was written", "ディスクが書き込みを確認せず"),
+        "torn_tail" => ("the gate or its machine went down", "ゲートまたは機器が停止"),
+        _ => return None,
+    })
+}
+
 /// What a reader of an answer must know, where it is a sentence that answers always have.
 pub(super) fn note_in_words(note: &str) -> Option<Words> {
     Some(match note {
@@ -105,7 +128,28 @@ mod tests {
 
     /// What a quoted key stands in front of, in the questions that pages ask.
     const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
-    const QUESTIONS: [&str; 8] = ["blocked", "client", "findings", "host", "programs", "rows", "rules", "unknown"];
+    const QUESTIONS: [&str; 9] =
+        ["blocked", "client", "findings", "gaps", "host", "programs", "rows", "rules", "unknown"];
+
+    #[test]
+    fn every_cause_of_a_gap_that_the_gate_knows_has_words_in_both_languages() {
+        let rooms = ["session/gate.rs", "store/journal.rs", "store/writer.rs", "gateway/flows/outbox.rs"];
+        let mut seen = Vec::new();
+        for room in rooms {
+            let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).unwrap();
+            for mark in ["cause: \"", "gap(\""] {
+                let found = text.match_indices(mark).map(|(at, _)| text[at + mark.len()..].split('"').next().unwrap());
+                seen.extend(found.map(str::to_owned));
+            }
+        }
+        seen.sort();
+        seen.dedup();
+        for cause in &seen {
+            let words = cause_in_words(cause).unwrap_or_else(|| panic!("`{cause}` has no words"));
+            assert!(!words.0.is_empty() && !words.1.is_empty(), "{cause}");
+        }
+        assert_eq!(seen.len(), 9, "the marks are still those of the code: {seen:?}");
+    }
 
     #[test]
     fn every_key_of_every_answer_that_is_shown_has_words_in_both_languages() {

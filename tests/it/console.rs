@@ -522,6 +522,40 @@ fn a_thousand_open_tails_leave_the_console_and_the_gate_answering() {
 }
 
 #[test]
+fn a_console_that_has_had_its_share_of_the_processor_says_so_and_when_to_come_back() {
+    let gate = gate("", "cpu_percent = 1\n");
+    refused(&gate, "a.example");
+    indexed(&gate);
+    let mut analyst = visitor(&gate, "analyst");
+    let token = analyst.token_at("/sql");
+    let statement =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000) SELECT count(*) FROM n";
+    // Two seconds of CPU are there at first; at a hundredth of a core nobody waits for more.
+    let told = loop {
+        let told = analyst.post("/sql", &[("token", &token), ("statement", statement)], "");
+        if told.status() != 200 {
+            break told;
+        }
+        assert!(told.text().contains("4000000"), "{}", told.text());
+    };
+    let page = analyst.get("/programs");
+    for (answer, words) in [(&told, "its share of the processor"), (&page, "its share of the processor")] {
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        assert!(answer.text().contains(words), "{}", answer.text());
+        let after: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+        assert!(after > 20, "{after}");
+    }
+    let page = analyst.get("/programs?lang=ja");
+    assert!(page.status() == 503 && page.text().contains("CPU使用量が上限"), "{}", page.text());
+    // Nobody else waits for it: who acts, a machine that reads figures, and the gate.
+    let form = [("token", &*token), ("action", "isolated"), ("client", "10.9.9.9"), ("why", "now")];
+    assert_eq!(analyst.post("/act", &form, "").status(), 303);
+    assert_eq!(gate.status()["isolated"][0]["client"], "10.9.9.9");
+    assert_eq!(Visitor::new(address(&gate)).get("/metrics").status(), 200);
+    refused(&gate, "b.example");
+}
+
+#[test]
 fn prometheus_reads_the_figures_without_a_log_in_from_where_the_config_says() {
     let gate = gate("", "");
     refused(&gate, "blocked.example");

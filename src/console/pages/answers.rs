@@ -1,5 +1,5 @@
 use super::super::html::{Html, Language, Words};
-use super::super::words::{key_in_words, note_in_words};
+use super::super::words::{cause_in_words, key_in_words, note_in_words};
 use super::frame::{Asked, View, severity};
 use crate::evidence::FindingKind;
 use crate::review::questions::{Answer, Cell, Column, Shape, Table};
@@ -148,6 +148,15 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
                 page.link("/finding", &[("id", text)], text);
             }
             "severity" => severity(page, text),
+            "cause" => {
+                match cause_in_words(text) {
+                    Some(words) => page.words(words),
+                    None => page.said(text),
+                };
+            }
+            "detail" => {
+                page.markup("<span lang=\"en\">").text(text).markup("</span>");
+            }
             "kind" => {
                 match FindingKind::named(text) {
                     Some(kind) => page.words(kind.in_words()),

@@ -39,7 +39,7 @@ fn isolation(view: &View<'_>, page: &mut Html, client: &str, held: Option<&Held>
     page.markup("<section class=\"card\">");
     if let Some(held) = held {
         page.markup("<p class=\"bad\"><strong>").words(("Cut off: ", "隔離中：")).said(client).markup("</strong> ");
-        held_by(page, held);
+        held_by(view, page, held);
         page.markup("</p>");
     }
     page.markup("<form class=\"line\" method=\"post\" action=\"/act\">");

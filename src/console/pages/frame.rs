@@ -3,7 +3,7 @@ use jiff::tz::TimeZone;
 use super::super::access::{Act, Role};
 use super::super::html::{Html, Language, Words};
 use super::super::request::Pairs;
-use crate::evidence::format_time;
+use crate::evidence::{format_time, read_time};
 use crate::facts::Timestamp;
 
 /// Whom a page is for, and where it stands.
@@ -85,6 +85,14 @@ impl View<'_> {
     pub(in super::super) fn end(&self, mut page: Html) -> Html {
         page.markup("</main></body></html>\n");
         page
+    }
+
+    /// The same of a moment as records write it.
+    pub(in super::super) fn moment(&self, page: &mut Html, text: &str) {
+        match read_time(text) {
+            Some(time) => self.time(page, time),
+            None => _ = page.text(text),
+        }
     }
 
     /// A moment in the zone of the site, to the second.

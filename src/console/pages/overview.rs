@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::access::Act;
@@ -16,7 +17,7 @@ pub(in super::super) struct Overview<'a> {
     pub(in super::super) rules: u64,
     pub(in super::super) observes: bool,
     /// Of the index; `Err` says why there is none.
-    pub(in super::super) told: Result<Told, String>,
+    pub(in super::super) told: Result<Arc<Told>, String>,
 }
 
 /// What the index tells.
@@ -25,6 +26,8 @@ pub(in super::super) struct Told {
     /// On a whole day, as the mean of the seven before.
     pub(in super::super) blocked_usual: u64,
     pub(in super::super) findings: Answer,
+    /// What is missing in the evidence.
+    pub(in super::super) gaps: Answer,
     /// Records of the journal that the index does not have yet.
     pub(in super::super) behind: u64,
 }
@@ -39,7 +42,7 @@ pub(in super::super) fn overview_page(view: &View<'_>, overview: &Overview<'_>) 
     health(&mut page, overview);
     if let Ok(told) = &overview.told {
         unread(&mut page, &told.findings);
-        for of in &told.findings.tables {
+        for of in told.findings.tables.iter().chain(&told.gaps.tables) {
             table(view, &mut page, of);
         }
     }
@@ -50,7 +53,7 @@ pub(in super::super) fn overview_page(view: &View<'_>, overview: &Overview<'_>) 
 fn in_force(view: &View<'_>, page: &mut Html, standing: &Standing) {
     if let Some(held) = &standing.lockdown {
         page.markup("<section class=\"notice bad\"><strong>").words(("Lockdown", "全面遮断中")).markup("</strong> ");
-        held_by(page, held);
+        held_by(view, page, held);
         if view.role.may(Act::LockDown) {
             page.markup("<form class=\"line\" method=\"post\" action=\"/act\">");
             view.token(page);
@@ -72,20 +75,21 @@ fn in_force(view: &View<'_>, page: &mut Html, standing: &Standing) {
                 false => page.said(&held.client),
             };
             page.markup(" ");
-            held_by(page, held);
+            held_by(view, page, held);
             page.markup("</li>");
         }
         page.markup("</ul></section>");
     }
 }
 
-pub(super) fn held_by(page: &mut Html, held: &Held) {
+pub(super) fn held_by(view: &View<'_>, page: &mut Html, held: &Held) {
     if let Some(device) = &held.device {
         page.markup("(").said(device).markup(") ");
     }
     page.words(("by ", "実施：")).said(&held.by);
     if let Some(since) = &held.since {
-        page.words((" since ", "、開始：")).text(since);
+        page.words((" since ", "、開始："));
+        view.moment(page, since);
     }
     if let Some(why) = &held.why {
         page.markup(": ").said(why);
@@ -110,10 +114,7 @@ fn cards(page: &mut Html, overview: &Overview<'_>) {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     page.markup("<div class=\"cards\">");
     if let Ok(told) = &overview.told {
-        let of = |key: &str| match told.findings.facts.iter().find(|(known, _)| *known == key) {
-            Some((_, Cell::Count(count))) => *count,
-            Some(_) | None => 0,
-        };
+        let of = |key: &str| counted(&told.findings, key);
         card(page, ("Blocked today", "本日の遮断"), told.blocked_today, |page| {
             page.words(("usual for a whole day: ", "1日の平均：")).number(told.blocked_usual);
         });
@@ -134,6 +135,14 @@ fn cards(page: &mut Html, overview: &Overview<'_>) {
     page.markup("</div>");
 }
 
+/// A count that an answer has among its facts.
+fn counted(answer: &Answer, key: &str) -> u64 {
+    match answer.facts.iter().find(|(known, _)| *known == key) {
+        Some((_, Cell::Count(count))) => *count,
+        Some(_) | None => 0,
+    }
+}
+
 fn card(page: &mut Html, name: Words, figure: u64, below: impl FnOnce(&mut Html)) {
     page.markup("<div class=\"card\">").words(name).markup("<span class=\"figure\">").number(figure);
     page.markup("</span><span class=\"muted\">");
@@ -152,6 +161,12 @@ fn health(page: &mut Html, overview: &Overview<'_>) {
             page.markup(" ").said(error);
         }
     });
+    if let Ok(told) = &overview.told {
+        let gaps = counted(&told.gaps, "gaps");
+        line(page, ("Gaps in the evidence, 7 days", "記録の欠落（7日間）"), gaps == 0, |page| {
+            page.number(gaps);
+        });
+    }
     let is_ample = standing.disk == "ample";
     line(page, ("Disk", "ディスク"), is_ample, |page| {
         page.words(match standing.disk.as_str() {

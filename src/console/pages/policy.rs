@@ -5,7 +5,7 @@ use super::answers::range_form;
 use super::frame::{Asked, View};
 use super::overview::reason;
 use crate::facts::Timestamp;
-use crate::policy::{Condition, Considered, Explanation, Lint, Need, RuleRef, VerdictKind};
+use crate::policy::{Condition, Considered, Explanation, Lint, LintCode, Need, RuleRef, VerdictKind};
 
 /// How often a rule of the policy in force decided, by its name and place.
 #[derive(Debug, Clone)]
@@ -39,7 +39,8 @@ pub(in super::super) fn policy_page(view: &View<'_>, asked: Asked, pairs: &Pairs
     let title = ("Policy", "ポリシー");
     let mut page = view.begin(title);
     page.markup("<h1>").words(title).markup("</h1><p class=\"muted\"><code>").text(policy.file).markup("</code>, ");
-    page.words(("version ", "版 ")).text(policy.hash).words((", in force since ", "、適用開始 ")).text(policy.since);
+    page.words(("version ", "版 ")).text(policy.hash).words((", in force since ", "、適用開始 "));
+    view.moment(&mut page, policy.since);
     page.markup(", ").text(policy.mode).markup("</p>");
     explain_form(&mut page, pairs);
     match &policy.explained {
@@ -179,6 +180,17 @@ fn rules(view: &View<'_>, page: &mut Html, policy: &PolicyPage<'_>) {
         let hit = hits.and_then(|hits| hits.iter().find(|hit| hit.name == *rule.name && hit.at == at));
         page.markup("<tr><td>").said(&rule.name).markup("</td><td>");
         badge(page, *of);
+        let decides_nothing = |lint: &&Lint| lint.file == rule.file && lint.line == rule.line;
+        for lint in policy.lints.iter().filter(decides_nothing) {
+            let words = if lint.code == LintCode::Shadowed {
+                ("shadowed", "前のルールに隠れる")
+            } else if lint.code == LintCode::NeverMatches {
+                ("cannot match", "該当しえない")
+            } else {
+                continue;
+            };
+            page.markup(" <span class=\"badge warn\">").words(words).markup("</span>");
+        }
         page.markup("</td><td><code>").text(&at).markup("</code></td><td class=\"number\">");
         match (hits, hit) {
             (None, _) => {}

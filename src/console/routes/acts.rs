@@ -65,7 +65,9 @@ fn reason(form: &Pairs) -> Result<Text, Fault> {
 }
 
 async fn done(asks: &Asks, deed: Deed) -> Result<(), Fault> {
-    asks.service.plan.gatehouse.act(deed).await.map_err(|why| bad(&why))
+    let done = asks.service.plan.gatehouse.act(deed).await.map_err(|why| bad(&why));
+    asks.service.forget_answers();
+    done
 }
 
 /// Cuts a client off or lets it pass again; locks down or ends that.
@@ -133,7 +135,7 @@ async fn mark(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<P
     let mut way = Html::new(asks.language);
     match (form.some("finding").and_then(FindingId::parse), form.some("target")) {
         (Some(id), _) => {
-            let found = asks.service.ask(move |evidence, _| finding(evidence, id)).await?;
+            let found = asks.service.ask(format!("finding {id}"), move |evidence, _| finding(evidence, id)).await?;
             triage.finding_id = Some(id);
             triage.target = Some(Text::from(&*found.target)).filter(|target| !target.as_str().is_empty());
             triage.client = client_of(&found.client).map(|client| Text::from(&*client_text(&client)));

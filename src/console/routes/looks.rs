@@ -20,12 +20,13 @@ use crate::facts::Timestamp;
 use crate::policy::{Explanation, Question, explain};
 use crate::review::questions::{
     Answer, Cell, Evidence, FindingsOf, Moment, QuestionError, Range, blocked, client, current_clients, finding,
-    findings, host, newest_record, programs, rules, unknown,
+    findings, gaps, host, newest_record, programs, rules, stopped, unknown,
 };
 use crate::session::Edition;
 
 /// Rows of a table of a page.
 const ROWS: usize = 200;
+const OVERVIEW_ROWS: usize = 10;
 const DAY_US: u64 = 86_400_000_000;
 /// What is shown where nothing is said: a week; of a client or a host a quarter of a year.
 const DAYS: u32 = 7;
@@ -66,11 +67,13 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
     }
 }
 
+/// The last so many days, and what of another there is in front of them: days of UTC are whole, so that what is asked is asked
+/// of their summaries and not of each exchange.
 fn asked(asks: &Asks, usual: u32) -> (Asked, Range) {
     let days = asks.pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, 400);
-    let now = clock::now();
-    let since = Timestamp(now.0.saturating_sub(u64::from(days) * DAY_US));
-    (Asked { days }, Range { since: Some(since), until: Some(now) })
+    let since = clock::now().0.saturating_sub(u64::from(days) * DAY_US);
+    let since = Timestamp(since - since % DAY_US);
+    (Asked { days }, Range { since: Some(since), until: None })
 }
 
 async fn listed(
@@ -85,7 +88,8 @@ async fn listed(
     // What is listed is of clients too.
     let question = format!("console {}", path.trim_start_matches('/'));
     looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
-    let answer = asks.service.ask(move |evidence, _| ask(evidence, range)).await?;
+    let named = format!("{path} {}", asked.days);
+    let answer = asks.service.ask(named, move |evidence, _| ask(evidence, range)).await?;
     Ok(page(StatusCode::OK, answer_page(&asks.view(visitor, path), title, asked, &answer)))
 }
 
@@ -94,22 +98,16 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
     // How the gate stands is shown all the same: it may be the journal that fails.
     let noted = looked_up(asks, visitor, lookup(visitor, "console overview", None, Range::default())).await;
     let (zone, now) = (asks.service.plan.zone.clone(), clock::now());
-    let told = asks.service.ask(move |evidence, data_dir| {
+    let told = asks.service.ask("overview".to_owned(), move |evidence, data_dir| {
         let [today, a_week_ago] = [0, 7].map(|days| Moment::DaysBefore(days).in_zone(&zone, now));
-        let count = |since, until| {
-            let answer = blocked(evidence, Range { since: Some(since), until: Some(until) }, 1)?;
-            let fact = answer.facts.into_iter().find(|(key, _)| *key == "blocked");
-            Ok::<_, QuestionError>(match fact {
-                Some((_, Cell::Count(count))) => count,
-                Some(_) | None => 0,
-            })
-        };
-        let since = Some(Timestamp(now.0.saturating_sub(u64::from(DAYS) * DAY_US)));
+        let since = Timestamp(now.0.saturating_sub(u64::from(DAYS) * DAY_US));
+        let week = Range { since: Some(since), until: None };
         let newest = newest_record(data_dir).ok().flatten().map_or(0, |(seq, _)| seq);
         Ok(Told {
-            blocked_today: count(today, now)?,
-            blocked_usual: count(a_week_ago, today)? / 7,
-            findings: findings(evidence, FindingsOf::All, Range { since, until: Some(now) }, 10)?,
+            blocked_today: stopped(evidence, Range { since: Some(today), until: None })?,
+            blocked_usual: stopped(evidence, Range { since: Some(a_week_ago), until: Some(today) })? / 7,
+            findings: findings(evidence, FindingsOf::All, week, OVERVIEW_ROWS)?,
+            gaps: gaps(evidence, week, OVERVIEW_ROWS)?,
             behind: newest.saturating_sub(evidence.indexed().seq),
         })
     });
@@ -151,7 +149,7 @@ pub(super) fn lookup(visitor: &Visitor, question: &str, name: Option<&str>, rang
         user: None,
         device,
         since: range.since,
-        until: range.until,
+        until: range.since.map(|_| clock::now()),
     }
 }
 
@@ -161,15 +159,17 @@ async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fau
     let (asked, range) = asked(asks, DAYS_OF_ONE);
     looked_up(asks, visitor, lookup(visitor, "console client", Some(&name), range)).await?;
     let (of, now) = (name.clone(), clock::now());
-    let answered = asks.service.ask(move |evidence, _| {
+    let named = format!("client {} {name}", asked.days);
+    let answered = asks.service.ask(named, move |evidence, _| {
         let answer = client(evidence, &of, range, ROWS)?;
         Ok((answer, current_clients(evidence, &of, now)))
     });
-    let (answer, clients): (Answer, Vec<IpNet>) = answered.await?;
+    let answered: Arc<(Answer, Vec<IpNet>)> = answered.await?;
+    let (answer, clients) = &*answered;
     let house = asks.service.plan.gatehouse.clone();
     let standing = asks.service.in_turn(move || house.standing()).await?;
     let view = asks.view(visitor, "/client");
-    let of = ClientPage { name: &name, clients: &clients, isolated: &standing.isolated, answer: &answer };
+    let of = ClientPage { name: &name, clients, isolated: &standing.isolated, answer };
     Ok(page(StatusCode::OK, client_page(&view, asked, &of)))
 }
 
@@ -179,14 +179,15 @@ async fn of_host(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault
     let (asked, range) = asked(asks, DAYS_OF_ONE);
     looked_up(asks, visitor, lookup(visitor, &format!("console host {name}"), None, range)).await?;
     let of = name.clone();
-    let answer = asks.service.ask(move |evidence, _| host(evidence, &of, range, ROWS)).await?;
+    let named = format!("host {} {name}", asked.days);
+    let answer = asks.service.ask(named, move |evidence, _| host(evidence, &of, range, ROWS)).await?;
     Ok(page(StatusCode::OK, host_page(&asks.view(visitor, "/host"), asked, &name, &answer)))
 }
 
 async fn of_finding(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
     let id = FindingId::parse(&named(asks, "id")?).ok_or_else(nothing_named)?;
-    let found = asks.service.ask(move |evidence, _| finding(evidence, id)).await?;
+    let found = asks.service.ask(format!("finding {id}"), move |evidence, _| finding(evidence, id)).await?;
     let client = Some(&*found.client).filter(|client| !client.is_empty());
     let told = lookup(visitor, &format!("console finding {id}"), client, Range::default());
     looked_up(asks, visitor, told).await?;
@@ -204,7 +205,8 @@ fn nothing_named() -> Fault {
 async fn policy(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
     let (asked, range) = asked(asks, DAYS);
-    let counted = asks.service.ask(move |evidence, _| rules(evidence, range, usize::MAX)).await;
+    let named = format!("rules {}", asked.days);
+    let counted = asks.service.ask(named, move |evidence, _| rules(evidence, range, usize::MAX)).await;
     let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).detail);
     let edition = asks.service.plan.gatehouse.gate().policy.now();
     let (house, judged) = (asks.service.plan.gatehouse.clone(), edition.clone());

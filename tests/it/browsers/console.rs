@@ -422,6 +422,13 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
             person.is_sound(&format!("{way} {language}"));
             person.picture(&format!("{name}-{language}-{width}"));
         }
+        person.go("/");
+        let gap = "(Array.from(document.querySelectorAll('section')).find((e) => e.querySelector('h2').innerText
+            .match(/^(Gaps in the evidence|記録の欠落)/)) || {}).innerText";
+        let gap = person.browser.evaluate(gap).unwrap();
+        let gap = gap.as_str().unwrap_or_else(|| panic!("no gaps: {}", person.text()));
+        let why = if language == "en" { "records could not be written" } else { "記録を書き込めず" };
+        assert!(gap.contains(why) && gap.contains("<script>window.ran=1</script>"), "{gap}");
         person.go("/sql");
         person.fill("statement", "SELECT * FROM exchanges WHERE host LIKE '%script%'");
         person.browser.until("document.querySelectorAll('td').length > 20");
@@ -532,6 +539,48 @@ fn uses_the_console_by_keyboard_alone(seen: &Seen) {
     let done: Vec<_> = gate.records().into_iter().filter(by_admin).collect();
     let actions: Vec<_> = done.iter().map(|record| record["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["isolated", "released"], "{done:#?}");
+}
+
+#[test]
+fn chromium_shows_which_rules_decide_nothing_which_never_did_and_how_often_one_did() {
+    let policy = "[hosts]\ncompany = { names = [\"*.company.example\"] }\n\
+        [[rule]]\nname = \"the company\"\nhosts = [\"company\"]\nverdict = \"deny\"\n\
+        [[rule]]\nname = \"its wiki\"\nhosts = [\"wiki.company.example\"]\nverdict = \"deny\"\n\
+        [[rule]]\nname = \"a supplier\"\nhosts = [\"supplier.example\"]\nverdict = \"deny\"\n";
+    let gate = crate::console::gate(policy, "[detect]\nlive = false\n");
+    for host in ["wiki.company.example", "www.company.example", "other.example"] {
+        let asked = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert!(gate.send(asked.as_bytes()).starts_with("HTTP/1.1 403 "));
+    }
+    indexed(&gate);
+    let mut person = Person::new(&gate);
+    person.log_in("viewer");
+    for (language, width, dark, deny, never, shadowed) in
+        [("en", 1280, false, "deny", "never", "shadowed"), ("ja", 390, true, "拒否", "なし", "前のルールに隠れる")]
+    {
+        person.browser.screen(width, dark);
+        person.go(&format!("/policy?lang={language}"));
+        let row = |person: &mut Person, name: &str| {
+            let cells = format!(
+                "JSON.stringify(Array.from(Array.from(document.querySelectorAll('tbody tr'))
+                    .find((row) => row.cells[0].innerText === '{name}').cells, (cell) => cell.innerText).slice(0, 4))"
+            );
+            let cells = person.browser.evaluate(&cells).unwrap();
+            let [_, verdict, at, count] = serde_json::from_str::<[String; 4]>(cells.as_str().unwrap()).unwrap();
+            (verdict, at.rsplit(':').next().unwrap().to_owned(), count)
+        };
+        let told = |verdict: &str, line: &str, count: &str| (verdict.to_owned(), line.to_owned(), count.to_owned());
+        assert_eq!(row(&mut person, "the company"), told(deny, "4", "2"));
+        assert_eq!(row(&mut person, "its wiki"), told(&format!("{deny} {shadowed}"), "8", never));
+        assert_eq!(row(&mut person, "a supplier"), told(deny, "12", never));
+        // Why it decides nothing stands below, with what to do.
+        let listed =
+            "Array.from(document.querySelectorAll('li')).map((e) => e.innerText).find((t) => t.startsWith('shadowed'))";
+        let listed = person.browser.evaluate(listed).unwrap();
+        assert!(listed.as_str().unwrap().contains("rule `the company` at "), "{listed}");
+        person.is_sound(&format!("/policy {language}"));
+        person.picture(&format!("rules-{language}-{width}"));
+    }
 }
 
 #[test]
