@@ -236,6 +236,8 @@ impl Service {
         named: String,
         question: impl FnOnce(&Evidence<'_>, &Path) -> Result<T, QuestionError> + Send + 'static,
     ) -> Result<Arc<T>, NoAnswer> {
+        // What is drawn of an answer that is known costs as well.
+        self.afford(Instant::now() + PATIENCE).await?;
         if let Some(known) = self.answered.find(&named, clock::moment()) {
             return Ok(known);
         }
@@ -269,22 +271,27 @@ impl Service {
         let patience = Instant::now() + PATIENCE;
         let permit = timeout_at(patience, self.asking.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
-        loop {
-            let wait = self.purse.until_question();
-            if wait.is_zero() {
-                break;
-            }
-            if Instant::now() + wait > patience {
-                return Err(NoAnswer::Spent(wait));
-            }
-            tokio::time::sleep(wait).await;
-        }
+        self.afford(patience).await?;
         let purse = self.purse.clone();
         let worked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             purse.pay(work)
         });
         worked.await.map_err(|_| NoAnswer::Died)
+    }
+
+    /// Waits until the console has not had its share of the processor.
+    async fn afford(&self, patience: Instant) -> Result<(), NoAnswer> {
+        loop {
+            let wait = self.purse.until_question();
+            if wait.is_zero() {
+                return Ok(());
+            }
+            if Instant::now() + wait > patience {
+                return Err(NoAnswer::Spent(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Reads the figures of the gate, which are asked for by a machine and wait for no person.

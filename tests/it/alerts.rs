@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::gate::{Gate, Start, records, status_of};
 use crate::list_server::ListServer;
-use crate::origin::Origin;
+use crate::origin::{Origin, listener_of_its_own};
 use crate::tunnel_lab::connect;
 
 /// Takes mail within STARTTLS from who logs in, and prints each as its own library reads it.
@@ -260,7 +260,8 @@ fn a_finding_comes_to_each_receiver_once_whatever_was_down_and_whoever_starts_ag
 
 #[test]
 fn a_finding_on_what_somebody_holds_to_be_good_is_not_sent_and_another_is() {
-    let (known, other, directory) = (Origin::echo(), Origin::echo(), tempfile::tempdir().unwrap());
+    let [known, other] = [(); 2].map(|()| Origin::echo_on(listener_of_its_own(0)));
+    let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     certificates(directory.path());
     let hook = ListServer::start();
