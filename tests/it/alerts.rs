@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::gate::{Gate, Start, records, status_of};
 use crate::list_server::ListServer;
-use crate::origin::{Origin, listener_of_its_own};
+use crate::origin::Origin;
 use crate::tunnel_lab::connect;
 
 /// Takes mail within STARTTLS from who logs in, and prints each as its own library reads it.
@@ -256,59 +256,6 @@ fn a_finding_comes_to_each_receiver_once_whatever_was_down_and_whoever_starts_ag
     );
     let all = records.iter().map(ToString::to_string).collect::<String>();
     assert!(!all.contains("hush") && !all.contains("geheim"), "no secret is on record");
-}
-
-#[test]
-fn a_finding_on_what_somebody_holds_to_be_good_is_not_sent_and_another_is() {
-    let [known, other] = [(); 2].map(|()| Origin::echo_on(listener_of_its_own(0)));
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = directory.path().join("data");
-    certificates(directory.path());
-    let hook = ListServer::start();
-    hook.put_answer("/hook", "HTTP/1.1 204 No Content\r\n\r\n");
-    let config = format!(
-        "[detect]\ndelay_seconds = 1\n[alerts.hook]\nurl = \"{}\"\nca_file = {:?}\nseverity = \"low\"\n\
-         kinds = [\"unknown_tunnel\"]\n",
-        hook.url("/hook"),
-        hook.ca(),
-    );
-    let policy = known.rule("protocol = \"any\"") + &other.rule("protocol = \"any\"");
-    let start = |config| Start { policy: &policy, config, data_dir: Some(data_dir.clone()), ..Start::default() }.gate();
-    // It was marked before there was a receiver.
-    let mut before = start("");
-    let target = known.address.to_string();
-    let marked = sekisho(&[
-        "triage",
-        "known-good",
-        &target,
-        "--why",
-        "a test of the network",
-        "--data-dir",
-        data_dir.to_str().unwrap(),
-    ]);
-    assert!(marked.status.success(), "{}", String::from_utf8_lossy(&marked.stderr));
-    let newest = records(&data_dir).last().unwrap()["seq"].as_u64();
-    until(&data_dir, |status| status["index"]["record"].as_u64() >= newest);
-    assert_eq!(before.end("-TERM"), Some(0));
-    let mut gate = start(&config);
-    find_something(&gate, &known);
-    let found_at = |port: u16| {
-        records(&data_dir).into_iter().find(|record| record["finding"] == "unknown_tunnel" && record["port"] == port)
-    };
-    let quiet = loop {
-        if let Some(found) = found_at(known.address.port()) {
-            break found;
-        }
-        std::thread::yield_now();
-    };
-    find_something(&gate, &other);
-    until(&data_dir, |status| alerts(status, "hook")["taken"] == 1);
-    assert_eq!(gate.end("-TERM"), Some(0));
-    let told = found_at(other.address.port()).unwrap();
-    assert!(told["seq"].as_u64() > quiet["seq"].as_u64(), "it was found behind the one that was not sent");
-    let posted: Vec<Value> = hook.posted().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
-    let [sent] = &posted[..] else { panic!("{posted:#?}") };
-    assert_eq!(sent["finding_id"], told["finding_id"]);
 }
 
 #[test]
