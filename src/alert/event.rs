@@ -139,6 +139,7 @@ pub(super) fn subject_in_japanese(subject: &str) -> &str {
         "flows" => "プロキシ外通信の記録",
         "alerts" => "通知の送信",
         "streams" => "記録の書き出し",
+        "kernel" => "カーネルでの遮断",
         other => other,
     }
 }

@@ -20,10 +20,8 @@ use crate::tls::{PairError, proxy_config};
 
 use super::alerting::AlertStatus;
 use super::contingency::{IsolatedStatus, LockdownStatus, PlaceState, PlaceStatus};
-use super::fetch::FeedStatus;
 use super::note::{self, Note};
-use super::status::Reporter;
-use super::streaming::StreamStatus;
+use super::status::{Reporter, Status};
 use super::{AppError, system};
 
 /// A console that is bound, and serves nothing yet.
@@ -147,6 +145,7 @@ impl Gatehouse for House {
 
     fn standing(&self) -> Standing {
         let status = self.0.report();
+        let other_faults = other_faults(&status);
         let journal = status.journal;
         let detection = status.detection;
         let faults = status.flows.iter().filter_map(|source| source.error.clone());
@@ -180,7 +179,7 @@ impl Gatehouse for House {
             sealing_fault: status.sealing.error,
             inspection_fault: status.inspection_fault,
             receivers_waiting: status.receivers.iter().filter(|receiver| receiver.error.is_some()).count() as u64,
-            other_faults: other_faults(&status.streams, &status.lists),
+            other_faults,
             alerts: status.alerts.into_iter().map(alert).collect(),
             flow_sources: status.flows.len() as u64,
             flow_faults: faults.collect(),
@@ -213,10 +212,11 @@ fn alert(status: AlertStatus) -> AlertStanding {
     AlertStanding { name, waiting: waiting as u64, held, dropped, taken, error }
 }
 
-fn other_faults(streams: &[StreamStatus], lists: &[FeedStatus]) -> Vec<String> {
-    let streams = streams.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.error.as_ref()?)));
-    let lists = lists.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.failure.as_ref()?.why)));
-    streams.chain(lists).collect()
+fn other_faults(status: &Status) -> Vec<String> {
+    let streams = status.streams.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.error.as_ref()?)));
+    let lists = status.lists.iter().filter_map(|one| Some(format!("{}: {}", one.name, one.failure.as_ref()?.why)));
+    let kernel = status.contingencies.kernel_fault.iter().map(|why| format!("kernel: {why}"));
+    streams.chain(lists).chain(kernel).collect()
 }
 
 fn lockdown(status: LockdownStatus) -> Held {

@@ -32,6 +32,8 @@ pub(super) fn start(flows: Flows, kernel: &Kernel, journal: JournalHandle) -> io
         runtime.block_on(flows.run(warden, journal, async {
             let _ = ended.await;
         }));
+        // A warden that stands still is not waited for.
+        runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("flows".to_owned()).spawn(read)?;
     Ok(Some(Reading { end, thread, sources }))

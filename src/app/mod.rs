@@ -54,6 +54,7 @@ use crate::challenge::auth::{Secret, Users, Verifier};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::Record;
+use crate::gateway::Network;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
 use crate::listen::{BindError, ListenError, Passed, PassedError};
@@ -254,8 +255,13 @@ fn prepare_within(
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
-    let known = attempts::Own { listeners: own.listeners.clone(), interfaces: own.interfaces.clone() };
-    let flows = Flows::bind(&config.flows, known)?;
+    let known = attempts::Own {
+        listeners: own.listeners.clone(),
+        interfaces: own.interfaces.clone(),
+        takes_marked: !config.capture.tproxy.is_empty(),
+    };
+    let inside = config.network.as_ref().map(Network::inside).unwrap_or_default();
+    let flows = Flows::bind(&config.flows, known, inside)?;
     // Each connection may need a second descriptor, towards its origin.
     let descriptors = system::raise_open_files();
     let console = console::prepare(config, descriptors, &mut passed)?;

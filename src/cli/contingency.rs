@@ -224,6 +224,7 @@ fn rows(done: &Done) -> Rows {
         rows.extend(isolated_rows(isolated));
     }
     rows.extend(now.left_behind.iter().flat_map(left_rows));
+    rows.extend(now.kernel_fault.as_deref().map(kernel_row));
     if let Some(lockdown) = now.lockdown.as_ref().filter(|_| done.done.iter().any(|done| done.client.is_none())) {
         rows.extend(lockdown_rows(lockdown));
     }
@@ -250,6 +251,11 @@ pub(super) fn left_rows(left: &LeftBehind) -> Rows {
     vec![("WARNING", format!("{} was ended, and {place} does not have it so yet{why}", shown(who)))]
 }
 
+/// Why nothing reaches the kernel any more.
+pub(super) fn kernel_row(why: &str) -> (&'static str, String) {
+    ("WARNING", format!("who is isolated, and a lockdown, are in the gate alone: {}", shown(why)))
+}
+
 /// The lockdown.
 pub(super) fn lockdown_rows(lockdown: &LockdownStatus) -> Rows {
     let LockdownStatus { since, by, why, essential_rules, elsewhere } = lockdown;
@@ -263,7 +269,7 @@ pub(super) fn lockdown_rows(lockdown: &LockdownStatus) -> Rows {
 }
 
 fn place(place: &PlaceStatus) -> String {
-    let PlaceStatus { place, state, error } = place;
+    let PlaceStatus { place, state, error, goes_on } = place;
     let is_hook = place.starts_with("hook ");
     let told = match (state, is_hook) {
         (PlaceState::Done, true) => "told",
@@ -273,7 +279,8 @@ fn place(place: &PlaceStatus) -> String {
         (PlaceState::NotDone, false) => "NOT CUT OFF",
     };
     let why = error.as_ref().map(|why| format!(": {}", shown(why))).unwrap_or_default();
-    format!("{place}: {told}{why}")
+    let goes_on = goes_on.as_ref().map(|what| format!("; NOT: {}", shown(what))).unwrap_or_default();
+    format!("{place}: {told}{why}{goes_on}")
 }
 
 #[cfg(test)]
@@ -298,6 +305,7 @@ mod tests {
             place: place.to_owned(),
             state,
             error: error.map(str::to_owned),
+            goes_on: None,
         };
         let isolated = IsolatedStatus {
             client: "10.0.0.5".into(),

@@ -9,7 +9,7 @@ use crate::evidence::shown;
 
 use crate::gateway::flows::SourceStatus;
 
-use super::contingency::{isolated_rows, left_rows, lockdown_rows};
+use super::contingency::{isolated_rows, kernel_row, left_rows, lockdown_rows};
 use super::error::{CliError, count};
 use super::files::default_data_dir;
 use super::output::{Format, Rows, report};
@@ -97,6 +97,7 @@ fn rows(status: &Status) -> Rows {
     rows.extend(status.contingencies.lockdown.iter().flat_map(lockdown_rows));
     rows.extend(status.contingencies.isolated.iter().flat_map(isolated_rows));
     rows.extend(status.contingencies.left_behind.iter().flat_map(left_rows));
+    rows.extend(status.contingencies.kernel_fault.as_deref().map(kernel_row));
     let restraints = status.restraints.len();
     rows.extend((restraints > 0).then(|| {
         (

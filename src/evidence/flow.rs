@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -44,6 +44,9 @@ pub struct FlowKey {
     /// Where it was to go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Where the client meant to go, where this machine has led it to `address` instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meant: Option<SocketAddr>,
     /// Its name, where who told of it knew one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Text>,
@@ -63,6 +66,11 @@ pub struct FlowKey {
     /// The line that told of it, where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Text>,
+    /// Whose clients are summed in a roll-up that names none of them: those of a segment, or strangers that came in there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Text>,
 }
 
 impl FlowKey {
@@ -73,6 +81,7 @@ impl FlowKey {
             state: None,
             client: None,
             address: None,
+            meant: None,
             host: None,
             port: None,
             protocol: None,
@@ -80,6 +89,8 @@ impl FlowKey {
             told_by: None,
             sensor: None,
             raw: None,
+            segment: None,
+            interface: None,
         }
     }
 }

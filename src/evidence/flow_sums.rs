@@ -2,18 +2,23 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::facts::Timestamp;
 
 use super::flow::{Flow, FlowKey, is_pressing};
+use super::flow_inside::{Group, Inside};
+use super::text::Text;
 
 /// Keys that are told apart within a second; what comes beyond is summed for each client and state. Where they are too
-/// many, those go whose client has most: a client with few is told apart whoever floods.
+/// many, those go whose segment has most, and of it those whose client has most: a client with few is told apart whoever
+/// floods, and addresses that somebody makes up take no room of the segments in which nobody does.
 pub const FLOW_KEYS_MAX: usize = 2000;
 /// Beside them, keys of which one says enough: of a tripwire, or of a critical segment's rules. They take no room of
 /// others, and others none of theirs.
 pub const PRESSING_KEYS_MAX: usize = 256;
-/// Clients with their states for which that is done within a second; what comes beyond is summed for all of them.
+/// Clients with their states for which that is done within a second, the same number for each segment; what comes beyond is
+/// summed for all of the segment. Addresses of no segment are nobody's: they are summed by where they came in.
 pub const FLOW_CLIENTS_MAX: usize = 2000;
 /// Keys that are counted within a roll-up, all of a second together. Beyond it they are summed, but no more are counted.
 const DISTINCT_MAX: usize = 100_000;
@@ -24,11 +29,14 @@ const DISTINCT_MAX: usize = 100_000;
 pub struct FlowSums {
     /// Counted from 1970.
     second: u64,
+    inside: Inside,
     told_apart: Apart,
     pressing: Apart,
     /// The same without all but source, client, state and a rule that presses, in which order they came; and where
     /// there are too many of these, without the client.
     rolled_up: HashMap<FlowKey, (usize, Flow)>,
+    /// How many of these have a client, of each group.
+    clients: HashMap<Group, usize>,
     /// Hashes of keys that were rolled up.
     distinct: HashSet<u64>,
     hasher: RandomState,
@@ -41,33 +49,43 @@ pub struct Seen {
     pub packets: Option<u64>,
     pub bytes_up: Option<u64>,
     pub bytes_down: Option<u64>,
+    /// The interface by which it came in.
+    pub came_by: Option<Arc<str>>,
 }
 
 impl From<FlowKey> for Seen {
     fn from(key: FlowKey) -> Self {
-        Self { key, packets: None, bytes_up: None, bytes_down: None }
+        Self { key, packets: None, bytes_up: None, bytes_down: None, came_by: None }
     }
 }
 
 impl Default for FlowSums {
     fn default() -> Self {
-        Self {
-            second: 0,
-            told_apart: Apart::new(FLOW_KEYS_MAX),
-            pressing: Apart::new(PRESSING_KEYS_MAX),
-            rolled_up: HashMap::new(),
-            distinct: HashSet::new(),
-            hasher: RandomState::new(),
-        }
+        Self::of(Inside::default())
     }
 }
 
 impl FlowSums {
+    /// None yet, of a network of which so much is known.
+    pub fn of(inside: Inside) -> Self {
+        Self {
+            second: 0,
+            inside,
+            told_apart: Apart::new(FLOW_KEYS_MAX),
+            pressing: Apart::new(PRESSING_KEYS_MAX),
+            rolled_up: HashMap::new(),
+            clients: HashMap::new(),
+            distinct: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
     /// Adds what was seen once. Gives the sums of the second before, oldest first, where this is of another one.
     pub fn add(&mut self, seen: Seen, now: Timestamp) -> Vec<Flow> {
         let ended = self.turn(now);
-        let Seen { key, packets, bytes_up, bytes_down } = seen;
-        self.sum(Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first: now, last: now });
+        let Seen { key, packets, bytes_up, bytes_down, came_by } = seen;
+        let group = self.inside.group(key.client, came_by.as_ref());
+        self.sum(Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first: now, last: now }, group);
         ended
     }
 
@@ -85,6 +103,7 @@ impl FlowSums {
     /// All sums there are: those that press first, those of roll-ups last.
     pub fn end(&mut self) -> Vec<Flow> {
         self.distinct.clear();
+        self.clients.clear();
         let mut ended = self.pressing.end();
         ended.append(&mut self.told_apart.end());
         let mut rolled: Vec<_> = self.rolled_up.drain().map(|(_, sum)| sum).collect();
@@ -93,14 +112,14 @@ impl FlowSums {
         ended
     }
 
-    fn sum(&mut self, flow: Flow) {
+    fn sum(&mut self, flow: Flow, group: Group) {
         let apart = if is_pressing(&flow.key) { &mut self.pressing } else { &mut self.told_apart };
-        if let Some(beyond) = apart.add(flow) {
-            self.roll_up(beyond);
+        if let Some((beyond, group)) = apart.add(flow, group) {
+            self.roll_up(beyond, &group);
         }
     }
 
-    fn roll_up(&mut self, flow: Flow) {
+    fn roll_up(&mut self, flow: Flow, group: &Group) {
         let hash = self.hasher.hash_one(&flow.key);
         let is_new = self.distinct.len() < DISTINCT_MAX && self.distinct.insert(hash);
         // Rules that press are few, as are sources and states.
@@ -109,8 +128,21 @@ impl FlowSums {
         let sensor = flow.key.sensor.clone();
         let FlowKey { source, state, client, .. } = flow.key;
         let of_client = FlowKey { state, client, rule, sensor, ..FlowKey::of(source) };
-        let has_room = self.rolled_up.len() < FLOW_CLIENTS_MAX || self.rolled_up.contains_key(&of_client);
-        let key = if has_room { of_client } else { FlowKey { client: None, ..of_client } };
+        let has_room = match group {
+            Group::Strangers(_) => false,
+            Group::All | Group::Segment(_) if self.rolled_up.contains_key(&of_client) => true,
+            Group::All | Group::Segment(_) => {
+                let clients = self.clients.entry(group.clone()).or_default();
+                let has_room = *clients < FLOW_CLIENTS_MAX / self.inside.groups();
+                *clients += usize::from(has_room);
+                has_room
+            }
+        };
+        let key = match group {
+            _ if has_room => of_client,
+            Group::Strangers(by) => FlowKey { client: None, interface: by.as_deref().map(Text::from), ..of_client },
+            Group::All | Group::Segment(_) => FlowKey { client: None, segment: self.inside.name(group), ..of_client },
+        };
         let flow = Flow { key: key.clone(), rolled_up: Some(u64::from(is_new)), ..flow };
         let order = self.rolled_up.len();
         match self.rolled_up.entry(key) {
@@ -129,22 +161,28 @@ struct Apart {
     by_key: HashMap<FlowKey, usize>,
     /// In which order they came, and the sums.
     rows: Vec<(u64, Flow)>,
+    groups: HashMap<Group, GroupRows>,
+    came: u64,
+}
+
+/// Rows of one group.
+#[derive(Debug, Default)]
+struct GroupRows {
+    count: usize,
     /// The rows of each client, oldest first.
     of_client: HashMap<Option<IpAddr>, Vec<usize>>,
-    came: u64,
-    /// Once there is no room, no client has more rows than that.
+    /// No client has more rows than that.
     most: usize,
 }
 
 impl Apart {
     fn new(keys_max: usize) -> Self {
-        let (by_key, of_client) = (HashMap::new(), HashMap::new());
-        Self { keys_max, by_key, rows: Vec::new(), of_client, came: 0, most: usize::MAX }
+        Self { keys_max, by_key: HashMap::new(), rows: Vec::new(), groups: HashMap::new(), came: 0 }
     }
 
-    /// Sums it. Gives back what there is no room for: this, or the newest of the client that has most, which goes where
-    /// this one's has fewer.
-    fn add(&mut self, flow: Flow) -> Option<Flow> {
+    /// Sums it. Gives back what there is no room for, with its group: this, or the newest of the client that has most in the
+    /// group that has most, which goes where this one's has fewer.
+    fn add(&mut self, flow: Flow, group: Group) -> Option<(Flow, Group)> {
         if let Some(row) = self.by_key.get(&flow.key).and_then(|place| self.rows.get_mut(*place)) {
             row.1.join(&flow);
             return None;
@@ -152,17 +190,17 @@ impl Apart {
         let (place, beyond) = if self.rows.len() < self.keys_max {
             (self.rows.len(), None)
         } else {
-            let Some(place) = self.make_room(flow.key.client) else { return Some(flow) };
-            (place, Some(place))
+            let Some((place, other)) = self.make_room(flow.key.client, &group) else { return Some((flow, group)) };
+            (place, Some((place, other)))
         };
         self.came += 1;
         self.by_key.insert(flow.key.clone(), place);
-        self.of_client.entry(flow.key.client).or_default().push(place);
-        match beyond.and_then(|place| self.rows.get_mut(place)) {
-            Some(row) => {
+        self.groups.entry(group).or_default().add(flow.key.client, place);
+        match beyond.and_then(|(place, group)| Some((self.rows.get_mut(place)?, group))) {
+            Some((row, group)) => {
                 let (_, beyond) = std::mem::replace(row, (self.came, flow));
                 self.by_key.remove(&beyond.key);
-                Some(beyond)
+                Some((beyond, group))
             }
             None => {
                 self.rows.push((self.came, flow));
@@ -171,25 +209,52 @@ impl Apart {
         }
     }
 
-    /// A row of the client that has most, where that stays no smaller than this one becomes.
-    fn make_room(&mut self, client: Option<IpAddr>) -> Option<usize> {
-        let own = self.of_client.get(&client).map_or(0, Vec::len);
-        // From here on the most only falls: a flood does not look for it with each packet.
-        if self.most <= own + 1 {
-            return None;
-        }
-        let (_, rows) = self.of_client.iter_mut().max_by_key(|(client, rows)| (rows.len(), **client))?;
-        self.most = rows.len();
-        if self.most <= own + 1 { None } else { rows.pop() }
+    /// A row of the group that has most, where that stays no smaller than this one becomes, or else of this one; with whose it
+    /// was.
+    fn make_room(&mut self, client: Option<IpAddr>, group: &Group) -> Option<(usize, Group)> {
+        let own = self.groups.get(group).map_or(0, |rows| rows.count);
+        let largest = self.groups.iter().max_by_key(|(group, rows)| (rows.count, *group));
+        let (largest, count) = largest.map(|(group, rows)| (group, rows.count))?;
+        let (from, own) = match count > own + 1 && largest != group {
+            true => (largest.clone(), 0),
+            false => (group.clone(), self.groups.get(group)?.of_client.get(&client).map_or(0, Vec::len) + 1),
+        };
+        let place = self.groups.get_mut(&from)?.take(own)?;
+        Some((place, from))
     }
 
     fn end(&mut self) -> Vec<Flow> {
         self.by_key.clear();
-        self.of_client.clear();
-        self.most = usize::MAX;
+        self.groups.clear();
         let mut ended = std::mem::take(&mut self.rows);
         ended.sort_unstable_by_key(|(order, _)| *order);
         ended.into_iter().map(|(_, flow)| flow).collect()
+    }
+}
+
+impl GroupRows {
+    fn add(&mut self, client: Option<IpAddr>, place: usize) {
+        let rows = self.of_client.entry(client).or_default();
+        rows.push(place);
+        self.most = self.most.max(rows.len());
+        self.count += 1;
+    }
+
+    /// The newest row of the client that has most, where that is more than so many.
+    fn take(&mut self, than: usize) -> Option<usize> {
+        // A flood does not look for it with each packet.
+        if self.most <= than {
+            return None;
+        }
+        let (client, rows) = self.of_client.iter_mut().max_by_key(|(client, rows)| (rows.len(), **client))?;
+        self.most = rows.len();
+        let place = if self.most > than { rows.pop() } else { None };
+        if rows.is_empty() {
+            let client = *client;
+            self.of_client.remove(&client);
+        }
+        self.count -= usize::from(place.is_some());
+        place
     }
 }
 
@@ -219,7 +284,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::evidence::{FlowSource, FlowState, Protocol};
+    use crate::evidence::{FlowSource, FlowState, InsideSegment, Protocol};
 
     use super::*;
 
@@ -359,6 +424,73 @@ mod tests {
         let beyond = 50_000 - (FLOW_KEYS_MAX + FLOW_CLIENTS_MAX) as u64;
         assert_eq!((rest.key.client, rest.key.state), (None, Some(FlowState::Refused)));
         assert_eq!((rest.count, rest.rolled_up), (beyond, Some(beyond)));
+    }
+
+    /// Two segments, of which one may use every address of a /8.
+    fn inside() -> Inside {
+        let segment = |name: &str, net: &str, interface: &str| InsideSegment {
+            name: name.into(),
+            addresses: vec![net.parse().unwrap()],
+            interface: Some(interface.into()),
+        };
+        Inside::new(vec![segment("office", "10.0.0.0/8", "lan0"), segment("sales", "172.16.0.0/16", "lan1")])
+    }
+
+    fn came(key: FlowKey, by: &str) -> Seen {
+        Seen { came_by: Some(by.into()), ..key.into() }
+    }
+
+    /// How many keys of a network are told apart, and how many clients of it are summed for themselves.
+    fn of_network(ended: &[Flow], net: &str) -> (usize, usize) {
+        let net: ipnet::IpNet = net.parse().unwrap();
+        let own = || ended.iter().filter(|flow| flow.key.client.is_some_and(|client| net.contains(&client)));
+        let apart = own().filter(|flow| flow.rolled_up.is_none()).count();
+        (apart, own().count() - apart)
+    }
+
+    #[test]
+    fn made_up_clients_take_no_room_of_those_who_are_there() {
+        let mut sums = FlowSums::of(inside());
+        let now = Timestamp(SECOND);
+        let strangers = |sums: &mut FlowSums| {
+            (0..20_000).for_each(|client| drop(sums.add(came(key(0xc000_0000 + client, 80), "lan1"), now)));
+        };
+        strangers(&mut sums);
+        // Each of so many that are there has two keys, in the midst of it.
+        (0..400).for_each(|client| {
+            (80..82).for_each(|port| drop(sums.add(came(key(0x0a00_0000 + client, port), "lan0"), now)));
+        });
+        strangers(&mut sums);
+        (0..100).for_each(|client| drop(sums.add(came(key(0xac10_0000 + client, 443), "lan1"), now)));
+        let ended = sums.end();
+        assert_eq!(total(&ended), 40_900);
+        assert_eq!(of_network(&ended, "10.0.0.0/8"), (800, 0), "each of them is told apart");
+        assert_eq!(of_network(&ended, "172.16.0.0/16"), (100, 0));
+        assert_eq!(of_network(&ended, "192.0.0.0/8"), (FLOW_KEYS_MAX - 900, 0), "and strangers have the rest");
+        // Strangers beyond that are one record, with where they came in.
+        let [rest] = &ended[FLOW_KEYS_MAX..] else { panic!("{:?}", &ended[FLOW_KEYS_MAX..]) };
+        assert_eq!((rest.key.client, rest.key.interface.as_ref().map(Text::as_str)), (None, Some("lan1")));
+        let apart: u64 = ended.iter().filter(|flow| flow.rolled_up.is_none()).map(|flow| flow.count).sum();
+        assert_eq!(rest.count, 40_900 - apart);
+    }
+
+    #[test]
+    fn who_makes_up_addresses_of_a_segment_hides_nobody_of_another() {
+        let mut sums = FlowSums::of(inside());
+        let now = Timestamp(SECOND);
+        (0..20_000).for_each(|client| drop(sums.add(came(key(0x0a00_0000 + client, 80), "lan0"), now)));
+        (0..500).for_each(|client| drop(sums.add(came(key(0xac10_0000 + client, 80), "lan1"), now)));
+        // Its addresses by another's interface are made up, and are that one's strangers.
+        (0..9).for_each(|client| drop(sums.add(came(key(0xac10_4000 + client, 80), "lan0"), now)));
+        let ended = sums.end();
+        assert_eq!(total(&ended), 20_509);
+        assert_eq!(of_network(&ended, "172.16.0.0/18"), (500, 0));
+        assert_eq!(of_network(&ended, "172.16.64.0/18"), (9, 0));
+        // Of the segment itself, half of the clients that can be summed for themselves are, and the rest is its own record.
+        assert_eq!(of_network(&ended, "10.0.0.0/8"), (FLOW_KEYS_MAX - 509, FLOW_CLIENTS_MAX / 2));
+        let rest = ended.last().unwrap();
+        assert_eq!((rest.key.client, rest.key.segment.as_ref().map(Text::as_str)), (None, Some("office")));
+        assert_eq!(rest.count, 20_000 - (FLOW_KEYS_MAX - 509 + FLOW_CLIENTS_MAX / 2) as u64);
     }
 
     proptest! {

@@ -53,7 +53,7 @@ pub fn firewall_lines(bytes: &[u8]) {
             }
             FirewallLine::Nothing => continue,
         };
-        let Seen { key, packets, bytes_up, bytes_down } = seen;
+        let Seen { key, packets, bytes_up, bytes_down, .. } = seen;
         let (first, last) = (Timestamp(1), Timestamp(2));
         let flow = Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first, last };
         let mut line = Vec::new();

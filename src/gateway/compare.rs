@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::nft::{ISOLATED_4, ISOLATED_6, TABLE};
+use super::nft::{ISOLATED_4, ISOLATED_6, LOCKDOWN, TABLE};
 
 /// Something of the table that is not as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +46,8 @@ struct Block {
     lines: Vec<String>,
 }
 
-/// Each difference between two listings of the table (`nft -s list table`); who is cut off counts for none.
+/// Each difference between two listings of the table (`nft -s list table`); who is cut off, and whether a lockdown
+/// holds, counts for none.
 pub(super) fn differences(wanted: &str, found: &str) -> Vec<Difference> {
     let (wanted, found) = (blocks(wanted), blocks(found));
     let named = |blocks: &[Block], name: &str| blocks.iter().position(|block| block.name == name);
@@ -97,7 +98,7 @@ pub(super) fn has_networks(listing: &str, set: &str) -> bool {
 fn blocks(listing: &str) -> Vec<Block> {
     let mut blocks = raw_blocks(listing);
     for block in &mut blocks {
-        if [ISOLATED_4, ISOLATED_6].iter().any(|set| block.name == format!("set {set}")) {
+        if [ISOLATED_4, ISOLATED_6, LOCKDOWN].iter().any(|set| block.name == format!("set {set}")) {
             block.lines.retain(|line| !line.starts_with("elements"));
         }
     }

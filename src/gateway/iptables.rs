@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
 };
 
 /// The two programs have a text each.
@@ -20,7 +20,7 @@ pub enum Family {
 const MULTIPORT_MAX: usize = 15;
 
 /// The text that `iptables-restore` or `ip6tables-restore` takes. It replaces the table `filter`, and has no sets of who is
-/// cut off.
+/// cut off, nor of a lockdown.
 pub fn iptables(rules: &Ruleset, family: Family) -> String {
     let program = match family {
         Family::V4 => "iptables",
@@ -28,8 +28,8 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
     };
     let mut text = format!(
         "# Written by `sekisho egress iptables` from [network] of its config; change it there.\n\
-         # For {program}-restore: it replaces the whole table `filter`. Who is cut off by `sekisho isolate` is known to\n\
-         # nftables alone.\n"
+         # For {program}-restore: it replaces the whole table `filter`. Who is cut off by `sekisho isolate`, and that\n\
+         # `sekisho lockdown` holds, is known to nftables alone.\n"
     );
     for chain in &rules.chains {
         capture_text(&mut text, rules, chain, family);
@@ -104,12 +104,16 @@ fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family)
 fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
     let log = format!("-j NFLOG --nflog-group {} --nflog-prefix \"{}\"", rules.nflog_group, rules.log_prefix(rule));
     let done = match &rule.verdict {
-        Verdict::Accept => vec!["-j ACCEPT".to_owned()],
+        Verdict::Accept | Verdict::Except => vec!["-j ACCEPT".to_owned()],
         // A rule without a target counts what it matches.
         Verdict::Count(_) => vec![String::new()],
         Verdict::Return => vec!["-j RETURN".to_owned()],
         Verdict::Redirect(port) => vec![format!("-j REDIRECT --to-ports {port}")],
-        Verdict::Tproxy(port) => vec![format!("-j TPROXY --on-port {port} --tproxy-mark {CAPTURE_MARK:#x}")],
+        Verdict::Tproxy(port) => vec![
+            // The connection is marked too: nothing else tells it from one that went on.
+            format!("-j CONNMARK --set-mark {CAPTURE_MARK:#x}"),
+            format!("-j TPROXY --on-port {port} --tproxy-mark {CAPTURE_MARK:#x}"),
+        ],
         Verdict::Jump(chain) => vec![format!("-j {chain}")],
         Verdict::Goto(chain) => vec![format!("-g {chain}")],
         Verdict::Refuse if rules.rejects => vec![log, "-g refuse".to_owned()],
@@ -128,6 +132,10 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
 
 /// One for each interface and kind of packet; none where no packet of the family could be meant.
 fn matches(when: &When, family: Family) -> Vec<String> {
+    // No lockdown is known here.
+    if when.lockdown == Some(Lockdown::In) {
+        return Vec::new();
+    }
     let Some(ends) = ends(when, family) else { return Vec::new() };
     let mark;
     let state = match when.state {
@@ -138,7 +146,7 @@ fn matches(when: &When, family: Family) -> Vec<String> {
             mark = format!("-m mark --mark {CAPTURE_MARK:#x} ");
             &mark
         }
-        None => "",
+        Some(State::ExceptedReply) | None => "",
     };
     let mut lines = Vec::new();
     for by in interfaces("-i", &when.by) {

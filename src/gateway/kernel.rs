@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
 use super::compare::{elements, has_networks, has_set};
-use super::nft::{ISOLATED_4, ISOLATED_6, TABLE};
+use super::nft::{ISOLATED_4, ISOLATED_6, LOCKDOWN, TABLE};
 
 /// Why the kernel's rules cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -72,16 +72,16 @@ pub fn try_rules(rules: &str) -> Result<(), KernelError> {
     nft(&["-c", "-f", "-"], Some(rules)).map(drop)
 }
 
-/// Puts rules in force in place of `before`, in one transaction. Who is cut off stays so.
+/// Puts rules in force in place of `before`, in one transaction. Who is cut off stays so, and so does a lockdown.
 ///
 /// # Errors
 /// The kernel does not take them; then nothing has changed.
 pub fn put_in_force(rules: &str, before: Option<&str>) -> Result<(), KernelError> {
-    nft(&["-f", "-"], Some(&format!("{rules}{}", cut_off(before.unwrap_or_default(), rules)))).map(drop)
+    nft(&["-f", "-"], Some(&format!("{rules}{}", still_cut_off(before.unwrap_or_default(), rules)))).map(drop)
 }
 
 /// Puts in force again what was there before, or nothing where nothing was. Who was cut off meanwhile stays so where the
-/// rules of before can say it.
+/// rules of before can say it, and a lockdown is what it is now.
 ///
 /// # Errors
 /// The kernel does not take them.
@@ -90,13 +90,16 @@ pub(super) fn take_back(before: Option<&str>) -> Result<(), KernelError> {
     let mut text = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
     if let Some(before) = before {
         text.push_str(before);
-        text.push_str(&cut_off(&now, before));
+        if has_set(before, LOCKDOWN) {
+            text.push_str(&format!("flush set inet {TABLE} {LOCKDOWN}\n"));
+        }
+        text.push_str(&still_cut_off(&now, before));
     }
     nft(&["-f", "-"], Some(&text)).map(drop)
 }
 
-/// Statements that cut off in the table `next` whom the listing `now` has cut off.
-fn cut_off(now: &str, next: &str) -> String {
+/// Statements that cut off in the table `next` whom, and what, the listing `now` has cut off.
+fn still_cut_off(now: &str, next: &str) -> String {
     let sets = [ISOLATED_4, ISOLATED_6].into_iter().filter(|set| has_set(next, set));
     let statement = |set| {
         let all = elements(now, set)?;
@@ -105,15 +108,39 @@ fn cut_off(now: &str, next: &str) -> String {
         let fitting: Vec<_> = all.split(',').map(str::trim).filter(takes).collect();
         (!fitting.is_empty()).then(|| format!("add element inet {TABLE} {set} {{ {} }}\n", fitting.join(", ")))
     };
-    sets.filter_map(statement).collect()
+    let locked = elements(now, LOCKDOWN).filter(|all| !all.is_empty() && has_set(next, LOCKDOWN));
+    let locked = locked.map(|all| format!("add element inet {TABLE} {LOCKDOWN} {{ {all} }}\n"));
+    sets.filter_map(statement).chain(locked).collect()
 }
 
-/// Cuts off these and nobody else, in one transaction: their open connections too, as the rules come before those that let
-/// open ones go on.
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    Whole,
+    /// The rules in force are older, and know of no lockdown; who is isolated is cut off.
+    NoLockdown,
+}
+
+/// Cuts off these and nobody else, and in a lockdown all that only exceptions let through which are not essential; in one
+/// transaction. Open connections too, as the rules come before those that let open ones go on.
 ///
 /// # Errors
 /// No rules of ours are in force, or the kernel does not take it.
-pub(super) fn isolate(all: &[IpNet]) -> Result<(), KernelError> {
+pub(super) fn cut_off(all: &[IpNet], lockdown: bool) -> Result<Cut, KernelError> {
+    let isolated = isolated_text(all);
+    let mut text = format!("{isolated}flush set inet {TABLE} {LOCKDOWN}\n");
+    if lockdown {
+        text.push_str(&format!("add element inet {TABLE} {LOCKDOWN} {{ ipv4, ipv6 }}\n"));
+    }
+    let Err(error) = nft(&["-f", "-"], Some(&text)) else { return Ok(Cut::Whole) };
+    match table_in_force()? {
+        None => Err(KernelError::NoTable),
+        Some(listing) if has_set(&listing, LOCKDOWN) => Err(error),
+        Some(_) => nft(&["-f", "-"], Some(&isolated)).map(|_| if lockdown { Cut::NoLockdown } else { Cut::Whole }),
+    }
+}
+
+fn isolated_text(all: &[IpNet]) -> String {
     let mut text = String::new();
     // No element of a set may lie within another.
     let is_within = |net: &IpNet| all.iter().any(|other| other != net && other.contains(net));
@@ -125,13 +152,7 @@ pub(super) fn isolate(all: &[IpNet]) -> Result<(), KernelError> {
             text.push_str(&format!("add element inet {TABLE} {set} {{ {} }}\n", its.join(", ")));
         }
     }
-    match nft(&["-f", "-"], Some(&text)) {
-        Ok(_) => Ok(()),
-        Err(error) => match table_in_force()? {
-            Some(_) => Err(error),
-            None => Err(KernelError::NoTable),
-        },
-    }
+    text
 }
 
 fn list_table(arguments: &[&str]) -> Result<Option<String>, KernelError> {

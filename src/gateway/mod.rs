@@ -34,9 +34,12 @@ pub use compare::{Beside, Change, Difference};
 pub use iptables::{Family, iptables};
 pub use keeper::{Alone, Ending, KeepError, Trial, keep};
 pub use kernel::{KernelError, put_in_force, table_in_force, try_rules};
-pub use model::{Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+pub use model::{
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict,
+    When, Who,
+};
 pub use network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
-pub use nft::{ISOLATED_4, ISOLATED_6, TABLE, nft};
+pub use nft::{ISOLATED_4, ISOLATED_6, LOCKDOWN, TABLE, nft};
 pub use plan::{Plan, plan};
 pub use warden::{ISOLATED_MAX, Warden, WardenError, ward};
 

@@ -58,6 +58,14 @@ pub struct When {
     pub to: Option<Who>,
     pub service: Option<Service>,
     pub state: Option<State>,
+    pub lockdown: Option<Lockdown>,
+}
+
+/// Whether a lockdown must hold. A firewall that knows of none is never in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lockdown {
+    In,
+    Outside,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +107,12 @@ pub enum State {
     Redirected,
     /// It was marked to stay on this machine, whatever its destination.
     Marked,
+    /// It answers a connection that an exception let through which a lockdown closes.
+    ExceptedReply,
 }
+
+/// The bit in the mark of such a connection. Other bits are left as they are.
+pub const EXCEPTED_MARK: u32 = 0x1000_0000;
 
 /// The mark of what stays on this machine, whatever its destination, and the number of the routes for it.
 pub const CAPTURE_MARK: u32 = 0x5e15;
@@ -115,6 +128,8 @@ pub const CAPTURE_ROUTES: [&str; 4] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Accept,
+    /// The same, and what answers it is known by [`EXCEPTED_MARK`].
+    Except,
     /// Counted, under this name; the next rule decides.
     Count(String),
     Return,
@@ -184,7 +199,7 @@ impl Ruleset {
                 Verdict::Count(name) => (&**name, rule.purpose.clone()),
                 Verdict::Refuse | Verdict::Drop | Verdict::Ignore => (&*rule.name, rule.purpose.clone()),
                 Verdict::Redirect(_) | Verdict::Tproxy(_) => (CAPTURED, rule.purpose.clone()),
-                Verdict::Accept | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => continue,
+                Verdict::Accept | Verdict::Except | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => continue,
             };
             if !counters.iter().any(|(name, _)| *name == counter.0) {
                 counters.push(counter);

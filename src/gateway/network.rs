@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::civil::Date;
 
+use crate::evidence::{Inside, InsideSegment};
 use crate::parse::{Placed, Section};
 use crate::policy::prefixes;
 
@@ -114,6 +115,8 @@ pub struct Exception {
     pub reason: String,
     /// The last day on which it holds.
     pub until: Date,
+    /// Whether it holds in a lockdown too.
+    pub essential: bool,
     /// The line of the config.
     pub line: u32,
 }
@@ -194,6 +197,16 @@ impl Network {
     pub fn prefixes_of(&self, roles: &[Role]) -> Vec<IpNet> {
         let segments = self.segments.iter().filter(|segment| roles.contains(&segment.role));
         segments.flat_map(|segment| segment.addresses.iter().copied()).collect()
+    }
+
+    /// Who may be inside, and where.
+    pub fn inside(&self) -> Inside {
+        let segment = |segment: &Segment| InsideSegment {
+            name: segment.name.as_str().into(),
+            addresses: segment.addresses.clone(),
+            interface: segment.interface.as_deref().map(Into::into),
+        };
+        Inside::new(self.segments.iter().map(segment).collect())
     }
 
     /// The segment that holds the address.
@@ -364,6 +377,7 @@ impl Exception {
             let fix = "write its last day, as in until = \"2026-12-31\"";
             table.problem(&table.place().clone(), "`until` is missing: an exception ends", fix);
         }
+        let essential = table.boolean("essential").unwrap_or(false);
         let until = until.and_then(|text| match text.value.parse::<Date>() {
             Ok(date) => Some(date),
             Err(_) => {
@@ -386,6 +400,7 @@ impl Exception {
             ports: ports.unwrap_or_default(),
             reason,
             until: until?,
+            essential,
             line,
         })
     }

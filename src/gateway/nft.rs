@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, CAPTURED, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, CAPTURED, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State,
+    Verdict, When, Who,
 };
 
 /// The table, of the family `inet`.
@@ -14,8 +15,11 @@ pub const TABLE: &str = "sekisho";
 pub const ISOLATED_4: &str = "isolated";
 /// The same of IPv6.
 pub const ISOLATED_6: &str = "isolated6";
+/// The set of versions of IP for which a lockdown holds: both, or none.
+pub const LOCKDOWN: &str = "lockdown";
 
-/// The text that `nft -f` takes. A table of this name is replaced; the sets of who is cut off are empty in it.
+/// The text that `nft -f` takes. A table of this name is replaced; the sets of who is cut off are empty in it, and it
+/// is in no lockdown.
 pub fn nft(rules: &Ruleset) -> String {
     let mut text = String::new();
     let _ = write!(
@@ -28,6 +32,7 @@ pub fn nft(rules: &Ruleset) -> String {
     for (name, kind) in [(ISOLATED_4, "ipv4_addr"), (ISOLATED_6, "ipv6_addr")] {
         let _ = write!(text, "\t# who is cut off\n\tset {name} {{\n\t\ttype {kind}\n\t\tflags interval\n\t}}\n\n");
     }
+    let _ = write!(text, "\t# ipv4 and ipv6 while a lockdown holds\n\tset {LOCKDOWN} {{\n\t\ttype nf_proto\n\t}}\n\n");
     for (name, purpose) in rules.counters() {
         let _ = write!(text, "\t# {purpose}\n\tcounter {name} {{\n\t}}\n\n");
     }
@@ -98,12 +103,15 @@ fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
     };
     match &rule.verdict {
         Verdict::Accept => "accept".to_owned(),
+        Verdict::Except => format!("ct mark set ct mark or {EXCEPTED_MARK:#x} accept"),
         Verdict::Count(name) => format!("counter name \"{name}\""),
         Verdict::Return => "return".to_owned(),
         Verdict::Redirect(port) => format!("counter name \"{CAPTURED}\" redirect to :{port}"),
         Verdict::Tproxy(port) => {
             let family = if version == Some(Version::V6) { "ip6" } else { "ip" };
-            format!("counter name \"{CAPTURED}\" meta mark set {CAPTURE_MARK:#x} tproxy {family} to :{port} accept")
+            // The connection is marked too: nothing else tells it from one that went on.
+            let marks = format!("meta mark set {CAPTURE_MARK:#x} ct mark set {CAPTURE_MARK:#x}");
+            format!("counter name \"{CAPTURED}\" {marks} tproxy {family} to :{port} accept")
         }
         Verdict::Jump(chain) => format!("jump {chain}"),
         Verdict::Goto(chain) => format!("goto {chain}"),
@@ -134,6 +142,15 @@ fn has_family(when: &When) -> bool {
 /// What a packet of the family must be, with a space behind; `None` where none of it could be.
 fn matches(when: &When, version: Option<Version>) -> Option<String> {
     let mut text = String::new();
+    match when.lockdown {
+        Some(Lockdown::In) => {
+            let _ = write!(text, "meta nfproto @{LOCKDOWN} ");
+        }
+        Some(Lockdown::Outside) => {
+            let _ = write!(text, "meta nfproto != @{LOCKDOWN} ");
+        }
+        None => {}
+    }
     for (key, names) in [("iifname", &when.by), ("oifname", &when.over)] {
         if !names.is_empty() {
             let names = names.iter().map(|name| format!("\"{name}\"")).collect();
@@ -151,6 +168,9 @@ fn matches(when: &When, version: Option<Version>) -> Option<String> {
         Some(State::Redirected) => text.push_str("ct status dnat "),
         Some(State::Marked) => {
             let _ = write!(text, "meta mark {CAPTURE_MARK:#x} ");
+        }
+        Some(State::ExceptedReply) => {
+            let _ = write!(text, "ct mark and {EXCEPTED_MARK:#x} == {EXCEPTED_MARK:#x} ct direction reply ");
         }
         None => {}
     }

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 
 use crate::evidence::TRIPWIRE_RULE;
 
-use super::model::{Base, Chain, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
+use super::model::{Base, Chain, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
 use super::network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
 
 /// The rules for a day.
@@ -54,6 +54,7 @@ impl Planner<'_> {
     fn forward(&self) -> Chain {
         let mut rules = isolated(true);
         rules.extend(self.first_looks());
+        rules.extend(self.locked_replies());
         rules.push(accept("forward-replies", "what answers a connection that was let through", reply()));
         rules.push(accept("forward-errors", "errors about such a connection: path discovery", related()));
         rules.push(goto("exceptions", "what is named as an exception", When::default(), Leads::Jump));
@@ -112,6 +113,14 @@ impl Planner<'_> {
             accept("isolated-told", "who was cut off is told of each refusal", told(Service::IcmpErrors)),
             refuse("isolated", "and hears nothing more", to_isolated),
         ];
+        if let Some(locked) = self.locked_replies() {
+            // The refusal of a packet counts as an answer to it.
+            let told = |service| When { service: Some(service), ..locked.when.clone() };
+            let purpose = "who sends in a lockdown is told of each refusal";
+            rules.push(accept("lockdown-told", purpose, told(Service::Resets)));
+            rules.push(accept("lockdown-told", purpose, told(Service::IcmpErrors)));
+            rules.push(locked);
+        }
         rules.extend(self.network.segments.iter().map(|segment| {
             let purpose = format!("to {}, all", segment.name);
             count(&format!("segment-{}-in", segment.name), &purpose, to(segment.addresses.clone()))
@@ -133,6 +142,7 @@ impl Planner<'_> {
         let excepted = self.exception_rules(false).into_iter().chain(self.helpers(When::default()));
         for excepted in excepted.filter(|rule| may_be_tcp(&rule.when) && rule.when.by.is_empty()) {
             // Where it leaves is not known yet; and what is not for the inside leaves.
+            // What a lockdown closes comes to the gate then, which lets nothing out that is not essential.
             let when = When { over: Vec::new(), ..excepted.when };
             rules.push(rule(&excepted.name, &excepted.purpose, when, Verdict::Return));
         }
@@ -229,11 +239,14 @@ impl Planner<'_> {
         chain("exceptions", purpose, None, self.exception_rules(false))
     }
 
-    /// What leads to this machine is named by address: a segment means the machines in it.
+    /// What leads to this machine is named by address: a segment means the machines in it. What is essential comes first: what
+    /// it lets through bears no mark of another.
     fn exception_rules(&self, here: bool) -> Vec<Rule> {
         let mut rules = Vec::new();
-        for (number, exception) in (1..).zip(self.exceptions) {
-            let Exception { from, to, protocol, ports, reason, until, .. } = exception;
+        let numbered = || (1..).zip(self.exceptions);
+        let essential = numbered().filter(|(_, exception)| exception.essential);
+        for (number, exception) in essential.chain(numbered().filter(|(_, exception)| !exception.essential)) {
+            let Exception { from, to, protocol, ports, reason, until, essential, .. } = exception;
             let by_address = to.iter().filter(|place| !here || matches!(place, Place::Prefix(_)));
             let to: Vec<Place> = by_address.cloned().collect();
             let service = match protocol {
@@ -244,10 +257,14 @@ impl Planner<'_> {
                 Protocol::Icmp => Some(Service::AllIcmp),
                 Protocol::Any => None,
             };
-            let purpose = format!("until {until}: {reason}");
+            let (also, lockdown, verdict) = match essential {
+                true => (", in a lockdown too", None, Verdict::Accept),
+                false => ("", Some(Lockdown::Outside), Verdict::Except),
+            };
+            let purpose = format!("until {until}{also}: {reason}");
             for comes in self.ends(from) {
                 for goes in self.ends(&to) {
-                    let mut when = When { service: service.clone(), ..When::default() };
+                    let mut when = When { service: service.clone(), lockdown, ..When::default() };
                     match comes.clone() {
                         End::Nets(nets) => when.from = Some(Who::Within(nets)),
                         End::Outside => when.by = self.network.outside.clone(),
@@ -256,11 +273,18 @@ impl Planner<'_> {
                         End::Nets(nets) => when.to = Some(Who::Within(nets)),
                         End::Outside => when.over = self.network.outside.clone(),
                     }
-                    rules.push(accept(&format!("exception-{number}"), &purpose, when));
+                    rules.push(rule(&format!("exception-{number}"), &purpose, when, verdict.clone()));
                 }
             }
         }
         rules
+    }
+
+    /// A lockdown judges each packet of who opened a connection, and these are the others'.
+    fn locked_replies(&self) -> Option<Rule> {
+        let when = When { state: Some(State::ExceptedReply), lockdown: Some(Lockdown::In), ..When::default() };
+        let purpose = "in a lockdown nothing answers what only an exception has let through";
+        self.exceptions.iter().any(|exception| !exception.essential).then(|| ignore("lockdown", purpose, when))
     }
 
     fn ends(&self, places: &[Place]) -> Vec<End> {

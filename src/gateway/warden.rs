@@ -8,7 +8,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_domain};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capability::{has_net_admin, keep_net_admin_alone};
 use super::flows::{Asked, Opened};
-use super::kernel::{KernelError, isolate};
+use super::kernel::{Cut, KernelError, cut_off};
 
 /// So many clients and networks are cut off at most: what is asked is one message.
 pub const ISOLATED_MAX: usize = 2000;
@@ -30,6 +31,9 @@ const MESSAGE_BYTES_MAX: usize = 128 << 10;
 const FAILED_BYTES_MAX: usize = 2000;
 /// The kernel may have a large ruleset to change, and others that change it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Once the gate is done with it, it has so long to go.
+const GOING: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why what was asked is not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,9 @@ pub enum WardenError {
     Late,
     #[error("{}", KernelError::NoTable)]
     NoTable,
+    /// Who is isolated is cut off all the same.
+    #[error("the rules in force know of no lockdown: `sekisho egress apply`")]
+    NoLockdown,
     /// What the kernel said.
     #[error("{0}")]
     Failed(String),
@@ -63,8 +70,8 @@ struct Numbered<T> {
 enum Order {
     /// Say that it is what it is to be.
     Stand,
-    /// Cut off these and nobody else.
-    Isolate(Vec<IpNet>),
+    /// Cut off these and nobody else, and what a lockdown closes or not.
+    CutOff { isolated: Vec<IpNet>, lockdown: bool },
     /// Open such a socket, and pass it over.
     Open(Opened),
     /// Ask the kernel this on the socket that is passed.
@@ -76,6 +83,7 @@ enum Order {
 enum Answer {
     Done,
     NoTable,
+    NoLockdown,
     Failed(String),
 }
 
@@ -110,7 +118,7 @@ impl Warden {
         }
         let process = command
             .stdin(Stdio::from(its))
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .map_err(WardenError::Start)?;
@@ -124,12 +132,22 @@ impl Warden {
         self.process.id()
     }
 
-    /// Has the kernel cut off these and nobody else, open connections included.
+    /// The end of a pipe into which nothing is written: it ends with the process.
+    ///
+    /// # Errors
+    /// There is no descriptor left for it.
+    pub fn ending(&self) -> io::Result<OwnedFd> {
+        let pipe = self.process.stdout.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        pipe.as_fd().try_clone_to_owned()
+    }
+
+    /// Has the kernel cut off these and nobody else, open connections included, and in a lockdown what only exceptions let
+    /// through that are not essential.
     ///
     /// # Errors
     /// The kernel has no such rules in force, or does not take it.
-    pub fn isolate(&self, all: &[IpNet]) -> Result<(), WardenError> {
-        self.order(&Order::Isolate(all.to_vec()), None).map(drop)
+    pub fn cut_off(&self, isolated: &[IpNet], lockdown: bool) -> Result<(), WardenError> {
+        self.order(&Order::CutOff { isolated: isolated.to_vec(), lockdown }, None).map(drop)
     }
 
     pub(super) fn open(&self, what: Opened) -> Result<OwnedFd, WardenError> {
@@ -158,6 +176,7 @@ impl Warden {
             return match answer.message {
                 Answer::Done => Ok(passed),
                 Answer::NoTable => Err(WardenError::NoTable),
+                Answer::NoLockdown => Err(WardenError::NoLockdown),
                 Answer::Failed(why) => Err(WardenError::Failed(why)),
             };
         }
@@ -177,7 +196,15 @@ impl Drop for Warden {
     fn drop(&mut self) {
         // By that it ends.
         self.socket = None;
-        let _ = self.process.wait();
+        let begun = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if begun.elapsed() >= GOING {
+                // One that stands still keeps no gate from ending.
+                let _ = self.process.kill();
+                return;
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 
@@ -206,14 +233,16 @@ fn done(order: Order, passed: Option<&OwnedFd>, group: Option<u16>) -> Result<Op
     let failed = |why: &dyn std::fmt::Display| Answer::Failed(why.to_string().chars().take(FAILED_BYTES_MAX).collect());
     match order {
         Order::Stand => Ok(None),
-        Order::Isolate(all) => {
-            if all.len() > ISOLATED_MAX {
+        Order::CutOff { isolated, lockdown } => {
+            if isolated.len() > ISOLATED_MAX {
                 return Err(failed(&format_args!("{ISOLATED_MAX} clients and networks at most are cut off")));
             }
-            isolate(&all).map(|()| None).map_err(|error| match error {
-                KernelError::NoTable => Answer::NoTable,
-                error => failed(&error),
-            })
+            match cut_off(&isolated, lockdown) {
+                Ok(Cut::Whole) => Ok(None),
+                Ok(Cut::NoLockdown) => Err(Answer::NoLockdown),
+                Err(KernelError::NoTable) => Err(Answer::NoTable),
+                Err(error) => Err(failed(&error)),
+            }
         }
         Order::Open(what) => what.open().map(Some).map_err(|error| failed(&error)),
         Order::Ask(what) => {

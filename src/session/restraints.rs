@@ -1,7 +1,7 @@
 //! What findings have imposed on clients, targets and programs, for as long as it lasts, and what a person has imposed on
 //! clients or on all, until they take it back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -46,21 +46,28 @@ pub struct ByHand {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Isolated {
     pub by_hand: Vec<IpNet>,
-    /// Of IPv6 the /64, since a finding is about whoever had any address of that.
-    pub by_findings: Vec<IpNet>,
+    pub by_findings: Vec<Found>,
+}
+
+/// A client that findings have cut off.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Of IPv6 the /64: the gate takes whoever has any address of that for the client.
+    pub client: IpNet,
+    /// The addresses of it that the findings name.
+    pub named: BTreeSet<IpAddr>,
 }
 
 impl Isolated {
     pub fn all(&self) -> impl Iterator<Item = IpNet> {
-        self.by_hand.iter().chain(&self.by_findings).copied()
+        self.by_hand.iter().copied().chain(self.by_findings.iter().map(|found| found.client))
     }
 
-    /// Who is to be cut off beside the gate too. A /64 is mostly a whole segment, which nobody has meant.
+    /// Who is to be cut off beside the gate too: of IPv6 the very addresses that findings are about. Their /64 is mostly a whole
+    /// segment, with servers and others in it whom nobody has meant.
     pub fn elsewhere(&self) -> impl Iterator<Item = IpNet> {
-        self.by_hand
-            .iter()
-            .copied()
-            .chain(self.by_findings.iter().copied().filter(|client| matches!(client, IpNet::V4(_))))
+        let named = self.by_findings.iter().flat_map(|found| &found.named).copied().map(IpNet::from);
+        self.by_hand.iter().copied().chain(named)
     }
 }
 
@@ -134,18 +141,26 @@ impl Restraints {
     pub fn isolated(&self, now: Timestamp) -> Isolated {
         let table = self.read();
         let of_client = |(client, list): (&ClientKey, &Vec<Imposed>)| {
-            let cuts = |imposed: &Imposed| {
+            let cuts = |imposed: &&Imposed| {
                 imposed.act == Act::Isolate
                     && imposed.until > now
                     && imposed.target.is_none()
                     && imposed.program.is_none()
             };
-            list.iter().any(cuts).then(|| client.network())
+            let mut cutting = list.iter().filter(cuts).peekable();
+            cutting.peek()?;
+            let address = |imposed: &Imposed| Some(imposed.client.as_deref()?.parse::<IpAddr>().ok()?.to_canonical());
+            Some(Found { client: client.network(), named: cutting.filter_map(address).collect() })
         };
         let mut by_findings: Vec<_> = table.of_clients.iter().filter_map(of_client).collect();
-        by_findings.retain(|client| !table.by_hand.isolated.contains(client));
+        by_findings.retain(|found| !table.by_hand.isolated.contains(&found.client));
         by_findings.sort();
         Isolated { by_hand: table.by_hand.isolated.clone(), by_findings }
+    }
+
+    /// Whether nothing but what is essential is to pass.
+    pub fn is_lockdown(&self) -> bool {
+        self.read().by_hand.lockdown
     }
 
     fn changed(&self) {
@@ -355,17 +370,24 @@ mod tests {
         }
         restraints.impose(imposed(1, Act::Isolate, Some("10.0.0.3"), None)).unwrap();
         restraints.impose(imposed(2, Act::Isolate, Some("10.0.0.4"), Some("c2.test"))).unwrap();
-        restraints.impose(imposed(3, Act::Isolate, Some("2001:db8:9::1"), None)).unwrap();
+        for (number, client) in (3..).zip(["2001:db8:9::1", "2001:db8:9::2", "2001:db8:8::/64"]) {
+            restraints.impose(imposed(number, Act::Isolate, Some(client), None)).unwrap();
+        }
         let found = restraints.isolated(Timestamp(5));
         let texts = |all: &mut dyn Iterator<Item = IpNet>| all.map(|net| net.to_string()).collect::<Vec<_>>();
         let by_hand = ["10.0.0.1/32", "2001:db8::7/128", "10.9.0.0/16"];
-        assert_eq!(texts(&mut found.all()), [&by_hand[..], &["10.0.0.3/32", "2001:db8:9::/64"]].concat());
-        assert_eq!(texts(&mut found.elsewhere()), [&by_hand[..], &["10.0.0.3/32"]].concat());
+        assert_eq!(
+            texts(&mut found.all()),
+            [&by_hand[..], &["10.0.0.3/32", "2001:db8:8::/64", "2001:db8:9::/64"]].concat()
+        );
+        // Of a /64 the addresses that were found, and the whole of one nowhere but in the gate.
+        let found_there = ["10.0.0.3/32", "2001:db8:9::1/128", "2001:db8:9::2/128"];
+        assert_eq!(texts(&mut found.elsewhere()), [&by_hand[..], &found_there].concat());
         restraints.impose_by_hand(ByHand { isolated: Vec::new(), lockdown: true });
         assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint { lockdown: true, ..Restraint::NONE });
         restraints.impose_by_hand(ByHand::default());
         assert_eq!(on(&restraints, "10.0.0.1", "a.test"), Restraint::NONE);
-        assert_eq!(restraints.number(), 6);
+        assert_eq!(restraints.number(), 8);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How machines come to take the gate as their proxy, and the script by which one of Linux is checked, run for real.
+//! How machines come to take the gate as their proxy, and the scripts by which one of Linux is checked, run for real, and one of macOS,
+//! with made-up answers of its system.
 //!
 //! Needs curl, wget and openssl; `tests/run` leaves it out where the lab cannot be had.
 
@@ -86,15 +87,21 @@ impl Machine {
 
     /// Runs the script of `sekisho clients linux --script` with this environment.
     fn check(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Checked {
+        self.check_as("linux", &["/bin/sh"], environment, arguments)
+    }
+
+    /// The same of the script for a system, by a shell.
+    fn check_as(&self, system: &str, shell: &[&str], environment: &[(&str, &str)], arguments: &[&str]) -> Checked {
         let config = self.gate.directory.path().join("sekisho.toml");
         let (config, data_dir) = (config.to_str().unwrap(), self.gate.data_dir());
         let gate = self.gate.address.to_string();
         let data_dir = data_dir.to_str().unwrap();
         let script =
-            sekisho(&["clients", "linux", "--config", config, "--gate", &gate, "--data-dir", data_dir, "--script"]);
+            sekisho(&["clients", system, "--config", config, "--gate", &gate, "--data-dir", data_dir, "--script"]);
         assert_eq!(script.status.code(), Some(0), "{}", String::from_utf8_lossy(&script.stderr));
         std::fs::write(self.path("check.sh"), script.stdout).unwrap();
-        let output = Command::new("/bin/sh")
+        let output = Command::new(shell[0])
+            .args(&shell[1..])
             .arg(self.path("check.sh"))
             .args(arguments)
             .env_clear()
@@ -236,4 +243,69 @@ fn a_gate_that_is_gone_an_authority_that_is_missing_and_no_tool_at_all_are_told_
     std::fs::remove_file(machine.path("bin").join(machine.tool)).unwrap();
     let blind = machine.check_set(&[]);
     assert_eq!((blind.code, &*blind.said), (Some(2), "sekisho check: it needs curl or wget\n"));
+}
+
+/// What `scutil --proxy` writes on a Mac that is set so.
+fn scutil(settings: &[&str]) -> String {
+    let lines: Vec<_> = settings.iter().map(|line| format!("'  {line}'")).collect();
+    format!("[ \"$*\" = --proxy ] || exit 64\nprintf '%s\\n' '<dictionary> {{' {} '}}'", lines.join(" "))
+}
+
+/// The shell of a Mac is bash as a POSIX shell, before that it was others: the script runs by both kinds. What it asks the system
+/// is made up here, the gate is real.
+#[test]
+fn the_script_for_a_mac_finds_one_that_is_set_so_and_says_what_is_wrong_with_another() {
+    for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"]] {
+        let machine = Machine::new("[pac]\n", "curl");
+        let mac = |settings: &[&str], environment: &[(&str, &str)], arguments: &[&str]| {
+            machine.says("scutil", &scutil(settings));
+            machine.check_as("macos", shell, environment, arguments)
+        };
+        let (gate, port) = (machine.gate.address.to_string(), machine.gate.address.port());
+        let pac = format!("ProxyAutoConfigURLString : http://{gate}/proxy.pac");
+        let proxy = machine.proxy();
+        let environment = [("http_proxy", &*proxy), ("https_proxy", &*proxy)];
+        // Nobody listens there: it is not reached past the gate.
+        let set = mac(&["ProxyAutoConfigEnable : 1", &pac], &environment, &["127.0.0.1:1"]);
+        assert_eq!((set.code, set.wrong()), (Some(0), vec![]), "{shell:?}: {}", set.said);
+        for good in [
+            "the system asks http://",
+            "does not look for a proxy",
+            "http_proxy is the gate",
+            "the gate answers at",
+            "the gate serves",
+            "http://127.0.0.1:1/ is not reached",
+        ] {
+            assert!(
+                set.said.lines().any(|line| line.starts_with("ok ") && line.contains(good)),
+                "{good}: {}",
+                set.said
+            );
+        }
+        let port = format!("HTTPSPort : {port}");
+        let by_hand = mac(&["HTTPSEnable : 1", &port, "HTTPSProxy : 127.0.0.1"], &[], &[]);
+        assert_eq!((by_hand.code, by_hand.wrong()), (Some(0), vec![]), "{shell:?}: {}", by_hand.said);
+        assert!(by_hand.said.contains("note   http_proxy is not set"), "{}", by_hand.said);
+
+        let other = [("http_proxy", "http://proxy.elsewhere.test:8080/")];
+        let elsewhere = [
+            "ProxyAutoConfigEnable : 1",
+            "ProxyAutoConfigURLString : http://elsewhere.test/proxy.pac",
+            "ProxyAutoDiscoveryEnable : 1",
+        ];
+        let unset = mac(&elsewhere, &other, &[&gate, "nowhere"]);
+        let expected = [
+            format!("the system neither asks http://{gate}/proxy.pac nor has the gate as its proxy"),
+            "the system looks for a proxy by itself (WPAD): who has the name wpad could be its proxy".to_owned(),
+            format!("http_proxy is proxy.elsewhere.test:8080, and not the gate, {gate}"),
+            format!("http://{gate}/ is reached past the gate"),
+            format!("https://{gate}/ is reached past the gate"),
+        ];
+        assert_eq!(
+            (unset.code, unset.wrong()),
+            (Some(1), expected.iter().map(|line| &**line).collect()),
+            "{shell:?}: {}",
+            unset.said
+        );
+    }
 }

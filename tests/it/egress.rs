@@ -83,7 +83,7 @@ fn the_rules_are_what_they_were_and_the_kernel_takes_them() {
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         assert_eq!(String::from_utf8_lossy(&loaded.stdout), "table inet sekisho\n");
         assert_eq!(printed(&["egress", "nft", "--config", &file]).0, rules, "the same config gives the same text");
-        let over = "sekisho: site.toml:68: an exception ended with 2020-01-31 and has dropped out: the provider measured the line\n";
+        let over = "sekisho: site.toml:69: an exception ended with 2020-01-31 and has dropped out: the provider measured the line\n";
         assert_eq!(said, if config == "site" { over } else { "" });
         assert!(!rules.contains("the provider measured"));
     }

@@ -321,19 +321,19 @@ fn what_is_no_hello_is_refused_for_what_it_is() {
 }
 
 /// TLS as of browsers, whose hellos have a meaningless `encrypted_client_hello`.
-fn with_ech(lab: &Lab) -> Arc<ClientConfig> {
+pub(crate) fn with_ech(authority: &str) -> Arc<ClientConfig> {
     let suite = aws_lc_rs::hpke::ALL_SUPPORTED_SUITES[0];
     let (key, _) = suite.generate_key_pair().unwrap();
     let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into());
     let builder = builder.with_ech(EchMode::Grease(EchGreaseConfig::new(suite, key))).unwrap();
-    Arc::new(builder.with_root_certificates(crate::http2_client::roots(&lab.authority)).with_no_client_auth())
+    Arc::new(builder.with_root_certificates(crate::http2_client::roots(authority)).with_no_client_auth())
 }
 
 #[test]
 fn an_encrypted_hello_is_noted_and_refused_where_the_rule_says_so() {
     for (keys, status) in [("", 200), ("ech = \"deny\"", 403), ("ech = \"allow\"", 200)] {
         let mut lab = Lab::new(keys);
-        let mut client = lab.tunnel("site.test").secure(with_ech(&lab), "site.test").unwrap();
+        let mut client = lab.tunnel("site.test").secure(with_ech(&lab.authority), "site.test").unwrap();
         client.send(get("/", "site.test"));
         let answer = client.answer();
         assert_eq!(answer.status(), status, "{keys}: {}", answer.text());
@@ -354,7 +354,7 @@ fn an_encrypted_hello_is_noted_and_refused_where_the_rule_says_so() {
 #[test]
 fn what_a_rule_refuses_of_a_hello_is_on_record_once_the_policy_only_observes() {
     let mut lab = Lab::new("ech = \"deny\"");
-    let mut client = lab.tunnel("site.test").secure(with_ech(&lab), "site.test").unwrap();
+    let mut client = lab.tunnel("site.test").secure(with_ech(&lab.authority), "site.test").unwrap();
     let policy = std::fs::read_to_string(lab.gate.policy()).unwrap();
     crate::gate::put_over(&lab.gate.policy(), &format!("[policy]\nmode = \"observe\"\n{policy}"));
     let reloaded = sekisho(&["reload"], &lab.data_dir());

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::evidence::{Contingency, ContingencyAction, Person, Record, Text, client_of, client_text};
 use crate::facts::Timestamp;
+use crate::gateway::Network;
 use crate::session::{ByHand, Gate};
 use crate::store::JournalHandle;
 
@@ -42,6 +43,9 @@ pub struct ContingencyStatus {
     /// Who was released, and is cut off somewhere all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<LeftBehind>,
+    /// Why nothing of it reaches the kernel from now on, where the config says that it should, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_fault: Option<String>,
 }
 
 /// A client that was released, or nobody where the lockdown was ended, which a place does not know yet.
@@ -63,7 +67,7 @@ pub struct LockdownStatus {
     pub why: String,
     /// How many rules of the policy in force are essential.
     pub essential_rules: usize,
-    /// The kernel, which knows of no lockdown, and each hook.
+    /// The kernel, and each hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<PlaceStatus>,
 }
@@ -94,6 +98,9 @@ pub struct PlaceStatus {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What goes on there all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_on: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +118,10 @@ struct Seen {
     done: BTreeSet<Option<IpNet>>,
     /// Why nothing more could be done.
     error: Option<String>,
+    /// Why nothing can be done any more.
+    fault: Option<String>,
+    /// Whom the error is about, where it is not about all.
+    tried: Option<BTreeSet<Option<IpNet>>>,
 }
 
 type Sight = Arc<Mutex<Seen>>;
@@ -125,13 +136,16 @@ pub(super) struct Contingencies {
     standing: Arc<Mutex<Vec<StandingContingency>>>,
     /// Held while something changes, which a disk may let last.
     changing: Mutex<()>,
-    /// The config says what the kernel is to let past.
-    has_rules: bool,
+    /// What the kernel lets past the gate in a lockdown; absent where the config says nothing of what it is to let past.
+    goes_on: Option<String>,
     /// The addresses of this machine.
     interfaces: Vec<IpAddr>,
     /// Places beside the gate.
     places: Vec<(String, Sight)>,
 }
+
+/// The place that is no hook.
+const KERNEL: &str = "kernel";
 
 /// The threads that have it so elsewhere.
 pub(super) struct Elsewhere {
@@ -150,7 +164,7 @@ impl Contingencies {
         gate.restraints.impose_by_hand(by_hand(&standing));
         let standing = Arc::new(Mutex::new(standing));
         let (data_dir, changing, places) = (data_dir.to_owned(), Mutex::default(), Vec::new());
-        Ok(Self { data_dir, standing, changing, has_rules: false, interfaces, places })
+        Ok(Self { data_dir, standing, changing, goes_on: None, interfaces, places })
     }
 
     /// Starts what has it so elsewhere.
@@ -165,9 +179,9 @@ impl Contingencies {
         journal: &JournalHandle,
     ) -> Result<Elsewhere, AppError> {
         let sight = Sight::default();
-        self.has_rules = config.network.is_some();
-        self.places.push(("kernel".to_owned(), sight.clone()));
-        let cutting = cutting::start(gate.clone(), kernel, sight, journal.clone())?;
+        self.goes_on = config.network.as_ref().map(goes_on);
+        self.places.push((KERNEL.to_owned(), sight.clone()));
+        let cutting = cutting::start(gate.clone(), (kernel, config.network.is_some()), sight, journal.clone())?;
         let mut telling = Vec::new();
         for hook in &config.hooks {
             let sight = Sight::default();
@@ -269,25 +283,52 @@ impl Contingencies {
         let status = isolated.all().map(|client| {
             let mut status = of_client(client);
             if !meant.contains(&Some(client)) {
-                let why = "a finding is about its /64, which may be a whole segment: isolate the address by hand";
-                for place in &mut status.elsewhere {
-                    (place.state, place.error) = (PlaceState::NotDone, Some(why.to_owned()));
-                }
+                let named = isolated.by_findings.iter().find(|found| found.client == client).map(|found| &found.named);
+                status.elsewhere = self.elsewhere_of(named.into_iter().flatten().copied());
             }
             status
         });
-        ContingencyStatus { lockdown, isolated: status.collect(), left_behind: self.left_behind(&meant) }
+        let kernel = self.places.iter().find(|(place, _)| place == KERNEL);
+        let kernel_fault = kernel.and_then(|(_, sight)| lock(sight).fault.clone());
+        ContingencyStatus { lockdown, isolated: status.collect(), left_behind: self.left_behind(&meant), kernel_fault }
     }
 
-    /// The rules of the kernel are not the policy's: what they let past the gate a lockdown does not stop.
+    /// The rules of the kernel are not the policy's: what they let past the gate a lockdown does not stop, exceptions aside.
     fn elsewhere_in_lockdown(&self) -> Vec<PlaceStatus> {
-        let why = match self.has_rules {
-            true => "what [network] lets past the gate goes on: exceptions, resolvers, time servers, other segments",
-            false => "the config has no [network], so no rules of ours are in the kernel",
+        let mut places = self.elsewhere(None);
+        for place in places.iter_mut().filter(|place| place.place == KERNEL) {
+            place.goes_on.clone_from(&self.goes_on);
+        }
+        places
+    }
+
+    /// Where the addresses of a /64 are cut off of which the gate cuts off the whole.
+    fn elsewhere_of(&self, named: impl Iterator<Item = IpAddr>) -> Vec<PlaceStatus> {
+        let each: Vec<_> = named.map(|address| (address, self.elsewhere(Some(address.into())))).collect();
+        let texts: Vec<_> = each.iter().map(|(address, _)| address.to_string()).collect();
+        let of_place = |(number, (place, _)): (usize, &(String, Sight))| {
+            let all = each.iter().filter_map(|(_, places)| places.get(number));
+            // The worst of them is told.
+            let worst = all.max_by_key(|place| match place.state {
+                PlaceState::Done => 0,
+                PlaceState::Pending => 1,
+                PlaceState::NotDone => 2,
+            });
+            let goes_on = "the rest of the /64, where others are too: only the gate takes that for one client";
+            match worst {
+                Some(worst) => {
+                    let goes_on = Some(format!("{goes_on}; the finding is about {}", texts.join(", ")));
+                    PlaceStatus { goes_on, ..worst.clone() }
+                }
+                None => PlaceStatus {
+                    place: place.clone(),
+                    state: PlaceState::NotDone,
+                    error: Some("the finding names a /64, which may be a whole segment: isolate it by hand".to_owned()),
+                    goes_on: None,
+                },
+            }
         };
-        let kernel = PlaceStatus { place: "kernel".into(), state: PlaceState::NotDone, error: Some(why.into()) };
-        let hooks = self.elsewhere(None).into_iter().filter(|place| place.place != "kernel");
-        std::iter::once(kernel).chain(hooks).collect()
+        self.places.iter().enumerate().map(of_place).collect()
     }
 
     fn left_behind(&self, meant: &BTreeSet<Option<IpNet>>) -> Vec<LeftBehind> {
@@ -306,12 +347,14 @@ impl Contingencies {
     fn elsewhere(&self, client: Option<IpNet>) -> Vec<PlaceStatus> {
         let status = |(place, sight): &(String, Sight)| {
             let seen = lock(sight);
+            let is_untried = seen.tried.as_ref().is_some_and(|tried| !tried.contains(&client));
             let (state, error) = match (seen.done.contains(&client), &seen.error) {
                 (true, _) => (PlaceState::Done, None),
                 (false, None) => (PlaceState::Pending, None),
+                (false, Some(_)) if is_untried => (PlaceState::Pending, None),
                 (false, Some(why)) => (PlaceState::NotDone, Some(why.clone())),
             };
-            PlaceStatus { place: place.clone(), state, error }
+            PlaceStatus { place: place.clone(), state, error, goes_on: None }
         };
         self.places.iter().map(status).collect()
     }
@@ -335,6 +378,17 @@ fn by_hand(standing: &[StandingContingency]) -> ByHand {
         isolated: isolated.collect(),
         lockdown: standing.iter().any(|one| one.contingency.action == ContingencyAction::Lockdown),
     }
+}
+
+/// What rules of the network let past the gate in a lockdown.
+fn goes_on(network: &Network) -> String {
+    let essential = network.exceptions.iter().filter(|exception| exception.essential).count();
+    let exceptions = match essential {
+        0 => String::new(),
+        1 => "1 exception marked `essential`, ".to_owned(),
+        many => format!("{many} exceptions marked `essential`, "),
+    };
+    format!("{exceptions}resolvers, time servers, and what segments reach of each other")
 }
 
 fn text(text: Option<&Text>) -> Option<String> {

@@ -44,7 +44,7 @@ pub(super) fn read(message: &str) -> Option<Seen> {
         ..FlowKey::of(FlowSource::Syslog)
     };
     let packets = told.packets_up.map(|up| up.saturating_add(told.packets_down.unwrap_or_default()));
-    Some(Seen { key, packets, bytes_up: told.up, bytes_down: told.down })
+    Some(Seen { packets, bytes_up: told.up, bytes_down: told.down, ..key.into() })
 }
 
 impl<'a> Told<'a> {

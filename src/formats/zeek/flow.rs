@@ -24,5 +24,5 @@ pub fn zeek_flow(observed: &Observed<'_>) -> Option<Seen> {
         state: Some(state),
         ..FlowKey::of(FlowSource::Zeek)
     };
-    Some(Seen { key, packets: None, bytes_up: observed.bytes_up, bytes_down: observed.bytes_down })
+    Some(Seen { bytes_up: observed.bytes_up, bytes_down: observed.bytes_down, ..key.into() })
 }

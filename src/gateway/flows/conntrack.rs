@@ -6,14 +6,16 @@ mod known;
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clock;
+use crate::evidence::Protocol;
 
+use super::super::model::CAPTURE_MARK;
 use super::netlink::{DATAGRAM_BYTES_MAX, DONE, ERROR, Messages, Received, Request, Socket, kind};
 use super::nflog::RETRY;
 use super::outbox::Outbox;
@@ -42,6 +44,8 @@ pub struct Own {
     pub listeners: Vec<SocketAddr>,
     /// The addresses of this machine: what the gate dials is on record with the exchange that it is for.
     pub interfaces: Vec<IpAddr>,
+    /// Whether connections that rules have marked as captured come to the gate as they are: they too are on record as exchanges.
+    pub takes_marked: bool,
 }
 
 impl Own {
@@ -51,6 +55,12 @@ impl Own {
                 && (listener.ip() == address || (listener.ip().is_unspecified() && self.interfaces.contains(&address)))
         };
         client.is_loopback() || self.interfaces.contains(&client) || self.listeners.iter().any(is_listener)
+    }
+
+    /// A connection that was captured went to the gate, by the address that answers it or by its mark, and nowhere else.
+    fn has_event(&self, event: &Event) -> bool {
+        let is_captured = self.takes_marked && event.mark == CAPTURE_MARK && event.protocol == Protocol::TCP;
+        is_captured || self.has(event.client, event.address, event.port)
     }
 }
 
@@ -72,10 +82,10 @@ pub(super) async fn read((own, by): (Own, By), mut outbox: Outbox, mut stop: wat
 }
 
 async fn follow((own, by): (&Own, &By), outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
-    let socket = Socket::of(by.open(Opened::Connections)?)?;
+    let socket = Socket::of(by.open(Opened::Connections).await?)?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut tracking = Tracking::new(own);
-    tracking.ask(by, &socket)?;
+    let mut asking = Some(Box::pin(by.ask(tracking.dump(), &socket)));
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -83,8 +93,16 @@ async fn follow((own, by): (&Own, &By), outbox: &mut Outbox, stop: &mut watch::R
             biased;
             _ = stop.changed() => break,
             _ = turns.tick() => {
-                tracking.turn(by, &socket)?;
+                if asking.is_none() && tracking.needs_dump() {
+                    asking = Some(Box::pin(by.ask(tracking.dump(), &socket)));
+                }
                 outbox.turn(clock::now());
+            }
+            asked = answer(&mut asking) => {
+                asking = None;
+                if let Err(error) = asked {
+                    tracking.not_asked(error, outbox)?;
+                }
             }
             received = socket.receive(&mut buffer) => {
                 if tracking.take(received?, &buffer, outbox)? {
@@ -106,6 +124,14 @@ async fn follow((own, by): (&Own, &By), outbox: &mut Outbox, stop: &mut watch::R
     timeout(END_LIMIT, ending).await.unwrap_or(Ok(()))
 }
 
+/// What became of the question that is under way.
+async fn answer<F: Future + Unpin>(asking: &mut Option<F>) -> F::Output {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The request for all connections there are.
 pub(super) fn request(number: u32) -> Vec<u8> {
     Request::dump(GET, number).bytes()
@@ -122,6 +148,8 @@ struct Tracking<'o> {
     overran: bool,
     /// The first dump tells which connections stood when reading began.
     is_first: bool,
+    /// A dump could not be asked for, and is asked for again from then on.
+    again: Option<Instant>,
 }
 
 const OVERRUN: &str = "more connections came and went than could be read";
@@ -129,20 +157,35 @@ const ENDED: &str = "connections ended while their events could not be read";
 
 impl<'o> Tracking<'o> {
     fn new(own: &'o Own) -> Self {
-        Self { own, known: Known::default(), dumped: None, number: 0, overran: false, is_first: true }
+        Self { own, known: Known::default(), dumped: None, number: 0, overran: false, is_first: true, again: None }
     }
 
-    /// Asks for all connections there are.
-    fn ask(&mut self, by: &By, socket: &Socket) -> io::Result<()> {
+    /// The question for all connections there are, which is to be asked now.
+    fn dump(&mut self) -> Asked {
         self.number = self.number.wrapping_add(1);
         self.overran = false;
         self.dumped = Some(HashSet::new());
-        by.ask(Asked::Connections(self.number), socket)
+        Asked::Connections(self.number)
     }
 
-    /// Asks anew where events were lost, once the dump before is over.
-    fn turn(&mut self, by: &By, socket: &Socket) -> io::Result<()> {
-        if self.overran && self.dumped.is_none() { self.ask(by, socket) } else { Ok(()) }
+    /// Whether events were lost, and the dump before is over.
+    fn needs_dump(&self) -> bool {
+        self.overran && self.dumped.is_none() && self.again.is_none_or(|again| again <= Instant::now())
+    }
+
+    /// Events go on to be read where only a later dump could not be asked for: that some were lost is on record.
+    ///
+    /// # Errors
+    /// It was the first: then nothing has begun.
+    fn not_asked(&mut self, error: io::Error, outbox: &mut Outbox) -> io::Result<()> {
+        if self.is_first {
+            return Err(error);
+        }
+        if self.again.is_none() {
+            outbox.warn(&format!("it is not known which connections ended while events were lost: {error}"));
+        }
+        (self.dumped, self.overran, self.again) = (None, true, Some(Instant::now() + RETRY));
+        Ok(())
     }
 
     fn overran(&mut self, outbox: &mut Outbox) {
@@ -171,7 +214,7 @@ impl<'o> Tracking<'o> {
                     if is_of_dump && let Some(dumped) = &mut self.dumped {
                         known::remember(dumped, event.id);
                     }
-                    if self.own.has(event.client, event.address, event.port) {
+                    if self.own.has_event(&event) {
                         continue;
                     }
                     // What stood before reading began did so unseen; how it ends will be told.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::evidence::Inside;
 use crate::listen::BindError;
 use crate::store::JournalHandle;
 
@@ -51,15 +52,16 @@ pub struct Flows {
     conntrack: Option<(Own, Arc<Cell>)>,
     syslog: Vec<(Waiting, Arc<Cell>)>,
     zeek: Vec<(PathBuf, Own, Arc<Cell>)>,
+    inside: Inside,
 }
 
 impl Flows {
     /// What the settings name; nothing is opened yet but the sockets of syslog. `own` are connections that are on record
-    /// otherwise.
+    /// otherwise, `inside` what is known of who may be there.
     ///
     /// # Errors
     /// An address of syslog is in use, not ours, or not permitted.
-    pub fn bind(settings: &Settings, own: Own) -> Result<Self, BindError> {
+    pub fn bind(settings: &Settings, own: Own, inside: Inside) -> Result<Self, BindError> {
         let cell = |name: String| Arc::new(Cell::new(name));
         let bind = |address: &SyslogAddress| {
             let (waiting, bound): (Waiting, SocketAddr) = Waiting::bind(address)?;
@@ -75,6 +77,7 @@ impl Flows {
                 .collect(),
             conntrack: settings.conntrack.then(|| (own, cell("conntrack".to_owned()))),
             syslog: settings.syslog.iter().map(bind).collect::<Result<_, BindError>>()?,
+            inside,
         })
     }
 
@@ -98,7 +101,7 @@ impl Flows {
     pub async fn run(self, warden: Option<Arc<Warden>>, journal: JournalHandle, end: impl Future<Output = ()>) {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let (stop, stopped) = watch::channel(());
-        let outbox = |cell| Outbox::new(cell, sender.clone(), journal.clone());
+        let outbox = |cell| Outbox::new(cell, self.inside.clone(), sender.clone(), journal.clone());
         let mut tasks = JoinSet::new();
         let group = self.nflog.as_ref().map(|(group, _)| *group);
         let by = By { warden, group };

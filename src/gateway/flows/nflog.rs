@@ -1,8 +1,11 @@
 //! Packets that rules of this machine's firewall log to a group (`linux/netfilter/nfnetlink_log.h`).
 
+use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::net::if_::if_indextoname;
 use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -31,6 +34,7 @@ mod config {
 
 /// Attributes of [`PACKET`].
 mod packet {
+    pub(super) const CAME_BY: u16 = 4;
     pub(super) const PAYLOAD: u16 = 9;
     pub(super) const PREFIX: u16 = 10;
     pub(super) const SEQUENCE: u16 = 12;
@@ -52,6 +56,8 @@ const QUEUE_BYTES: u32 = (32 << 10) - 512;
 const TURN: Duration = Duration::from_millis(200);
 pub(super) const RETRY: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(2);
+/// Three times as long as the kernel gathers.
+const GATHERING: Duration = Duration::from_millis(300);
 
 /// Reads the group for as long as `stop` has a sender, trying again where that fails.
 pub(super) async fn read(by: By, mut outbox: Outbox, mut stop: watch::Receiver<()>) {
@@ -74,8 +80,8 @@ fn explain(error: &io::Error) -> String {
 }
 
 async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
-    let socket = Socket::of(by.open(Opened::Log)?)?;
-    by.ask(Asked::BeginLog, &socket)?;
+    let socket = Socket::of(by.open(Opened::Log).await?)?;
+    by.ask(Asked::BeginLog, &socket).await?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut log = Log::default();
     let mut turns = interval(TURN);
@@ -86,6 +92,7 @@ async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) ->
             _ = stop.changed() => break,
             _ = turns.tick() => {
                 log.tell_overrun(outbox);
+                log.interfaces.forget();
                 outbox.turn(clock::now());
             }
             received = socket.receive(&mut buffer) => {
@@ -96,10 +103,22 @@ async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) ->
         }
     }
     // What the kernel has gathered goes over before the group is let go.
-    by.ask(Asked::EndLog, &socket)?;
+    let asked = timeout(END_LIMIT, by.ask(Asked::EndLog, &socket)).await;
+    let is_asked = matches!(asked, Ok(Ok(())));
     let ending = async {
-        while log.take(socket.receive(&mut buffer).await?, &buffer, outbox)? != Some(Done(UNBIND)) {}
-        Ok(())
+        loop {
+            let received = match is_asked {
+                true => socket.receive(&mut buffer).await?,
+                // Nobody lets the group go: the kernel hands over by its own clock what it has gathered.
+                false => match timeout(GATHERING, socket.receive(&mut buffer)).await {
+                    Ok(received) => received?,
+                    Err(_) => return Ok(()),
+                },
+            };
+            if log.take(received, &buffer, outbox)? == Some(Done(UNBIND)) {
+                return Ok(());
+            }
+        }
     };
     let ended = timeout(END_LIMIT, ending).await.unwrap_or(Ok(()));
     log.quiet = true;
@@ -135,6 +154,28 @@ struct Log {
     overran: bool,
     /// Nothing has come since the last turn: what lay ready when they were dropped has been read.
     quiet: bool,
+    interfaces: Interfaces,
+}
+
+/// What interfaces are called. They come and go, and a number may be another's later: it is asked for some times a second.
+#[derive(Debug, Default)]
+struct Interfaces(HashMap<u32, Option<Arc<str>>>);
+
+/// A kernel with more interfaces is asked again for some of them.
+const INTERFACES_MAX: usize = 1024;
+
+impl Interfaces {
+    fn name(&mut self, index: u32) -> Option<Arc<str>> {
+        let ask = || Some(Arc::from(if_indextoname(index).ok()?.to_str().ok()?));
+        if self.0.len() >= INTERFACES_MAX {
+            return ask();
+        }
+        self.0.entry(index).or_insert_with(ask).clone()
+    }
+
+    fn forget(&mut self) {
+        self.0.clear();
+    }
 }
 
 const MISSED: &str = "more packets were logged than could be read";
@@ -162,7 +203,8 @@ impl Log {
                     if logged.packet.is_none() {
                         outbox.count_unread();
                     }
-                    outbox.add(logged.seen(), now);
+                    let came_by = logged.came_by.and_then(|index| self.interfaces.name(index));
+                    outbox.add(Seen { came_by, ..logged.seen() }, now);
                 }
                 ERROR => match message.error() {
                     0 => done = u8::try_from(message.sequence).ok().map(Done),
@@ -199,6 +241,8 @@ pub(super) struct Logged<'a> {
     number: Option<u32>,
     prefix: &'a [u8],
     packet: Option<Packet>,
+    /// The interface by which it came in, by the kernel's number for it.
+    came_by: Option<u32>,
 }
 
 impl<'a> Logged<'a> {
@@ -207,6 +251,7 @@ impl<'a> Logged<'a> {
         for (kind, value) in attributes {
             match kind {
                 packet::SEQUENCE => logged.number = be32(value),
+                packet::CAME_BY => logged.came_by = be32(value),
                 packet::PREFIX => logged.prefix = value.split(|byte| *byte == 0).next().unwrap_or_default(),
                 packet::PAYLOAD => logged.packet = Packet::read(value),
                 _ => {}

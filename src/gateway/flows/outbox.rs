@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::evidence::{Flow, FlowSums, Gap, Health, Record, Seen};
+use crate::evidence::{Flow, FlowSums, Gap, Health, Inside, Record, Seen};
 use crate::facts::Timestamp;
 use crate::store::JournalHandle;
 
@@ -43,8 +43,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(source: Arc<Cell>, sender: mpsc::Sender<Batch>, journal: JournalHandle) -> Self {
-        Self { source, sums: FlowSums::default(), missed: Missed::default(), unsent: 0, sender, journal }
+    pub(super) fn new(source: Arc<Cell>, inside: Inside, sender: mpsc::Sender<Batch>, journal: JournalHandle) -> Self {
+        Self { source, sums: FlowSums::of(inside), missed: Missed::default(), unsent: 0, sender, journal }
     }
 
     /// Something was seen.

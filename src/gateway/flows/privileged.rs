@@ -64,21 +64,21 @@ pub(super) struct By {
 }
 
 impl By {
-    pub(super) fn open(&self, what: Opened) -> io::Result<OwnedFd> {
-        match &self.warden {
-            Some(warden) => warden.open(what).map_err(as_io),
+    pub(super) async fn open(&self, what: Opened) -> io::Result<OwnedFd> {
+        match self.warden.clone() {
+            Some(warden) => apart(move || warden.open(what)).await,
             None => what.open(),
         }
     }
 
-    pub(super) fn ask(&self, what: Asked, on: &impl AsFd) -> io::Result<()> {
-        match &self.warden {
-            Some(warden) => warden.ask(what, on.as_fd()).map_err(as_io),
-            None => what.ask(on.as_fd(), self.group),
-        }
+    pub(super) async fn ask(&self, what: Asked, on: &impl AsFd) -> io::Result<()> {
+        let Some(warden) = self.warden.clone() else { return what.ask(on.as_fd(), self.group) };
+        let on = on.as_fd().try_clone_to_owned()?;
+        apart(move || warden.ask(what, on.as_fd())).await
     }
 }
 
-fn as_io(error: WardenError) -> io::Error {
-    io::Error::other(error)
+/// The warden may be at work for somebody else, or stand still: it is waited for in a thread of its own, and reading goes on.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, WardenError> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?.map_err(io::Error::other)
 }

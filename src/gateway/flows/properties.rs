@@ -32,7 +32,7 @@ pub fn netlink(bytes: &[u8]) {
 }
 
 fn on_record(seen: Seen) {
-    let Seen { key, packets, bytes_up, bytes_down } = seen;
+    let Seen { key, packets, bytes_up, bytes_down, .. } = seen;
     let (client, port) = (key.client.map(|client| client.to_string()), key.port);
     let (first, last) = (Timestamp(1_795_651_200_000_000), Timestamp(1_795_651_200_000_001));
     let flow = Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first, last };

@@ -299,7 +299,7 @@ mod tests {
                 sensor: Some(path.to_str().unwrap().into()),
                 ..FlowKey::of(FlowSource::Zeek)
             };
-            let seen = Seen { key, packets: None, bytes_up: Some(10), bytes_down: Some(20) };
+            let seen = Seen { bytes_up: Some(10), bytes_down: Some(20), ..key.into() };
             assert_eq!(log.turn().unwrap().seen, [seen], "{state}");
         }
     }

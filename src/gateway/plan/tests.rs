@@ -40,7 +40,7 @@ fn an_exception_holds_through_its_last_day_and_drops_out_then() {
     for (today, holds) in [("2026-11-30", true), ("2026-12-01", false)] {
         let plan = plan(&network, day(today));
         let text = nft(&plan.rules);
-        let line = "ip saddr 10.20.0.0/16 ip daddr 198.51.100.7 tcp dport 25 accept comment \"exception-1\"";
+        let line = "ip saddr 10.20.0.0/16 ip daddr 198.51.100.7 tcp dport 25 ct mark set ct mark or 0x10000000 accept comment \"exception-1\"";
         assert_eq!(text.contains(line), holds, "{today}");
         assert_eq!(plan.ended.len(), usize::from(!holds), "{today}");
     }

@@ -1,28 +1,35 @@
 //! What goes past the gate is brought to it by the rules, and judged by what it names: for redirect and for tproxy, in IPv4 and
 //! in IPv6.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use serde_json::Value;
 
 use crate::gate::{Gate, Start, exchanges, records, status_of};
 use crate::http2_client::trusting;
+use crate::inspection_hellos::with_ech;
 use crate::inspection_lab::{get, inner, sekisho};
 use crate::name_server::NameServer;
 use crate::origin::{Origin, each, head_of, tls_of};
 use crate::peer::{End, Message, Peer};
 
+use super::isolation::done;
 use super::lab::{CONFIG, Lab, Machine, run};
 
 /// Names in IPv4 alone, and in IPv6 alone.
 const NAMES: [&str; 2] = ["four.test", "six.test"];
 /// Where neither name leads, in both families.
 const ELSEWHERE: [&str; 2] = ["11.77.0.81", "fd77::81"];
+const WAITS: Duration = Duration::from_secs(30);
+/// What leaves the three tables empty.
+const NOTHING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
+                       *nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n";
 const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 /// `unrecognized_name`, fatal.
 const ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
@@ -51,6 +58,8 @@ struct Captures {
     plain: Origin,
     secured: Origin,
     tls: Arc<ClientConfig>,
+    authority: String,
+    config: String,
     _names: NameServer,
 }
 
@@ -59,8 +68,18 @@ impl Captures {
         Self::with(how, POLICY, "", None)
     }
 
+    /// With something of the network put in place of something else.
+    fn in_network(how: &str, (old, new): (&str, &str)) -> Self {
+        assert!(CONFIG.contains(old));
+        Self::of(&CONFIG.replace(old, new), how, POLICY, "", None)
+    }
+
     /// With a policy, and more of a config; and with the data of a gate that has an authority of its own.
     fn with(how: &str, policy: &str, more: &str, data: Option<&Path>) -> Self {
+        Self::of(CONFIG, how, policy, more, data)
+    }
+
+    fn of(network: &str, how: &str, policy: &str, more: &str, data: Option<&Path>) -> Self {
         let lab = Lab::make();
         for (address, length) in ELSEWHERE.into_iter().zip(["24", "64"]) {
             let address = format!("{address}/{length}");
@@ -78,7 +97,7 @@ impl Captures {
             _ => Vec::new(),
         };
         let names = lab.inside(Machine::Gateway, || NameServer::answering(answer));
-        let network = CONFIG.replace("outside =", &format!("capture = \"{how}\"\noutside ="));
+        let network = network.replace("outside =", &format!("capture = \"{how}\"\noutside ="));
         let config = format!("{}{network}[pac]\n[capture]\n{how} = [\"[::]:3130\"]\n{more}", names.config());
         capture(&lab, &config);
         let config = match data {
@@ -93,7 +112,16 @@ impl Captures {
         let data_dir = data.map(Path::to_path_buf);
         let start = Start { policy, config: &config, listen, before: &before, data_dir, ..Start::default() };
         let gate = start.gate();
-        Self { lab, gate, plain, secured, tls: trusting(&authority, &[]), _names: names }
+        let tls = trusting(&authority, &[]);
+        Self { lab, gate, plain, secured, tls, authority, config, _names: names }
+    }
+
+    /// What `sekisho egress` prints for it.
+    fn printed(&self, arguments: &[&str]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("c.toml"), &self.config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        run(command.arg("egress").args(arguments).args(["--config", "c.toml"]).current_dir(directory.path()))
     }
 
     /// A connection of the office's PC.
@@ -279,6 +307,214 @@ fn what_is_redirected_is_judged_by_what_it_names_and_recorded_with_where_it_was_
 #[test]
 fn what_tproxy_hands_over_is_judged_by_what_it_names_and_recorded_with_where_it_was_going() {
     judged_right("tproxy");
+}
+
+/// What captured connections, those by an exception and those that are refused come to in the record: only what really went
+/// outside says that it stood there.
+fn only_what_went_out_stood_outside(how: &str) {
+    let more = "[flows]\nconntrack = true\nnflog_group = 5\n\
+                [[network.exception]]\nfrom = \"office\"\nto = \"outside\"\nprotocol = \"tcp\"\nports = [8883]\n\
+                reason = \"time clocks\"\nuntil = \"2999-12-31\"\n";
+    let mut captures = Captures::with(how, POLICY, more, None);
+    let is_read = || {
+        let status = captures.gate.status();
+        status["flows"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|one| one["reading"] == true))
+    };
+    let begun = Instant::now();
+    while !is_read() {
+        assert!(begun.elapsed() < WAITS, "the kernel is not read");
+        std::thread::yield_now();
+    }
+    let clocks = captures.lab.inside(Machine::Internet, || TcpListener::bind(("::", 8883)).unwrap());
+    for (to, name) in Machine::Internet.addresses().into_iter().zip(NAMES) {
+        assert_eq!(captures.get(to, name, "").status(), 200);
+        assert_eq!(captures.get(to, "proxied.test", "").status(), 403);
+        assert_eq!(captures.told(to, b"SSH-2.0-x\r\n"), (Vec::new(), End::Closed));
+        let out = captures.connect(to, 8883);
+        clocks.accept().unwrap();
+        drop(out);
+        let refused = captures.lab.inside(Machine::Office, || std::net::TcpStream::connect((to, 8080)).unwrap_err());
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    }
+    let records = captures.gate.records();
+    let flows: Vec<_> = records.iter().filter(|record| record["kind"] == "flow").collect();
+    let ended = |source: &str, state: &str| -> Vec<(String, u64, u64)> {
+        let is_it = |flow: &&&Value| flow["source"] == source && flow["state"] == state;
+        let told = |flow: &&Value| {
+            let number = |key: &str| flow[key].as_u64().unwrap();
+            (flow["address"].as_str().unwrap().to_owned(), number("port"), number("count"))
+        };
+        let mut all: Vec<_> = flows.iter().filter(is_it).map(told).collect();
+        all.sort();
+        all
+    };
+    let to = |port| Machine::Internet.addresses().map(|address| (address.to_string(), port, 1)).to_vec();
+    assert_eq!(ended("conntrack", "established"), to(8883), "{flows:#?}");
+    assert!(flows.iter().all(|flow| flow["source"] != "conntrack" || flow["port"] == 8883), "{flows:#?}");
+    assert_eq!(ended("nflog", "refused"), to(8080), "{flows:#?}");
+    // And what was captured and refused is on record as what it is.
+    for (family, name) in NAMES.into_iter().enumerate() {
+        let captured = |port: u16| SocketAddr::new(Machine::Internet.addresses()[family], port).to_string();
+        only(&records, &[("reason", "bypassed_proxy"), ("captured", &captured(80))]);
+        only(&records, &[("reason", "not_http_or_tls"), ("captured", &captured(443))]);
+        only(&exchanges(&records), &[("host", name), ("captured", &captured(80))]);
+    }
+}
+
+#[test]
+fn of_what_is_redirected_none_counts_as_gone_out() {
+    only_what_went_out_stood_outside("redirect");
+}
+
+#[test]
+fn of_what_tproxy_hands_over_none_counts_as_gone_out() {
+    only_what_went_out_stood_outside("tproxy");
+}
+
+/// A captured connection that goes on, with the last answer that came by it.
+fn standing(captures: &Captures, family: usize) -> Peer {
+    let (to, name) = (Machine::Internet.addresses()[family], NAMES[family]);
+    let mut peer = captures.connect(to, 443).secure(captures.tls.clone(), name).unwrap();
+    peer.send(get("/page", name));
+    assert_eq!(peer.answer().status(), 200);
+    peer
+}
+
+/// Captured tunnels end with their client's isolation, and with a lockdown, as those do that were asked for.
+fn tunnels_are_cut(how: &str) {
+    let mut captures = Captures::by(how);
+    let data_dir = captures.gate.data_dir();
+    for (deed, client) in [("lockdown", ""), ("isolate", "10.20.0.2"), ("isolate", "fd00:20::2")] {
+        let of_v6 = client.contains(':');
+        let families: &[usize] = if deed == "lockdown" { &[0, 1] } else { &[usize::from(of_v6)] };
+        let mut open: Vec<_> = families.iter().map(|family| standing(&captures, *family)).collect();
+        let mut other = (deed == "isolate").then(|| standing(&captures, usize::from(!of_v6)));
+        let mut arguments = vec![deed, client, "--reason", "spreads"];
+        arguments.retain(|one| !one.is_empty());
+        done(&arguments, &data_dir);
+        for tunnel in &mut open {
+            // By the gate, or by the kernel as soon as it sends.
+            let _ = tunnel.try_send("more");
+            tunnel.rest();
+        }
+        for family in families {
+            let to = Machine::Internet.addresses()[*family];
+            if deed == "lockdown" {
+                let answer = captures.get(to, NAMES[*family], "");
+                assert!(answer.status() == 403 && answer.text().contains("lockdown"), "{}", answer.text());
+            } else {
+                let refused =
+                    captures.lab.inside(Machine::Office, || std::net::TcpStream::connect((to, 80)).unwrap_err());
+                assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{how} {to}");
+            }
+        }
+        if let Some(other) = &mut other {
+            other.send(get("/page", NAMES[usize::from(!of_v6)]));
+            assert_eq!(other.answer().status(), 200, "who is not cut off goes on");
+        }
+        drop(other);
+        done(&if deed == "lockdown" { vec!["lockdown", "--end"] } else { vec!["release", client] }, &data_dir);
+    }
+    let records = captures.gate.records();
+    let cut = |family: usize| {
+        let captured = SocketAddr::new(Machine::Internet.addresses()[family], 443).to_string();
+        let is_it = |one: &&Value| one["captured"] == captured && one["closed_how"] == "restrained";
+        exchanges(&records).iter().filter(is_it).count()
+    };
+    assert_eq!([cut(0), cut(1)], [2, 2], "{:#?}", exchanges(&records));
+}
+
+#[test]
+fn redirected_tunnels_are_cut_with_their_client_and_in_a_lockdown() {
+    tunnels_are_cut("redirect");
+}
+
+#[test]
+fn tunnels_by_tproxy_are_cut_with_their_client_and_in_a_lockdown() {
+    tunnels_are_cut("tproxy");
+}
+
+/// A rule denies what hides the name behind it, also where nobody asked for a tunnel.
+#[test]
+fn a_captured_hello_with_ech_is_denied_where_its_rule_says_so() {
+    for (keys, passes) in [("ech = \"deny\"\n", false), ("", true)] {
+        let policy = format!(
+            "[[rule]]\nname = \"machines\"\nhosts = [\"four.test\"]\ncaptured = true\n{keys}verdict = \"allow\"\n"
+        );
+        let mut captures = Captures::with("redirect", &policy, "", None);
+        let [to, _] = Machine::Internet.addresses();
+        let secured = captures.connect(to, 443).secure(with_ech(&captures.authority), "four.test");
+        match secured {
+            Ok(mut peer) => {
+                peer.send(get("/page", "four.test"));
+                assert_eq!((peer.answer().status(), passes), (200, true));
+            }
+            Err(refused) => assert!(!passes && refused.to_string().contains("UnrecognisedName"), "{refused}"),
+        }
+        assert_eq!(captures.secured.connections(), usize::from(passes));
+        let records = captures.gate.records();
+        match passes {
+            true => assert!(records.iter().any(|one| one["ech"] == true && one["verdict"] == "allow"), "{records:#?}"),
+            false => {
+                let whole = exchanges(&records);
+                let refused = only(&whole, &[("closed_how", "ech_denied"), ("captured", "11.77.0.80:443")]);
+                assert_eq!((&refused["ech"], &refused["client"]), (&true.into(), &"10.20.0.2".into()), "{refused}");
+                assert_eq!((&refused["verdict"], &refused["dialled"]), (&"deny".into(), &Value::Null), "{refused}");
+            }
+        }
+    }
+}
+
+/// A port can be a tripwire of the gateway and be captured on its way outside: the one is touched, the other is judged.
+#[test]
+fn a_tripwire_at_a_port_that_is_captured_is_touched_at_the_gateway_alone() {
+    for how in ["redirect", "tproxy"] {
+        let captures = Captures::in_network(how, ("tripwires = [23, 3389]", "tripwires = [23, 80]"));
+        for (family, to) in Machine::Internet.addresses().into_iter().enumerate() {
+            assert_eq!(captures.get(to, "proxied.test", "").status(), 403);
+            let gate: IpAddr = GATE[family].parse().unwrap();
+            let touched =
+                captures.lab.inside(Machine::Office, || std::net::TcpStream::connect((gate, 80)).unwrap_err());
+            assert_eq!(touched.kind(), ErrorKind::ConnectionRefused, "{how}");
+        }
+        assert_eq!(captures.lab.counted(Machine::Gateway, "sekisho", "tripwire"), 2, "{how}");
+    }
+}
+
+/// What `egress iptables` prints, loaded for real: by both kinds of iptables, in both families, for both ways to capture.
+#[test]
+fn what_iptables_captures_is_judged_and_what_it_refuses_is_refused() {
+    for how in ["redirect", "tproxy"] {
+        let captures = Captures::by(how);
+        captures.lab.nft(Machine::Gateway, "delete table inet sekisho");
+        for kind in ["nft", "legacy"] {
+            for (program, flag) in [("iptables", None), ("ip6tables", Some("--ipv6"))] {
+                let text = captures.printed(&["iptables"].into_iter().chain(flag).collect::<Vec<_>>());
+                let restore = format!("{program}-{kind}-restore");
+                let mut child = captures.lab.command(Machine::Gateway, &restore).stdin(Stdio::piped()).spawn().unwrap();
+                child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+                assert!(child.wait().unwrap().success(), "{restore}: {text}");
+            }
+            for (to, name) in Machine::Internet.addresses().into_iter().zip(NAMES) {
+                let page = captures.get(to, "proxied.test", "");
+                assert!(
+                    page.status() == 403 && page.text().contains("bypassed_proxy"),
+                    "{how} {kind}: {}",
+                    page.text()
+                );
+                assert_eq!(captures.get(to, name, "").status(), 200, "{how} {kind}");
+                let refused =
+                    captures.lab.inside(Machine::Office, || std::net::TcpStream::connect((to, 8080)).unwrap_err());
+                assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{how} {kind} {to}");
+            }
+            for program in ["iptables", "ip6tables"] {
+                let restore = format!("{program}-{kind}-restore");
+                let mut child = captures.lab.command(Machine::Gateway, &restore).stdin(Stdio::piped()).spawn().unwrap();
+                child.stdin.take().unwrap().write_all(NOTHING.as_bytes()).unwrap();
+                assert!(child.wait().unwrap().success(), "{restore}");
+            }
+        }
+    }
 }
 
 /// In observe mode all that names something passes, and what would have been denied is on record; the index tells of it.

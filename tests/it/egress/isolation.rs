@@ -2,31 +2,40 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use sekisho::evidence::read_time;
+use sekisho::facts::Timestamp;
 use serde_json::Value;
 
-use super::lab::{CONFIG, Lab, Machine};
+use super::lab::{CONFIG, Lab, Machine, run};
 use super::ways_out::{connect, rules};
 use crate::gate::{Gate, Start, records, status_of};
 
+const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 /// CAP_NET_ADMIN, as a bit.
 const NET_ADMIN: u64 = 1 << 12;
 
 /// A gate on the gateway, as root has it, for the office and sales.
 fn gate(lab: &Lab, data_dir: &Path) -> Gate {
+    gate_with(lab, data_dir, "")
+}
+
+/// The same with more of a config.
+fn gate_with(lab: &Lab, data_dir: &Path, more: &str) -> Gate {
     let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
-    let config = format!("[flows]\nnflog_group = 5\nconntrack = true\n{CONFIG}");
+    let config = format!("[flows]\nnflog_group = 5\nconntrack = true\n{CONFIG}{more}");
     let policy = "[[rule]]\nname = \"the origin\"\nhosts = [\"11.77.0.80\"]\nports = [80, 443]\nprotocol = \"any\"\nverdict = \"allow\"\n";
     let listen = Some("10.20.0.1:3128".parse().unwrap());
     let data_dir = Some(data_dir.to_owned());
     Start { policy, config: &config, listen, data_dir, before: &before, ..Start::default() }.gate()
 }
 
-fn done(arguments: &[&str], data_dir: &Path) -> String {
+pub(super) fn done(arguments: &[&str], data_dir: &Path) -> String {
     let output =
         Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -131,7 +140,8 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     let status = until(data.path(), |status| {
         let places =
             status["isolated"].as_array().into_iter().flatten().map(|one| one["elsewhere"][0]["state"].clone());
-        places.clone().count() == 2 && places.clone().all(|state| state == "done")
+        let reads = status["flows"].as_array().is_some_and(|all| all.iter().all(|one| one["reading"] == true));
+        reads && places.clone().count() == 2 && places.clone().all(|state| state == "done")
     });
     assert_eq!(status["isolated"][0]["elsewhere"][0]["place"], "kernel");
     assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
@@ -155,6 +165,241 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     drop(download(&lab, Machine::Office));
     assert_eq!(gate.end("-TERM"), Some(0));
     told(&records(data.path()));
+}
+
+/// A finding about an IPv6 address reaches the kernel as one about an IPv4 address does: that address alone, and no neighbour's.
+#[test]
+fn whom_a_finding_isolates_is_cut_off_in_the_kernel_in_both_families() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    lab.load(Machine::Gateway, &rules(&lab));
+    run(lab.command(Machine::Office, "ip").args(["address", "add", "fd00:20::3/64", "dev", "eth0", "nodad"]));
+    let config =
+        "[detect]\ndelay_seconds = 1\n[response.cut]\nfindings = [\"tripwire\"]\nof = \"client\"\ndo = \"isolate\"\n";
+    let mut gate = gate_with(&lab, data.path(), config);
+    until(data.path(), |status| status["flows"][0]["reading"] == true);
+    for to in GATE {
+        let touched = lab.inside(Machine::Office, || connect(to.parse().unwrap(), 23).unwrap_err().kind());
+        assert_eq!(touched, ErrorKind::ConnectionRefused);
+    }
+    let status = until(data.path(), |status| {
+        let all = status["isolated"].as_array().cloned().unwrap_or_default();
+        all.len() == 2 && all.iter().all(|one| one["elsewhere"][0]["state"] == "done")
+    });
+    // Both touches were at once: whichever address the kernel chose for IPv6 is the one that is cut off.
+    let six = elements(&lab, "isolated6");
+    assert!(["fd00:20::2", "fd00:20::3"].contains(&&*six), "{six}");
+    assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
+    let of_v6 = status["isolated"].as_array().unwrap().iter().find(|one| one["client"] == "fd00:20::/64").unwrap();
+    let goes_on = of_v6["elsewhere"][0]["goes_on"].as_str().unwrap();
+    assert!(goes_on.contains("the rest of the /64") && goes_on.ends_with(&format!("is about {six}")), "{goes_on}");
+
+    let six: IpAddr = six.parse().unwrap();
+    let neighbour: IpAddr = if six.to_string() == "fd00:20::2" { "fd00:20::3" } else { "fd00:20::2" }.parse().unwrap();
+    let listener =
+        lab.inside(Machine::Gateway, || TcpListener::bind((GATE[1].parse::<IpAddr>().unwrap(), 3128)).unwrap());
+    let from = |client: IpAddr| {
+        lab.inside(Machine::Office, || {
+            let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::new(client, 0).into()).unwrap();
+            let to: SocketAddr = SocketAddr::new(GATE[1].parse().unwrap(), 3128);
+            socket.connect(&to.into()).map_err(|error| error.kind())
+        })
+    };
+    assert_eq!(from(six), Err(ErrorKind::ConnectionRefused));
+    assert_eq!(from(neighbour), Ok(()), "a neighbour in the /64 is not cut off there");
+    drop(listener);
+    done(&["restraint", "lift", "--all"], data.path());
+    while !elements(&lab, "isolated6").is_empty() || !elements(&lab, "isolated").is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(gate.end("-TERM"), Some(0));
+}
+
+/// A gate whose warden has ended says at once what is cut off nowhere but in itself, and goes on to do that, and to count.
+#[test]
+fn the_end_of_the_warden_is_seen_at_once_and_loses_no_count() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = gate(&lab, data.path());
+    let reads = |status: &Value| {
+        status["flows"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|one| one["reading"] == true))
+    };
+    until(data.path(), reads);
+    done(&["isolate", "10.20.0.2", "--reason", "calls home"], data.path());
+    let refused = |to: IpAddr| {
+        let kind = lab.inside(Machine::Admin, || connect(to, 8080).unwrap_err().kind());
+        assert_eq!(kind, ErrorKind::ConnectionRefused);
+    };
+    Machine::Internet.addresses().into_iter().for_each(refused);
+
+    let signal = |pid: u32, signal: &str| {
+        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success())
+    };
+    signal(warden_of(&gate), "-KILL");
+    let status = until(data.path(), |status| status["kernel_fault"].is_string());
+    let why = status["kernel_fault"].as_str().unwrap();
+    assert!(why.contains("has ended, and only a restart of the gate brings it back"), "{why}");
+    assert_eq!(status["isolated"][0]["elsewhere"][0]["state"], "done", "who is cut off there stays so");
+    let shown = Command::new(env!("CARGO_BIN_EXE_sekisho")).arg("status").arg(data.path()).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("WARNING") && shown.contains("a lockdown, are in the gate alone: the process"), "{shown}");
+    let said = done(&["isolate", "10.21.0.2", "--reason", "spreads"], data.path());
+    assert!(said.contains("kernel: NOT CUT OFF: the process that holds CAP_NET_ADMIN has ended"), "{said}");
+    assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
+    // The gate itself has cut it off.
+    let answer = lab.inside(Machine::Sales, || {
+        let mut stream = connect("10.20.0.1".parse().unwrap(), 3128).unwrap();
+        stream.write_all(b"GET http://11.77.0.80/ HTTP/1.1\r\nHost: 11.77.0.80\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer).unwrap()
+    });
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("isolated"), "{answer}");
+    for _ in 0..20 {
+        Machine::Internet.addresses().into_iter().for_each(refused);
+    }
+    assert!(reads(&status_of(data.path())), "the kernel is read all the same");
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let records = records(data.path());
+    let of_rule = |one: &&Value| one["kind"] == "flow" && one["rule"] == "out-tcp";
+    let counted: u64 = records.iter().filter(of_rule).map(|one| one["count"].as_u64().unwrap()).sum();
+    assert_eq!((counted, lab.counted(Machine::Gateway, "sekisho", "out-tcp")), (42, 42));
+    let told = records
+        .iter()
+        .filter(|one| one["kind"] == "health" && one["subject"] == "kernel" && one["level"] == "critical");
+    assert_eq!(told.count(), 1);
+    let not_done =
+        |one: &&Value| one["kind"] == "contingency" && one["action"] == "not_done" && one["client"] == "10.21.0.2";
+    assert_eq!(records.iter().filter(not_done).count(), 1);
+
+    // The next gate has another, and it does what the last could not. One that stands still keeps no gate from ending.
+    let mut gate = self::gate(&lab, data.path());
+    let status = until(data.path(), |status| {
+        let all = status["isolated"].as_array().cloned().unwrap_or_default();
+        all.len() == 2 && all.iter().all(|one| one["elsewhere"][0]["state"] == "done") && reads(status)
+    });
+    assert_eq!(status["kernel_fault"], Value::Null);
+    assert_eq!(elements(&lab, "isolated"), "10.20.0.2, 10.21.0.2");
+    signal(warden_of(&gate), "-STOP");
+    Machine::Internet.addresses().into_iter().for_each(refused);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let records = self::records(data.path());
+    let counted: u64 = records.iter().filter(of_rule).map(|one| one["count"].as_u64().unwrap()).sum();
+    assert_eq!((counted, lab.counted(Machine::Gateway, "sekisho", "out-tcp")), (44, 44));
+}
+
+/// Who connects, and what the other end accepted.
+fn open(lab: &Lab, to: IpAddr, port: u16, listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let mut client = lab.inside(Machine::Office, || connect(to, port).unwrap());
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(b"before").unwrap();
+    server.read_exact(&mut [0; 6]).unwrap();
+    (client, server)
+}
+
+/// A lockdown closes the exceptions of the kernel's rules that are not essential, what is open by them in both directions too.
+#[test]
+fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let exception = |port: u16, essential: &str| {
+        format!(
+            "[[network.exception]]\nfrom = \"office\"\nto = [\"11.77.0.80\", \"fd77::80\"]\nprotocol = \"tcp\"\n\
+             ports = [{port}]\nreason = \"port {port}\"\nuntil = \"2999-12-31\"\n{essential}"
+        )
+    };
+    let exceptions = exception(8883, "") + &exception(8884, "essential = true\n");
+    fs::write(data.path().join("c.toml"), format!("{CONFIG}{exceptions}")).unwrap();
+    let egress = |arguments: &[&str]| {
+        let mut command = lab.command(Machine::Gateway, env!("CARGO_BIN_EXE_sekisho"));
+        run(command.arg("egress").args(arguments).args(["--config", "c.toml"]).current_dir(data.path()))
+    };
+    let rules = egress(&["nft"]);
+    lab.load(Machine::Gateway, &rules);
+    let gate_dir = data.path().join("gate");
+    let mut gate = gate_with(&lab, &gate_dir, &exceptions);
+    let listen = |port: u16| lab.inside(Machine::Internet, || TcpListener::bind(("::", port)).unwrap());
+    let [other, essential] = [8883, 8884].map(listen);
+    let anew = |to: IpAddr, port: u16| {
+        lab.inside(Machine::Office, || connect(to, port).map(drop).map_err(|error| error.kind()))
+    };
+
+    let mut standing = Vec::new();
+    for to in Machine::Internet.addresses() {
+        standing.push((open(&lab, to, 8883, &other), open(&lab, to, 8884, &essential)));
+    }
+    let said = done(&["lockdown", "--reason", "ransomware spreads"], &gate_dir);
+    assert!(
+        said.contains("kernel: cut off, open connections too; NOT: 1 exception marked `essential`, resolvers"),
+        "{said}"
+    );
+    assert_eq!(locked(&lab), "ipv4, ipv6");
+    for ((mut cut, mut cut_server), (mut kept, mut kept_server)) in standing {
+        // What the other end sends comes to nobody, before who opened it sends anything.
+        cut_server.write_all(b"still here").unwrap();
+        cut.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        cut.set_read_timeout(None).unwrap();
+        cut.write_all(b"after").unwrap();
+        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        kept_server.write_all(b"answer").unwrap();
+        kept.read_exact(&mut [0; 6]).unwrap();
+        kept.write_all(b"after").unwrap();
+        kept_server.read_exact(&mut [0; 5]).unwrap();
+    }
+    for to in Machine::Internet.addresses() {
+        assert_eq!((anew(to, 8883), anew(to, 8884)), (Err(ErrorKind::ConnectionRefused), Ok(())), "{to}");
+    }
+    egress(&["check"]);
+    // Rules that are put in force meanwhile keep it, and so does the next gate where they do not.
+    egress(&["apply", "--yes"]);
+    assert_eq!(locked(&lab), "ipv4, ipv6");
+    gate.end("-KILL");
+    assert_eq!(locked(&lab), "ipv4, ipv6");
+    lab.load(Machine::Gateway, &rules);
+    assert_eq!(locked(&lab), "", "loaded past the gate, they know of none");
+    let mut gate = gate_with(&lab, &gate_dir, &exceptions);
+    until(&gate_dir, |status| status["lockdown"]["elsewhere"][0]["state"] == "done");
+    assert_eq!(locked(&lab), "ipv4, ipv6");
+
+    done(&["lockdown", "--end"], &gate_dir);
+    while !locked(&lab).is_empty() {
+        std::thread::yield_now();
+    }
+    for to in Machine::Internet.addresses() {
+        assert_eq!((anew(to, 8883), anew(to, 8884)), (Ok(()), Ok(())), "{to}");
+    }
+    egress(&["check"]);
+
+    // Rules from before know of none; who is isolated is cut off by them all the same.
+    lab.nft(Machine::Gateway, "delete table inet sekisho");
+    let set = |name: &str, kind: &str| format!("set {name} {{ type {kind}; flags interval; }}\n");
+    lab.load(
+        Machine::Gateway,
+        &format!("table inet sekisho {{\n{}{}}}\n", set("isolated", "ipv4_addr"), set("isolated6", "ipv6_addr")),
+    );
+    let said = done(&["lockdown", "--reason", "again"], &gate_dir);
+    assert!(
+        said.contains("kernel: NOT CUT OFF: the rules in force know of no lockdown: `sekisho egress apply`"),
+        "{said}"
+    );
+    let said = done(&["isolate", "10.20.0.2", "--reason", "spreads"], &gate_dir);
+    assert!(said.contains("kernel: cut off, open connections too\n"), "{said}");
+    assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let of = |action: &str| -> Vec<Timestamp> {
+        let is_it = |one: &&Value| one["kind"] == "contingency" && one["action"] == action && one["client"].is_null();
+        let time = |one: &Value| read_time(one["time"].as_str().unwrap()).unwrap();
+        records(&gate_dir).iter().filter(is_it).map(time).collect()
+    };
+    let (begun, done) = (of("lockdown"), of("done"));
+    assert_eq!((begun.len(), done.len(), of("not_done").len()), (2, 2, 1));
+    assert!(done[0].0 - begun[0].0 < 1_000_000, "within a second: {begun:?} {done:?}");
+}
+
+fn locked(lab: &Lab) -> String {
+    elements(lab, "lockdown")
 }
 
 fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::evidence::{FlowKey, FlowSource, FlowState, Protocol, Seen};
 
@@ -7,8 +7,10 @@ use super::super::netlink::{Attributes, be16, be32, be64};
 /// Attributes of a connection.
 mod attribute {
     pub(super) const ORIGINAL: u16 = 1;
+    pub(super) const REPLY: u16 = 2;
     pub(super) const STATUS: u16 = 3;
     pub(super) const PROTOCOL_INFO: u16 = 4;
+    pub(super) const MARK: u16 = 8;
     pub(super) const COUNTERS_ORIGINAL: u16 = 9;
     pub(super) const COUNTERS_REPLY: u16 = 10;
     pub(super) const ID: u16 = 12;
@@ -16,6 +18,8 @@ mod attribute {
 
 /// The first packet has been answered.
 const SEEN_REPLY: u32 = 1 << 1;
+/// Its destination was changed.
+const LED_ELSEWHERE: u32 = 1 << 5;
 
 /// States of TCP, as the kernel counts them.
 mod tcp {
@@ -29,9 +33,14 @@ mod tcp {
 pub(in crate::gateway::flows) struct Event {
     pub(super) id: u32,
     pub(super) client: IpAddr,
+    /// Where it went: who answers it, wherever its client meant to go.
     pub(super) address: IpAddr,
     pub(super) port: Option<u16>,
-    protocol: Protocol,
+    /// Where its client meant to go, where the kernel has led it elsewhere.
+    meant: Option<SocketAddr>,
+    pub(super) protocol: Protocol,
+    /// What rules have marked it with, 0 for nothing.
+    pub(super) mark: u32,
     /// It is not tracked any more.
     pub(super) is_over: bool,
     /// Something has come back.
@@ -51,10 +60,13 @@ struct Counted {
 impl Event {
     /// `None` where it does not say whose connection it is.
     pub(in crate::gateway::flows) fn read(attributes: Attributes<'_>, is_over: bool) -> Option<Self> {
-        let (mut tuple, mut id, mut status, mut tcp, mut up, mut down) = (None, None, 0, None, None, None);
+        let (mut tuple, mut reply, mut id, mut status, mut mark) = (None, None, None, 0, 0);
+        let (mut tcp, mut up, mut down) = (None, None, None);
         for (kind, value) in attributes {
             match kind {
                 attribute::ORIGINAL => tuple = Tuple::read(value),
+                attribute::REPLY => reply = Tuple::read(value),
+                attribute::MARK => mark = be32(value)?,
                 attribute::ID => id = be32(value),
                 attribute::STATUS => status = be32(value)?,
                 attribute::PROTOCOL_INFO => tcp = tcp_state(value),
@@ -63,13 +75,21 @@ impl Event {
                 _ => {}
             }
         }
-        let Tuple { from, to, protocol, port } = tuple?;
+        let Tuple { from, to, protocol, port, .. } = tuple?;
+        // Only where the kernel says that it has changed the destination: ICMP answers with other numbers.
+        let led = reply.filter(|reply| status & LED_ELSEWHERE != 0 && (reply.from, reply.from_port) != (to, port));
+        let (address, port, meant) = match led {
+            Some(reply) => (reply.from, reply.from_port, Some(SocketAddr::new(to, port.unwrap_or_default()))),
+            None => (to, port, None),
+        };
         Some(Self {
             id: id?,
             client: from,
-            address: to,
+            address,
             port,
+            meant,
             protocol,
+            mark,
             is_over,
             replied: status & SEEN_REPLY != 0,
             tcp,
@@ -100,12 +120,14 @@ impl Event {
             address: Some(self.address),
             port: self.port,
             protocol: Some(self.protocol),
+            meant: self.meant,
             ..FlowKey::of(FlowSource::Conntrack)
         };
         // What it has carried is told once, at its end.
         let (up, down) = if self.is_over { (self.up, self.down) } else { (None, None) };
         let packets = up.map(|up| up.packets.saturating_add(down.map_or(0, |down| down.packets)));
-        Seen { key, packets, bytes_up: up.map(|up| up.bytes), bytes_down: down.map(|down| down.bytes) }
+        let (bytes_up, bytes_down) = (up.map(|up| up.bytes), down.map(|down| down.bytes));
+        Seen { packets, bytes_up, bytes_down, ..key.into() }
     }
 
     #[cfg(test)]
@@ -115,7 +137,9 @@ impl Event {
             client: Ipv4Addr::new(10, 20, 0, 2).into(),
             address: Ipv4Addr::new(11, 77, 0, 80).into(),
             port: Some(443),
+            meant: None,
             protocol: Protocol::UDP,
+            mark: 0,
             is_over: false,
             replied: true,
             tcp: None,
@@ -131,11 +155,12 @@ struct Tuple {
     to: IpAddr,
     protocol: Protocol,
     port: Option<u16>,
+    from_port: Option<u16>,
 }
 
 impl Tuple {
     fn read(value: &[u8]) -> Option<Self> {
-        let (mut from, mut to, mut protocol, mut port) = (None, None, None, None);
+        let (mut from, mut to, mut protocol, mut port, mut from_port) = (None, None, None, None, None);
         for (kind, value) in Attributes::of(value) {
             match kind {
                 1 => {
@@ -151,6 +176,7 @@ impl Tuple {
                     for (kind, value) in Attributes::of(value) {
                         match kind {
                             1 => protocol = value.first().copied().map(Protocol),
+                            2 => from_port = be16(value),
                             3 => port = be16(value),
                             _ => {}
                         }
@@ -160,7 +186,9 @@ impl Tuple {
             }
         }
         let protocol = protocol?;
-        Some(Self { from: from?, to: to?, protocol, port: port.filter(|_| protocol.has_ports()) })
+        let has_ports = protocol.has_ports();
+        let (port, from_port) = (port.filter(|_| has_ports), from_port.filter(|_| has_ports));
+        Some(Self { from: from?, to: to?, protocol, port, from_port })
     }
 }
 
@@ -249,6 +277,39 @@ mod tests {
         }
         let opening = read(&whole(SEEN_REPLY, Some(2)), false).unwrap();
         assert!(!opening.stands(), "a connection of TCP stands when its client has said so too");
+    }
+
+    /// A reply from there, to the client.
+    fn reply(from: [u8; 4], port: u16) -> (u16, Vec<u8>) {
+        let addresses = nested(&[(1, from.to_vec()), (2, vec![10, 20, 0, 2])]);
+        let ports = nested(&[(1, vec![6]), (2, port.to_be_bytes().to_vec()), (3, vec![0xc0, 0])]);
+        (2, nested(&[(1, addresses), (2, ports)]))
+    }
+
+    #[test]
+    fn a_connection_went_to_who_answers_it_and_where_it_was_meant_to_go_is_told_beside() {
+        let with = |status, reply| {
+            let mut attributes = whole(SEEN_REPLY | status, Some(tcp::ESTABLISHED));
+            attributes.push(reply);
+            read(&attributes, false).unwrap().seen().key
+        };
+        let gate = reply([10, 20, 0, 1], 3130);
+        let led = with(LED_ELSEWHERE, gate.clone());
+        assert_eq!((led.address, led.port), (Some([10, 20, 0, 1].into()), Some(3130)));
+        assert_eq!(led.meant, Some("11.77.0.80:443".parse().unwrap()));
+        let straight = with(0, reply([11, 77, 0, 80], 443));
+        assert_eq!((straight.address, straight.port), (Some([11, 77, 0, 80].into()), Some(443)));
+        assert_eq!(straight.meant, None);
+        // Without the kernel's word for it, it is what the client asked for.
+        assert_eq!(with(0, gate).meant, None);
+    }
+
+    #[test]
+    fn what_rules_have_marked_it_with_is_known() {
+        let mut attributes = whole(SEEN_REPLY, Some(tcp::ESTABLISHED));
+        assert_eq!(read(&attributes, false).unwrap().mark, 0);
+        attributes.push((8, 0x5e15_u32.to_be_bytes().to_vec()));
+        assert_eq!(read(&attributes, false).unwrap().mark, 0x5e15);
     }
 
     #[test]
