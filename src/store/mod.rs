@@ -30,7 +30,7 @@ pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
 pub use index::{
-    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, bound_memory,
+    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, Rebuilt, VIEWS, View, bound_memory, dialled_in,
     keep_temporary_files_in, reindex,
 };
 pub use journal::{
