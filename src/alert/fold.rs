@@ -176,7 +176,7 @@ impl Fold {
         }
     }
 
-    /// Keeps that a person knows what a finding is; what harms is told of as before.
+    /// Keeps that a person knows what a finding is; what harms, or nobody knows any more, is told of as before.
     fn settle(&mut self, id: &str, mark: Mark, until: Option<Timestamp>) {
         let settled = &mut self.kept.settled;
         match mark {
@@ -187,7 +187,7 @@ impl Fold {
                 }
                 settled.insert(id.into(), until.map_or(u64::MAX, |until| until.0));
             }
-            Mark::Malicious => _ = settled.remove(id),
+            Mark::Malicious | Mark::Withdrawn => _ = settled.remove(id),
         }
     }
 

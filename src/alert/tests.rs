@@ -93,6 +93,10 @@ fn what_a_person_has_explained_or_watches_is_told_again_only_as_more_pressing() 
     assert!(!told(&mut fold, "watched", Severity::Medium, 100));
     marked(&mut fold, "watched", Mark::Malicious, None);
     assert!(told(&mut fold, "watched", Severity::Medium, 101));
+    marked(&mut fold, "watched", Mark::Watching, None);
+    assert!(!told(&mut fold, "watched", Severity::Medium, 200));
+    marked(&mut fold, "watched", Mark::Withdrawn, None);
+    assert!(told(&mut fold, "watched", Severity::Medium, 201));
 }
 
 #[test]

@@ -117,6 +117,10 @@ pub enum CliError {
     Target { what: String, source: BadTarget },
     #[error("there is no finding `{0}` on record")]
     NotFound(String),
+    #[error("nothing that holds is on record of `{0}`")]
+    NotMarked(String),
+    #[error("there is no rule in {} that was proposed for it", .0.display())]
+    NoSuchRule(PathBuf),
     #[error("a reason has 1 to {REASON_BYTES_MAX} bytes, on one line")]
     Why,
     /// `egress` was asked of a config that says nothing of the network.
@@ -204,6 +208,8 @@ impl CliError {
             | CliError::NoTimeZone(_)
             | CliError::Target { .. }
             | CliError::NotFound(_)
+            | CliError::NotMarked(_)
+            | CliError::NoSuchRule(_)
             | CliError::Why
             | CliError::Over(_)
             | CliError::NoRule
@@ -350,6 +356,10 @@ impl CliError {
             }),
             CliError::NoFinding(_) => Some("`sekisho hunt` without --explain shows the id of each"),
             CliError::Target { .. } => None,
+            CliError::NotMarked(_) => {
+                Some("`sekisho triage list` shows what is; of a target that was marked for one client, give --client")
+            }
+            CliError::NoSuchRule(_) => Some("leave --from out, and take it out by hand where it was changed"),
             CliError::NotFound(_) => {
                 Some("`sekisho hunt DATA_DIR` shows the id of each; a target can be named by its host too")
             }

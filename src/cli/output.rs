@@ -172,6 +172,8 @@ fn faults(error: &CliError) -> Vec<Fault> {
         | CliError::Why
         | CliError::Over(_)
         | CliError::NoRule
+        | CliError::NotMarked(_)
+        | CliError::NoSuchRule(_)
         | CliError::Log { .. }
         | CliError::Unfetched(_)
         | CliError::NotFetched(_)

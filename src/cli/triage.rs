@@ -11,7 +11,7 @@ use crate::app::{Note, REASON_BYTES_MAX, note, this_person};
 use crate::clock;
 use crate::evidence::{FindingId, Found, Mark, Text, Triage, Triaged, client_of, client_text, format_time, shown};
 use crate::facts::Timestamp;
-use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy};
+use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy, without_marked};
 
 use super::arguments::notes;
 use super::device::{JournalOf, notes_of};
@@ -38,6 +38,12 @@ pub(super) enum TriageCommand {
     /// It is not clear yet
     #[command(after_help = notes!("sekisho triage watching 0123456789abcdef --why \"asked the owner of the PC\""))]
     Watching(MarkArguments),
+    /// What was said of it does not hold any more: takes the rule out that was proposed
+    #[command(after_help = notes!(
+        "sekisho triage withdraw 0123456789abcdef --why \"it was the other PC\"",
+        "sekisho triage withdraw update.vendor.example --why \"not needed any more\" --from policy.toml"
+    ))]
+    Withdraw(WithdrawArguments),
     /// Show what findings and targets are held to be, the newest first
     #[command(after_help = notes!(
         "sekisho triage list",
@@ -77,6 +83,28 @@ pub(super) struct ProposingArguments {
     config: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct WithdrawArguments {
+    /// A finding, by its id; or a target, written as it was when it was marked
+    #[arg(value_name = "FINDING_ID|TARGET")]
+    what: String,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Of a target that was marked for one client alone: that client, an address or prefix
+    #[arg(long, value_name = "ADDRESS", value_parser = client)]
+    client: Option<IpNet>,
+    /// Take the rules out of this policy that were proposed and added to it, if it compiles without them. A policy in force is
+    /// taken up within two seconds
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    from: Option<PathBuf>,
+    /// The config of the gate whose policy that is
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    journal: JournalOf,
+}
+
 fn client(text: &str) -> Result<IpNet, String> {
     client_of(text).ok_or_else(|| "write an address or a prefix, like 10.20.1.5 or 10.20.0.0/16".to_owned())
 }
@@ -94,6 +122,11 @@ struct Marked {
     /// Where it was added.
     #[serde(skip_serializing_if = "Option::is_none")]
     added_to: Option<String>,
+    /// The rules that were taken out of a policy, and which.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    taken: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
 }
@@ -126,6 +159,7 @@ pub(super) fn triage(command: TriageCommand) -> Result<(), CliError> {
         TriageCommand::Watching(mark) => {
             report(mark.journal.format, set(Mark::Watching, &mark, None, None), marked_rows)
         }
+        TriageCommand::Withdraw(arguments) => report(arguments.journal.format, withdraw(&arguments), marked_rows),
         TriageCommand::List(journal) => report(journal.format, list(&journal), list_rows),
     }
 }
@@ -138,17 +172,14 @@ struct About {
 }
 
 fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<&Path>) -> Result<Marked, CliError> {
-    let why = arguments.why.trim();
-    if why.is_empty() || why.len() > REASON_BYTES_MAX || why.chars().any(char::is_control) {
-        return Err(CliError::Why);
-    }
+    let why = reason(&arguments.why)?;
     let now = clock::now();
     let today = day(now);
     let until = match (arguments.until, mark) {
         (Some(until), _) if until < today => return Err(CliError::Over(until.to_string())),
         (Some(until), _) => Some(until),
         (None, Mark::KnownGood) => today.checked_add(jiff::Span::new().days(KNOWN_GOOD_DAYS)).ok(),
-        (None, Mark::Malicious | Mark::Watching) => None,
+        (None, Mark::Malicious | Mark::Watching | Mark::Withdrawn) => None,
     };
     let data_dir = arguments.journal.directory();
     let notes = notes_of(&data_dir)?;
@@ -177,7 +208,7 @@ fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<
         None => why.to_owned(),
     };
     let until = triage.until.as_ref().map(Text::as_str);
-    let rule = target.as_ref().filter(|_| mark != Mark::Watching).map(|target| MarkedRule {
+    let rule = target.as_ref().filter(|_| matches!(mark, Mark::KnownGood | Mark::Malicious)).map(|target| MarkedRule {
         word: mark.in_words().0,
         target,
         client,
@@ -207,9 +238,77 @@ fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<
         Mark::KnownGood if is_inside => {
             Some("an address inside is let out by a rule with `private` alone: add it by hand")
         }
-        Mark::KnownGood | Mark::Malicious | Mark::Watching => remark(mark, finding.is_some(), rule.is_some()),
+        Mark::KnownGood | Mark::Malicious | Mark::Watching | Mark::Withdrawn => {
+            remark(mark, finding.is_some(), rule.is_some())
+        }
     };
-    Ok(Marked { note: remark, triage, rule: proposed, added_to })
+    Ok(Marked { note: remark, triage, rule: proposed, added_to, taken: Vec::new(), taken_from: None })
+}
+
+fn reason(why: &str) -> Result<&str, CliError> {
+    let why = why.trim();
+    let is_one = !why.is_empty() && why.len() <= REASON_BYTES_MAX && !why.chars().any(char::is_control);
+    is_one.then_some(why).ok_or(CliError::Why)
+}
+
+/// Puts on record that what was said last does not hold any more, and takes the rules out that were proposed.
+fn withdraw(arguments: &WithdrawArguments) -> Result<Marked, CliError> {
+    let why = reason(&arguments.why)?;
+    let now = clock::now();
+    let data_dir = arguments.journal.directory();
+    let notes = notes_of(&data_dir)?;
+    let About { finding, target } = about(&arguments.what, |id| notes.findings.get(&id).cloned())?;
+    let mut triage = Triage {
+        who: this_person(),
+        mark: Mark::Withdrawn,
+        target: target.as_ref().map(|target| Text::from(&*target.to_string())),
+        finding_id: finding.as_ref().map(|found| found.id),
+        client: arguments.client.map(|client| Text::from(&*client_text(&client))),
+        why: Text::from(why),
+        until: None,
+        before: None,
+    };
+    let before = notes.triages.before(&triage).filter(|before| before.triage.holds(now));
+    let before = &before.ok_or_else(|| CliError::NotMarked(arguments.what.clone()))?.triage;
+    (triage.before, triage.target, triage.client) = (Some(before.mark), before.target.clone(), before.client.clone());
+    let taken = match &arguments.from {
+        Some(path) => {
+            let target = target.ok_or(CliError::NoRule)?;
+            // What is known to be good of a finding is so for its client.
+            let client = triage.client.as_ref().and_then(|client| client_of(client.as_str()));
+            let client = client.filter(|_| finding.is_none() || before.mark == Mark::KnownGood);
+            Some((path, without_rule(path, &target, client, arguments.config.as_deref())?))
+        }
+        None => None,
+    };
+    note(&data_dir, Note::Triage(Box::new(triage.clone()))).map_err(|source| CliError::Note { data_dir, source })?;
+    if let Some((path, (text, _))) = &taken {
+        write(path, text).map_err(|source| CliError::Write { path: path.to_path_buf(), source })?;
+    }
+    let proposes = matches!(before.mark, Mark::KnownGood | Mark::Malicious);
+    let remark = "a rule that was added to a policy stays in force until it is taken out: with --from, or by hand";
+    let note = (taken.is_none() && proposes).then_some(remark);
+    let (taken_from, taken) =
+        taken.map_or((None, Vec::new()), |(path, (_, rules))| (Some(path.display().to_string()), rules));
+    Ok(Marked { triage, rule: None, added_to: None, taken, taken_from, note })
+}
+
+/// The policy without the rules that were proposed for a target, once that compiles; and those rules.
+fn without_rule(
+    path: &Path,
+    target: &MarkedTarget,
+    client: Option<IpNet>,
+    config: Option<&Path>,
+) -> Result<(String, Vec<String>), CliError> {
+    let read = fs::read_to_string(path);
+    let before = read.map_err(|source| CliError::Read { role: Role::Policy, path: path.into(), source })?;
+    let words = [Mark::KnownGood, Mark::Malicious].map(|mark| mark.in_words().0);
+    let (text, taken) = without_marked(&before, &words, target, client);
+    if taken.is_empty() {
+        return Err(CliError::NoSuchRule(path.to_owned()));
+    }
+    compiles(path, &text, config)?;
+    Ok((text, taken))
 }
 
 fn about(what: &str, find: impl Fn(FindingId) -> Option<Found>) -> Result<About, CliError> {
@@ -239,19 +338,25 @@ fn remark(mark: Mark, is_finding: bool, has_rule: bool) -> Option<&'static str> 
         (Mark::KnownGood | Mark::Malicious, _, false) => {
             Some("the finding is about no one target, so no rule is proposed")
         }
-        (Mark::KnownGood, false, true) | (Mark::Watching, _, _) => None,
+        (Mark::KnownGood, false, true) | (Mark::Watching | Mark::Withdrawn, _, _) => None,
     }
 }
 
 /// The policy with the rule in it, once that compiles.
 fn with_rule(path: &Path, rule: &MarkedRule<'_>, config: Option<&Path>) -> Result<String, CliError> {
-    let config = config.map(read_config).transpose()?;
     let before = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(CliError::Read { role: Role::Policy, path: path.into(), source }),
     };
     let text = rule.within(&before);
+    compiles(path, &text, config)?;
+    Ok(text)
+}
+
+/// Whether a policy with this text in the place of a file's would be taken.
+fn compiles(path: &Path, text: &str, config: Option<&Path>) -> Result<(), CliError> {
+    let config = config.map(read_config).transpose()?;
     // Beside it, so that the files it names are found.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let tried = path.with_file_name(format!(".{name}.triage-{}", std::process::id()));
@@ -263,7 +368,7 @@ fn with_rule(path: &Path, rule: &MarkedRule<'_>, config: Option<&Path>) -> Resul
     };
     let _ = fs::remove_file(&tried);
     match read {
-        Ok(()) => Ok(text),
+        Ok(()) => Ok(()),
         Err(CliError::Problems(mut problems)) => {
             let (tried, file): (String, Arc<str>) = (tried.display().to_string(), path.display().to_string().into());
             for problem in problems.iter_mut().filter(|problem| *problem.place.file == *tried) {
@@ -309,6 +414,13 @@ fn marked_rows(marked: &Marked) -> Rows {
     if let Some(file) = &marked.added_to {
         rows.push(("added to", shown(file).into_owned()));
     }
+    for rule in &marked.taken {
+        let rule: Vec<_> = rule.lines().map(shown).collect();
+        rows.push(("taken out", format!("{}\n ", rule.join("\n"))));
+    }
+    if let Some(file) = &marked.taken_from {
+        rows.push(("of", shown(file).into_owned()));
+    }
     rows.extend(marked.note.map(|note| ("note", note.to_owned())));
     rows
 }
@@ -326,7 +438,8 @@ fn in_words(triage: &Triage) -> String {
 fn list_rows(listed: &Listed) -> Rows {
     let mut rows = vec![("triage", count(listed.triage.len(), "mark"))];
     rows.extend(listed.triage.iter().map(|line| {
-        let over = if line.holds { "" } else { "  (over)" };
+        let is_over = !line.holds && line.triage.mark != Mark::Withdrawn;
+        let over = if is_over { "  (over)" } else { "" };
         let why = shown(line.triage.why.as_str());
         (line.triage.mark.in_words().0, format!("{}  {}{over}\n{why}", line.time, in_words(&line.triage)))
     }));
@@ -368,6 +481,8 @@ mod tests {
             triage: triage.clone(),
             rule: Some("[[rule]]\nname = \"x\"".to_owned()),
             added_to: Some("policy.toml".to_owned()),
+            taken: Vec::new(),
+            taken_from: None,
             note: Some("a note"),
         };
         let told = "known good, finding 0123456789abcdef, a.example, client 10.20.1.5, until 2027-02-24, by root (user 0), who \

@@ -53,6 +53,8 @@ pub enum Mark {
     KnownGood,
     Malicious,
     Watching,
+    /// What was said before does not hold any more.
+    Withdrawn,
 }
 
 /// A person has said what a finding or a target is.
@@ -130,6 +132,7 @@ impl Mark {
             Mark::KnownGood => "known_good",
             Mark::Malicious => "malicious",
             Mark::Watching => "watching",
+            Mark::Withdrawn => "withdrawn",
         }
     }
 
@@ -139,6 +142,7 @@ impl Mark {
             Mark::KnownGood => ("known good", "問題なし"),
             Mark::Malicious => ("malicious", "悪性"),
             Mark::Watching => ("watching", "監視中"),
+            Mark::Withdrawn => ("withdrawn", "取り消し"),
         }
     }
 }

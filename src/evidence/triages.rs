@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::facts::Timestamp;
 
 use super::finding::FindingId;
-use super::person::Triage;
+use super::person::{Mark, Triage};
 
 /// What people hold findings and targets to be, by the newest that each has on record: a fold over records of kind `triage`.
 #[derive(Debug, Default)]
@@ -95,8 +95,12 @@ impl Triages {
 }
 
 impl Triage {
-    /// Whether its last day is not over. A day that cannot be read is over: what it says may not be taken for ever.
+    /// Whether it says anything and its last day is not over. A day that cannot be read is over: what it says may not be taken
+    /// for ever.
     pub fn holds(&self, now: Timestamp) -> bool {
+        if self.mark == Mark::Withdrawn {
+            return false;
+        }
         let Some(until) = &self.until else { return true };
         let end = super::read_time(&format!("{}T23:59:59.999999Z", until.as_str()));
         end.is_some_and(|end| now <= end)
@@ -156,6 +160,18 @@ mod tests {
             assert_eq!(mark(&triages, "a.example", 443, "").is_some(), holds, "{until}");
         }
         assert_eq!(triages.list().len(), 1);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_as_if_it_was_never_said_and_what_was_said_of_more_counts_again() {
+        let mut triages = Triages::default();
+        triages.note(said(1, Mark::Watching, "*.a.example", None, None));
+        triages.note(said(2, Mark::Malicious, "x.a.example", None, None));
+        triages.note(said(3, Mark::Withdrawn, "x.a.example", None, Some("2999-01-01")));
+        assert_eq!(mark(&triages, "x.a.example", 443, ""), Some(Mark::Watching));
+        assert_eq!(triages.list().first().map(|triaged| triaged.triage.mark), Some(Mark::Withdrawn), "it is shown");
+        triages.note(said(4, Mark::Malicious, "x.a.example", None, None));
+        assert_eq!(mark(&triages, "x.a.example", 443, ""), Some(Mark::Malicious));
     }
 
     #[test]

@@ -111,6 +111,55 @@ impl fmt::Display for MarkedTarget {
     }
 }
 
+/// A policy without the rules that were proposed for a target, and those rules: what [`MarkedRule::within`] wrote, whenever
+/// that was. What else is in the text stays as it is, with the tables that such a rule needed.
+pub fn without_marked(
+    policy: &str,
+    words: &[&str],
+    target: &MarkedTarget,
+    client: Option<IpNet>,
+) -> (String, Vec<String>) {
+    let names: Vec<String> = words
+        .iter()
+        .map(|word| {
+            let name = quoted(&format!("{word}: {target}, "));
+            format!("name         = {}", name.trim_end_matches('"'))
+        })
+        .collect();
+    let clients = client.map(|client| format!("clients      = [{}]", quoted(&format!("triage {}", plain(client)))));
+    let (mut kept, mut taken) = (String::new(), Vec::new());
+    let mut rest = policy;
+    while let Some(at) = rest.find("[[rule]]\nname         = ") {
+        let (before, rule) = rest.split_at(at);
+        let is_line = before.is_empty() || before.ends_with('\n');
+        // As it was written: without an empty line, and up to whatever begins another table.
+        let end = rule
+            .split_inclusive('\n')
+            .scan(0, |at, line| {
+                let begins = *at;
+                *at += line.len();
+                Some((begins, line))
+            })
+            .skip(1)
+            .find(|(_, line)| line.trim().is_empty() || line.starts_with(['[', '#']))
+            .map_or(rule.len(), |(begins, _)| begins);
+        let (rule, behind) = rule.split_at(end);
+        let mut lines = rule.lines().skip(1);
+        let is_of_target = lines.next().is_some_and(|name| names.iter().any(|of| name.starts_with(of)));
+        let of_client = lines.find(|line| line.starts_with("clients"));
+        kept.push_str(before);
+        if is_line && is_of_target && of_client == clients.as_deref() {
+            taken.push(rule.to_owned());
+            rest = behind.strip_prefix('\n').unwrap_or(behind);
+        } else {
+            kept.push_str(rule);
+            rest = behind;
+        }
+    }
+    kept.push_str(rest);
+    (kept, taken)
+}
+
 /// Which of the tables that a rule needs are there already.
 struct Has {
     calendar: bool,

@@ -31,7 +31,7 @@ pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
 pub use index::{
     DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, QUARTER_US, Rebuilt, VIEWS, View, bound_memory,
-    keep_temporary_files_in, reindex,
+    dialled_in, keep_temporary_files_in, reindex,
 };
 pub use journal::{
     Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,

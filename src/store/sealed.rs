@@ -7,8 +7,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Lines of a frame, unpacked, in bytes: so much is unpacked for one of them.
-const FRAME_BYTES: usize = 512 << 10;
+use zstd::zstd_safe::CParameter;
+
+/// Lines of a frame, unpacked, in bytes: so much is unpacked for one of them. A frame begins without knowing what lines look
+/// like, so that few long ones take less room than many short ones.
+const FRAME_BYTES: usize = 2 << 20;
 /// No frame is longer, unpacked; a line has 256 KiB at most.
 const FRAME_BYTES_MAX: u32 = 4 << 20;
 /// Frames of a segment, at most.
@@ -19,6 +22,10 @@ const SEEKABLE: u32 = 0x8f92_eab1;
 const FOOTER_BYTES: u64 = 9;
 /// What packs well enough, and keeps up with any gate: see benches/README.md.
 const LEVEL: i32 = 12;
+/// Entries of the packer's table, in powers of two. The level's own table would take four times the memory, and packs no better.
+const HASH_LOG: u32 = 20;
+/// Shorter repetitions are not looked for: those of hashes are chance, and hide what repeats behind them.
+const MATCH_BYTES_MIN: u32 = 6;
 
 /// What a sealed segment's name ends with, behind the name it had.
 const ENDING: &str = ".zst";
@@ -212,6 +219,8 @@ impl<W: Write> Packer<W> {
     pub(super) fn new(into: W) -> io::Result<Self> {
         let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
         compressor.include_checksum(true)?;
+        compressor.set_parameter(CParameter::HashLog(HASH_LOG))?;
+        compressor.set_parameter(CParameter::MinMatch(MATCH_BYTES_MIN))?;
         Ok(Self { into, compressor, lines: Vec::with_capacity(FRAME_BYTES + 1024), table: Vec::new() })
     }
 

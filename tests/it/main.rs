@@ -51,6 +51,7 @@ mod forward;
 mod forward_bodies;
 mod forward_pool;
 mod forward_upgrade;
+mod golden;
 mod guard;
 mod host_lists;
 mod http2;

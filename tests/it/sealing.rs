@@ -107,7 +107,10 @@ fn the_index_follows_the_journal_and_is_the_same_when_built_anew() {
         let days = index.days().unwrap();
         let mut rows = Vec::new();
         for day in days {
-            let sql = format!("SELECT seq, at, host, status, up, down, ending, open IS NULL FROM x_{day} ORDER BY seq");
+            let sql = format!(
+                "SELECT seq, at, host, n.status, up, down, ending, n.open = 0 FROM x_{day} \
+                JOIN manner n ON n.id = manner ORDER BY seq"
+            );
             let mut statement = index.connection().prepare(&sql).unwrap();
             let mut found = statement.query([]).unwrap();
             while let Some(row) = found.next().unwrap() {

@@ -20,6 +20,10 @@ const MINUTE: u64 = 60_000_000;
 const HOSTS: [&str; 5] =
     ["portal.example", "\u{1b}[2J\u{202e}evil.example", "a,\"b\".example", "=cmd|'x'!A0.example", "関所.example"];
 
+/// What stands before the 32 bytes of an Ed25519 key (RFC 8410, section 7). Those of the tests' are all the same, so that
+/// signatures are, too.
+const KEY_OF_PKCS8: &[u8] = &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
 /// A data directory of two days: 60 exchanges, most of them ended, of which a segment is sealed; and its index.
 pub(crate) fn data_dir() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -42,6 +46,7 @@ pub(crate) fn data_dir() -> TempDir {
         }
         fs::write(path, text).unwrap();
     }
+    fs::write(directory.path().join("checkpoint.key"), [KEY_OF_PKCS8, &[7; 32]].concat()).unwrap();
     let sealer = Sealer::new(directory.path(), "gate").unwrap();
     for segment in sealer.due().unwrap() {
         sealer.seal(&segment, Timestamp(BEGUN + 1000 * MINUTE), || true).unwrap();

@@ -109,7 +109,7 @@ fn facts(view: &View<'_>, page: &mut Html, finding: &WholeFinding) {
     page.text(&finding.id.to_string()).markup("</code></dd></div></dl></section>");
 }
 
-const MARKS: [Mark; 3] = [Mark::Watching, Mark::KnownGood, Mark::Malicious];
+const MARKS: [Mark; 4] = [Mark::Watching, Mark::KnownGood, Mark::Malicious, Mark::Withdrawn];
 
 /// The form by which a person says what a finding or a target is.
 pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'static str, &str)) {

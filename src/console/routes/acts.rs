@@ -115,12 +115,12 @@ async fn contingency(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Res
 async fn mark(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<Page>, Fault> {
     may(visitor, Act::Mark)?;
     let why = reason(form)?;
-    let marks = [Mark::KnownGood, Mark::Malicious, Mark::Watching];
+    let marks = [Mark::KnownGood, Mark::Malicious, Mark::Watching, Mark::Withdrawn];
     let named = form.get("mark").unwrap_or_default();
     let mark = marks.into_iter().find(|mark| mark.as_str() == named).ok_or_else(|| bad("no such mark"))?;
     let until = match mark {
         Mark::KnownGood => Some(day_text(i64::try_from(clock::now().0 / DAY_US).unwrap_or_default() + KNOWN_GOOD_DAYS)),
-        Mark::Malicious | Mark::Watching => None,
+        Mark::Malicious | Mark::Watching | Mark::Withdrawn => None,
     };
     let mut triage = Triage {
         who: visitor.person(),

@@ -112,6 +112,33 @@ fn tables_that_the_policy_has_are_not_written_again() {
     assert_eq!(verdict(&policy, "10.0.0.1", "CONNECT a.example:8443", NOW), ALLOW);
 }
 
+#[test]
+fn what_was_proposed_is_taken_out_again_and_nothing_else() {
+    let base = "# ours\n[policy]\nunknown = \"deny\"\n\n# the suppliers\n[[rule]]\nname = \"all\"\nhosts = [\"*\"]\nverdict = \"allow\"\n";
+    let (a, below, port) = (target("a.example"), target("*.a.example"), target("a.example:8443"));
+    let mut text = base.to_owned();
+    for (target, allows, client) in [
+        (&a, true, None),
+        (&below, false, None),
+        (&port, true, None),
+        (&a, true, Some("10.0.0.1/32")),
+        (&a, false, None),
+    ] {
+        text = rule(target, allows, client).within(&text);
+    }
+    let words = [rule(&a, true, None).word, rule(&a, false, None).word];
+    let all = compile(&text).rules();
+    let (left, taken) = without_marked(&text, &words, &a, None);
+    assert_eq!((compile(&left).rules(), taken.len()), (all - 2, 2), "{left}");
+    let (left, taken) = without_marked(&left, &words, &a, "10.0.0.1/32".parse().ok());
+    assert_eq!((compile(&left).rules(), taken.len()), (all - 3, 1), "{left}");
+    for other in [below, port] {
+        assert_eq!(without_marked(&left, &words, &other, None).1.len(), 1, "{other}");
+    }
+    assert!(left.contains("# the suppliers\n[[rule]]\nname = \"all\""), "{left}");
+    assert_eq!(without_marked(&left, &words, &a, None), (left.clone(), Vec::new()));
+}
+
 proptest! {
     /// Nothing that a person writes, and no target of a finding, breaks the policy that it becomes part of or adds to it.
     #[test]

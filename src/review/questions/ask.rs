@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql};
 
 use crate::facts::Timestamp;
-use crate::store::{DAY_US, Index, IndexError, Indexed, QUARTER_US};
+use crate::store::{DAY_US, Index, IndexError, Indexed, QUARTER_US, dialled_in};
 
 use super::who::Who;
 
@@ -76,13 +76,11 @@ impl Part {
         self.begins().saturating_add(ms.saturating_mul(1000))
     }
 
-    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}`, `{d}` and `{q}` are its summaries, or where
+    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}` and `{q}` are its summaries, or where
     /// it counts in part what they would be of that part; `{x}` its exchanges and `{within}` the condition on them.
     pub(super) fn sql(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (letter, part) in
-            [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("d", DIALLED), ("q", JUDGED)]
-        {
+        for (letter, part) in [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("q", JUDGED)] {
             let table = if self.within.is_some() { part.to_owned() } else { format!("{letter}_DAY") };
             text = text.replace(&format!("{{{letter}}}"), &table);
         }
@@ -96,7 +94,7 @@ impl Part {
 
 const PAIRS: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, min(x.at) / 1000 AS first, \
     max(x.at) / 1000 AS last, count(*) AS requests, \
-    sum(x.scheme IS (SELECT id FROM word WHERE name = 'tunnel')) AS tunnels, \
+    sum(x.manner IN (SELECT id FROM manner WHERE scheme = (SELECT id FROM word WHERE name = 'tunnel'))) AS tunnels, \
     sum(x.stopped IS 1 AND j.verdict = 'challenge') AS challenged, sum(x.stopped IS 1 AND j.verdict = 'deny') AS denied, \
     sum(x.stopped IS NULL AND j.would NOT IN ('', 'allow')) AS would, \
     sum(x.stopped IS NULL AND coalesce(e.class, '') <> '') AS failed, \
@@ -104,18 +102,18 @@ const PAIRS: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, mi
     FROM x_DAY x JOIN judgement j ON j.id = x.judgement LEFT JOIN ending e ON e.id = x.ending WHERE {within} \
     GROUP BY x.client, coalesce(x.host, 0))";
 const STOPPED: &str = "(SELECT x.judgement AS judgement, x.client AS client, coalesce(x.host, 0) AS host, \
-    coalesce(x.port, 443) AS port, count(*) AS requests, min(x.at) / 1000 AS first, max(x.at) / 1000 AS last \
-    FROM x_DAY x JOIN judgement j ON j.id = x.judgement \
+    coalesce(n.port, 443) AS port, count(*) AS requests, min(x.at) / 1000 AS first, max(x.at) / 1000 AS last \
+    FROM x_DAY x JOIN judgement j ON j.id = x.judgement LEFT JOIN manner n ON n.id = x.manner \
     WHERE {within} AND (x.stopped = 1 OR j.would NOT IN ('', 'allow')) \
-    GROUP BY x.judgement, x.client, coalesce(x.host, 0), coalesce(x.port, 443))";
+    GROUP BY x.judgement, x.client, coalesce(x.host, 0), coalesce(n.port, 443))";
 const FAILED: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, x.ending AS ending, count(*) AS requests, \
     min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x JOIN ending e ON e.id = x.ending \
     WHERE {within} AND x.stopped IS NULL AND e.class <> '' GROUP BY x.client, coalesce(x.host, 0), x.ending)";
 const PROGRAMS: &str = "(SELECT x.program AS program, x.client AS client, count(*) AS requests, \
     min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} AND x.program IS NOT NULL \
     GROUP BY x.program, x.client)";
-const DIALLED: &str = "(SELECT x.dialled AS address, x.host AS host, count(*) AS requests FROM x_DAY x \
-    WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL GROUP BY x.dialled, x.host)";
+const DIALLED: &str = "SELECT x.host, x.dialled, count(*) FROM {x} x \
+    WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL";
 const JUDGED: &str = "(SELECT x.at / 900000000 AS quarter, x.judgement AS judgement, count(*) AS requests, \
     sum(x.stopped IS 1) AS stopped, min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} \
     GROUP BY x.at / 900000000, x.judgement)";
@@ -225,6 +223,32 @@ impl<'i> Evidence<'i> {
             take(row)?;
         }
         Ok(())
+    }
+
+    /// At which addresses hosts were dialled on one day, and on how many exchanges: `take` is given host, address and count, of
+    /// one pair maybe more than once. `hosts` is a list in brackets of their numbers, or a statement; of all hosts where it is
+    /// `None`.
+    pub(super) fn dialled(
+        &self,
+        part: &Part,
+        hosts: Option<&str>,
+        given: &[&dyn ToSql],
+        mut take: impl FnMut(i64, i64, i64),
+    ) -> rusqlite::Result<()> {
+        if part.within.is_some() {
+            let of_hosts = hosts.map(|hosts| format!("AND x.host IN {hosts}")).unwrap_or_default();
+            return self.rows(part, &format!("{DIALLED} {of_hosts} GROUP BY x.host, x.dialled"), given, |row| {
+                take(row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(())
+            });
+        }
+        let of_hosts = hosts.map(|hosts| format!("WHERE d.host IN {hosts}")).unwrap_or_default();
+        self.rows(part, &format!("SELECT d.host, d.addresses FROM d_DAY d {of_hosts}"), given, |row| {
+            let host = row.get(0)?;
+            let column = row.get_ref(1)?.as_blob_or_null()?.unwrap_or_default();
+            dialled_in(column).for_each(|(address, count)| take(host, address, count));
+            Ok(())
+        })
     }
 
     /// The number of a name, where it is in the index. `table` is one of ours.

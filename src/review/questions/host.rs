@@ -91,10 +91,9 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
             by_client.entry(row.get(0)?).or_default().add(row, 2, part)?;
             by_host.entry(row.get(1)?).or_default().add(row, 2, part)
         })?;
-        let text = format!("SELECT d.address, d.host, d.requests FROM {{d}} d WHERE d.host IN {}", hosts.numbers());
-        evidence.rows(part, &text, &hosts.given(), |row| {
-            *by_address.entry((row.get(0)?, row.get(1)?)).or_default() += row.get::<_, i64>(2)?;
-            Ok(())
+        evidence.dialled(part, Some(&hosts.numbers()), &hosts.given(), |host, address, requests| {
+            let sum: &mut i64 = by_address.entry((address, host)).or_default();
+            *sum = sum.saturating_add(requests);
         })
     })?;
     let mut all = Dealings::default();

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use rusqlite::ToSql;
@@ -54,14 +55,21 @@ pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: u
     let mut rows: Vec<ExchangeRow> = Vec::new();
     evidence.each(evidence.parts(range).into_iter().rev(), |part| {
         let left = (limit + 1).saturating_sub(rows.len());
-        let mut has_any = days.is_none();
-        if let (Some(days), 1..) = (&days, left) {
-            evidence.rows(part, days, &given(days), |_| {
+        if left == 0 {
+            return Ok(());
+        }
+        let mut has_any = false;
+        match &days {
+            Days::All => has_any = true,
+            Days::WithRow(text) => evidence.rows(part, text, &given(text), |_| {
                 has_any = true;
                 Ok(())
-            })?;
+            })?,
+            Days::Dialled(addresses) => {
+                evidence.dialled(part, None, &[], |_, address, _| has_any |= addresses.contains(&address))?;
+            }
         }
-        if left == 0 || !has_any {
+        if !has_any {
             return Ok(());
         }
         exchanges(evidence, part, &condition, &given(&condition), true, left, &mut rows)
@@ -85,23 +93,31 @@ pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: u
 struct Alike {
     /// On exchanges; its parameter is the value.
     condition: String,
-    /// Has a row where a day has any such exchange, by its summaries: of other days no exchange is read.
-    days: Option<String>,
+    days: Days,
     /// As it is shown.
     value: String,
     range: Range,
 }
 
+/// Which days have any such exchange, by their summaries: of other days no exchange is read.
+enum Days {
+    All,
+    /// Those in which this statement finds a row.
+    WithRow(String),
+    /// Those in which one of these was dialled.
+    Dialled(HashSet<i64>),
+}
+
 fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Result<Alike, QuestionError> {
     let nothing = || QuestionError::NothingToBeLike(by.as_str());
-    let all = |condition: String, days: Option<String>, value: &str| match value {
+    let all = |condition: String, days: Days, value: &str| match value {
         "" => Err(nothing()),
         value => Ok(Alike { condition, days, value: value.to_owned(), range }),
     };
     // Of a column of exchanges, and of the summary that has it too.
     let of = |column: &str, summary: &str, summed: &str, numbers: &str, value: &str| {
         let days = format!("SELECT 1 FROM {summary}_DAY WHERE {summed} IN ({numbers}) LIMIT 1");
-        all(format!("x.{column} IN ({numbers})"), Some(days), value)
+        all(format!("x.{column} IN ({numbers})"), Days::WithRow(days), value)
     };
     match by {
         By::Host => of("host", "p", "host", "SELECT id FROM host WHERE name = ?1", &row.host),
@@ -116,12 +132,15 @@ fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Re
         By::Network => {
             let address: IpAddr = row.dialled.parse().map_err(|_| nothing())?;
             let network = network_of(address).ok_or_else(nothing)?;
-            of("dialled", "d", "address", &addresses_in(evidence, &network)?, &network.to_string())
+            let addresses = addresses_in(evidence, &network)?;
+            let numbers: Vec<_> = addresses.iter().map(i64::to_string).collect();
+            let condition = format!("x.dialled IN ({})", numbers.join(", "));
+            all(condition, Days::Dialled(addresses.into_iter().collect()), &network.to_string())
         }
-        By::Path => all("x.path = (SELECT id FROM path WHERE name = ?1)".to_owned(), None, row.path()),
+        By::Path => all("x.path = (SELECT id FROM path WHERE name = ?1)".to_owned(), Days::All, row.path()),
         By::Size => {
             let down = row.down.ok_or_else(nothing)?;
-            all(format!("x.down = {down}"), None, &format!("{down} bytes down"))
+            all(format!("x.down = {down}"), Days::All, &format!("{down} bytes down"))
         }
         By::Minute => {
             const MINUTE: i64 = 60_000_000;
@@ -129,7 +148,7 @@ fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Re
             let time = |micros: i64| Some(Timestamp(micros.max(0).unsigned_abs()));
             let minute = Range { since: time(begins), until: time(begins + MINUTE) };
             let value = minute.since.map(format_time).unwrap_or_default();
-            Ok(Alike { range: minute, ..all("1".to_owned(), None, &value)? })
+            Ok(Alike { range: minute, ..all("1".to_owned(), Days::All, &value)? })
         }
     }
 }
@@ -142,15 +161,15 @@ fn network_of(address: IpAddr) -> Option<ipnet::IpNet> {
 /// Addresses of a network that are listed in a statement, at most.
 const ADDRESSES_MAX: usize = 65_536;
 
-fn addresses_in(evidence: &Evidence<'_>, network: &ipnet::IpNet) -> Result<String, QuestionError> {
+fn addresses_in(evidence: &Evidence<'_>, network: &ipnet::IpNet) -> Result<Vec<i64>, QuestionError> {
     let mut statement = evidence.connection().prepare_cached("SELECT id, name FROM address")?;
     let mut rows = statement.query([])?;
-    let mut numbers: Vec<String> = Vec::new();
+    let mut numbers: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
         let is_in = row.get::<_, String>(1)?.parse::<IpAddr>().is_ok_and(|address| network.contains(&address));
         if is_in && numbers.len() < ADDRESSES_MAX {
-            numbers.push(row.get::<_, i64>(0)?.to_string());
+            numbers.push(row.get(0)?);
         }
     }
-    Ok(numbers.join(", "))
+    Ok(numbers)
 }

@@ -32,10 +32,10 @@ pub(super) struct ExchangeRow {
     open: bool,
 }
 
-const SELECT: &str = "SELECT x.seq, x.at, c.name, u.name, m.name, s.name, h.name, coalesce(x.port, 443), p.name, \
-    j.verdict, j.would, j.reason, j.rule, a.name, x.status, x.up, x.down, e.closed_how, g.user_agent, g.ja4, x.open \
-    FROM {x} x LEFT JOIN client c ON c.id = x.client LEFT JOIN user u ON u.id = x.user \
-    LEFT JOIN word m ON m.id = x.method LEFT JOIN word s ON s.id = x.scheme LEFT JOIN host h ON h.id = x.host \
+const SELECT: &str = "SELECT x.seq, x.at, c.name, u.name, m.name, s.name, h.name, coalesce(n.port, 443), p.name, \
+    j.verdict, j.would, j.reason, j.rule, a.name, nullif(n.status, 0), x.up, x.down, e.closed_how, g.user_agent, g.ja4, n.open \
+    FROM {x} x LEFT JOIN manner n ON n.id = x.manner LEFT JOIN client c ON c.id = x.client LEFT JOIN user u ON u.id = x.user \
+    LEFT JOIN word m ON m.id = n.method LEFT JOIN word s ON s.id = n.scheme LEFT JOIN host h ON h.id = x.host \
     LEFT JOIN path p ON p.id = x.path LEFT JOIN judgement j ON j.id = x.judgement \
     LEFT JOIN address a ON a.id = x.dialled LEFT JOIN ending e ON e.id = x.ending \
     LEFT JOIN program g ON g.id = x.program WHERE {within} AND ";
@@ -81,7 +81,7 @@ fn read(row: &Row<'_>, part: &Part) -> rusqlite::Result<ExchangeRow> {
         ended: text(17)?,
         user_agent: text(18)?,
         ja4: text(19)?,
-        open: row.get::<_, Option<i64>>(20)?.is_some(),
+        open: row.get::<_, Option<i64>>(20)? == Some(1),
     })
 }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -237,15 +237,17 @@ fn count(
         for program in of_programs {
             take(part, of_program, *program, 0, &of(programs, *program))?;
         }
-        for address in of_addresses {
-            let mut dialled = Vec::new();
-            evidence.rows(part, "SELECT d.host FROM {d} d WHERE d.address = ?1", &[address], |row| {
-                dialled.push(row.get::<_, i64>(0)?);
-                Ok(())
-            })?;
-            for host in dialled {
-                take(part, of_host, host, *address, &of(addresses, *address))?;
+        if of_addresses.is_empty() {
+            return Ok(());
+        }
+        let mut dialled = BTreeSet::new();
+        evidence.dialled(part, None, &[], |host, address, _| {
+            if addresses.contains_key(&address) {
+                dialled.insert((address, host));
             }
+        })?;
+        for (address, host) in dialled {
+            take(part, of_host, host, address, &of(addresses, address))?;
         }
         Ok(())
     })?;

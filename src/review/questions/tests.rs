@@ -203,7 +203,7 @@ fn summaries_are_looked_up_by_their_keys() {
             "PRIMARY KEY",
         ),
         (format!("SELECT seq FROM x_{day} x WHERE stopped = 1 ORDER BY seq DESC LIMIT 9"), "_stopped"),
-        (format!("SELECT host FROM d_{day} WHERE address = 1"), "PRIMARY KEY"),
+        (format!("SELECT addresses FROM d_{day} WHERE host = 1"), "PRIMARY KEY"),
     ] {
         let mut statement = index.connection().prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
         let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();

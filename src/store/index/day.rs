@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{IndexError, QUARTER_US};
+use super::{IndexError, QUARTER_US, dialled};
 
 /// The statements of one day's tables.
 pub(super) fn of_day(text: &str, day: i64) -> String {
@@ -24,7 +24,7 @@ pub(super) struct Sums {
     pub(super) failed: HashMap<(i64, i64, i64), Count>,
     /// By program and client.
     pub(super) programs: HashMap<(i64, i64), Count>,
-    /// By address and host.
+    /// By host and address.
     pub(super) dialled: HashMap<(i64, i64), i64>,
     /// By quarter of an hour and judgement.
     pub(super) judged: HashMap<(i64, i64), Judged>,
@@ -127,9 +127,10 @@ impl Sums {
         for ((program, client), count) in sorted(self.programs.drain()) {
             insert.execute(params![program, client, count.requests, count.first, count.last])?;
         }
-        let mut insert = statement(DIALLED)?;
-        for ((address, host), requests) in sorted(self.dialled.drain()) {
-            insert.execute(params![address, host, requests])?;
+        for of_host in sorted(self.dialled.drain()).chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            let Some(((host, _), _)) = of_host.first() else { continue };
+            let addresses = of_host.iter().map(|((_, address), requests)| (*address, *requests));
+            dialled::add(connection, day, *host, addresses)?;
         }
         let mut insert = statement(JUDGED)?;
         for ((quarter, judgement), sum) in sorted(self.judged.drain()) {
@@ -162,8 +163,6 @@ const FAILED: &str = "INSERT INTO f_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFL
     requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
 const PROGRAM: &str = "INSERT INTO s_DAY VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, first = min(first, excluded.first), last = max(last, excluded.last)";
-const DIALLED: &str = "INSERT INTO d_DAY VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET
-    requests = requests + excluded.requests";
 const JUDGED: &str = "INSERT INTO q_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, stopped = stopped + excluded.stopped,
     first = min(first, excluded.first), last = max(last, excluded.last)";

@@ -5,17 +5,14 @@ CREATE TABLE x_DAY (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,         -- the exchange's id less the day's first microsecond: when it began
     inside INTEGER,              -- the same of the exchange it was read inside of
-    event INTEGER NOT NULL,      -- 0 a request or tunnel that was let out, 1 refused, 2 answered by the gate
-    open INTEGER,                -- 1 while its end is not on record
     client INTEGER NOT NULL, user INTEGER,
-    method INTEGER, scheme INTEGER, -- words
-    host INTEGER, port INTEGER,  -- NULL port: 443
+    host INTEGER,
     path INTEGER,
-    program INTEGER, standing INTEGER,
+    program INTEGER,
+    manner INTEGER NOT NULL,     -- method, port, status and what else many have in common
     judgement INTEGER NOT NULL,
     stopped INTEGER,             -- 1, or NULL
     dialled INTEGER,
-    status INTEGER, content_type INTEGER, body_type INTEGER,
     up INTEGER, down INTEGER,    -- bytes
     total_ms INTEGER,
     ending INTEGER,
@@ -51,14 +48,15 @@ CREATE TABLE f_DAY (
     PRIMARY KEY (client, host, ending)
 ) STRICT, WITHOUT ROWID;
 
--- Which software a client used, on how many exchanges; and which addresses a host was dialled at.
+-- Which software a client used, on how many exchanges; and which addresses a host was dialled at, on how many: in one column,
+-- see `dialled.rs`, as a row of its own for each would be longer than all else of an exchange.
 CREATE TABLE s_DAY (
     program INTEGER NOT NULL, client INTEGER NOT NULL, requests INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (program, client)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE d_DAY (
-    address INTEGER NOT NULL, host INTEGER NOT NULL, requests INTEGER NOT NULL,
-    PRIMARY KEY (address, host)
+    host INTEGER NOT NULL, part INTEGER NOT NULL, addresses BLOB NOT NULL,
+    PRIMARY KEY (host, part)
 ) STRICT, WITHOUT ROWID;
 
 -- How often it was judged so, and of that stopped, by the quarter of an hour of the day in which the exchange began.

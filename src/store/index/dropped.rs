@@ -10,10 +10,10 @@ use super::interned::AllNames;
 use super::{DAY_US, Filler, IndexError};
 
 /// Names that only a day had that has gone: their tables, and where a day that is left would have them.
-const NAMES: [(&str, &str, &str); 3] =
-    [("client", "p_DAY", "client"), ("program", "s_DAY", "program"), ("address", "d_DAY", "address")];
-/// Those that stand in the exchanges alone.
-const NAMES_OF_EXCHANGES: [&str; 2] = ["user", "path"];
+const NAMES: [(&str, &str, &str); 2] = [("client", "p_DAY", "client"), ("program", "s_DAY", "program")];
+/// Those that stand in the exchanges alone, and in which columns.
+const NAMES_OF_EXCHANGES: [(&str, &[&str]); 4] =
+    [("user", &["user"]), ("path", &["path"]), ("manner", &["manner"]), ("address", &["dialled", "captured"])];
 
 impl Filler {
     /// Takes out what belongs to days that have gone, so that what is left is what a journal without them gives: their tables,
@@ -66,7 +66,10 @@ impl Filler {
             AND h.first_seq BETWEEN (SELECT first_seq FROM day WHERE day = DAY) AND (SELECT last_seq FROM day WHERE day = DAY)";
         self.connection.execute(&of_day(hosts, day), [])?;
         let in_sums = NAMES.iter().map(|(kind, table, column)| (*kind, *table, *column));
-        for (kind, table, column) in in_sums.chain(NAMES_OF_EXCHANGES.iter().map(|kind| (*kind, "x_DAY", *kind))) {
+        let in_exchanges = NAMES_OF_EXCHANGES
+            .iter()
+            .flat_map(|(kind, columns)| columns.iter().map(|column| (*kind, "x_DAY", *column)));
+        for (kind, table, column) in in_sums.chain(in_exchanges) {
             let names = format!(
                 "INSERT OR IGNORE INTO gone SELECT '{kind}', {column} FROM {table} WHERE {column} IS NOT NULL GROUP BY {column}"
             );
@@ -117,20 +120,22 @@ impl Filler {
                 self.connection.execute(&of_day(&used, *day), [])?;
             }
         }
-        for kind in NAMES_OF_EXCHANGES {
+        for (kind, columns) in NAMES_OF_EXCHANGES {
             // The newest days first: most names are in use.
             for day in self.made.iter().rev() {
                 if !any_left(&self.connection, kind)? {
                     break;
                 }
-                let used = format!(
-                    "DELETE FROM gone WHERE kind = '{kind}'
-                     AND id IN (SELECT {kind} FROM x_DAY WHERE {kind} IS NOT NULL GROUP BY {kind})"
-                );
-                self.connection.execute(&of_day(&used, *day), [])?;
+                for column in columns {
+                    let used = format!(
+                        "DELETE FROM gone WHERE kind = '{kind}'
+                         AND id IN (SELECT {column} FROM x_DAY WHERE {column} IS NOT NULL GROUP BY {column})"
+                    );
+                    self.connection.execute(&of_day(&used, *day), [])?;
+                }
             }
         }
-        for kind in NAMES.iter().map(|(kind, ..)| *kind).chain(NAMES_OF_EXCHANGES) {
+        for kind in NAMES.iter().map(|(kind, ..)| *kind).chain(NAMES_OF_EXCHANGES.map(|(kind, _)| kind)) {
             let forget = format!("DELETE FROM {kind} WHERE id IN (SELECT id FROM gone WHERE kind = '{kind}')");
             self.connection.execute(&forget, [])?;
         }

@@ -343,7 +343,7 @@ impl Filler {
             let number = self.names.address.number(connection, address_of(dialled))?;
             row.dialled = Some(number);
             if let Some(host) = row.host {
-                *sums.dialled.entry((number, host)).or_default() += 1;
+                *sums.dialled.entry((host, number)).or_default() += 1;
             }
         }
         row.status = record.status.map(i64::from).or(row.status);
@@ -492,7 +492,8 @@ impl Filler {
         if self.insert.0 != row.day {
             self.insert = (row.day, of_day(EXCHANGE, row.day));
         }
-        row.write(&self.connection, &self.insert.1, open)
+        let manner = self.names.manner.number(&self.connection, row.manner(open))?;
+        row.write(&self.connection, &self.insert.1, manner, open)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), IndexError> {

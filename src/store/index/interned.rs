@@ -3,6 +3,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::evidence::{RecordLine, Said};
 
 use super::IndexError;
+use super::manner::Manners;
 use super::names::{Names, bounded};
 
 /// Paths that are told apart.
@@ -18,6 +19,7 @@ pub(super) struct AllNames {
     pub(super) ending: Names,
     pub(super) word: Names,
     pub(super) path: Names,
+    pub(super) manner: Manners,
 }
 
 impl AllNames {
@@ -45,6 +47,7 @@ impl AllNames {
             ),
             word: Names::of("INSERT INTO word (name) VALUES (?1)", "SELECT id FROM word WHERE name = ?1"),
             path: Names::of(insert, "SELECT id FROM path WHERE name = ?1"),
+            manner: Manners::default(),
         }
     }
 

@@ -4,10 +4,12 @@
 //! derived from the journal alone, may lag behind it and says by how much, and is built anew at any time. It proves nothing.
 
 mod day;
+mod dialled;
 mod dropped;
 mod fill;
 mod interned;
 mod live;
+mod manner;
 mod names;
 mod rebuild;
 mod row;
@@ -24,6 +26,7 @@ use crate::facts::Timestamp;
 
 use super::segment::OpenError;
 
+pub use dialled::dialled_in;
 pub use fill::Filler;
 pub use live::LiveIndex;
 pub use rebuild::{Rebuilt, reindex};

@@ -3,10 +3,14 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::day::of_day;
+use super::manner::Manner;
 use super::{DAY_US, IndexError};
 
 /// The judgement of what waits for one.
 pub(super) const UNJUDGED: i64 = 1;
+
+/// A port that is not said.
+const PORT: i64 = 443;
 
 /// A row of `x_DAY`.
 #[derive(Debug, Clone, Default)]
@@ -49,29 +53,37 @@ impl Row {
         Ok(())
     }
 
+    /// What of it many have in common.
+    pub(super) fn manner(&self, open: bool) -> Manner {
+        let Self { event, method, scheme, port, standing, status, content_type, body_type, .. } = *self;
+        let known = |number: Option<i64>| number.unwrap_or_default();
+        let [method, scheme, standing, status] = [method, scheme, standing, status].map(known);
+        let [content_type, body_type] = [content_type, body_type].map(known);
+        let port = port.unwrap_or(PORT);
+        Manner([event, i64::from(open), method, scheme, port, standing, status, content_type, body_type])
+    }
+
     /// Writes it by a statement of its day.
-    pub(super) fn write(&self, connection: &Connection, insert: &str, open: bool) -> Result<(), IndexError> {
+    pub(super) fn write(
+        &self,
+        connection: &Connection,
+        insert: &str,
+        manner: i64,
+        open: bool,
+    ) -> Result<(), IndexError> {
         connection.prepare_cached(insert)?.execute(params![
             self.seq,
             self.at,
             self.inside,
-            self.event,
-            open.then_some(1),
             self.client,
             self.user,
-            self.method,
-            self.scheme,
             self.host,
-            self.port,
             self.path,
             self.program,
-            self.standing,
+            manner,
             self.judgement.unwrap_or(UNJUDGED),
             self.stopped.then_some(1),
             self.dialled,
-            self.status,
-            self.content_type,
-            self.body_type,
             self.up,
             self.down,
             self.total_ms,
@@ -100,6 +112,9 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
         let mut select = connection.prepare_cached(&of_day("SELECT * FROM x_DAY WHERE seq = ?1", day))?;
         let row = select
             .query_row([seq], |row| {
+                let Manner([event, _, method, scheme, port, standing, status, content_type, body_type]) =
+                    Manner::read(connection, row.get(8)?)?;
+                let known = |number: i64| Some(number).filter(|number| *number != 0);
                 Ok(Row {
                     day,
                     stored: true,
@@ -107,27 +122,27 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
                     seq,
                     at: row.get(1)?,
                     inside: row.get(2)?,
-                    event: row.get(3)?,
-                    client: row.get(5)?,
-                    user: row.get(6)?,
-                    method: row.get(7)?,
-                    scheme: row.get(8)?,
-                    host: row.get(9)?,
-                    port: row.get(10)?,
-                    path: row.get(11)?,
-                    program: row.get(12)?,
-                    standing: row.get(13)?,
-                    judgement: row.get::<_, Option<i64>>(14)?.filter(|judgement| *judgement != UNJUDGED),
-                    stopped: row.get::<_, Option<i64>>(15)?.is_some(),
-                    dialled: row.get(16)?,
-                    status: row.get(17)?,
-                    content_type: row.get(18)?,
-                    body_type: row.get(19)?,
-                    up: row.get(20)?,
-                    down: row.get(21)?,
-                    total_ms: row.get(22)?,
-                    ending: row.get(23)?,
-                    captured: row.get(24)?,
+                    event,
+                    client: row.get(3)?,
+                    user: row.get(4)?,
+                    method: known(method),
+                    scheme: known(scheme),
+                    host: row.get(5)?,
+                    port: Some(port).filter(|port| *port != PORT),
+                    path: row.get(6)?,
+                    program: row.get(7)?,
+                    standing: known(standing),
+                    judgement: row.get::<_, Option<i64>>(9)?.filter(|judgement| *judgement != UNJUDGED),
+                    stopped: row.get::<_, Option<i64>>(10)?.is_some(),
+                    dialled: row.get(11)?,
+                    status: known(status),
+                    content_type: known(content_type),
+                    body_type: known(body_type),
+                    up: row.get(12)?,
+                    down: row.get(13)?,
+                    total_ms: row.get(14)?,
+                    ending: row.get(15)?,
+                    captured: row.get(16)?,
                 })
             })
             .optional()?;
@@ -139,4 +154,4 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
 }
 
 pub(super) const EXCHANGE: &str = "INSERT OR REPLACE INTO x_DAY VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";

@@ -52,6 +52,17 @@ CREATE TABLE ending (
 ) STRICT;
 -- Methods, schemes, standings, content types, body types: short words of small vocabularies.
 CREATE TABLE word (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+-- What exchanges have in common. 0 where it is not known; a port without a host is 443.
+CREATE TABLE manner (
+    id INTEGER PRIMARY KEY,
+    event INTEGER NOT NULL,      -- 0 a request or tunnel that was let out, 1 refused, 2 answered by the gate
+    open INTEGER NOT NULL,       -- 1 while its end is not on record
+    method INTEGER NOT NULL, scheme INTEGER NOT NULL, -- words
+    port INTEGER NOT NULL,
+    standing INTEGER NOT NULL,   -- a word
+    status INTEGER NOT NULL, content_type INTEGER NOT NULL, body_type INTEGER NOT NULL, -- the types are words
+    UNIQUE (method, scheme, port, status, content_type, body_type, standing, event, open)
+) STRICT;
 -- Paths with what varies taken out, see `store::index::template`. At most 200,000; 0 beyond that.
 CREATE TABLE path (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 

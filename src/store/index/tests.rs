@@ -159,20 +159,29 @@ fn data_dir(lines: &[Vec<u8>]) -> tempfile::TempDir {
     directory
 }
 
-/// All that is in the tables, but how far the journal was read.
+/// All that is in the tables, but how far the journal was read. Numbers of manners are as it came: an exchange may have had one
+/// while it was open, or not.
 fn dump(connection: &Connection) -> Vec<String> {
     let mut statement = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'place' ORDER BY name")
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('place', 'manner') ORDER BY name",
+        )
         .unwrap();
     let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut rows = Vec::new();
     for table in tables {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
-        let columns = statement.column_count();
+        let mut text = format!("SELECT * FROM {table}");
+        if table.starts_with("x_") {
+            text += " LEFT JOIN manner n ON n.id = manner";
+        }
+        let mut statement = connection.prepare(&text).unwrap();
+        let of_manner =
+            |at: &usize| !matches!(statement.column_name(*at), Ok("manner")) && !(table.starts_with("x_") && *at == 17);
+        let shown: Vec<usize> = (0..statement.column_count()).filter(of_manner).collect();
         let mut found = statement.query([]).unwrap();
         let mut of_table = Vec::new();
         while let Some(row) = found.next().unwrap() {
-            let values: Vec<_> = (0..columns).map(|at| format!("{:?}", row.get::<_, Value>(at).unwrap())).collect();
+            let values: Vec<_> = shown.iter().map(|at| format!("{:?}", row.get::<_, Value>(*at).unwrap())).collect();
             of_table.push(format!("{table}: {}", values.join(" ")));
         }
         of_table.sort();

@@ -25,7 +25,7 @@ fn plain(lines: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn what_was_packed_is_read_back_from_any_byte_on() {
-    let lines = lines(8_000);
+    let lines = lines(30_000);
     let plain = plain(&lines);
     assert!(plain.len() > 4 * FRAME_BYTES, "it has several frames");
     let (_directory, file) = opened(&packed(&lines));
@@ -49,7 +49,7 @@ fn any_program_that_unpacks_zstandard_reads_it() {
 
 #[test]
 fn a_damaged_frame_is_said_once_and_what_is_behind_it_is_read() {
-    let lines = lines(8_000);
+    let lines = lines(30_000);
     let mut content = packed(&lines);
     content[40] ^= 0x55;
     let (_directory, file) = opened(&content);

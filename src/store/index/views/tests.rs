@@ -11,11 +11,12 @@ fn days_on_end(first: i64, days: i64) -> (tempfile::TempDir, Index) {
     reindex(directory.path(), |_, _| {}).unwrap();
     let connection = Connection::open(directory.path().join(super::super::INDEX_FILE)).unwrap();
     connection.execute_batch("BEGIN; INSERT INTO client VALUES (1, '10.0.0.1'), (2, '10.0.0.2');").unwrap();
+    connection.execute_batch("INSERT INTO manner VALUES (1, 0, 0, 0, 0, 443, 0, 0, 0, 0)").unwrap();
     connection.execute_batch("INSERT INTO host VALUES (1, 'a.example', 'a.example', 7, 1, 2)").unwrap();
     for number in first..first + days {
         day::create(&connection, number).unwrap();
         let rows = "INSERT INTO day VALUES (DAY, DAY, DAY, 0, 0, 1, 1);
-            INSERT INTO x_DAY (seq, at, event, client, host, judgement) VALUES (DAY, 5, 0, 1, 1, 1);
+            INSERT INTO x_DAY (seq, at, client, host, manner, judgement) VALUES (DAY, 5, 1, 1, 1, 1);
             INSERT INTO p_DAY VALUES (1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 10, 20);";
         connection.execute_batch(&of_day(rows, number)).unwrap();
     }
