@@ -21,11 +21,12 @@ use socket2::{Domain, Socket, Type};
 const HELP: &str = "\
 Puts a running gate under load, with an origin of its own.
 
-Usage: load get|connect|idle|silent|slow [OPTIONS]
+Usage: load get|connect|idle|storm|silent|slow [OPTIONS]
 
   get      requests over connections that are kept alive
   connect  tunnels: opened, a byte there and back, closed
   idle     tunnels that are opened and then stand still
+  storm    a morning: PCs that open 15 tunnels each, as Chromium does, with and then without the gate
   silent   connections on which nothing is said; one that the gate closes is opened again
   slow     the same with a head that comes by one byte a second
 
@@ -33,12 +34,14 @@ Options:
   --proxy ADDRESS    the gate [127.0.0.1:3128]
   --origin ADDRESS   where this program listens as the origin [127.0.0.1:8090]
   --pid PID          the gate's process: its CPU time and memory are shown
-  --clients N        at the same time: clients, tunnels or connections [8; 1000 unless get or connect]
-  --seconds N        stop after this time; how long tunnels or connections stand [5]
+  --clients N        at the same time: clients, tunnels, PCs or connections [8; 500 PCs; else 1000]
+  --seconds N        stop after this time; how long tunnels or connections stand; how long a storm lasts [5; 10]
   --count N          stop after so many
   --bytes N          the length of an answer [1024]
 
-Silent and slow connections come from 127.0.0.2 and on, 2,000 from each address.
+Silent and slow connections come from 127.0.0.2 and on, 2,000 from each address; PCs have addresses of their own from
+127.0.1.0 on. A storm's tunnels all stand to its end. Where the policy says `verdict = \"challenge\"` and `sni = \"any\"` in
+place of `protocol`, the first of each PC is ended, and opened again as a browser does: that counts towards its time.
 
 The gate's policy must let it out to the origin:
 
@@ -75,6 +78,7 @@ enum Work {
     Get,
     Connect,
     Idle,
+    Storm,
     Silent,
     Slow,
 }
@@ -96,6 +100,7 @@ impl Options {
             "get" => (Work::Get, 8),
             "connect" => (Work::Connect, 8),
             "idle" => (Work::Idle, 1000),
+            "storm" => (Work::Storm, 500),
             "silent" => (Work::Silent, 1000),
             "slow" => (Work::Slow, 1000),
             _ => return None,
@@ -107,7 +112,7 @@ impl Options {
             origin: loopback(8090),
             pid: None,
             clients,
-            time: Duration::from_secs(5),
+            time: Duration::from_secs(if work == Work::Storm { 10 } else { 5 }),
             count: u64::MAX,
             bytes: 1024,
         };
@@ -150,6 +155,7 @@ fn run(options: &Options) -> io::Result<()> {
             })
         }
         Work::Idle => idle(options, origin::start(options.origin)?, before),
+        Work::Storm => storm(options, origin::start(options.origin)?, before),
         Work::Silent | Work::Slow => stand(options, before),
     }
 }
@@ -185,10 +191,100 @@ fn busy<F: FnMut() -> io::Result<()>>(
     times.sort_unstable();
     let done = times.len() as u64;
     println!("{done} {what} in {took:.1} s: {:.0} a second", done as f64 / took);
-    let at = |part: f64| times.get((times.len() as f64 * part) as usize).or(times.last()).copied().unwrap_or(0);
-    println!("  time of one: p50 {} µs, p99 {} µs, max {} µs", at(0.5), at(0.99), at(1.0));
+    println!("  time of one: {}", spread(&times));
     Gauge::read(options.pid).tell(before, done, what);
     Ok(())
+}
+
+/// Of sorted times in microseconds the median, the 99th percentile and the longest.
+fn spread(times: &[u32]) -> String {
+    let at = |part: f64| times.get((times.len() as f64 * part) as usize).or(times.last()).copied().unwrap_or(0);
+    format!("p50 {} µs, p99 {} µs, max {} µs", at(0.5), at(0.99), at(1.0))
+}
+
+/// Tunnels of a PC in a storm, a third of them for each of its start pages.
+const TUNNELS_OF_PC: usize = 15;
+/// As Chromium asks for a tunnel, and begins TLS in it.
+const CHROMIUM: &str = "Proxy-Connection: keep-alive\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
+    AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\n";
+const HELLO: &str = include_str!("../tests/data/hellos/chromium-address.hex");
+
+/// PCs that all begin to work at once, through the gate and then without it.
+fn storm(options: &Options, origin: SocketAddr, before: Gauge) -> io::Result<()> {
+    let hello = hello();
+    let run = |gate: Option<SocketAddr>| storm_through(options, gate, origin, &hello);
+    let (with, again) = run(Some(options.proxy))?;
+    let many = with.len() as u64;
+    println!("{many} tunnels of {} PCs within {} s", options.clients, options.time.as_secs());
+    println!("  ended at once, and opened again: {again}");
+    println!("  time until one carries a byte and back: {}", spread(&with));
+    Gauge::read(options.pid).tell(before, many, "tunnels");
+    let (without, _) = run(None)?;
+    println!("  the same without the gate: {}", spread(&without));
+    Ok(())
+}
+
+/// The times of all tunnels, sorted, and how many had to be opened a second time.
+fn storm_through(
+    options: &Options,
+    gate: Option<SocketAddr>,
+    origin: SocketAddr,
+    hello: &[u8],
+) -> io::Result<(Vec<u32>, usize)> {
+    let since = Instant::now();
+    let pc = |number: usize| {
+        let source = Ipv4Addr::from_bits(0x7f00_0100 + number as u32);
+        let open = || {
+            let stream = connect_from(source, gate.unwrap_or(origin))?;
+            let mut tunnel = Tunnel::over(stream, gate.map(|_| CHROMIUM), origin, hello)?;
+            tunnel.carry(1, 1).map(|()| tunnel)
+        };
+        let (mut standing, mut times, mut again) = (Vec::new(), Vec::new(), 0);
+        // Each page at a moment of its own: what multiples of the golden ratio leave behind the point is spread evenly.
+        let mut pages = [0, 1, 2].map(|page| ((3 * number + page) as f64 * 0.618_033_988_75).fract());
+        pages.sort_unstable_by(f64::total_cmp);
+        for page in pages {
+            thread::sleep(options.time.mul_f64(page).saturating_sub(since.elapsed()));
+            for _ in 0..TUNNELS_OF_PC / pages.len() {
+                let begun = Instant::now();
+                standing.push(open().or_else(|_| {
+                    again += 1;
+                    open()
+                })?);
+                times.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
+            }
+        }
+        thread::sleep(options.time.saturating_sub(since.elapsed()));
+        Ok::<_, io::Error>((times, again))
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.clients).map(|number| scope.spawn(move || pc(number))).collect();
+        let died = || Err(io::Error::other("a PC died"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
+    });
+    let (mut times, mut again) = (Vec::new(), 0);
+    for result in results {
+        let (of_pc, of_pc_again) = result?;
+        times.extend(of_pc);
+        again += of_pc_again;
+    }
+    times.sort_unstable();
+    Ok((times, again))
+}
+
+fn hello() -> Vec<u8> {
+    let digits: Vec<_> = HELLO.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
+
+/// A connection from an address of loopback.
+fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&to.into())?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(socket.into())
 }
 
 /// Opens the tunnels, lets them stand, and closes them.
@@ -225,11 +321,9 @@ const TICKS: usize = 1000;
 
 impl Standing {
     fn open(proxy: SocketAddr, source: Ipv4Addr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
-        socket.connect(&proxy.into())?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { stream: socket.into(), source, sent: 0 })
+        let stream = connect_from(source, proxy)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, source, sent: 0 })
     }
 
     /// Sends another byte of the head, if it is a slow one; false when the gate has ended the connection.

@@ -59,8 +59,18 @@ impl Tunnel {
         origin: SocketAddr,
         first: &[u8],
     ) -> io::Result<Self> {
-        let mut stream = connect(gate.unwrap_or(origin))?;
-        if gate.is_some() {
+        let stream = connect(gate.unwrap_or(origin))?;
+        Self::over(stream, gate.map(|_| fields), origin, first)
+    }
+
+    /// The same over a connection that is there: to a gate where there are fields, else to the origin itself.
+    pub(crate) fn over(
+        mut stream: TcpStream,
+        fields: Option<&str>,
+        origin: SocketAddr,
+        first: &[u8],
+    ) -> io::Result<Self> {
+        if let Some(fields) = fields {
             write!(stream, "CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n{fields}\r\n")?;
             // The origin does not speak first, so nothing behind the head is lost with the reader.
             let (status, _) = read_head(&mut BufReader::with_capacity(1024, &stream))?;

@@ -1,4 +1,5 @@
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,18 +29,18 @@ pub(super) enum What {
         denied: bool,
         /// What kind of request it is, as [`Facts::shape`].
         shape: u32,
-        facts: Option<Box<Facts>>,
+        facts: Option<Arc<Facts>>,
     },
     /// The client wrote into a tunnel after silence, and this moved until the next burst.
     Burst { tunnel: u64, up: u32, down: u32 },
     /// A tunnel has shown what goes through it.
-    Shown(Box<Facts>),
+    Shown(Arc<Facts>),
     /// A tunnel goes on: what it has carried so far.
-    Going(Box<Facts>),
+    Going(Arc<Facts>),
     /// An exchange has ended.
-    Done(Box<Facts>),
+    Done(Arc<Facts>),
     /// A program answered a challenge, or did not.
-    Challenge(Box<Facts>),
+    Challenge(Arc<Facts>),
 }
 
 /// What is known of an exchange.

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use foldhash::fast::RandomState;
@@ -35,7 +36,8 @@ struct Open {
     /// The newest record of it, and its time.
     line: u64,
     heard: u64,
-    facts: Facts,
+    /// Shared with the events that tell of it and wait for their turn.
+    facts: Arc<Facts>,
 }
 
 /// An exchange of which so long nothing was heard goes, where there are too many, in microseconds.
@@ -59,7 +61,7 @@ impl Joins {
                 self.begin(seen, network, order);
             }
             Part::Shown if seen.id == 0 && !seen.client.is_empty() && !seen.host.is_empty() => {
-                let facts = Box::new(facts_of(seen, network));
+                let facts = Arc::new(facts_of(seen, network));
                 order.push(Happened::Exchange(event_of(seen, network, What::Challenge(facts))));
             }
             Part::Shown | Part::Going | Part::Ended => self.go_on(seen, bursts, network, order),
@@ -71,7 +73,7 @@ impl Joins {
         let facts = facts_of(seen, network);
         let denied = seen.verdict != Verdict::Allowed;
         if seen.part == Part::Whole || seen.id == 0 {
-            let what = What::Call { denied, shape: facts.shape, facts: Some(Box::new(facts)) };
+            let what = What::Call { denied, shape: facts.shape, facts: Some(Arc::new(facts)) };
             order.push(Happened::Exchange(event_of(seen, network, what)));
             return;
         }
@@ -83,7 +85,7 @@ impl Joins {
         }
         if self.open.len() < self.open_max || self.open.contains_key(&id) {
             let Event { client, host, port, line, .. } = event;
-            self.open.insert(id, Open { client, host, port, at: time, line, heard: time, facts });
+            self.open.insert(id, Open { client, host, port, at: time, line, heard: time, facts: Arc::new(facts) });
         } else {
             self.beyond += 1;
         }
@@ -100,13 +102,13 @@ impl Joins {
         open.heard = open.heard.max(seen.time.0);
         // Later records do not repeat the host.
         let host = network.hosts.known(open.host).filter(|_| !seen.sni.is_empty()).map(|known| known.text.clone());
-        add(&mut open.facts, seen, host.as_deref().unwrap_or_default(), network);
+        add(Arc::make_mut(&mut open.facts), seen, host.as_deref().unwrap_or_default(), network);
         let Open { client, host, port, .. } = *open;
         let event = |time, what| Event { time, line: seen.line, client, host, port, what };
         let is_tunnel = open.facts.what == Asked::Tunnel;
         if seen.part == Part::Shown && is_tunnel {
             open.at = open.at.max(seen.time.0);
-            order.push(Happened::Exchange(event(seen.time.0, What::Shown(Box::new(open.facts.clone())))));
+            order.push(Happened::Exchange(event(seen.time.0, What::Shown(open.facts.clone()))));
         }
         for burst in bursts {
             open.at = open.at.saturating_add(u64::from(burst.after_cs) * 10_000);
@@ -116,12 +118,10 @@ impl Joins {
             )));
         }
         match seen.part {
-            Part::Going => {
-                order.push(Happened::Exchange(event(seen.time.0, What::Going(Box::new(open.facts.clone())))))
-            }
+            Part::Going => order.push(Happened::Exchange(event(seen.time.0, What::Going(open.facts.clone())))),
             Part::Ended => {
                 if let Some(open) = self.open.remove(&seen.id) {
-                    order.push(Happened::Exchange(event(seen.time.0, What::Done(Box::new(open.facts)))));
+                    order.push(Happened::Exchange(event(seen.time.0, What::Done(open.facts))));
                 }
             }
             Part::Whole | Part::Waits | Part::Begun | Part::Shown => {}

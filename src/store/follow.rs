@@ -103,9 +103,14 @@ impl Follower {
         block.clear();
         let Some((mut path, mut read)) = self.at.clone().or_else(|| self.first()) else { return Ok(false) };
         loop {
-            // Which it is must be asked before the end is seen: only the newest segment grows.
-            let newer = self.after(&path).map_err(|source| io_error(&self.directory, source))?;
-            match lines_at(&path, read, block) {
+            let mut newer = None;
+            let mut read_on = lines_at(&path, read, block);
+            if !matches!(read_on, Ok(()) if !block.is_empty()) {
+                // Which it is must be asked before the end is seen: only the newest segment grows.
+                newer = self.after(&path).map_err(|source| io_error(&self.directory, source))?;
+                read_on = lines_at(&path, read, block);
+            }
+            match read_on {
                 // What was read of a segment, and is moved away, is over.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && newer.is_some() => {}
                 other => other.map_err(|source| io_error(&path, source))?,
@@ -137,6 +142,7 @@ impl Follower {
 
 /// Fills `block` with the whole lines of a segment from a byte on, as many as there is room for.
 fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
+    block.clear();
     let mut file = SegmentFile::open(path)?;
     file.go_to(begin)?;
     file.take(BLOCK_BYTES).read_to_end(block)?;
