@@ -18,7 +18,7 @@ pub struct Filler {
     pub(super) connection: Connection,
     pub(super) names: AllNames,
     /// Exchanges whose end is not on record yet, by their ids: the oldest first.
-    pub(super) open: BTreeMap<u64, Row>,
+    pub(super) open: BTreeMap<u64, Box<Row>>,
     /// Rows to be written with the next commit, that are whole.
     ended: Vec<Row>,
     days: BTreeMap<i64, Sums>,
@@ -240,7 +240,7 @@ impl Filler {
             Some(Event::Close) => self.end(row, record)?,
             Some(Event::Refused | Event::Answered) => {
                 row.event = if record.event == Some(Event::Refused) { 1 } else { 2 };
-                self.ended.push(row);
+                self.ended.push(*row);
             }
             Some(_) | None => {
                 self.open.insert(id.0, row);
@@ -256,7 +256,7 @@ impl Filler {
     }
 
     /// A row with what the first record says.
-    fn begun(&mut self, id: ExchangeId, record: &RecordLine<'_>, day: i64) -> Result<Row, IndexError> {
+    fn begun(&mut self, id: ExchangeId, record: &RecordLine<'_>, day: i64) -> Result<Box<Row>, IndexError> {
         let connection = &self.connection;
         let client = self.names.client.number(connection, record.client.as_deref().unwrap_or_default())?;
         let host = match record.host.as_deref() {
@@ -271,7 +271,7 @@ impl Filler {
         let tunnel = scheme == Some("tunnel");
         let inside = record.inside.as_deref().and_then(|id| id.parse::<ExchangeId>().ok());
         let begins = day.saturating_mul(DAY_US);
-        let row = Row {
+        let row = Box::new(Row {
             day,
             seq: signed(record.seq),
             at: signed(id.0).saturating_sub(begins),
@@ -282,7 +282,7 @@ impl Filler {
             port: record.port.map(i64::from).filter(|port| *port != 443),
             captured,
             ..Row::default()
-        };
+        });
         let sums = self.days.entry(day).or_default();
         sums.exchanges += 1;
         let at = ms_of_day(record.time, day);
@@ -364,7 +364,7 @@ impl Filler {
         carried(row, record, sums);
     }
 
-    fn end(&mut self, mut row: Row, record: &RecordLine<'_>) -> Result<(), IndexError> {
+    fn end(&mut self, mut row: Box<Row>, record: &RecordLine<'_>) -> Result<(), IndexError> {
         let sums = self.days.entry(row.day).or_default();
         carried(&mut row, record, sums);
         row.total_ms = record.total_us.map(|us| signed(us / 1000));
@@ -377,7 +377,7 @@ impl Filler {
             count(&mut sums.failed, (row.client, row.host.unwrap_or_default(), ending), at);
             sums.pair(row.client, row.host).failed += 1;
         }
-        self.ended.push(row);
+        self.ended.push(*row);
         Ok(())
     }
 

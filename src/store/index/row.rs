@@ -98,7 +98,11 @@ impl Row {
 }
 
 /// The rows whose ends are not on record, from the file: of more than `most` the newest.
-pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> Result<BTreeMap<u64, Row>, IndexError> {
+pub(super) fn read_open(
+    connection: &Connection,
+    made: &[i64],
+    most: usize,
+) -> Result<BTreeMap<u64, Box<Row>>, IndexError> {
     let mut open = BTreeMap::new();
     let mut known: HashMap<i64, bool> = HashMap::new();
     let mut statement = connection.prepare("SELECT id, day, seq FROM open ORDER BY id DESC LIMIT ?1")?;
@@ -147,7 +151,7 @@ pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> R
             })
             .optional()?;
         if let Some(row) = row {
-            open.insert(id.unsigned_abs(), row);
+            open.insert(id.unsigned_abs(), Box::new(row));
         }
     }
     Ok(open)
