@@ -176,7 +176,7 @@ fn dump(connection: &Connection) -> Vec<String> {
         }
         let mut statement = connection.prepare(&text).unwrap();
         let of_manner =
-            |at: &usize| !matches!(statement.column_name(*at), Ok("manner")) && !(table.starts_with("x_") && *at == 17);
+            |at: &usize| !(matches!(statement.column_name(*at), Ok("manner")) || table.starts_with("x_") && *at == 17);
         let shown: Vec<usize> = (0..statement.column_count()).filter(of_manner).collect();
         let mut found = statement.query([]).unwrap();
         let mut of_table = Vec::new();
