@@ -11,7 +11,7 @@ use crate::app::{Note, REASON_BYTES_MAX, note, this_person};
 use crate::clock;
 use crate::evidence::{FindingId, Found, Mark, Text, Triage, Triaged, client_of, client_text, format_time, shown};
 use crate::facts::Timestamp;
-use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy, without_marked};
+use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy, Proposed, ProposedOf, without_marked};
 
 use super::arguments::notes;
 use super::device::{JournalOf, notes_of};
@@ -274,10 +274,11 @@ fn withdraw(arguments: &WithdrawArguments) -> Result<Marked, CliError> {
     let taken = match &arguments.from {
         Some(path) => {
             let target = target.ok_or(CliError::NoRule)?;
-            // What is known to be good of a finding is so for its client.
             let client = triage.client.as_ref().and_then(|client| client_of(client.as_str()));
-            let client = client.filter(|_| finding.is_none() || before.mark == Mark::KnownGood);
-            Some((path, without_rule(path, &target, client, arguments.config.as_deref())?))
+            let id = finding.as_ref().map(|found| found.id.to_string());
+            let of = id.as_deref().map_or(ProposedOf::Target(client), ProposedOf::Finding);
+            let proposed = Proposed { word: before.mark.in_words().0, target: &target, of };
+            Some((path, without_rule(path, &proposed, arguments.config.as_deref())?))
         }
         None => None,
     };
@@ -286,24 +287,23 @@ fn withdraw(arguments: &WithdrawArguments) -> Result<Marked, CliError> {
         write(path, text).map_err(|source| CliError::Write { path: path.to_path_buf(), source })?;
     }
     let proposes = matches!(before.mark, Mark::KnownGood | Mark::Malicious);
-    let remark = "a rule that was added to a policy stays in force until it is taken out: with --from, or by hand";
+    let remark =
+        "a rule that was added to a policy stays in force until it is taken out by hand: --from would have done so";
     let note = (taken.is_none() && proposes).then_some(remark);
     let (taken_from, taken) =
         taken.map_or((None, Vec::new()), |(path, (_, rules))| (Some(path.display().to_string()), rules));
     Ok(Marked { triage, rule: None, added_to: None, taken, taken_from, note })
 }
 
-/// The policy without the rules that were proposed for a target, once that compiles; and those rules.
+/// The policy without the rules that a mark proposed, once that compiles; and those rules.
 fn without_rule(
     path: &Path,
-    target: &MarkedTarget,
-    client: Option<IpNet>,
+    proposed: &Proposed<'_>,
     config: Option<&Path>,
 ) -> Result<(String, Vec<String>), CliError> {
     let read = fs::read_to_string(path);
     let before = read.map_err(|source| CliError::Read { role: Role::Policy, path: path.into(), source })?;
-    let words = [Mark::KnownGood, Mark::Malicious].map(|mark| mark.in_words().0);
-    let (text, taken) = without_marked(&before, &words, target, client);
+    let (text, taken) = without_marked(&before, proposed);
     if taken.is_empty() {
         return Err(CliError::NoSuchRule(path.to_owned()));
     }

@@ -15,7 +15,14 @@ const KEPT_MAX: usize = 32;
 
 /// What was asked a moment ago, with what came of it: data without a role or a language, which pages draw for each person.
 #[derive(Default)]
-pub(super) struct Answered(Mutex<VecDeque<Kept>>);
+pub(super) struct Answered(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    kept: VecDeque<Kept>,
+    /// Answers of before this moment may not know what was done since.
+    not_before: Moment,
+}
 
 struct Kept {
     question: String,
@@ -24,20 +31,24 @@ struct Kept {
 }
 
 impl Answered {
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was answered to the same question within the last two seconds.
     pub(super) fn find<T: Send + Sync + 'static>(&self, question: &str, now: Moment) -> Option<Arc<T>> {
-        let kept = self.kept();
-        let found = kept.iter().rev().find(|kept| kept.question == question && now - kept.at < FRESH)?;
+        let answers = self.answers();
+        let found = answers.kept.iter().rev().find(|kept| kept.question == question && now - kept.at < FRESH)?;
         found.answer.clone().downcast().ok()
     }
 
     /// Keeps an answer as of the moment at which it was asked for.
     pub(super) fn keep<T: Send + Sync + 'static>(&self, question: &str, at: Moment, answer: &Arc<T>) {
-        let mut kept = self.kept();
+        let mut answers = self.answers();
+        if at < answers.not_before {
+            return;
+        }
+        let kept = &mut answers.kept;
         kept.retain(|kept| kept.question != question && at - kept.at < FRESH);
         if kept.len() >= KEPT_MAX {
             kept.pop_front();
@@ -45,9 +56,11 @@ impl Answered {
         kept.push_back(Kept { question: question.to_owned(), at, answer: answer.clone() });
     }
 
-    /// Whoever has done something sees what comes of it.
-    pub(super) fn forget(&self) {
-        self.kept().clear();
+    /// Whoever has done something sees what comes of it: what is asked before the index has it is not kept either.
+    pub(super) fn forget(&self, now: Moment) {
+        let mut answers = self.answers();
+        answers.kept.clear();
+        answers.not_before = Moment(now.0.saturating_add(FRESH.as_micros() as u64));
     }
 }
 
@@ -118,8 +131,12 @@ mod tests {
         assert_eq!(answered.find::<u64>("blocked 7", at(2000)), None);
         answered.keep("blocked 7", at(1000), &Arc::new(8_u64));
         assert_eq!(answered.find::<u64>("blocked 7", at(2500)).as_deref(), Some(&8));
-        answered.forget();
+        answered.forget(at(2500));
         assert_eq!(answered.find::<u64>("blocked 7", at(2500)), None);
+        for (asked, is_kept) in [(2400, false), (2600, false), (4499, false), (4500, true)] {
+            answered.keep("blocked 7", at(asked), &Arc::new(9_u64));
+            assert_eq!(answered.find::<u64>("blocked 7", at(asked)).is_some(), is_kept, "{asked}");
+        }
     }
 
     #[test]
@@ -128,7 +145,7 @@ mod tests {
         for number in 0..1000_usize {
             answered.keep(&number.to_string(), at(0), &Arc::new(number));
         }
-        assert_eq!(answered.kept().len(), KEPT_MAX);
+        assert_eq!(answered.answers().kept.len(), KEPT_MAX);
         assert_eq!(answered.find::<usize>("999", at(0)).as_deref(), Some(&999));
         assert_eq!(answered.find::<usize>("967", at(0)), None);
     }

@@ -139,9 +139,23 @@ fn missed(count: u64) -> String {
 }
 
 impl Turn {
+    /// Of rows that were made for others, the newest first.
+    fn of<'r>(rows: impl Iterator<Item = &'r Arc<Row>>) -> Self {
+        let mut turn = Self::default();
+        for row in rows {
+            if turn.is_full() { turn.left_out += 1 } else { turn.take(row) }
+        }
+        turn
+    }
+
     /// One more, which is older than all that it has.
     fn take(&mut self, row: &Arc<Row>) {
         self.rows.push(row.clone());
+    }
+
+    /// How many rows it tells of, and the events that do.
+    fn told(&self) -> (u64, Bytes) {
+        (self.rows.len() as u64 + self.left_out, self.events())
     }
 
     fn is_full(&self) -> bool {
@@ -265,15 +279,19 @@ impl Tails {
             Some(follower) => follower,
             None => Follower::near_end(data_dir, BEGIN_BYTES).ok()?,
         };
-        let (mut blocks, mut unseen) = (VecDeque::new(), 0);
+        let (mut blocks, mut unseen, mut spare) = (VecDeque::new(), 0, Vec::new());
         for _ in 0..BLOCKS_MAX {
-            let spare = if blocks.len() < BLOCKS_LOOKED_AT { None } else { blocks.pop_front() };
-            let mut block: Vec<u8> = spare.unwrap_or_default();
-            unseen += lines(&block).count() as u64;
+            let mut block = std::mem::take(&mut spare);
             // What cannot be read now is tried again.
             match follower.next(&mut block) {
                 Ok(true) => blocks.push_back(block),
                 Ok(false) | Err(_) => break,
+            }
+            if blocks.len() > BLOCKS_LOOKED_AT
+                && let Some(passed) = blocks.pop_front()
+            {
+                unseen += lines(&passed).count() as u64;
+                spare = passed;
             }
         }
         self.tell(blocks.make_contiguous(), unseen);
@@ -283,9 +301,9 @@ impl Tails {
     /// Tells each tail what it takes of blocks of the journal, the newest last; `unseen` lines were in front of them. One that
     /// does not keep up is told how much it misses.
     fn tell(&self, blocks: &[Vec<u8>], unseen: u64) {
-        let mut open = self.open();
-        let Open { tails, newest } = &mut *open;
-        let mut turns: HashMap<&Filter, Turn> = tails.iter().map(|tail| (&tail.filter, Turn::default())).collect();
+        // Nobody waits while this reads: who comes meanwhile is told from the next turn on.
+        let mut turns: HashMap<Filter, Turn> =
+            self.open().tails.iter().map(|tail| (tail.filter.clone(), Turn::default())).collect();
         let mut newer = Vec::new();
         for line in blocks.iter().rev().flat_map(|block| lines(block).rev()) {
             let Ok(line) = read_record(line) else { continue };
@@ -302,19 +320,28 @@ impl Tails {
                 }
             }
         }
-        newest.extend(newer.into_iter().rev());
-        newest.drain(..newest.len().saturating_sub(NEWEST_MAX));
         let told: HashMap<Filter, (u64, Bytes)> = turns
             .into_iter()
             .map(|(filter, mut turn)| {
                 turn.left_out += unseen;
-                (filter.clone(), (turn.rows.len() as u64 + turn.left_out, turn.events()))
+                (filter, turn.told())
             })
             .collect();
+        let mut open = self.open();
+        let Open { tails, newest } = &mut *open;
+        newest.extend(newer.iter().rev().cloned());
+        newest.drain(..newest.len().saturating_sub(NEWEST_MAX));
         tails.retain_mut(|tail| {
-            let Some((count, events)) = told.get(&tail.filter) else { return true };
-            if *count > 0 {
-                tail.tell(*count, events);
+            match told.get(&tail.filter) {
+                Some((0, _)) => {}
+                Some((count, events)) => tail.tell(*count, events),
+                // It came meanwhile.
+                None => {
+                    let (count, events) = Turn::of(newer.iter().filter(|row| tail.filter.takes_row(row))).told();
+                    if count > 0 {
+                        tail.tell(count, &events);
+                    }
+                }
             }
             !tail.to.is_closed()
         });

@@ -57,6 +57,11 @@ impl Fault {
     fn new(status: StatusCode, title: Words, detail: impl Into<String>) -> Self {
         Self { status, title, detail: detail.into(), told: None, after: None }
     }
+
+    /// In a sentence, where a page goes on without what was asked for.
+    fn told(self, language: Language) -> String {
+        if self.detail.is_empty() { language.of(self.title).to_owned() } else { self.detail }
+    }
 }
 
 impl From<NoAnswer> for Fault {

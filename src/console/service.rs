@@ -15,7 +15,7 @@ use super::access::Act;
 use super::asked::{Answered, Indexes};
 use super::budget::Purse;
 use super::doorkeeper::Doorkeeper;
-use super::gatehouse::{Deed, Gatehouse};
+use super::gatehouse::{Deed, Gatehouse, Standing};
 use super::html::Words;
 use super::live::Tails;
 use super::sessions::{SessionId, Sessions};
@@ -64,6 +64,8 @@ pub struct Service {
     trying: Arc<Semaphore>,
     /// Machines that read figures at the same time.
     figures: Arc<Semaphore>,
+    /// People who are shown how the gate stands at the same time.
+    glances: Arc<Semaphore>,
 }
 
 /// The file of users as it was read last.
@@ -119,6 +121,7 @@ impl Service {
             asking: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             trying: Arc::new(Semaphore::new(TRIES_MAX)),
             figures: Arc::new(Semaphore::new(FIGURES_MAX)),
+            glances: Arc::new(Semaphore::new(FIGURES_MAX)),
         }
     }
 
@@ -260,7 +263,7 @@ impl Service {
 
     /// Who looks next sees what has been done now.
     pub(super) fn forget_answers(&self) {
-        self.answered.forget();
+        self.answered.forget(clock::moment());
     }
 
     /// Does what may take long, with others waiting for their turn, and for the console's share of the processor.
@@ -299,13 +302,14 @@ impl Service {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        let permit = timeout(PATIENCE, self.figures.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
-        let worked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        worked.await.map_err(|_| NoAnswer::Died)
+        among(&self.figures, work).await
+    }
+
+    /// How the gate stands, with which a page comes that has the buttons of isolation and lockdown: it waits for nobody's
+    /// questions, and whatever the console has had of the processor.
+    pub(super) async fn standing(&self) -> Result<Standing, NoAnswer> {
+        let (house, purse) = (self.plan.gatehouse.clone(), self.purse.clone());
+        among(&self.glances, move || purse.pay(|| house.standing())).await
     }
 
     /// Tells live tails what is written, for as long as it is polled.
@@ -319,6 +323,20 @@ impl Visitor {
     pub(super) fn person(&self) -> Person {
         Person { uid: None, login: None, console: Some(Text::from(&*self.user.name)), claims: None }
     }
+}
+
+/// Does what may take long, among so many at a time.
+async fn among<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NoAnswer> {
+    let permit = timeout(PATIENCE, places.clone().acquire_owned()).await;
+    let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
+    let worked = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    worked.await.map_err(|_| NoAnswer::Died)
 }
 
 /// Nothing is shown or done that is not on record.

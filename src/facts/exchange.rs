@@ -8,7 +8,7 @@ use super::{Client, Hello, Program, Stage, Target};
 pub struct Timestamp(pub u64);
 
 /// Microseconds on a clock that is never set: for spans within a process, and for nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(pub u64);
 
 impl std::ops::Add<Duration> for Moment {

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
+    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict,
+    When, Who,
 };
 
 /// The two programs have a text each.
@@ -111,7 +112,7 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
         Verdict::Redirect(port) => vec![format!("-j REDIRECT --to-ports {port}")],
         Verdict::Tproxy(port) => vec![
             // The connection is marked too: nothing else tells it from one that went on.
-            format!("-j CONNMARK --set-mark {CAPTURE_MARK:#x}"),
+            format!("-j CONNMARK --set-xmark {CAPTURE_MARK:#x}/{:#x}", !EXCEPTED_MARK),
             format!("-j TPROXY --on-port {port} --tproxy-mark {CAPTURE_MARK:#x}"),
         ],
         Verdict::Jump(chain) => vec![format!("-j {chain}")],

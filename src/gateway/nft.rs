@@ -109,8 +109,11 @@ fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
         Verdict::Redirect(port) => format!("counter name \"{CAPTURED}\" redirect to :{port}"),
         Verdict::Tproxy(port) => {
             let family = if version == Some(Version::V6) { "ip6" } else { "ip" };
-            // The connection is marked too: nothing else tells it from one that went on.
-            let marks = format!("meta mark set {CAPTURE_MARK:#x} ct mark set {CAPTURE_MARK:#x}");
+            // The connection is marked too: nothing else tells it from one that went on. One that an exception let out before
+            // stays known as that, and what answers it is held back.
+            let marks = format!(
+                "meta mark set {CAPTURE_MARK:#x} ct mark set ct mark and {EXCEPTED_MARK:#x} or {CAPTURE_MARK:#x}"
+            );
             format!("counter name \"{CAPTURED}\" {marks} tproxy {family} to :{port} accept")
         }
         Verdict::Jump(chain) => format!("jump {chain}"),

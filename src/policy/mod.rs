@@ -58,4 +58,4 @@ pub use question::{Asker, BadQuestion, Question};
 pub use schema::json_schema;
 pub use set_fields::SetField;
 pub use sources::{Alone, FETCHED_LIST, Listed, Source, Sources};
-pub use triaged::{BadTarget, MarkedRule, MarkedTarget, without_marked};
+pub use triaged::{BadTarget, MarkedRule, MarkedTarget, Proposed, ProposedOf, without_marked};

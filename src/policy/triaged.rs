@@ -111,22 +111,44 @@ impl fmt::Display for MarkedTarget {
     }
 }
 
-/// A policy without the rules that were proposed for a target, and those rules: what [`MarkedRule::within`] wrote, whenever
+/// What tells the rules that one mark proposed from those of others.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposed<'a> {
+    pub word: &'a str,
+    pub target: &'a MarkedTarget,
+    pub of: ProposedOf<'a>,
+}
+
+/// What was marked.
+#[derive(Debug, Clone, Copy)]
+pub enum ProposedOf<'a> {
+    /// The finding of this id, whichever client the rule is for.
+    Finding(&'a str),
+    /// The target, for one client or for all.
+    Target(Option<IpNet>),
+}
+
+/// How the comment of a rule ends that was proposed for a finding: with this, its id, a comma and its kind.
+const OF_FINDING: &str = "(finding ";
+
+/// A policy without the rules that a mark proposed, and those rules: what [`MarkedRule::within`] wrote, whenever
 /// that was. What else is in the text stays as it is, with the tables that such a rule needed.
-pub fn without_marked(
-    policy: &str,
-    words: &[&str],
-    target: &MarkedTarget,
-    client: Option<IpNet>,
-) -> (String, Vec<String>) {
-    let names: Vec<String> = words
-        .iter()
-        .map(|word| {
-            let name = quoted(&format!("{word}: {target}, "));
-            format!("name         = {}", name.trim_end_matches('"'))
-        })
-        .collect();
-    let clients = client.map(|client| format!("clients      = [{}]", quoted(&format!("triage {}", plain(client)))));
+pub fn without_marked(policy: &str, proposed: &Proposed<'_>) -> (String, Vec<String>) {
+    let name = quoted(&format!("{}: {}, ", proposed.word, proposed.target));
+    let name = format!("name         = {}", name.trim_end_matches('"'));
+    let is_its = |of_client: Option<&str>, comment: &str| {
+        let finding = comment.rsplit_once(OF_FINDING).map(|(_, finding)| finding);
+        match (proposed.of, finding) {
+            (ProposedOf::Finding(id), Some(finding)) => {
+                finding.strip_prefix(id).is_some_and(|kind| kind.starts_with(", "))
+            }
+            (ProposedOf::Target(client), None) => {
+                let line = |client| format!("clients      = [{}]", quoted(&format!("triage {}", plain(client))));
+                of_client == client.map(line).as_deref()
+            }
+            (ProposedOf::Finding(_), None) | (ProposedOf::Target(_), Some(_)) => false,
+        }
+    };
     let (mut kept, mut taken) = (String::new(), Vec::new());
     let mut rest = policy;
     while let Some(at) = rest.find("[[rule]]\nname         = ") {
@@ -145,10 +167,10 @@ pub fn without_marked(
             .map_or(rule.len(), |(begins, _)| begins);
         let (rule, behind) = rule.split_at(end);
         let mut lines = rule.lines().skip(1);
-        let is_of_target = lines.next().is_some_and(|name| names.iter().any(|of| name.starts_with(of)));
-        let of_client = lines.find(|line| line.starts_with("clients"));
+        let is_of_target = lines.next().is_some_and(|line| line.starts_with(&name));
+        let line = |key: &str| rule.lines().find(|line| line.starts_with(key));
         kept.push_str(before);
-        if is_line && is_of_target && of_client == clients.as_deref() {
+        if is_line && is_of_target && is_its(line("clients"), line("comment").unwrap_or_default()) {
             taken.push(rule.to_owned());
             rest = behind.strip_prefix('\n').unwrap_or(behind);
         } else {

@@ -185,7 +185,10 @@ impl Cutter {
 
     /// Whether it is to be done again, though nothing changes.
     fn turn(&mut self) -> bool {
-        let isolated: BTreeSet<_> = self.gate.restraints.isolated(clock::now()).elsewhere().collect();
+        // Those that people have cut off come first, and are the last to be left out.
+        let mut seen = BTreeSet::new();
+        let isolated = self.gate.restraints.isolated(clock::now());
+        let isolated: Vec<_> = isolated.elsewhere().filter(|client| seen.insert(*client)).collect();
         let lockdown = self.gate.restraints.is_lockdown();
         let clients: Vec<_> = isolated.iter().take(ISOLATED_MAX).copied().collect();
         let locked = lockdown.then_some(None);

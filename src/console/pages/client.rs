@@ -2,7 +2,7 @@ use ipnet::IpNet;
 
 use super::super::access::Act;
 use super::super::gatehouse::Held;
-use super::super::html::Html;
+use super::super::html::{Html, Words};
 use super::answers::{body, range_form};
 use super::frame::{Asked, View};
 use super::overview::{held_by, reason};
@@ -16,7 +16,8 @@ pub(in super::super) struct ClientPage<'a> {
     /// Which addresses it has, where it is to be cut off.
     pub(in super::super) clients: &'a [IpNet],
     pub(in super::super) isolated: &'a [Held],
-    pub(in super::super) answer: &'a Answer,
+    /// Or why there is none now.
+    pub(in super::super) answer: Result<&'a Answer, Words>,
 }
 
 /// The page of one client. That it was looked up is on record by now.
@@ -31,7 +32,12 @@ pub(in super::super) fn client_page(view: &View<'_>, asked: Asked, client: &Clie
         }
     }
     range_form(view, &mut page, asked, &[("name", client.name)]);
-    body(view, &mut page, client.answer);
+    match client.answer {
+        Ok(answer) => body(view, &mut page, answer),
+        Err(why) => {
+            page.markup("<p class=\"bad\">").words(why).markup("</p>");
+        }
+    }
     view.end(page)
 }
 

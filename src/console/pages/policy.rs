@@ -25,7 +25,8 @@ pub(in super::super) struct PolicyPage<'a> {
     pub(in super::super) rules: Vec<(&'a RuleRef, VerdictKind)>,
     /// `Err` says why nobody has counted.
     pub(in super::super) hits: Result<Vec<Hits>, String>,
-    pub(in super::super) lints: Vec<Lint>,
+    /// Absent where there was no time to look for them.
+    pub(in super::super) lints: Option<Vec<Lint>>,
     /// What was asked to be explained, and what came of it.
     pub(in super::super) explained: Option<Result<Explanation, String>>,
     pub(in super::super) is_locked_down: bool,
@@ -52,7 +53,9 @@ pub(in super::super) fn policy_page(view: &View<'_>, asked: Asked, pairs: &Pairs
     }
     range_form(view, &mut page, asked, &[]);
     rules(view, &mut page, policy);
-    lints(&mut page, &policy.lints);
+    if let Some(found) = &policy.lints {
+        lints(&mut page, found);
+    }
     if view.role.may(Act::LockDown) && !policy.is_locked_down {
         page.markup("<section><h2>").words(("Lockdown", "全面遮断")).markup("</h2><p>");
         page.words((
@@ -181,7 +184,7 @@ fn rules(view: &View<'_>, page: &mut Html, policy: &PolicyPage<'_>) {
         page.markup("<tr><td>").said(&rule.name).markup("</td><td>");
         badge(page, *of);
         let decides_nothing = |lint: &&Lint| lint.file == rule.file && lint.line == rule.line;
-        for lint in policy.lints.iter().filter(decides_nothing) {
+        for lint in policy.lints.iter().flatten().filter(decides_nothing) {
             let words = if lint.code == LintCode::Shadowed {
                 ("shadowed", "前のルールに隠れる")
             } else if lint.code == LintCode::NeverMatches {

@@ -18,7 +18,8 @@ use crate::evidence::{
 };
 use crate::policy::MarkedTarget;
 use crate::review::questions::{Range, finding};
-use crate::review::{SqlError, SqlRows, SqlValue, sql_while};
+use crate::review::{SqlError, SqlRows, SqlValue, read_notes, sql_while};
+use crate::store::OpenError;
 
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
@@ -149,8 +150,24 @@ async fn mark(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<P
         }
         (None, None) => return Err(bad("nothing is named that could be marked")),
     }
+    if mark == Mark::Withdrawn {
+        let before = marked_before(asks, &triage).await?;
+        (triage.before, triage.target, triage.client) = (Some(before.mark), before.target, before.client);
+    }
     done(asks, Deed::Triage(Box::new(triage))).await?;
     Ok(redirect(&way.into_text()))
+}
+
+/// What was said of the same last, and still holds: nothing else can be withdrawn.
+async fn marked_before(asks: &Asks, triage: &Triage) -> Result<Triage, Fault> {
+    let (data_dir, of, now) = (asks.service.plan.data_dir.clone(), triage.clone(), clock::now());
+    let reading = move || {
+        let notes = read_notes(&data_dir, |_| {})?;
+        let before = notes.triages.before(&of).filter(|before| before.triage.holds(now));
+        Ok::<_, OpenError>(before.map(|before| before.triage.clone()))
+    };
+    let before = asks.service.in_turn(reading).await?.map_err(|error| bad(&error.to_string()))?;
+    before.ok_or_else(|| bad("nothing was said of it that holds, so there is nothing to withdraw"))
 }
 
 /// Asks the index by a statement, which goes on record itself before anything is shown.

@@ -115,10 +115,8 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
         Ok(()) => told.await.map_err(Fault::from),
         Err(fault) => Err(Fault { detail: String::new(), ..fault }),
     };
-    let told = told
-        .map_err(|fault| if fault.detail.is_empty() { asks.language.of(fault.title).to_owned() } else { fault.detail });
-    let house = asks.service.plan.gatehouse.clone();
-    let standing = asks.service.in_turn(move || house.standing()).await?;
+    let told = told.map_err(|fault| fault.told(asks.language));
+    let standing = asks.service.standing().await?;
     let gate = asks.service.plan.gatehouse.gate();
     let edition = gate.policy.now();
     let overview = Overview {
@@ -164,10 +162,15 @@ async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fau
         let answer = client(evidence, &of, range, ROWS)?;
         Ok((answer, current_clients(evidence, &of, now)))
     });
-    let answered: Arc<(Answer, Vec<IpNet>)> = answered.await?;
-    let (answer, clients) = &*answered;
-    let house = asks.service.plan.gatehouse.clone();
-    let standing = asks.service.in_turn(move || house.standing()).await?;
+    let answered: Result<Arc<(Answer, Vec<IpNet>)>, Fault> = answered.await.map_err(Fault::from);
+    // Who is named by an address can be cut off though the index has no time.
+    let itself = client_of(&name);
+    let (answer, clients) = match &answered {
+        Ok(answered) => (Ok(&answered.0), &*answered.1),
+        Err(fault) if fault.after.is_some() && itself.is_some() => (Err(fault.title), itself.as_slice()),
+        Err(_) => return Err(answered.err().unwrap_or_else(nothing_named)),
+    };
+    let standing = asks.service.standing().await?;
     let view = asks.view(visitor, "/client");
     let of = ClientPage { name: &name, clients, isolated: &standing.isolated, answer };
     Ok(page(StatusCode::OK, client_page(&view, asked, &of)))
@@ -207,10 +210,11 @@ async fn policy(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault>
     let (asked, range) = asked(asks, DAYS);
     let named = format!("rules {}", asked.days);
     let counted = asks.service.ask(named, move |evidence, _| rules(evidence, range, usize::MAX)).await;
-    let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).detail);
+    let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).told(asks.language));
     let edition = asks.service.plan.gatehouse.gate().policy.now();
-    let (house, judged) = (asks.service.plan.gatehouse.clone(), edition.clone());
-    let (standing, lints) = asks.service.in_turn(move || (house.standing(), judged.policy.lint(clock::now()))).await?;
+    let judged = edition.clone();
+    let lints = asks.service.in_turn(move || judged.policy.lint(clock::now())).await.ok();
+    let standing = asks.service.standing().await?;
     let view = asks.view(visitor, "/policy");
     let drawn = PolicyPage {
         file: &standing.policy_file,

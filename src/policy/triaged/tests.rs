@@ -126,17 +126,30 @@ fn what_was_proposed_is_taken_out_again_and_nothing_else() {
     ] {
         text = rule(target, allows, client).within(&text);
     }
-    let words = [rule(&a, true, None).word, rule(&a, false, None).word];
+    let of_finding = "a beacon (finding 00000000000a, beacon)";
+    text = MarkedRule { comment: of_finding, ..rule(&a, true, Some("10.0.0.2/32")) }.within(&text);
+    let of = |target, client: Option<&str>| Proposed {
+        word: "known good",
+        target,
+        of: ProposedOf::Target(client.map(|client| client.parse().unwrap())),
+    };
     let all = compile(&text).rules();
-    let (left, taken) = without_marked(&text, &words, &a, None);
+    let other = Proposed { word: "malicious", ..of(&a, None) };
+    assert_eq!(without_marked(&text, &other), (text.clone(), Vec::new()), "of another mark");
+    let (left, taken) = without_marked(&text, &of(&a, None));
     assert_eq!((compile(&left).rules(), taken.len()), (all - 2, 2), "{left}");
-    let (left, taken) = without_marked(&left, &words, &a, "10.0.0.1/32".parse().ok());
+    let (left, taken) = without_marked(&left, &of(&a, Some("10.0.0.1/32")));
     assert_eq!((compile(&left).rules(), taken.len()), (all - 3, 1), "{left}");
-    for other in [below, port] {
-        assert_eq!(without_marked(&left, &words, &other, None).1.len(), 1, "{other}");
+    assert_eq!(without_marked(&left, &of(&a, Some("10.0.0.2/32"))).1.len(), 0, "it is the finding's");
+    let by_finding = |id| Proposed { of: ProposedOf::Finding(id), ..of(&a, None) };
+    assert_eq!(without_marked(&left, &by_finding("00000000000b")).1.len(), 0);
+    let (left, taken) = without_marked(&left, &by_finding("00000000000a"));
+    assert_eq!((compile(&left).rules(), taken.len()), (all - 4, 1), "{left}");
+    for other in [&below, &port] {
+        assert_eq!(without_marked(&left, &of(other, None)).1.len(), 1, "{other}");
     }
     assert!(left.contains("# the suppliers\n[[rule]]\nname = \"all\""), "{left}");
-    assert_eq!(without_marked(&left, &words, &a, None), (left.clone(), Vec::new()));
+    assert_eq!(without_marked(&left, &of(&a, None)), (left.clone(), Vec::new()));
 }
 
 proptest! {

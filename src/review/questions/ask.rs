@@ -170,8 +170,11 @@ impl<'i> Evidence<'i> {
         let parts = self.parts(range).into_iter();
         parts
             .map(|part| {
-                let begins = part.begins();
-                (Part { within: None, ..part }, quarter(since, begins), quarter(until, begins))
+                // As in `parts`: what began before the day on which it came on record is of that day.
+                let (begins, ends) = (part.begins(), part.begins().saturating_add(DAY_US));
+                let from = if since <= begins { i64::MIN } else { quarter(since, begins) };
+                let to = if until >= ends { i64::MAX } else { quarter(until, begins) };
+                (Part { within: None, ..part }, from, to)
             })
             .collect()
     }
