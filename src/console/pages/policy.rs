@@ -221,6 +221,32 @@ fn rules(view: &View<'_>, page: &mut Html, policy: &PolicyPage<'_>) {
     page.markup("</section>");
 }
 
+/// What a lint is about; what is meant in particular, and what to do, is said as `sekisho check` says it.
+fn lint_in_words(code: LintCode) -> Words {
+    match code {
+        LintCode::Shadowed => {
+            ("An earlier rule decides all of it.", "先のルールがすべて判定するため、効果がありません。")
+        }
+        LintCode::NeverMatches => ("It can match nothing.", "一致する通信がありません。"),
+        LintCode::PublicSuffix => {
+            ("It lets out all below a public suffix.", "公開サフィックス配下をすべて許可しています。")
+        }
+        LintCode::SharedSuffix => {
+            ("It lets out all customers of a service.", "共用サービスの全利用者の名前を許可しています。")
+        }
+        LintCode::GuardRefuses => ("The gate refuses an address of it.", "ゲートが拒否するアドレスを含みます。"),
+        LintCode::Ended => ("It is over.", "期限が切れています。"),
+        LintCode::EndsSoon => ("It ends soon.", "まもなく期限が切れます。"),
+        LintCode::NeedsInspection => {
+            ("It needs a look inside https.", "HTTPSの内側を検査しないと判定できない条件があります。")
+        }
+        LintCode::Unused => ("No rule uses it.", "どのルールからも使われていません。"),
+        LintCode::SameName => ("Another rule has its name.", "同じ名前のルールがあります。"),
+        LintCode::EveryHost => ("It allows every host.", "すべての接続先を許可しています。"),
+        LintCode::UnknownAllowed => ("What no rule names may leave.", "ルールにない通信が許可されています。"),
+    }
+}
+
 /// What is seldom meant, shadowed rules among it.
 fn lints(page: &mut Html, lints: &[Lint]) {
     page.markup("<section><h2>").words(("Worth a look", "確認すべき点")).markup("</h2>");
@@ -228,15 +254,13 @@ fn lints(page: &mut Html, lints: &[Lint]) {
         page.markup("<p class=\"muted\">").words(("None.", "ありません。")).markup("</p></section>");
         return;
     }
-    page.markup("<ul lang=\"en\">");
+    page.markup("<ul>");
     for lint in lints.iter().take(RULES_MAX) {
-        page.markup("<li><code>").text(lint.code.as_str()).markup("</code> <code>");
-        page.text(&format!("{}:{}", lint.file, lint.line))
-            .markup("</code> ")
-            .said(&lint.what)
-            .markup(" – ")
-            .said(&lint.fix);
-        page.markup("</li>");
+        page.markup("<li>").words(lint_in_words(lint.code)).markup(" <code>").text(lint.code.as_str());
+        page.markup("</code> <code>")
+            .text(&format!("{}:{}", lint.file, lint.line))
+            .markup("</code> <span lang=\"en\">");
+        page.said(&lint.what).markup(" – ").said(&lint.fix).markup("</span></li>");
     }
     page.markup("</ul></section>");
 }
