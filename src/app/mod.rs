@@ -288,7 +288,7 @@ fn prepare_within(
         reserve_bytes: config.reserve_bytes,
     };
     let journal = Journal::open_on(disk, journal)?;
-    let query_key = system::query_key(&data_dir.join("query.key"))?;
+    let query_key = system::query_key(&data_dir)?;
     let control = control::bind(&data_dir)?;
     let of_console = console.as_ref().map_or(0, console::Prepared::descriptors);
     let spare = DESCRIPTORS_SPARE + (workers * PIPE_DESCRIPTORS_MAX) as u64 + of_console;

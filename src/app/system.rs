@@ -5,6 +5,8 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::store::{QUERY_KEY_BYTES, QUERY_KEY_FILE, read_query_key};
+
 use super::AppError;
 
 /// Every address of this machine's interfaces but loopback: none is ever a target.
@@ -25,13 +27,12 @@ pub(super) fn interface_addresses() -> Result<Vec<IpAddr>, AppError> {
 }
 
 /// The key under which queries are hashed: made once, kept in the data directory, mode 0600.
-pub(super) fn query_key(path: &Path) -> Result<[u8; 32], AppError> {
+pub(super) fn query_key(data_dir: &Path) -> Result<[u8; QUERY_KEY_BYTES], AppError> {
     use std::os::unix::fs::OpenOptionsExt;
-    let failed = |source| AppError::File { path: path.into(), source };
-    match fs::read(path) {
-        Ok(bytes) => bytes
-            .try_into()
-            .map_err(|_| failed(io::Error::other("a key has 32 bytes; remove the file to make a new one"))),
+    let path = &data_dir.join(QUERY_KEY_FILE);
+    let failed = |source| AppError::File { path: path.clone(), source };
+    match read_query_key(data_dir) {
+        Ok(key) => Ok(key),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = random().map_err(failed)?;
             let mut file =

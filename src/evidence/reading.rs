@@ -51,6 +51,8 @@ pub struct RecordLine<'a> {
     #[serde(borrow)]
     pub query: Option<Said<'a>>,
     #[serde(borrow)]
+    pub query_hash: Option<Said<'a>>,
+    #[serde(borrow)]
     pub sni: Option<Said<'a>>,
     #[serde(borrow)]
     pub ja4: Option<Said<'a>>,

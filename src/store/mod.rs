@@ -15,6 +15,7 @@ mod follow;
 mod index;
 mod journal;
 mod logs;
+mod query_key;
 mod reader;
 mod reserve;
 mod retire;
@@ -37,6 +38,7 @@ pub use journal::{
     Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,
 };
 pub use logs::{LogFile, log_files};
+pub use query_key::{QUERY_KEY_BYTES, QUERY_KEY_FILE, read_query_key};
 pub use reader::Reader;
 pub use retire::{has_record, is_sealed, kept_segments, newest_retention, remove_segments};
 pub use seal::{SealError, Sealed, Sealer, checkpoint_files, checkpoint_key, checkpoint_lines};

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 
 use crate::evidence::{
     Assignment, Chain, DeviceSource, Event, Exchange, Finding, FindingId, FindingKind, Mark, Person, Record, Severity,
-    Target, Triage,
+    Target, Triage, query_hash,
 };
 use crate::facts::ExchangeId;
+use crate::review::questions::Cell;
 use crate::store::reindex;
 
 use super::*;
@@ -195,6 +196,45 @@ fn compare(name: &str, told: &str, wrong: &mut String) {
 const LIST: &str = "# of a partner\nevil[.]example\n192.0.2[.]11\nhxxp://files[.]example/a/setup.exe\n\
     hxxps://www[.]example[.]com/never\n203.0.113.0/24\nt13d1516h2_8daaf6152771_02713d6af862\n\
     e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\nwhat is this\nnobody.example\n";
+
+#[test]
+fn a_query_is_found_by_its_keyed_hash_and_by_nothing_else() {
+    let key = [7; 32];
+    let mut journal = Journal { chain: Chain::start(), text: Vec::new() };
+    for (second, query) in [(1, Some("id=1&k=v")), (2, Some("id=2")), (3, None)] {
+        journal.ask(second, Event::Open, 5, "GET http files.example 80 /get", |record| {
+            allowed(record);
+            let target = record.target.as_mut().unwrap();
+            target.query_hash = query.map(|query| query_hash(&key, query));
+        });
+    }
+    let (directory, index) = indexed(&journal);
+    let evidence = Evidence::new(&index).unwrap();
+    let asked = |list: &str| {
+        let indicators = Indicators::read(list);
+        let answer = sweep(&evidence, directory.path(), "list", &indicators, Range::default(), 50, |_| {}).unwrap();
+        let cell = |row: &[Cell], at: usize| match &row[at] {
+            Cell::Text(text) => text.clone(),
+            Cell::Count(count) => count.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let rows: Vec<_> = answer.tables[0].rows.iter().map(|row| (cell(row, 2), cell(row, 6))).collect();
+        (rows, answer.notes.join("; "))
+    };
+    let row = |fit: &str, requests: &str| (fit.to_owned(), requests.to_owned());
+    let list = "hxxp://files[.]example/get?id=1&k=v";
+    let (rows, notes) = asked(list);
+    assert_eq!(rows, [row("url", "3")]);
+    assert!(notes.contains("query.key cannot be read"), "{notes}");
+    fs::write(directory.path().join("query.key"), key).unwrap();
+    let (rows, notes) = asked(list);
+    assert_eq!(rows, [row("url", "2"), row("url and query", "1")]);
+    assert!(!notes.contains("cannot be read"), "{notes}");
+    assert_eq!(asked("http://files.example/get?id=3").0, [row("url", "3")]);
+    assert_eq!(asked("http://files.example/other?id=1&k=v").0, [row("host of url", "3")]);
+    fs::write(directory.path().join("query.key"), [8; 32]).unwrap();
+    assert_eq!(asked(list).0, [row("url", "3")], "the key of another gate");
+}
 
 #[test]
 fn each_question_is_answered_as_its_golden_files_say() {

@@ -27,12 +27,12 @@ pub enum Value {
     Host(String),
     Address(IpAddr),
     Prefix(IpNet),
-    /// The path without its query; whether there was one.
+    /// The path without its query; the query, where there is one, without its mark.
     Url {
         host: String,
         port: Option<u16>,
         path: String,
-        has_query: bool,
+        query: Option<String>,
     },
     Ja4(String),
     /// In lower case.
@@ -63,9 +63,9 @@ impl Value {
             Value::Host(host) | Value::Ja4(host) | Value::Sha256(host) => host.clone(),
             Value::Address(address) => address.to_string(),
             Value::Prefix(prefix) => prefix.to_string(),
-            Value::Url { host, port, path, has_query } => {
+            Value::Url { host, port, path, query } => {
                 let port = port.map_or(String::new(), |port| format!(":{port}"));
-                format!("{host}{port}{path}{}", if *has_query { "?…" } else { "" })
+                format!("{host}{port}{path}{}", if query.is_some() { "?…" } else { "" })
             }
         }
     }
@@ -227,18 +227,18 @@ fn url(rest: &str) -> Option<Value> {
         Some(_) | None => (authority, None),
     };
     let whole = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-    let (path, has_query) = whole.split_once('?').map_or((whole, false), |(path, _)| (path, true));
+    let (path, query) = whole.split_once('?').map_or((whole, None), |(path, query)| (path, Some(query.to_owned())));
     let named = match value(name)? {
         Value::Host(host) => host,
         Value::Address(address) => address.to_string(),
         Value::Prefix(_) | Value::Url { .. } | Value::Ja4(_) | Value::Sha256(_) => return None,
     };
-    if path.trim_matches('/').is_empty() && !has_query {
+    if path.trim_matches('/').is_empty() && query.is_none() {
         // It names nothing but its host.
         return value(name);
     }
     let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
-    Some(Value::Url { host: named, port, path, has_query })
+    Some(Value::Url { host: named, port, path, query })
 }
 
 /// A name with a dot and a top label that is no number; a word alone is text.

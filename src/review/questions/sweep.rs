@@ -6,12 +6,13 @@ use ipnet::IpNet;
 
 use crate::facts::Timestamp;
 use crate::review::scan::Progress;
+use crate::store::{QUERY_KEY_FILE, read_query_key};
 
 use super::answer::{Answer, Cell, Shape, Table};
 use super::around::row_named;
 use super::ask::{Evidence, Part, QuestionError, Range};
 use super::blocked::Tally;
-use super::bodies::Sought;
+use super::bodies::{By, Sought};
 use super::host::Hosts;
 use super::indicators::{Indicators, Value};
 
@@ -26,6 +27,7 @@ enum Fit {
     Host,
     Program,
     Url,
+    UrlAndQuery,
     Body,
 }
 
@@ -38,6 +40,7 @@ impl Fit {
             Fit::Host => "host",
             Fit::Program => "program",
             Fit::Url => "url",
+            Fit::UrlAndQuery => "url and query",
             Fit::Body => "body",
         }
     }
@@ -55,7 +58,8 @@ const BELOW_MAX: usize = 10_000;
 const HITS_MAX: usize = 1_000_000;
 
 /// Looks for thousands of indicators in all evidence: who, when, how often. Hosts, addresses, prefixes and JA4 come from the
-/// index; for URLs whose hosts are on record, and for hashes of bodies, the journal of the range is read.
+/// index; for URLs whose hosts are on record, and for hashes of bodies, the journal of the range is read. Queries are
+/// compared by the keyed hash that is on record, where the gate's key can be read.
 ///
 /// # Errors
 /// The index or the journal cannot be read.
@@ -89,8 +93,12 @@ pub fn sweep(
             .notes
             .push("`host of url`: the host was seen and the path was not; within a tunnel no path is".to_owned());
     }
-    if hits.keys().any(|(_, fit, ..)| *fit == Fit::Url) {
-        answer.notes.push("`url`: host and path are the same; queries are not compared".to_owned());
+    let has = |fit: Fit| hits.keys().any(|(_, of, ..)| *of == fit);
+    if has(Fit::Url) {
+        answer.notes.push("`url`: host and path are the same; the query is another, or none was asked for".to_owned());
+    }
+    if has(Fit::UrlAndQuery) {
+        answer.notes.push("`url and query`: the query is the same too, by its keyed hash on record".to_owned());
     }
     if hits.keys().any(|(_, fit, ..)| *fit == Fit::Dialled) {
         answer
@@ -268,7 +276,9 @@ fn named(
             Fit::Dialled => {
                 format!("{} at {}", evidence.name("host", number), evidence.name("address", address))
             }
-            Fit::HostOfUrl | Fit::Below | Fit::Host | Fit::Url | Fit::Body => evidence.name("host", number),
+            Fit::HostOfUrl | Fit::Below | Fit::Host | Fit::Url | Fit::UrlAndQuery | Fit::Body => {
+                evidence.name("host", number)
+            }
         };
         let client = clients.entry(client).or_insert_with(|| evidence.name("client", client)).clone();
         let (sum, stopped) = hits.entry((indicator, fit, what, client)).or_default();
@@ -290,7 +300,14 @@ fn in_journal(
 ) -> Result<(), QuestionError> {
     let hit: HashSet<usize> =
         hits.keys().filter(|(_, fit, ..)| *fit == Fit::HostOfUrl).map(|(indicator, ..)| *indicator).collect();
-    let sought = Sought::of(indicators, |number| hit.contains(&number));
+    let asks = |value: &Value| matches!(value, Value::Url { query: Some(_), .. });
+    let key = read_query_key(data_dir);
+    if let Err(why) = &key
+        && hit.iter().filter_map(|number| indicators.all.get(*number)).any(|indicator| asks(&indicator.value))
+    {
+        answer.notes.push(format!("queries are not compared: {} cannot be read ({why})", QUERY_KEY_FILE));
+    }
+    let sought = Sought::of(indicators, key.as_ref().ok(), |number| hit.contains(&number));
     if sought.is_empty() {
         return Ok(());
     }
@@ -308,14 +325,18 @@ fn in_journal(
         } else {
             shown.client
         };
-        let fit = if shown.is_body { Fit::Body } else { Fit::Url };
+        let fit = match shown.by {
+            By::Body => Fit::Body,
+            By::Path => Fit::Url,
+            By::PathAndQuery => Fit::UrlAndQuery,
+        };
         let (tally, stopped) = hits.entry((shown.indicator, fit, shown.what, client)).or_default();
         tally.add(1, time, time);
         *stopped += i64::from(shown.stopped);
     }
     let seen: HashSet<(usize, String)> = hits
         .keys()
-        .filter(|(_, fit, ..)| *fit == Fit::Url)
+        .filter(|(_, fit, ..)| matches!(fit, Fit::Url | Fit::UrlAndQuery))
         .map(|(indicator, _, _, client)| (*indicator, client.clone()))
         .collect();
     hits.retain(|(indicator, fit, _, client), _| {

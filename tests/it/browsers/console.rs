@@ -555,9 +555,10 @@ fn chromium_shows_which_rules_decide_nothing_which_never_did_and_how_often_one_d
     indexed(&gate);
     let mut person = Person::new(&gate);
     person.log_in("viewer");
-    for (language, width, dark, deny, never, shadowed) in
-        [("en", 1280, false, "deny", "never", "shadowed"), ("ja", 390, true, "拒否", "なし", "前のルールに隠れる")]
-    {
+    for (language, width, dark, deny, never, shadowed, why) in [
+        ("en", 1280, false, "deny", "never", "shadowed", "An earlier rule decides all of it."),
+        ("ja", 390, true, "拒否", "なし", "前のルールに隠れる", "先のルールがすべて判定するため、効果がありません。"),
+    ] {
         person.browser.screen(width, dark);
         person.go(&format!("/policy?lang={language}"));
         let row = |person: &mut Person, name: &str| {
@@ -575,9 +576,10 @@ fn chromium_shows_which_rules_decide_nothing_which_never_did_and_how_often_one_d
         assert_eq!(row(&mut person, "a supplier"), told(deny, "12", never));
         // Why it decides nothing stands below, with what to do.
         let listed =
-            "Array.from(document.querySelectorAll('li')).map((e) => e.innerText).find((t) => t.startsWith('shadowed'))";
+            "Array.from(document.querySelectorAll('li')).map((e) => e.innerText).find((t) => t.includes(' shadowed '))";
         let listed = person.browser.evaluate(listed).unwrap();
-        assert!(listed.as_str().unwrap().contains("rule `the company` at "), "{listed}");
+        let text = listed.as_str().unwrap();
+        assert!(text.starts_with(why) && text.contains("rule `the company` at "), "{listed}");
         person.is_sound(&format!("/policy {language}"));
         person.picture(&format!("rules-{language}-{width}"));
     }

@@ -118,7 +118,12 @@ proptest! {
         let is_plain = |one: &&Indicator| !one.value.in_words().contains([',', ';', '"', '\'', '`', '<', '>', '[', '(', '{', '\\']);
         for one in read.all.iter().filter(is_plain) {
             let again = Indicators::read(&one.value.in_words().replace("?…", "?q"));
-            prop_assert_eq!(again.all.first().map(|again| &again.value), Some(&one.value), "{:?}", one);
+            let mut shown = one.value.clone();
+            // What is asked for stands in no words.
+            if let Value::Url { query: Some(query), .. } = &mut shown {
+                *query = "q".to_owned();
+            }
+            prop_assert_eq!(again.all.first().map(|again| &again.value), Some(&shown), "{:?}", one);
         }
     }
 }
