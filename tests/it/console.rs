@@ -551,6 +551,18 @@ fn a_console_that_has_had_its_share_of_the_processor_says_so_and_when_to_come_ba
     let form = [("token", &*token), ("action", "isolated"), ("client", "10.9.9.9"), ("why", "now")];
     assert_eq!(analyst.post("/act", &form, "").status(), 303);
     assert_eq!(gate.status()["isolated"][0]["client"], "10.9.9.9");
+    // Nor do the pages that have the buttons, which say what they lack.
+    for (way, shows) in [
+        ("/?lang=en", "10.9.9.9"),
+        ("/client?name=10.9.9.9&lang=en", "<button>Release <bdi>10.9.9.9</bdi>"),
+        ("/policy?lang=en", "Rules in force"),
+    ] {
+        let page = analyst.get(way);
+        assert_eq!(page.status(), 200, "{way}: {}", page.text());
+        for words in [shows, "its share of the processor"] {
+            assert!(page.text().contains(words), "{way}: {words}: {}", page.text());
+        }
+    }
     assert_eq!(Visitor::new(address(&gate)).get("/metrics").status(), 200);
     refused(&gate, "b.example");
 }
