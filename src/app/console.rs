@@ -175,6 +175,8 @@ impl Gatehouse for House {
                 pairs_evicted: detection.pairs_evicted,
                 findings: detection.findings,
             },
+            indexed: status.index.record,
+            index_behind_seconds: status.index.behind_seconds,
             index_fault: status.index.error,
             sealing_fault: status.sealing.error,
             inspection_fault: status.inspection_fault,

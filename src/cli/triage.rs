@@ -332,8 +332,8 @@ fn remark(mark: Mark, is_finding: bool, has_rule: bool) -> Option<&'static str> 
             Some("the rule lets it out; that it is told of no more is for [explained.NAME] in the config")
         }
         (Mark::Malicious, _, true) => Some(
-            "a rule denies the target alone: a client is cut off by hand, or by a [response.NAME] in the config; cutting it off \
-             at the gateway is not here yet",
+            "a rule denies the target alone: `sekisho isolate CLIENT --reason TEXT` cuts a client off, in the gate and in the \
+             kernel, and a [response.NAME] in the config does by itself",
         ),
         (Mark::KnownGood | Mark::Malicious, _, false) => {
             Some("the finding is about no one target, so no rule is proposed")

@@ -48,6 +48,9 @@ pub struct Standing {
     pub disk: String,
     pub disk_days_left: Option<f64>,
     pub detection: DetectionStanding,
+    /// The number of the newest record in the index, and how old it is where newer ones wait.
+    pub indexed: u64,
+    pub index_behind_seconds: u64,
     /// What is wrong with the index, and why nothing is read into it.
     pub index_fault: Option<String>,
     pub sealing_fault: Option<String>,

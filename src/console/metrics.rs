@@ -49,6 +49,13 @@ pub(super) fn metrics(standing: &Standing, counters: &Counters, tails: u64) -> S
     page.one("journal_overloads_total", "counter", "Times that too many records waited.", journal.overloads);
     page.one("journal_sync_failures_total", "counter", "Times that the disk kept nothing.", journal.sync_failures);
     page.one("journal_failing", "gauge", "1 while the disk fails.", u64::from(journal.last_error.is_some()));
+    page.one("index_record", "gauge", "The number of the newest record in the index.", standing.indexed);
+    page.one(
+        "index_behind_seconds",
+        "gauge",
+        "How old that is, where newer records of the journal wait.",
+        standing.index_behind_seconds,
+    );
     page.head("disk_level", "gauge", "1 for the level at which the disk is.");
     for level in ["ample", "low", "critical", "full"] {
         page.value("disk_level", &[("level", level)], if standing.disk == level { 1.0 } else { 0.0 });

@@ -576,6 +576,15 @@ fn prometheus_reads_the_figures_without_a_log_in_from_where_the_config_says() {
     for line in ["sekisho_refusals_total{reason=\"no_rule\"} 1", "sekisho_requests_total{verdict=\"refused\"} 1"] {
         assert!(page.lines().any(|known| known == line), "{line}: {page}");
     }
+    for name in [
+        "tunnels",
+        "connections_dropped_total{why=\"silent\"}",
+        "index_record",
+        "index_behind_seconds",
+        "detection_live",
+    ] {
+        assert!(page.contains(&format!("\nsekisho_{name} ")), "{name}: {page}");
+    }
     assert!(!page.contains("blocked.example") && !page.contains("127.0.0.1"), "of nobody in particular: {page}");
     let config = "metrics = [\"10.99.0.0/16\"]\n";
     let gate = Start { policy: "", config: &format!("{CONSOLE}{config}"), ..Start::default() }.gate();

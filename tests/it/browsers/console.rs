@@ -89,6 +89,16 @@ fn exchange(number: u64, event: Event, verdict: &'static str) -> Exchange {
     record.ja4 = text();
     record.tls_key = text();
     record.content_type = text();
+    (record.policy, record.parent) = (text(), text());
+    record
+}
+
+/// Its end, with the payload in each of the texts that come with it.
+fn end_of(number: u64) -> Exchange {
+    let text = || Some(Text::from(PAYLOAD));
+    let mut record = Exchange::new(Event::Close, ExchangeId(number));
+    (record.content_type, record.file_name, record.detail) = (text(), text(), text());
+    (record.closed_by, record.closed_how) = (Some("origin"), text());
     record
 }
 
@@ -106,6 +116,7 @@ fn chosen(now: u64) -> Vec<(u64, Record)> {
         Record::Device(device),
         Record::Exchange(Box::new(exchange(now - 3_000_000, Event::Refused, "deny"))),
         Record::Exchange(Box::new(exchange(now - 2_000_000, Event::Open, "allow"))),
+        Record::Exchange(Box::new(end_of(now - 2_000_000))),
         Record::Finding(Box::new(finding(now))),
     ];
     records.into_iter().chain(others(now)).map(|record| (now, record)).collect()
