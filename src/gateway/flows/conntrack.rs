@@ -227,6 +227,8 @@ impl<'o> Tracking<'o> {
                 }
                 DONE if is_of_dump => {
                     let dumped = self.dumped.take().unwrap_or_default();
+                    // The next one that cannot be asked for is news.
+                    self.again = None;
                     let gone = self.known.keep(&dumped);
                     if gone > 0 {
                         outbox.miss(gone, ENDED);
