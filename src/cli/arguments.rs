@@ -176,7 +176,7 @@ pub(super) enum Command {
     /// Write what is on record in the form of other programs
     ///
     /// Exchanges come in the order in which they ended. As JSON Lines it is the records themselves, of every kind. The
-    /// gate may be running. With --client or --user, that somebody asked goes on record first.
+    /// gate may be running. That somebody exported goes on record; with --client or --user before anything is written.
     #[command(after_help = notes!(
         "sekisho export --format squid --since 1d --output access.log",
         "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",
@@ -185,6 +185,8 @@ pub(super) enum Command {
     ))]
     Export(ExportArguments),
     /// Ask what is on record: what was blocked, all of a client, all of a host
+    ///
+    /// That somebody asked, for what and of which time, goes on record first.
     Review(ReviewArguments),
     /// Ask the running gate how it is doing
     #[command(after_help = notes!(

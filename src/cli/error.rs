@@ -267,9 +267,10 @@ impl CliError {
             CliError::Asked(error) => match **error {
                 QuestionError::NoDevice(_)
                 | QuestionError::BadHost(..)
+                | QuestionError::BadValue(..)
                 | QuestionError::NoRow(_)
                 | QuestionError::NothingToBeLike(_) => 2,
-                QuestionError::Index(_) | QuestionError::Sqlite(_) | QuestionError::Journal(_) => 1,
+                QuestionError::Index(_) | QuestionError::Sqlite(_) => 1,
             },
         }
     }
@@ -427,11 +428,9 @@ fn question_hint(error: &QuestionError) -> Option<&'static str> {
         QuestionError::Index(_) | QuestionError::Sqlite(_) => {
             Some("run it as the gate's user or as root; if the index is damaged, build it anew with `sekisho reindex`")
         }
-        QuestionError::Journal(_) => {
-            Some("run it as the gate's user or as root: a journal is readable to its owner alone")
-        }
         QuestionError::NoDevice(_) => Some("write an address, or a name that `sekisho device list` shows"),
         QuestionError::BadHost(..) => Some("write a name such as files.example, or *.example.com for all below it"),
+        QuestionError::BadValue(..) => Some("`sekisho review like --help` says what --value takes with each --by"),
         QuestionError::NoRow(_) => Some("write an id or a record's number as lists of `sekisho review` show them"),
         QuestionError::NothingToBeLike(_) => Some("choose another --by"),
     }

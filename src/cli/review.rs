@@ -13,7 +13,7 @@ use crate::facts::Timestamp;
 use crate::formats::csv_row;
 use crate::review::questions::{
     Answer, By, Cell, Evidence, FindingsOf, Indicators, Moment, QuestionError, Range, Table, around, blocked, client,
-    errors, findings, host, like, newest_record, programs, read_span, sweep, unknown,
+    errors, findings, host, like, like_value, newest_record, programs, read_span, sweep, unknown,
 };
 use crate::store::Index;
 
@@ -21,7 +21,6 @@ use super::arguments::notes;
 use super::error::CliError;
 use super::files::{default_data_dir, read_config};
 use super::output::{Format, Rows, print, print_bytes, report};
-use super::progress::ProgressLine;
 use super::terminal::Look;
 use super::verify::around as data_dir_around;
 
@@ -106,8 +105,11 @@ enum Question {
         "sekisho review blocked --since yesterday",
         "sekisho review blocked --since 30d --part hosts --format csv > hosts.csv"
     ))]
-    Blocked,
-    /// Every destination that a client or device ever had; that somebody asked goes on record first
+    Blocked {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Every destination that a client or device ever had
     #[command(after_help = notes!(
         "sekisho review client 10.20.1.5",
         "sekisho review client PC-0123 --since 30d --tz Asia/Tokyo"
@@ -125,30 +127,50 @@ enum Question {
     Host {
         /// A host, *.NAME for all below a name, or an address
         host: String,
+        #[command(flatten)]
+        of: Of,
     },
     /// Hosts that were seen for the first time, the rarest first
     #[command(after_help = notes!("sekisho review unknown --since 1d"))]
-    Unknown,
+    Unknown {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Connections that were let out and failed: refused, unanswered, no such name, reset
     #[command(after_help = notes!("sekisho review errors --since 1d"))]
-    Errors,
+    Errors {
+        #[command(flatten)]
+        of: Of,
+    },
     /// What software speaks, and on how many clients, the rarest first
     #[command(after_help = notes!("sekisho review programs --since 30d"))]
-    Programs,
+    Programs {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Findings of what calls home at steady intervals
     #[command(after_help = notes!("sekisho review beacons --since 7d"))]
-    Beacons,
+    Beacons {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Findings of tunnels
     #[command(after_help = notes!("sekisho review tunnels --since 7d"))]
-    Tunnels,
+    Tunnels {
+        #[command(flatten)]
+        of: Of,
+    },
     /// All findings, the most pressing first, with what people hold them to be
     #[command(after_help = notes!("sekisho review findings --since 7d"))]
-    Findings,
+    Findings {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Look for thousands of indicators in all evidence
     ///
     /// Hosts and all below them, addresses, prefixes, URLs, JA4, SHA-256 of bodies: a line each or as CSV, plain or defanged
-    /// (hxxp, [.], (dot), [at]). Lines that are not understood are listed. URLs of hosts that are on record and hashes are
-    /// looked for in the journal itself, which takes longer; queries of URLs are not compared.
+    /// (hxxp, [.], (dot), [at]). Lines that are not understood are listed. Queries of URLs are compared by their keyed hash,
+    /// where the gate's key can be read.
     #[command(after_help = notes!(
         "sekisho review sweep indicators.txt",
         "sekisho review sweep - --format json < feed.csv | jq '.tables.hits.rows[]'"
@@ -157,8 +179,10 @@ enum Question {
         /// The list; `-` reads standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        #[command(flatten)]
+        of: Of,
     },
-    /// All that the client of an exchange or record did around it; that somebody asked goes on record first
+    /// All that the client of an exchange or record did around it
     #[command(after_help = notes!(
         "sekisho review around 01K8ZYA6M3Q",
         "sekisho review around 1959 1h"
@@ -173,15 +197,31 @@ enum Question {
     /// Exchanges that are like one, the newest first
     #[command(after_help = notes!(
         "sekisho review like 01K8ZYA6M3Q --by ja4",
-        "sekisho review like 1959 --by network --since 30d"
+        "sekisho review like 1959 --by network --since 30d",
+        "sekisho review like --by domain --value files.example"
     ))]
     Like {
         /// An exchange's id, or the number of its opening record
-        id: String,
-        /// In what; that somebody asked for those of one client goes on record first
+        #[arg(required_unless_present = "value", conflicts_with = "value")]
+        id: Option<String>,
+        /// Instead of an exchange the value itself, as tables show it: a host, any name of a domain, any address of a
+        /// network, a JA4, a path with * for what varies, a size in bytes, a time of the minute (RFC 3339), a client
+        #[arg(long)]
+        value: Option<String>,
+        /// In what
         #[arg(long, value_enum)]
         by: ByWord,
+        #[command(flatten)]
+        of: Of,
     },
+}
+
+/// Of whom alone.
+#[derive(Debug, Args)]
+struct Of {
+    /// Of one client or device alone: an address, or a device's name
+    #[arg(long, value_name = "ADDRESS|DEVICE")]
+    client: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -287,7 +327,10 @@ fn tell(question: &Question, frame: &Frame, look: &Look) -> Result<Told, CliErro
         (None, AnswerFormat::Json | AnswerFormat::Csv) => ROWS_MAX,
     };
     let index = Index::open(data_dir).map_err(QuestionError::Index)?;
-    let evidence = Evidence::new(&index)?;
+    let mut evidence = Evidence::new(&index)?;
+    if let Some(name) = question.only_of() {
+        evidence = evidence.only_of(name, range)?;
+    }
     let mut answer = ask(question, &evidence, data_dir, range, limit)?;
     if let Some(part) = &frame.part {
         let known: Vec<&str> = answer.tables.iter().map(|table| table.name).collect();
@@ -325,6 +368,47 @@ fn range(question: &Question, frame: &Frame, zone: &TimeZone, now: Timestamp) ->
     Range { since: frame.since.or(usual).map(moment), until: frame.until.map(moment) }
 }
 
+impl Question {
+    /// How its record names it, and whose records it is about where that is known before.
+    fn looks_up(&self) -> Option<(String, Option<&str>)> {
+        let (asked, of) = match self {
+            Question::Client { client } => return Some(("client".to_owned(), Some(client))),
+            Question::Blocked { of } => ("blocked".to_owned(), of),
+            Question::Host { host, of } => (format!("host {host}"), of),
+            Question::Unknown { of } => ("unknown".to_owned(), of),
+            Question::Errors { of } => ("errors".to_owned(), of),
+            Question::Programs { of } => ("programs".to_owned(), of),
+            Question::Beacons { of } => ("beacons".to_owned(), of),
+            Question::Tunnels { of } => ("tunnels".to_owned(), of),
+            Question::Findings { of } => ("findings".to_owned(), of),
+            Question::Sweep { file, of } => (format!("sweep {}", file.display()), of),
+            Question::Like { id, value, of, by } if *by != ByWord::Client => {
+                (format!("like {}", id.as_ref().or(value.as_ref()).map_or("", String::as_str)), of)
+            }
+            // Whose they are the index knows.
+            Question::Around { .. } | Question::Like { .. } => return None,
+        };
+        Some((asked, of.client.as_deref()))
+    }
+
+    /// Of whom alone it is asked.
+    fn only_of(&self) -> Option<&str> {
+        match self {
+            Question::Client { .. } | Question::Around { .. } => None,
+            Question::Blocked { of }
+            | Question::Host { of, .. }
+            | Question::Unknown { of }
+            | Question::Errors { of }
+            | Question::Programs { of }
+            | Question::Beacons { of }
+            | Question::Tunnels { of }
+            | Question::Findings { of }
+            | Question::Sweep { of, .. }
+            | Question::Like { of, .. } => of.client.as_deref(),
+        }
+    }
+}
+
 fn ask(
     question: &Question,
     evidence: &Evidence<'_>,
@@ -332,35 +416,36 @@ fn ask(
     range: Range,
     limit: usize,
 ) -> Result<Answer, CliError> {
+    if let Some((asked, name)) = question.looks_up() {
+        looked_up(data_dir, &format!("review {asked}"), name, range)?;
+    }
     Ok(match question {
-        Question::Blocked => blocked(evidence, range, limit)?,
-        Question::Client { client: name } => {
-            looked_up(data_dir, "review client", name, range)?;
-            client(evidence, name, range, limit)?
-        }
-        Question::Host { host: name } => host(evidence, name, range, limit)?,
-        Question::Unknown => unknown(evidence, range, limit)?,
-        Question::Errors => errors(evidence, range, limit)?,
-        Question::Programs => programs(evidence, range, limit)?,
-        Question::Beacons => findings(evidence, FindingsOf::Beacons, range, limit)?,
-        Question::Tunnels => findings(evidence, FindingsOf::Tunnels, range, limit)?,
-        Question::Findings => findings(evidence, FindingsOf::All, range, limit)?,
-        Question::Sweep { file } => {
+        Question::Blocked { .. } => blocked(evidence, range, limit)?,
+        Question::Client { client: name } => client(evidence, name, range, limit)?,
+        Question::Host { host: name, .. } => host(evidence, name, range, limit)?,
+        Question::Unknown { .. } => unknown(evidence, range, limit)?,
+        Question::Errors { .. } => errors(evidence, range, limit)?,
+        Question::Programs { .. } => programs(evidence, range, limit)?,
+        Question::Beacons { .. } => findings(evidence, FindingsOf::Beacons, range, limit)?,
+        Question::Tunnels { .. } => findings(evidence, FindingsOf::Tunnels, range, limit)?,
+        Question::Findings { .. } => findings(evidence, FindingsOf::All, range, limit)?,
+        Question::Sweep { file, .. } => {
             let indicators = Indicators::read(&read_list(file)?);
-            let mut line = ProgressLine::new();
-            let list = file.display().to_string();
-            sweep(evidence, data_dir, &list, &indicators, range, limit, |at| line.show(at))?
+            sweep(evidence, data_dir, &file.display().to_string(), &indicators, range, limit)?
         }
         Question::Around { id, span } => {
             let answer = around(evidence, id, *span, limit)?;
             let range = answer.range.unwrap_or(range);
-            looked_up(data_dir, "review around", &client_of_answer(&answer, "client"), range)?;
+            looked_up(data_dir, "review around", Some(&client_of_answer(&answer, "client")), range)?;
             answer
         }
-        Question::Like { id, by } => {
-            let answer = like(evidence, id, by.meant(), range, limit)?;
+        Question::Like { id, value, by, .. } => {
+            let answer = match (id, value) {
+                (Some(id), _) => like(evidence, id, by.meant(), range, limit)?,
+                (None, value) => like_value(evidence, value.as_deref().unwrap_or_default(), by.meant(), range, limit)?,
+            };
             if *by == ByWord::Client {
-                looked_up(data_dir, "review like", &client_of_answer(&answer, "value"), range)?;
+                looked_up(data_dir, "review like", Some(&client_of_answer(&answer, "value")), range)?;
             }
             answer
         }
@@ -376,10 +461,11 @@ fn client_of_answer(answer: &Answer, key: &str) -> String {
     }
 }
 
-/// Puts on record that a person's records are looked at, before they are shown; where that cannot be, they are not.
-fn looked_up(data_dir: &Path, question: &str, name: &str, range: Range) -> Result<(), CliError> {
-    let named = client_of(name).map(|client| Text::from(&*client_text(&client)));
-    let device = if named.is_none() { Some(Text::from(name)) } else { None };
+/// Puts on record that people's records are looked at, before they are shown; where that cannot be, they are not. `name` is
+/// whose, where it is one client's or device's.
+fn looked_up(data_dir: &Path, question: &str, name: Option<&str>, range: Range) -> Result<(), CliError> {
+    let named = name.and_then(client_of).map(|client| Text::from(&*client_text(&client)));
+    let device = if named.is_none() { name.map(Text::from) } else { None };
     let lookup = Lookup {
         who: this_person(),
         question: question.into(),

@@ -15,6 +15,7 @@ mod follow;
 mod index;
 mod journal;
 mod logs;
+mod newest;
 mod query_key;
 mod reader;
 mod reserve;
@@ -31,13 +32,14 @@ pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
 pub use index::{
-    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, QUARTER_US, Rebuilt, VIEWS, View, bound_memory,
-    dialled_in, keep_temporary_files_in, reindex,
+    DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, QUARTER_US, Rebuilt, VIEWS, View, body_hash,
+    bound_memory, dialled_in, domain_of, keep_temporary_files_in, query_hash_mark, query_mark, reindex, url_mark,
 };
 pub use journal::{
     Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,
 };
 pub use logs::{LogFile, log_files};
+pub use newest::newest_record;
 pub use query_key::{QUERY_KEY_BYTES, QUERY_KEY_FILE, read_query_key};
 pub use reader::Reader;
 pub use retire::{has_record, is_sealed, kept_segments, newest_retention, remove_segments};

@@ -201,6 +201,65 @@ fn a_question_is_answered_beside_the_gate_and_says_what_to_do_where_there_is_no_
 }
 
 #[test]
+fn how_far_the_index_lags_is_said_also_where_all_segments_are_sealed() {
+    let origin = Origin::start();
+    let mut gate = Gate::start(&origin.policy());
+    let host = origin.address.to_string();
+    assert!(ask(&gate, &format!("http://{host}/a"), &host).starts_with("HTTP/1.1 200 "));
+    assert_eq!(gate.end("-TERM"), Some(0));
+    index(&gate);
+    // The look itself goes on record, and the index does not have it.
+    let behind = |question: &str| {
+        let told = json(&gate, &["review", question]);
+        (told["indexed"]["behind"].as_u64().unwrap(), told["unread"].clone())
+    };
+    let (first, unread) = behind("blocked");
+    assert!(first > 0 && unread == json!([]), "{first} {unread}");
+    let (second, _) = behind("errors");
+    assert!(second > first, "{first} {second}");
+    let table = sekisho(&gate, &["review", "unknown"]);
+    let shown = String::from_utf8(table.stdout).unwrap();
+    assert!(shown.contains(" records behind the journal\n"), "{shown}");
+    for segment in std::fs::read_dir(gate.data_dir().join("journal")).unwrap() {
+        let segment = segment.unwrap().path();
+        if segment.extension().is_some_and(|ending| ending == "jsonl") {
+            let sealer = sekisho::store::Sealer::new(&gate.data_dir(), "gate").unwrap();
+            let sealed = sealer.seal(&segment, sekisho::facts::Timestamp(1_795_568_400_000_000), || true);
+            assert!(sealed.is_ok() && !segment.exists(), "{sealed:?}");
+        }
+    }
+    let (sealed, _) = behind("programs");
+    assert!(sealed > second, "{second} {sealed}");
+}
+
+#[test]
+fn what_cannot_be_read_of_the_index_is_named_and_the_rest_is_answered_with_exit_code_4() {
+    let origin = Origin::start();
+    let mut gate = Gate::start(&origin.policy());
+    assert!(ask(&gate, "http://b.example/", "b.example").starts_with("HTTP/1.1 403 "));
+    assert_eq!(gate.end("-TERM"), Some(0));
+    index(&gate);
+    let broken = rusqlite::Connection::open(gate.data_dir().join("index.db")).unwrap();
+    let day: i64 = broken.query_row("SELECT max(day) FROM day", [], |row| row.get(0)).unwrap();
+    broken.execute_batch(&format!("DROP TABLE s_{day}; DROP TABLE p_{day}")).unwrap();
+    drop(broken);
+    write(&gate, "list.txt", "b.example\n");
+    for question in [&["programs"][..], &["host", "b.example"], &["client", "127.0.0.1"], &["sweep", "list.txt"]] {
+        let output = sekisho(&gate, &[&["review"], question, &["--format", "json"]].concat());
+        assert_eq!(output.status.code(), Some(4), "{question:?} {output:?}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let unread = told["unread"][0].as_str().unwrap();
+        assert!(unread.starts_with("the index of 20") && unread.contains("no such table"), "{told:#}");
+        let table = sekisho(&gate, &[&["review"], question].concat());
+        assert_eq!(table.status.code(), Some(4), "{table:?}");
+        assert!(String::from_utf8(table.stdout).unwrap().contains("\nunread   the index of 20"));
+    }
+    // What that day has elsewhere is answered.
+    let blocked = json(&gate, &["review", "blocked"]);
+    assert_eq!(blocked["facts"]["blocked"], json!(1), "{blocked:#}");
+}
+
+#[test]
 fn a_persons_records_are_shown_only_when_that_is_on_record() {
     let origin = Origin::start();
     let mut gate = Gate::start(&origin.policy());
@@ -211,11 +270,40 @@ fn a_persons_records_are_shown_only_when_that_is_on_record() {
     assert_eq!(client["facts"]["hosts"], json!(1), "{client:#}");
     let host = json(&gate, &["review", "host", "b.example"]);
     assert_eq!(host["facts"]["clients"], json!(0), "{host:#}");
+    write(&gate, "list.txt", "b.example\n");
+    for question in [
+        &["blocked"][..],
+        &["unknown"],
+        &["errors"],
+        &["programs", "--client", "127.0.0.1"],
+        &["findings"],
+        &["sweep", "list.txt"],
+        &["like", "--by", "ja4", "--value", "t13"],
+        &["like", "--by", "client", "--value", "127.0.0.1"],
+    ] {
+        json(&gate, &[&["review"], question].concat());
+    }
+    let exported = sekisho(&gate, &["export", "--format", "csv"]);
+    assert!(exported.status.success(), "{exported:?}");
     let lookups: Vec<Value> = gate.records().into_iter().filter(|record| record["kind"] == "lookup").collect();
-    assert_eq!(lookups.len(), 1, "{lookups:#?}");
-    assert_eq!(lookups[0]["question"], json!("review client"));
-    assert_eq!(lookups[0]["client"], json!("127.0.0.1"));
-    assert!(lookups[0]["since"].is_string() && lookups[0]["uid"].is_number(), "{lookups:#?}");
+    let told: Vec<_> = lookups.iter().map(|lookup| (lookup["question"].as_str().unwrap(), &lookup["client"])).collect();
+    let (nobody, client) = (Value::Null, json!("127.0.0.1"));
+    let expected = [
+        ("review client", &client),
+        ("review host b.example", &nobody),
+        ("review blocked", &nobody),
+        ("review unknown", &nobody),
+        ("review errors", &nobody),
+        ("review programs", &client),
+        ("review findings", &nobody),
+        ("review sweep list.txt", &nobody),
+        ("review like t13", &nobody),
+        ("review like", &client),
+        ("export", &nobody),
+    ];
+    assert_eq!(told, expected);
+    assert!(lookups[0]["since"].is_string(), "{lookups:#?}");
+    assert!(lookups.iter().all(|lookup| lookup["uid"].is_number()), "{lookups:#?}");
     // The gate has ended by now; a journal that takes no record leaves the question unanswered.
     let journal = gate.data_dir().join("journal");
     std::fs::rename(&journal, gate.data_dir().join("elsewhere")).unwrap();

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::evidence::{
-    Assignment, Chain, DeviceSource, Event, Exchange, Finding, FindingId, FindingKind, Mark, Person, Record, Severity,
-    Target, Triage, query_hash,
+    Assignment, Chain, DeviceSource, Event, Exchange, Finding, FindingId, FindingKind, Flow, FlowKey, FlowSource,
+    FlowState, Mark, Person, Protocol, Record, Severity, Target, Triage, query_hash,
 };
 use crate::facts::ExchangeId;
 use crate::review::questions::Cell;
@@ -154,7 +154,43 @@ fn journal() -> Journal {
         before: None,
     };
     journal.push(DAY + 5, &Record::Triage(Box::new(triage)));
+    for (second, key) in flows() {
+        let time = Timestamp(BEGUN + second * SECOND);
+        let bytes_up = key.rule.is_none().then_some(4096);
+        let flow = Flow {
+            key,
+            count: second - DAY,
+            packets: bytes_up.map(|_| 9),
+            bytes_up,
+            bytes_down: bytes_up,
+            rolled_up: None,
+            first: time,
+            last: time,
+        };
+        journal.push(second, &Record::Flow(Box::new(flow)));
+    }
     journal
+}
+
+/// What was tried past the proxy, and when.
+fn flows() -> [(u64, FlowKey); 4] {
+    let of = |source, state, client: &str, address: &str, port| FlowKey {
+        client: client.parse().ok(),
+        address: address.parse().ok(),
+        port: Some(port),
+        protocol: Some(Protocol::TCP),
+        state: Some(state),
+        ..FlowKey::of(source)
+    };
+    let refused = of(FlowSource::Nflog, FlowState::Refused, "10.20.1.5", "203.0.113.9", 8443);
+    let captured = of(FlowSource::Conntrack, FlowState::Closed, "10.20.1.6", "10.20.0.1", 3130);
+    let told = of(FlowSource::Syslog, FlowState::Dropped, "10.20.1.7", "2001:db8::9", 443);
+    [
+        (DAY + 6, FlowKey { rule: Some("out-office".into()), ..refused.clone() }),
+        (DAY + 7, FlowKey { rule: Some("out-office".into()), ..refused }),
+        (DAY + 8, FlowKey { meant: "203.0.113.10:80".parse().ok(), ..captured }),
+        (DAY + 9, FlowKey { host: Some("c2.evil.example".into()), rule: Some(HOSTILE.into()), ..told }),
+    ]
 }
 
 fn indexed(journal: &Journal) -> (TempDir, Index) {
@@ -212,7 +248,7 @@ fn a_query_is_found_by_its_keyed_hash_and_by_nothing_else() {
     let evidence = Evidence::new(&index).unwrap();
     let asked = |list: &str| {
         let indicators = Indicators::read(list);
-        let answer = sweep(&evidence, directory.path(), "list", &indicators, Range::default(), 50, |_| {}).unwrap();
+        let answer = sweep(&evidence, directory.path(), "list", &indicators, Range::default(), 50).unwrap();
         let cell = |row: &[Cell], at: usize| match &row[at] {
             Cell::Text(text) => text.clone(),
             Cell::Count(count) => count.to_string(),
@@ -245,9 +281,14 @@ fn each_question_is_answered_as_its_golden_files_say() {
     let id = ExchangeId(BEGUN + 3 * SECOND).to_string();
     let indicators = Indicators::read(LIST);
     let like_by = |by| like(&evidence, &id, by, all, 50);
+    let of_device = Evidence::new(&index).unwrap().only_of("PC-0123", all).unwrap();
     let answers = [
         ("blocked", blocked(&evidence, all, 50)),
         ("blocked-limit", blocked(&evidence, all, 1)),
+        ("blocked-of-device", blocked(&of_device, all, 50)),
+        ("programs-of-device", programs(&of_device, all, 50)),
+        ("host-past-proxy", host(&evidence, "203.0.113.9", all, 50)),
+        ("like-value", like_value(&evidence, "sub.evil.example", By::Domain, all, 50)),
         ("client", client(&evidence, "10.20.1.5", all, 50)),
         ("client-device", client(&evidence, "pc-0123", all, 50)),
         ("client-none", client(&evidence, "10.99.0.1", all, 50)),
@@ -260,7 +301,7 @@ fn each_question_is_answered_as_its_golden_files_say() {
         ("beacons", findings(&evidence, FindingsOf::Beacons, all, 50)),
         ("tunnels", findings(&evidence, FindingsOf::Tunnels, all, 50)),
         ("findings", findings(&evidence, FindingsOf::All, all, 50)),
-        ("sweep", sweep(&evidence, directory.path(), "list.txt", &indicators, all, 50, |_| {})),
+        ("sweep", sweep(&evidence, directory.path(), "list.txt", &indicators, all, 50)),
         ("around", around(&evidence, &id, 600 * SECOND, 50)),
         ("like-host", like_by(By::Host)),
         ("like-domain", like_by(By::Domain)),
@@ -305,7 +346,7 @@ fn each_question_is_answered_where_nothing_is_on_record() {
         errors(&evidence, all, 50),
         programs(&evidence, all, 50),
         findings(&evidence, FindingsOf::All, all, 50),
-        sweep(&evidence, directory.path(), "list", &none, all, 50, |_| {}),
+        sweep(&evidence, directory.path(), "list", &none, all, 50),
     ] {
         let answer = answer.unwrap();
         let empty = answer.tables.iter().filter(|table| table.name != "addresses").all(|table| table.rows.is_empty());

@@ -75,7 +75,8 @@ pub(super) fn row_named(evidence: &Evidence<'_>, named: &str) -> Result<Option<E
         let time = i64::try_from(id.0).unwrap_or(i64::MAX);
         // An exchange is of the day of its first record, which may be the one after its id, or more where it waited.
         let day = time / DAY_US;
-        let parts = evidence.parts(Range::default()).into_iter().filter(|part| (day..=day + 1).contains(&part.day));
+        let parts = evidence.parts_of_all(Range::default()).into_iter();
+        let parts = parts.filter(|part| (day..=day + 1).contains(&part.day));
         evidence.each(parts, |part| {
             let at = time.saturating_sub(part.begins());
             exchanges(evidence, part, "x.at = ?1", &[&at], false, 1, &mut found)
@@ -92,7 +93,7 @@ fn parts_with(evidence: &Evidence<'_>, seq: i64) -> Result<Vec<Part>, QuestionEr
     let text = "SELECT day FROM day WHERE first_seq <= ?1 AND last_seq >= ?1";
     let mut statement = evidence.connection().prepare_cached(text)?;
     let days = statement.query_map([seq], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-    Ok(evidence.parts(Range::default()).into_iter().filter(|part| days.contains(&part.day)).collect())
+    Ok(evidence.parts_of_all(Range::default()).into_iter().filter(|part| days.contains(&part.day)).collect())
 }
 
 /// Records of other kinds that are about the client.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql};
 use crate::facts::Timestamp;
 use crate::store::{DAY_US, Index, IndexError, Indexed, QUARTER_US, dialled_in};
 
+use super::client::{Span, spans};
 use super::who::Who;
 
 /// The index as questions see it: its days, and the names of devices.
@@ -12,6 +13,8 @@ pub struct Evidence<'i> {
     connection: &'i Connection,
     days: Vec<Day>,
     pub(super) who: Who,
+    /// Of whom alone it is asked.
+    only: Option<Vec<Span>>,
     indexed: Indexed,
     /// Days of the index that could not be read, and why.
     unread: RefCell<Vec<String>>,
@@ -32,8 +35,8 @@ pub enum QuestionError {
     NoRow(String),
     #[error("that exchange has no {0} to be like")]
     NothingToBeLike(&'static str),
-    #[error("the journal: {0}")]
-    Journal(#[from] crate::store::OpenError),
+    #[error("`{0}` is no {1}")]
+    BadValue(String, &'static str),
 }
 
 /// From when on, and until when, which is not included.
@@ -56,9 +59,20 @@ pub(super) struct Part {
     pub(super) day: i64,
     /// When what counts began, in microseconds of the day; `None` for all of the day.
     within: Option<(i64, i64)>,
+    /// Of whom alone, by the numbers of a client and of its address.
+    of: Option<(i64, i64)>,
 }
 
 impl Range {
+    /// What lies in both.
+    fn and(self, other: Range) -> Self {
+        let until = match (self.until, other.until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self { since: self.since.max(other.since), until }
+    }
+
     fn micros(self) -> (i64, i64) {
         let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
         (self.since.map_or(i64::MIN, micros), self.until.map_or(i64::MAX, micros))
@@ -76,19 +90,30 @@ impl Part {
         self.begins().saturating_add(ms.saturating_mul(1000))
     }
 
-    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}` and `{q}` are its summaries, or where
-    /// it counts in part what they would be of that part; `{x}` its exchanges and `{within}` the condition on them.
+    /// A statement with the names of this day's tables: `{p}`, `{r}`, `{f}`, `{s}`, `{w}` and `{q}` are its summaries, or
+    /// where it counts in part what they would be of that part; `{of p}` and the like the condition on whose they are;
+    /// `{x}` its exchanges and `{within}` the condition on them.
     pub(super) fn sql(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (letter, part) in [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("q", JUDGED)] {
+        for (letter, part) in
+            [("p", PAIRS), ("r", STOPPED), ("f", FAILED), ("s", PROGRAMS), ("w", FLOWS), ("q", JUDGED)]
+        {
             let table = if self.within.is_some() { part.to_owned() } else { format!("{letter}_DAY") };
-            text = text.replace(&format!("{{{letter}}}"), &table);
+            let whose = match (self.of, letter) {
+                (None, _) => "1".to_owned(),
+                (Some((_, address)), "w") => format!("w.client = {address}"),
+                (Some((client, _)), letter) => format!("{letter}.client = {client}"),
+            };
+            text = text.replace(&format!("{{{letter}}}"), &table).replace(&format!("{{of {letter}}}"), &whose);
         }
-        let within = match self.within {
-            Some((from, until)) => format!("x.at >= {from} AND x.at < {until}"),
-            None => "1".to_owned(),
-        };
-        text.replace("{x}", "x_DAY").replace("{within}", &within).replace("DAY", &self.day.to_string())
+        let mut within = self.of.map_or("1".to_owned(), |(client, _)| format!("x.client = {client}"));
+        let (from, until) = self.within.unwrap_or((i64::MIN, i64::MAX));
+        if self.within.is_some() {
+            within = format!("{within} AND x.at >= {from} AND x.at < {until}");
+        }
+        let [since, before] = [from, until].map(|at| self.begins().saturating_add(at).to_string());
+        let text = text.replace("{x}", "x_DAY").replace("{within}", &within);
+        text.replace("{since}", &since).replace("{before}", &before).replace("DAY", &self.day.to_string())
     }
 }
 
@@ -112,6 +137,21 @@ const FAILED: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, x
 const PROGRAMS: &str = "(SELECT x.program AS program, x.client AS client, count(*) AS requests, \
     min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} AND x.program IS NOT NULL \
     GROUP BY x.program, x.client)";
+/// A record of a flow is written within a second: its time is that of what it tells.
+const FLOWS: &str = "(SELECT (SELECT id FROM address WHERE name = g.client) AS client, \
+    (SELECT id FROM address WHERE name = g.address) AS address, \
+    (SELECT id FROM course c WHERE c.host = g.host AND c.port = g.port AND c.protocol = g.protocol AND c.state = g.state \
+    AND c.rule = g.rule AND c.source = g.source) AS course, g.count AS count, g.packets AS packets, g.up AS up, \
+    g.down AS down, g.at AS first, g.at AS last FROM (SELECT e.client AS client, coalesce(e.line ->> '$.host', '') AS host, \
+    iif(e.meant = '', coalesce(e.line ->> '$.address', ''), ltrim(rtrim(e.upto, ':]'), '[')) AS address, \
+    iif(e.meant = '', coalesce(e.line ->> '$.port', 0), CAST(substr(e.meant, length(e.upto) + 1) AS INTEGER)) AS port, \
+    coalesce(e.line ->> '$.protocol', '') AS protocol, coalesce(e.line ->> '$.state', '') AS state, \
+    coalesce(e.line ->> '$.rule', '') AS rule, coalesce(e.line ->> '$.source', '') AS source, \
+    coalesce(e.line ->> '$.count', 1) AS count, coalesce(e.line ->> '$.packets', 0) AS packets, \
+    coalesce(e.line ->> '$.bytes_up', 0) AS up, coalesce(e.line ->> '$.bytes_down', 0) AS down, e.at AS at \
+    FROM (SELECT client, line, coalesce(line ->> '$.meant', '') AS meant, \
+    rtrim(coalesce(line ->> '$.meant', ''), '0123456789') AS upto, (time - DAY * 86400000000) / 1000 AS at \
+    FROM event WHERE kind = 'flow' AND day = DAY AND time >= {since} AND time < {before}) e) g)";
 const DIALLED: &str = "SELECT x.host, x.dialled, count(*) FROM {x} x \
     WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL";
 const JUDGED: &str = "(SELECT x.at / 900000000 AS quarter, x.judgement AS judgement, count(*) AS requests, \
@@ -133,7 +173,27 @@ impl<'i> Evidence<'i> {
         if indexed.unreadable > 0 {
             unread.push(format!("{} lines of the journal are no records", indexed.unreadable));
         }
-        Ok(Self { connection, days, who: Who::read(connection)?, indexed, unread: RefCell::new(unread) })
+        let who = Who::read(connection)?;
+        Ok(Self { connection, days, who, only: None, indexed, unread: RefCell::new(unread) })
+    }
+
+    /// The same of one client or device alone: what is asked of it tells of nobody else.
+    ///
+    /// # Errors
+    /// No device has that name, or the index cannot be asked.
+    pub fn only_of(mut self, name: &str, range: Range) -> Result<Self, QuestionError> {
+        self.only = Some(spans(&self, name, range)?);
+        Ok(self)
+    }
+
+    /// Whether something that a client did at this time, or from one moment to another, is asked for.
+    pub(super) fn is_asked_for(&self, client: &str, first: i64, last: i64) -> bool {
+        self.only.as_ref().is_none_or(|spans| {
+            spans.iter().any(|span| {
+                let (since, until) = span.range.micros();
+                span.client == client && last >= since && first < until
+            })
+        })
     }
 
     /// How far the journal was read into the index.
@@ -145,8 +205,23 @@ impl<'i> Evidence<'i> {
         self.connection
     }
 
-    /// The days that a range touches, the oldest first.
+    /// The days that a range touches, the oldest first; where one client or device is asked for, those days of it.
     pub(super) fn parts(&self, range: Range) -> Vec<Part> {
+        let Some(only) = &self.only else { return self.parts_of_all(range) };
+        let of_span = |span: &Span| {
+            let of = Some((span.number, span.address));
+            self.parts_of_all(range.and(span.range))
+                .into_iter()
+                .map(move |part| Part { of, ..part })
+                .collect::<Vec<_>>()
+        };
+        let mut parts: Vec<Part> = only.iter().flat_map(of_span).collect();
+        parts.sort_by_key(|part| part.day);
+        parts
+    }
+
+    /// The same of everybody.
+    pub(super) fn parts_of_all(&self, range: Range) -> Vec<Part> {
         let (since, until) = range.micros();
         let mut parts = Vec::new();
         for Day { day, first_time, last_time } in &self.days {
@@ -158,7 +233,7 @@ impl<'i> Evidence<'i> {
             // What began before the day on which it came on record is of that day all the same.
             let from = if since <= begins { i64::MIN } else { since - begins };
             let to = if until >= ends { i64::MAX } else { until - begins };
-            parts.push(Part { day: *day, within: (!is_whole).then_some((from, to)) });
+            parts.push(Part { day: *day, within: (!is_whole).then_some((from, to)), of: None });
         }
         parts
     }
@@ -167,7 +242,7 @@ impl<'i> Evidence<'i> {
     pub(super) fn quarters(&self, range: Range) -> Vec<(Part, i64, i64)> {
         let (since, until) = range.micros();
         let quarter = |micros: i64, begins: i64| micros.saturating_sub(begins).div_euclid(QUARTER_US);
-        let parts = self.parts(range).into_iter();
+        let parts = self.parts_of_all(range).into_iter();
         parts
             .map(|part| {
                 // As in `parts`: what began before the day on which it came on record is of that day.

@@ -1,9 +1,11 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, Part, QuestionError, Range};
 use super::findings::Marks;
+use super::flows::{Course, course, flows};
+use super::room::Room;
 use super::rows::{exchanges, list};
 
 /// What was counted, and between which moments.
@@ -46,10 +48,12 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let mut by_client: HashMap<i64, Stopped> = HashMap::new();
     let mut by_host: HashMap<(i64, i64), Stopped> = HashMap::new();
     let mut observed: BTreeSet<i64> = BTreeSet::new();
+    let (mut all, mut would) = (0_i64, 0_i64);
+    let (mut firewall, mut room) = (Firewall::new(), Room::new());
     let parts = evidence.parts(range);
     evidence.each(parts.iter().copied(), |part| {
         let text = "SELECT r.judgement, r.client, r.host, r.port, r.requests, r.first, r.last, j.stopped \
-            FROM {r} r JOIN judgement j ON j.id = r.judgement";
+            FROM {r} r JOIN judgement j ON j.id = r.judgement WHERE {of r}";
         evidence.rows(part, text, &[], |row| {
             let (judgement, client, host, port) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
             let (first, last) = (part.moment(row.get(5)?), part.moment(row.get(6)?));
@@ -57,35 +61,47 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
             if stopped == 0 {
                 observed.insert(part.day);
             }
+            let only_would = if stopped == 0 { requests } else { 0 };
+            (all, would) = (all.saturating_add(requests), would.saturating_add(only_would));
             for sum in [
-                by_judgement.entry(judgement).or_default(),
-                by_client.entry(client).or_default(),
-                by_host.entry((host, port)).or_default(),
-            ] {
+                room.row(&mut by_judgement, judgement),
+                room.row(&mut by_client, client),
+                room.row(&mut by_host, (host, port)),
+            ]
+            .into_iter()
+            .flatten()
+            {
                 sum.tally.add(requests, first, last);
-                sum.would += if stopped == 0 { requests } else { 0 };
-                sum.clients.insert(client);
-                sum.hosts.insert(host);
+                sum.would += only_would;
+                room.put(&mut sum.clients, client);
+                room.put(&mut sum.hosts, host);
             }
             Ok(())
+        })?;
+        flows(evidence, part, STOPPED_FLOWS, &[], |flow| {
+            let Some(sum) = room.row(&mut firewall, flow.course) else { return };
+            sum.tally.add(flow.count, flow.first, flow.last);
+            room.put(&mut sum.clients, flow.client);
+            room.put(&mut sum.hosts, flow.address);
         })
     })?;
     let mut answer = Answer::to("blocked", None);
-    let all: i64 = by_judgement.values().map(|sum| sum.tally.requests).sum();
-    let would: i64 = by_judgement.values().map(|sum| sum.would).sum();
     answer.facts = vec![
         ("blocked", Cell::count(all - would)),
         ("would_be_blocked", Cell::count(would)),
         ("clients", Cell::count(by_client.len() as i64)),
         ("hosts", Cell::count(by_host.keys().map(|(host, _)| host).collect::<HashSet<_>>().len() as i64)),
+        ("by_firewall", Cell::count(firewall.values().map(|sum| sum.tally.requests).sum())),
     ];
     answer.tables = vec![
         reasons(evidence, by_judgement, limit)?,
         clients(evidence, by_client, limit),
         hosts(evidence, by_host, limit)?,
+        by_rule(evidence, firewall, limit)?,
         newest(evidence, &parts, &observed, limit)?,
     ];
     answer.unread = evidence.unread();
+    answer.notes.extend(room.note());
     answer.next = vec![
         "sekisho review around ID: all that its client did around it".to_owned(),
         "sekisho review host HOST: who else asked for it".to_owned(),
@@ -190,6 +206,46 @@ fn hosts(evidence: &Evidence<'_>, sums: HashMap<(i64, i64), Stopped>, limit: usi
     }))
 }
 
+/// What firewalls stopped, by the number of its course.
+type Firewall = HashMap<i64, Stopped>;
+
+/// Which flows were stopped by a firewall.
+const STOPPED_FLOWS: &str = "w.course IN (SELECT id FROM course WHERE state IN ('refused', 'dropped'))";
+
+/// What firewalls stopped of what went past the proxy, by their rules; `hosts` of it are addresses.
+fn by_rule(evidence: &Evidence<'_>, sums: Firewall, limit: usize) -> Result<Table, QuestionError> {
+    let columns = [
+        ("rule", Shape::Text),
+        ("state", Shape::Text),
+        ("count", Shape::Count),
+        ("clients", Shape::Count),
+        ("addresses", Shape::Count),
+        ("first", Shape::Time),
+        ("last", Shape::Time),
+    ];
+    let mut by_rule: BTreeMap<(String, String), Stopped> = BTreeMap::new();
+    for (number, stopped) in sums {
+        let Course { rule, state, .. } = course(evidence, number)?;
+        let sum = by_rule.entry((rule, state)).or_default();
+        sum.tally.add(stopped.tally.requests, stopped.tally.first, stopped.tally.last);
+        sum.clients.extend(stopped.clients);
+        sum.hosts.extend(stopped.hosts);
+    }
+    let mut rows: Vec<_> = by_rule.into_iter().collect();
+    rows.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.tally.requests));
+    Ok(Table::new("firewall", &columns).fill(&rows, limit, |((rule, state), sum)| {
+        vec![
+            Cell::text(&**rule),
+            Cell::text(&**state),
+            Cell::count(sum.tally.requests),
+            Cell::count(sum.clients.len() as i64),
+            Cell::count(sum.hosts.len() as i64),
+            Cell::time(sum.tally.first),
+            Cell::time(sum.tally.last),
+        ]
+    }))
+}
+
 /// The newest, one by one. What was stopped has an index of its own; what would have been is looked for on the days alone
 /// that have some.
 fn newest(
@@ -199,22 +255,25 @@ fn newest(
     limit: usize,
 ) -> Result<Table, QuestionError> {
     let mut found = Vec::new();
-    evidence.each(parts.iter().rev().copied(), |part| {
+    // A day may have several parts, where one device had several addresses.
+    for day in parts.chunk_by(|a, b| a.day == b.day).rev() {
         let left = (limit + 1).saturating_sub(found.len());
         if left == 0 {
-            return Ok(());
+            break;
         }
         let mut of_day = Vec::new();
-        exchanges(evidence, part, "x.stopped = 1", &[], true, left, &mut of_day)?;
-        if observed.contains(&part.day) {
-            let would = "x.stopped IS NULL AND x.judgement IN \
-                (SELECT id FROM judgement WHERE stopped = 0 AND would NOT IN ('', 'allow'))";
-            exchanges(evidence, part, would, &[], true, left, &mut of_day)?;
-        }
-        of_day.sort_by_key(|row| std::cmp::Reverse(row.seq));
-        of_day.truncate(left);
+        evidence.each(day.iter().copied(), |part| {
+            exchanges(evidence, part, "x.stopped = 1", &[], true, left, &mut of_day)?;
+            if observed.contains(&part.day) {
+                let would = "x.stopped IS NULL AND x.judgement IN \
+                    (SELECT id FROM judgement WHERE stopped = 0 AND would NOT IN ('', 'allow'))";
+                exchanges(evidence, part, would, &[], true, left, &mut of_day)?;
+            }
+            of_day.sort_by_key(|row| std::cmp::Reverse(row.seq));
+            of_day.truncate(left);
+            Ok(())
+        })?;
         found.append(&mut of_day);
-        Ok(())
-    })?;
+    }
     Ok(list("list", evidence, &found, limit))
 }

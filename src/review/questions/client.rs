@@ -11,6 +11,8 @@ use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::blocked::Tally;
 use super::findings::{Wanted, found};
+use super::flows::{Passages, past_proxy, sum_flows};
+use super::room::Room;
 
 /// What was done with a host, summed over days.
 #[derive(Debug, Clone, Copy, Default)]
@@ -104,25 +106,29 @@ pub(super) fn cells(dealings: &Dealings) -> [Cell; 10] {
 /// All that is summed of a client.
 #[derive(Default)]
 struct Life {
+    all: Dealings,
     hosts: HashMap<i64, Dealings>,
     days: BTreeMap<i64, (Dealings, i64)>,
     /// By host and judgement; by host and ending; by program.
     refused: HashMap<(i64, i64), Tally>,
     failed: HashMap<(i64, i64), Tally>,
     programs: HashMap<i64, Tally>,
+    passages: Passages,
 }
 
 /// A client for a time.
 pub(super) struct Span {
-    client: String,
-    number: i64,
-    range: Range,
+    pub(super) client: String,
+    /// Its number, and that of its address.
+    pub(super) number: i64,
+    pub(super) address: i64,
+    pub(super) range: Range,
     /// Of a device; an address is asked for as itself.
     is_uncertain: Option<bool>,
 }
 
 /// The number of none.
-const NO_CLIENT: i64 = -1;
+const NONE: i64 = -1;
 
 /// Which clients are meant, and when: an address is itself, a device what it was by then.
 pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result<Vec<Span>, QuestionError> {
@@ -140,8 +146,9 @@ pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result
     let mut spans = Vec::new();
     for (client, range, is_uncertain) in meant {
         // A device may have had an address without doing anything.
-        let number = evidence.number("client", &client)?.unwrap_or(NO_CLIENT);
-        spans.push(Span { client, number, range, is_uncertain });
+        let number = evidence.number("client", &client)?.unwrap_or(NONE);
+        let address = evidence.number("address", &client)?.unwrap_or(NONE);
+        spans.push(Span { client, number, address, range, is_uncertain });
     }
     Ok(spans)
 }
@@ -153,14 +160,18 @@ pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result
 pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let spans = spans(evidence, name, range)?;
     let mut life = Life::default();
-    for Span { number, range, .. } in &spans {
-        evidence.each(evidence.parts(*range), |part| {
+    let mut room = Room::new();
+    for Span { number, address, range, .. } in &spans {
+        evidence.each(evidence.parts_of_all(*range), |part| {
             evidence.rows(
                 part,
                 &format!("SELECT p.host, {DEALINGS} FROM {{p}} p WHERE p.client = ?1"),
                 &[number],
                 |row| {
-                    life.hosts.entry(row.get(0)?).or_default().add(row, 1, part)?;
+                    life.all.add(row, 1, part)?;
+                    if let Some(host) = room.row(&mut life.hosts, row.get(0)?) {
+                        host.add(row, 1, part)?;
+                    }
                     let (day, hosts) = life.days.entry(part.day).or_default();
                     *hosts += 1;
                     day.add(row, 1, part)
@@ -171,38 +182,41 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
             let failed = "SELECT f.host, f.ending, f.requests, f.first, f.last FROM {f} f WHERE f.client = ?1";
             for (text, into) in [(refused, &mut life.refused), (failed, &mut life.failed)] {
                 evidence.rows(part, text, &[number], |row| {
-                    let tally = into.entry((row.get(0)?, row.get(1)?)).or_default();
-                    tally.add(row.get(2)?, part.moment(row.get(3)?), part.moment(row.get(4)?));
+                    if let Some(tally) = room.row(into, (row.get(0)?, row.get(1)?)) {
+                        tally.add(row.get(2)?, part.moment(row.get(3)?), part.moment(row.get(4)?));
+                    }
                     Ok(())
                 })?;
             }
             let programs = "SELECT s.program, s.requests, s.first, s.last FROM {s} s \
                 WHERE s.program IN (SELECT id FROM program) AND s.client = ?1";
             evidence.rows(part, programs, &[number], |row| {
-                let tally = life.programs.entry(row.get(0)?).or_default();
-                tally.add(row.get(1)?, part.moment(row.get(2)?), part.moment(row.get(3)?));
+                if let Some(tally) = room.row(&mut life.programs, row.get(0)?) {
+                    tally.add(row.get(1)?, part.moment(row.get(2)?), part.moment(row.get(3)?));
+                }
                 Ok(())
-            })
+            })?;
+            sum_flows(evidence, part, "w.client = ?1", &[address], (&mut life.passages, &mut room))
         })?;
     }
-    let mut all = Dealings::default();
-    for dealings in life.hosts.values() {
-        sum(&mut all, dealings);
-    }
     let mut answer = Answer::to("client", Some(name.to_owned()));
-    answer.facts = vec![("hosts", Cell::count(life.hosts.len() as i64)), ("requests", Cell::count(all.tally.requests))];
-    answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
+    answer.facts =
+        vec![("hosts", Cell::count(life.hosts.len() as i64)), ("requests", Cell::count(life.all.tally.requests))];
+    answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&life.all)).map(|((key, _), cell)| (*key, cell)));
+    answer.facts.push(("past_proxy", Cell::count(life.passages.values().map(|sum| sum.tally.requests).sum())));
     let clients: Vec<String> = spans.iter().map(|span| span.client.clone()).collect();
     let wanted = Wanted { clients: Some(clients), ..Wanted::default() };
     answer.tables = vec![
         destinations(evidence, &life.hosts, limit),
         refused(evidence, &life.refused, limit)?,
         failed(evidence, &life.failed, limit)?,
+        past_proxy(evidence, &life.passages, limit)?,
         programs(evidence, &life.programs, limit)?,
         timeline(&life.days, limit),
         addresses(evidence, &spans, range, limit),
         found(evidence, &wanted, range, limit)?,
     ];
+    answer.notes.extend(room.note());
     if spans.iter().any(|span| span.is_uncertain == Some(true)) {
         answer.notes.push("for some of its time it is uncertain that the address was this device".to_owned());
     }
@@ -222,21 +236,6 @@ pub fn current_clients(evidence: &Evidence<'_>, name: &str, now: Timestamp) -> V
     let range = Range { since: Some(now), until: Some(Timestamp(now.0.saturating_add(1))) };
     let spans = evidence.who.spans(name, range);
     spans.iter().filter(|(.., is_uncertain)| !is_uncertain).filter_map(|(client, ..)| client_of(client)).collect()
-}
-
-pub(super) fn sum(all: &mut Dealings, one: &Dealings) {
-    all.tally.add(one.tally.requests, one.tally.first, one.tally.last);
-    for (sum, more) in [
-        (&mut all.tunnels, one.tunnels),
-        (&mut all.challenged, one.challenged),
-        (&mut all.denied, one.denied),
-        (&mut all.would, one.would),
-        (&mut all.failed, one.failed),
-        (&mut all.up, one.up),
-        (&mut all.down, one.down),
-    ] {
-        *sum = sum.saturating_add(more);
-    }
 }
 
 /// What was let out somewhere, the one talked to last first.

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::blocked::Tally;
+use super::room::Room;
 
 /// The classes of the table `ending`, in the order of their columns.
 const CLASSES: [&str; 6] = ["dns", "refused", "unanswered", "reset", "tls", "other"];
@@ -16,13 +17,19 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self, class: usize, (requests, first, last): (i64, i64, i64), client: i64, host: i64) {
+    fn add(
+        &mut self,
+        class: usize,
+        (requests, first, last): (i64, i64, i64),
+        (client, host): (i64, i64),
+        room: &mut Room,
+    ) {
         self.tally.add(requests, first, last);
         if let Some(sum) = self.by_class.get_mut(class) {
             *sum = sum.saturating_add(requests);
         }
-        self.clients.insert(client);
-        self.hosts.insert(host);
+        room.put(&mut self.clients, client);
+        room.put(&mut self.hosts, host);
     }
 }
 
@@ -35,21 +42,21 @@ pub fn errors(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<Ans
     let mut by_client: HashMap<i64, Failures> = HashMap::new();
     let mut by_host: HashMap<i64, Failures> = HashMap::new();
     let mut all = 0_i64;
+    let mut room = Room::new();
     evidence.each(evidence.parts(range), |part| {
         let text = "SELECT f.client, f.host, f.requests, f.first, f.last, e.class, e.closed_by, e.closed_how \
-            FROM {f} f JOIN ending e ON e.id = f.ending";
+            FROM {f} f JOIN ending e ON e.id = f.ending WHERE {of f}";
         evidence.rows(part, text, &[], |row| {
             let (client, host) = (row.get(0)?, row.get(1)?);
             let count = (row.get(2)?, part.moment(row.get(3)?), part.moment(row.get(4)?));
             let class: String = row.get(5)?;
             let number = CLASSES.iter().position(|known| *known == class).unwrap_or(CLASSES.len() - 1);
             all = all.saturating_add(count.0);
-            for failures in [
-                by_ending.entry((class, row.get(6)?, row.get(7)?)).or_default(),
-                by_client.entry(client).or_default(),
-                by_host.entry(host).or_default(),
-            ] {
-                failures.add(number, count, client, host);
+            // Endings are of a small vocabulary.
+            let ending = by_ending.entry((class, row.get(6)?, row.get(7)?)).or_default();
+            ending.add(number, count, (client, host), &mut room);
+            for failures in [room.row(&mut by_client, client), room.row(&mut by_host, host)].into_iter().flatten() {
+                failures.add(number, count, (client, host), &mut room);
             }
             Ok(())
         })
@@ -66,6 +73,7 @@ pub fn errors(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<Ans
         endings(by_ending, limit),
     ];
     answer.unread = evidence.unread();
+    answer.notes.extend(room.note());
     answer.next = vec![
         "sekisho review client CLIENT: where it failed, and how".to_owned(),
         "sekisho review host HOST: who reaches it, and who does not".to_owned(),

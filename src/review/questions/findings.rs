@@ -111,7 +111,8 @@ fn read(
         };
         let is_of_client = wanted.clients.as_ref().is_none_or(|clients| clients.contains(&finding.client));
         let is_of_host = wanted.hosts.as_ref().is_none_or(|hosts| hosts.has(&finding.target));
-        if of.has(&finding.kind) && is_of_client && is_of_host {
+        let is_asked_for = evidence.is_asked_for(&finding.client, finding.first, finding.last);
+        if of.has(&finding.kind) && is_of_client && is_of_host && is_asked_for {
             rows.push(finding);
         }
     }

@@ -6,8 +6,10 @@ use crate::facts::Host;
 
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
-use super::client::{DEALINGS, DEALINGS_COLUMNS, Dealings, cells, sum};
+use super::client::{DEALINGS, DEALINGS_COLUMNS, Dealings, cells};
 use super::findings::{Wanted, found};
+use super::flows::{Passages, past_proxy, sum_flows};
+use super::room::Room;
 
 /// Which hosts are meant: one, or all below a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,21 @@ impl Hosts {
         format!("(SELECT id FROM host WHERE {})", self.condition)
     }
 
+    /// Which flows were on their way there: to that address, or where who told of them knew the name.
+    pub(super) fn of_flows(&self) -> String {
+        let is_below = self.name.starts_with('.');
+        let courses = if is_below {
+            "?1 IS NOT NULL AND host <> '' AND substr(host, -length(?2)) = ?2"
+        } else {
+            "host = ?1 AND ?2 = ?1"
+        };
+        let courses = format!("w.course IN (SELECT id FROM course WHERE {courses})");
+        if is_below {
+            return courses;
+        }
+        format!("({courses} OR w.address IN (SELECT id FROM address WHERE name = trim(?1, '[]')))")
+    }
+
     /// Whether a finding's target is one of them; it may be `*.` and a domain.
     pub(super) fn has(&self, target: &str) -> bool {
         let target = target.strip_prefix("*.").unwrap_or(target);
@@ -85,21 +102,31 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
     let mut by_client: HashMap<i64, Dealings> = HashMap::new();
     let mut by_host: HashMap<i64, Dealings> = HashMap::new();
     let mut by_address: HashMap<(i64, i64), i64> = HashMap::new();
+    let (mut passages, mut room) = (Passages::new(), Room::new());
+    let mut all = Dealings::default();
+    let past = hosts.of_flows();
     evidence.each(evidence.parts(range), |part| {
-        let text = format!("SELECT p.client, p.host, {DEALINGS} FROM {{p}} p WHERE p.host IN {}", hosts.numbers());
+        let text = format!(
+            "SELECT p.client, p.host, {DEALINGS} FROM {{p}} p WHERE {{of p}} AND p.host IN {}",
+            hosts.numbers()
+        );
         evidence.rows(part, &text, &hosts.given(), |row| {
-            by_client.entry(row.get(0)?).or_default().add(row, 2, part)?;
-            by_host.entry(row.get(1)?).or_default().add(row, 2, part)
+            all.add(row, 2, part)?;
+            if let Some(client) = room.row(&mut by_client, row.get(0)?) {
+                client.add(row, 2, part)?;
+            }
+            match room.row(&mut by_host, row.get(1)?) {
+                Some(host) => host.add(row, 2, part),
+                None => Ok(()),
+            }
         })?;
         evidence.dialled(part, Some(&hosts.numbers()), &hosts.given(), |host, address, requests| {
-            let sum: &mut i64 = by_address.entry((address, host)).or_default();
-            *sum = sum.saturating_add(requests);
-        })
+            if let Some(sum) = room.row(&mut by_address, (address, host)) {
+                *sum = sum.saturating_add(requests);
+            }
+        })?;
+        sum_flows(evidence, part, &past, &hosts.given(), (&mut passages, &mut room))
     })?;
-    let mut all = Dealings::default();
-    for dealings in by_client.values() {
-        sum(&mut all, dealings);
-    }
     let mut answer = Answer::to("host", Some(name.to_owned()));
     if let Some((host, time, client)) = first {
         answer.facts = vec![
@@ -109,7 +136,7 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
             ("first_host", Cell::text(host)),
         ];
     } else {
-        answer.notes.push("nothing on record is of this host".to_owned());
+        answer.notes.push("no exchange on record is of this host".to_owned());
     }
     answer.facts.extend([
         ("clients", Cell::count(by_client.len() as i64)),
@@ -117,11 +144,14 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
         ("requests", Cell::count(all.tally.requests)),
     ]);
     answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
+    answer.facts.push(("past_proxy", Cell::count(passages.values().map(|sum| sum.tally.requests).sum())));
+    answer.notes.extend(room.note());
     let wanted = Wanted { hosts: Some(hosts), ..Wanted::default() };
     answer.tables = vec![
         clients(evidence, &by_client, limit),
         names(evidence, &by_host, limit),
         addresses(evidence, &by_address, limit),
+        past_proxy(evidence, &passages, limit)?,
         found(evidence, &wanted, range, limit)?,
     ];
     answer.unread = evidence.unread();

@@ -3,8 +3,9 @@ use std::net::IpAddr;
 
 use rusqlite::ToSql;
 
-use crate::evidence::format_time;
-use crate::facts::Timestamp;
+use crate::evidence::{client_of, client_text, format_time, read_time};
+use crate::facts::{Host, Timestamp};
+use crate::store::domain_of;
 
 use super::answer::{Answer, Cell};
 use super::around::row_named;
@@ -50,7 +51,49 @@ impl By {
 /// That one is not in the index, it has nothing to be like, or the index cannot be asked.
 pub fn like(evidence: &Evidence<'_>, named: &str, by: By, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let row = row_named(evidence, named)?.ok_or_else(|| QuestionError::NoRow(named.to_owned()))?;
-    let Alike { condition, days, value, range } = alike(evidence, &row, by, range)?;
+    like_row(evidence, named, &row, by, range, limit)
+}
+
+/// Exchanges of which this is the host, JA4 or whatever is asked for, the newest first; for what a table shows without an
+/// exchange. A registrable domain may be given by any name in it, a network by any address, a minute by any time in it.
+///
+/// # Errors
+/// It is nothing of that kind, or the index cannot be asked.
+pub fn like_value(
+    evidence: &Evidence<'_>,
+    value: &str,
+    by: By,
+    range: Range,
+    limit: usize,
+) -> Result<Answer, QuestionError> {
+    let bad = || QuestionError::BadValue(value.to_owned(), by.as_str());
+    let mut row = ExchangeRow::default();
+    match by {
+        By::Host | By::Domain => {
+            row.host = Host::parse(value.as_bytes()).map_err(|_| bad())?.to_string();
+        }
+        By::Network => {
+            let address = value.split_once('/').map_or(value, |(address, _)| address);
+            row.dialled = address.parse::<IpAddr>().map_err(|_| bad())?.to_string();
+        }
+        By::Ja4 => row.ja4 = value.to_owned(),
+        By::Path => row.path = value.to_owned(),
+        By::Size => row.down = Some(value.parse().map_err(|_| bad())?),
+        By::Minute => row.time = read_time(value).and_then(|time| i64::try_from(time.0).ok()).ok_or_else(bad)?,
+        By::Client => row.client = client_of(value).map(|client| client_text(&client)).ok_or_else(bad)?,
+    }
+    like_row(evidence, value, &row, by, range, limit)
+}
+
+fn like_row(
+    evidence: &Evidence<'_>,
+    named: &str,
+    row: &ExchangeRow,
+    by: By,
+    range: Range,
+    limit: usize,
+) -> Result<Answer, QuestionError> {
+    let Alike { condition, days, value, range } = alike(evidence, row, by, range)?;
     let given = |text: &str| -> Vec<&dyn ToSql> { if text.contains("?1") { vec![&value] } else { Vec::new() } };
     let mut rows: Vec<ExchangeRow> = Vec::new();
     evidence.each(evidence.parts(range).into_iter().rev(), |part| {
@@ -124,9 +167,7 @@ fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Re
         By::Client => of("client", "p", "client", "SELECT id FROM client WHERE name = ?1", &row.client),
         By::Ja4 => of("program", "s", "program", "SELECT id FROM program WHERE ja4 = ?1", &row.ja4),
         By::Domain => {
-            let text = "SELECT domain FROM host WHERE name = ?1";
-            let domain: String =
-                evidence.connection().query_row(text, [&row.host], |row| row.get(0)).map_err(|_| nothing())?;
+            let domain = domain_of(&row.host);
             of("host", "p", "host", "SELECT id FROM host WHERE domain = ?1", &domain)
         }
         By::Network => {
@@ -137,7 +178,7 @@ fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Re
             let condition = format!("x.dialled IN ({})", numbers.join(", "));
             all(condition, Days::Dialled(addresses.into_iter().collect()), &network.to_string())
         }
-        By::Path => all("x.path = (SELECT id FROM path WHERE name = ?1)".to_owned(), Days::All, row.path()),
+        By::Path => all("x.path = (SELECT id FROM path WHERE name = ?1)".to_owned(), Days::All, &row.path),
         By::Size => {
             let down = row.down.ok_or_else(nothing)?;
             all(format!("x.down = {down}"), Days::All, &format!("{down} bytes down"))

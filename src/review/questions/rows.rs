@@ -17,7 +17,8 @@ pub(super) struct ExchangeRow {
     scheme: String,
     pub(super) host: String,
     port: i64,
-    path: String,
+    /// With what varies taken out; empty where there is none.
+    pub(super) path: String,
     verdict: String,
     would: String,
     reason: String,
@@ -99,11 +100,6 @@ impl ExchangeRow {
             ("http" | "https", port) => format!("{scheme}://{host}:{port}{path}"),
             (_, port) => format!("{host}:{port}"),
         }
-    }
-
-    /// Its path, with what varies taken out; empty where there is none.
-    pub(super) fn path(&self) -> &str {
-        &self.path
     }
 
     /// What was done, and where the policy is only observed what would have been.

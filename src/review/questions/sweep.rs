@@ -4,15 +4,13 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use crate::facts::Timestamp;
-use crate::review::scan::Progress;
-use crate::store::{QUERY_KEY_FILE, read_query_key};
+use crate::evidence::query_hash;
+use crate::store::{QUERY_KEY_FILE, body_hash, query_hash_mark, query_mark, read_query_key, url_mark};
 
 use super::answer::{Answer, Cell, Shape, Table};
-use super::around::row_named;
 use super::ask::{Evidence, Part, QuestionError, Range};
 use super::blocked::Tally;
-use super::bodies::{By, Sought};
+use super::flows::{Course, Flow, course, flows};
 use super::host::Hosts;
 use super::indicators::{Indicators, Value};
 
@@ -21,6 +19,8 @@ use super::indicators::{Indicators, Value};
 enum Fit {
     /// The host of a URL, of which no path that fits was seen: in a tunnel none is.
     HostOfUrl,
+    /// On its way there past the proxy.
+    PastProxy,
     /// A host was dialled at the address that day; the clients are those of the host.
     Dialled,
     Below,
@@ -35,6 +35,7 @@ impl Fit {
     fn as_str(self) -> &'static str {
         match self {
             Fit::HostOfUrl => "host of url",
+            Fit::PastProxy => "past proxy",
             Fit::Dialled => "dialled",
             Fit::Below => "below",
             Fit::Host => "host",
@@ -57,12 +58,11 @@ const BELOW_MAX: usize = 10_000;
 /// Hits that are told apart.
 const HITS_MAX: usize = 1_000_000;
 
-/// Looks for thousands of indicators in all evidence: who, when, how often. Hosts, addresses, prefixes and JA4 come from the
-/// index; for URLs whose hosts are on record, and for hashes of bodies, the journal of the range is read. Queries are
-/// compared by the keyed hash that is on record, where the gate's key can be read.
+/// Looks for thousands of indicators in all evidence: who, when, how often. Queries of URLs are compared by the keyed hash that
+/// is on record, where the gate's key can be read.
 ///
 /// # Errors
-/// The index or the journal cannot be read.
+/// The index cannot be read.
 pub fn sweep(
     evidence: &Evidence<'_>,
     data_dir: &Path,
@@ -70,14 +70,14 @@ pub fn sweep(
     indicators: &Indicators,
     range: Range,
     limit: usize,
-    progress: impl FnMut(Progress),
 ) -> Result<Answer, QuestionError> {
     let (hosts, addresses, programs) = fitting(evidence, indicators)?;
     let mut hits = Hits::new();
     count(evidence, range, &hosts, &addresses, &programs, &mut hits)?;
     let mut answer = Answer::to("sweep", Some(list.to_owned()));
+    of_exchanges(evidence, data_dir, indicators, range, &mut hits, &mut answer)?;
+    past(evidence, indicators, range, &mut hits)?;
     answer.unread = evidence.unread();
-    in_journal(evidence, data_dir, indicators, range, &mut hits, &mut answer, progress)?;
     let hit: HashSet<usize> = hits.keys().map(|(indicator, ..)| *indicator).collect();
     let clients: HashSet<&str> = hits.keys().map(|(.., client)| client.as_str()).collect();
     answer.facts = vec![
@@ -104,6 +104,11 @@ pub fn sweep(
         answer
             .notes
             .push("`dialled`: a host was at that address on a day; the clients are those of the host".to_owned());
+    }
+    if has(Fit::PastProxy) {
+        answer.notes.push(
+            "`past proxy`: attempts to get there without it, as firewalls and connection tracking saw them".to_owned(),
+        );
     }
     if hits.len() >= HITS_MAX {
         answer.notes.push(format!("only {HITS_MAX} hits are told apart; there are more"));
@@ -212,8 +217,8 @@ fn count(
 ) -> Result<(), QuestionError> {
     let mut found: HashMap<Numbered, (Tally, i64)> = HashMap::new();
     let of_host = "SELECT p.client, p.requests, p.first, p.last, p.denied + p.challenged FROM {p} p \
-        WHERE p.host = ?1 AND p.first <= p.last";
-    let of_program = "SELECT s.client, s.requests, s.first, s.last, 0 FROM {s} s WHERE s.program = ?1";
+        WHERE {of p} AND p.host = ?1 AND p.first <= p.last";
+    let of_program = "SELECT s.client, s.requests, s.first, s.last, 0 FROM {s} s WHERE {of s} AND s.program = ?1";
     let mut take = |part: &Part, text: &str, number: i64, address: i64, fits: &[(usize, Fit)]| {
         evidence.rows(part, text, &[&number], |row| {
             let (client, requests, stopped) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(4)?);
@@ -276,7 +281,7 @@ fn named(
             Fit::Dialled => {
                 format!("{} at {}", evidence.name("host", number), evidence.name("address", address))
             }
-            Fit::HostOfUrl | Fit::Below | Fit::Host | Fit::Url | Fit::UrlAndQuery | Fit::Body => {
+            Fit::HostOfUrl | Fit::PastProxy | Fit::Below | Fit::Host | Fit::Url | Fit::UrlAndQuery | Fit::Body => {
                 evidence.name("host", number)
             }
         };
@@ -288,52 +293,69 @@ fn named(
     Ok(())
 }
 
-/// What the index does not hold. A URL whose path was seen is no mere hit of its host any more.
-fn in_journal(
+/// URLs and bodies, by their marks. A URL whose path was seen is no mere hit of its host any more.
+fn of_exchanges(
     evidence: &Evidence<'_>,
     data_dir: &Path,
     indicators: &Indicators,
     range: Range,
     hits: &mut Hits,
     answer: &mut Answer,
-    progress: impl FnMut(Progress),
 ) -> Result<(), QuestionError> {
-    let hit: HashSet<usize> =
+    let seen: HashSet<usize> =
         hits.keys().filter(|(_, fit, ..)| *fit == Fit::HostOfUrl).map(|(indicator, ..)| *indicator).collect();
-    let asks = |value: &Value| matches!(value, Value::Url { query: Some(_), .. });
     let key = read_query_key(data_dir);
+    let mut urls: Vec<OfUrl> = Vec::new();
+    let mut bodies: Vec<(usize, [u8; 32])> = Vec::new();
+    let mut asks = false;
+    for (number, indicator) in indicators.all.iter().enumerate() {
+        match &indicator.value {
+            Value::Url { host, port, path, query } if seen.contains(&number) => {
+                asks |= query.is_some();
+                let hashed = |query: &String| query_hash_mark(&query_hash(key.as_ref().ok()?, query));
+                let marks = query.as_ref().map(|query| [Some(query_mark(query)), hashed(query)]);
+                let what = format!("{host}{path}");
+                urls.push(OfUrl { number, url: url_mark(host, path), port: port.map(i64::from), marks, what });
+            }
+            Value::Sha256(hash) => bodies.extend(body_hash(hash).map(|hash| (number, hash))),
+            Value::Url { .. } | Value::Host(_) | Value::Address(_) | Value::Prefix(_) | Value::Ja4(_) => {}
+        }
+    }
     if let Err(why) = &key
-        && hit.iter().filter_map(|number| indicators.all.get(*number)).any(|indicator| asks(&indicator.value))
+        && asks
     {
         answer.notes.push(format!("queries are not compared: {} cannot be read ({why})", QUERY_KEY_FILE));
     }
-    let sought = Sought::of(indicators, key.as_ref().ok(), |number| hit.contains(&number));
-    if sought.is_empty() {
-        return Ok(());
-    }
-    let first = hits.values().map(|(tally, _)| tally.first).min().unwrap_or_default();
-    // A record is written when its exchange begins, or shortly after.
-    let since = if sought.has_bodies() { range.since } else { Some(Timestamp(first.max(0).unsigned_abs())) };
-    let (shown, unreadable) = sought.find(data_dir, Range { since, until: range.until }, progress)?;
-    if unreadable > 0 {
-        answer.unread.push(format!("{unreadable} lines of the journal that was read are no records"));
-    }
-    for shown in shown {
-        let time = i64::try_from(shown.time.0).unwrap_or(i64::MAX);
-        let client = if shown.client.is_empty() {
-            row_named(evidence, &shown.id)?.map(|row| row.client).unwrap_or_default()
-        } else {
-            shown.client
+    let of_url = "SELECT c.name, x.at, x.stopped, coalesce(n.port, 443), u.query FROM u_DAY u JOIN {x} x ON x.seq = u.seq \
+        LEFT JOIN client c ON c.id = x.client LEFT JOIN manner n ON n.id = x.manner WHERE u.url = ?1 AND {within}";
+    let of_body = "SELECT c.name, x.at, x.stopped, b.name FROM b_DAY b JOIN {x} x ON x.seq = b.seq \
+        LEFT JOIN client c ON c.id = x.client WHERE b.sha256 = ?1 AND {within}";
+    evidence.each(evidence.parts(range), |part| {
+        let mut hit = |row: &rusqlite::Row<'_>, number: usize, fit: Fit, what: String| {
+            let key = (number, fit, what, row.get::<_, Option<String>>(0)?.unwrap_or_default());
+            if hits.len() < HITS_MAX || hits.contains_key(&key) {
+                let time = part.begins().saturating_add(row.get(1)?);
+                let (tally, stopped) = hits.entry(key).or_default();
+                tally.add(1, time, time);
+                *stopped += i64::from(row.get::<_, Option<i64>>(2)? == Some(1));
+            }
+            Ok(())
         };
-        let fit = match shown.by {
-            By::Body => Fit::Body,
-            By::Path => Fit::Url,
-            By::PathAndQuery => Fit::UrlAndQuery,
-        };
-        let (tally, stopped) = hits.entry((shown.indicator, fit, shown.what, client)).or_default();
-        tally.add(1, time, time);
-        *stopped += i64::from(shown.stopped);
-    }
+        for OfUrl { number, url, port, marks, what } in &urls {
+            evidence.rows(part, of_url, &[url], |row| {
+                if port.is_some() && *port != row.get(3)? {
+                    return Ok(());
+                }
+                let query: Option<i64> = row.get(4)?;
+                let is_same = query.is_some() && marks.is_some_and(|marks| marks.contains(&query));
+                hit(row, *number, if is_same { Fit::UrlAndQuery } else { Fit::Url }, what.clone())
+            })?;
+        }
+        for (number, hash) in &bodies {
+            evidence.rows(part, of_body, &[hash], |row| hit(row, *number, Fit::Body, row.get(3)?))?;
+        }
+        Ok(())
+    })?;
     let seen: HashSet<(usize, String)> = hits
         .keys()
         .filter(|(_, fit, ..)| matches!(fit, Fit::Url | Fit::UrlAndQuery))
@@ -343,6 +365,94 @@ fn in_journal(
         *fit != Fit::HostOfUrl || !seen.contains(&(*indicator, client.clone()))
     });
     Ok(())
+}
+
+/// An indicator of a URL whose host is on record.
+struct OfUrl {
+    number: usize,
+    url: i64,
+    port: Option<i64>,
+    /// Of its query, as it is and by the gate's key.
+    marks: Option<[Option<i64>; 2]>,
+    what: String,
+}
+
+/// Attempts past the proxy, by where they were to go.
+fn past(evidence: &Evidence<'_>, indicators: &Indicators, range: Range, hits: &mut Hits) -> Result<(), QuestionError> {
+    let mut addresses = Fits::new();
+    let mut courses = Fits::new();
+    let mut prefixes: Vec<(usize, IpNet)> = Vec::new();
+    let mut names: HashMap<&str, Vec<(usize, bool)>> = HashMap::new();
+    for (number, indicator) in indicators.all.iter().enumerate() {
+        match &indicator.value {
+            Value::Address(address) => {
+                if let Some(found) = evidence.number("address", &address.to_string())? {
+                    addresses.entry(found).or_default().push((number, Fit::PastProxy));
+                }
+            }
+            Value::Prefix(prefix) => prefixes.push((number, *prefix)),
+            Value::Host(name) => names.entry(name).or_default().push((number, true)),
+            Value::Url { host, .. } => names.entry(host).or_default().push((number, false)),
+            Value::Ja4(_) | Value::Sha256(_) => {}
+        }
+    }
+    if !prefixes.is_empty() {
+        within(evidence, &prefixes, "SELECT id, name FROM address", Fit::PastProxy, &mut addresses)?;
+    }
+    let mut statement = evidence.connection().prepare_cached("SELECT id, host FROM course WHERE host <> ''")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (course, host): (i64, String) = (row.get(0)?, row.get(1)?);
+        let ends = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+        for (name, is_itself) in [(host.as_str(), true)].into_iter().chain(ends.map(|name| (name, false))) {
+            let fits = names.get(name).into_iter().flatten().filter(|(_, below)| is_itself || *below);
+            courses.entry(course).or_default().extend(fits.map(|(number, _)| (*number, Fit::PastProxy)));
+        }
+    }
+    courses.retain(|_, fits| !fits.is_empty());
+    if addresses.is_empty() && courses.is_empty() {
+        return Ok(());
+    }
+    let mut found: HashMap<(usize, i64, i64, i64), (Tally, i64)> = HashMap::new();
+    let stopped: HashSet<i64> = numbers(evidence, "SELECT id FROM course WHERE state IN ('refused', 'dropped')")?;
+    evidence.each(evidence.parts(range), |part| {
+        let mut take = |flow: &Flow, fits: &[(usize, Fit)]| {
+            for (indicator, _) in fits {
+                let key = (*indicator, flow.address, flow.course, flow.client);
+                if found.len() >= HITS_MAX && !found.contains_key(&key) {
+                    continue;
+                }
+                let (tally, all_stopped) = found.entry(key).or_default();
+                tally.add(flow.count, flow.first, flow.last);
+                *all_stopped += if stopped.contains(&flow.course) { flow.count } else { 0 };
+            }
+        };
+        for (address, fits) in &addresses {
+            flows(evidence, part, "w.address = ?1", &[address], |flow| take(flow, fits))?;
+        }
+        for (course, fits) in &courses {
+            flows(evidence, part, "w.course = ?1", &[course], |flow| take(flow, fits))?;
+        }
+        Ok(())
+    })?;
+    for ((indicator, address, number, client), (tally, all_stopped)) in found {
+        let Course { host, .. } = course(evidence, number)?;
+        let address = evidence.name("address", address);
+        let what = if host.is_empty() { address } else { format!("{host} at {address}") };
+        let key = (indicator, Fit::PastProxy, what, evidence.name("address", client));
+        if hits.len() < HITS_MAX || hits.contains_key(&key) {
+            let (sum, stopped) = hits.entry(key).or_default();
+            sum.add(tally.requests, tally.first, tally.last);
+            *stopped = stopped.saturating_add(all_stopped);
+        }
+    }
+    Ok(())
+}
+
+fn numbers(evidence: &Evidence<'_>, text: &str) -> Result<HashSet<i64>, QuestionError> {
+    let mut statement = evidence.connection().prepare_cached(text)?;
+    let numbers = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(numbers)
 }
 
 fn table(evidence: &Evidence<'_>, indicators: &Indicators, hits: &Hits, limit: usize) -> Table {

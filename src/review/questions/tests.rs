@@ -1,6 +1,8 @@
+use std::net::{IpAddr, SocketAddr};
+
 use tempfile::TempDir;
 
-use crate::evidence::{Event, Gap, Record};
+use crate::evidence::{Event, Flow, FlowKey, FlowSource, FlowState, Gap, Protocol, Record};
 use crate::facts::Timestamp;
 use crate::review::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for, would_be_denied_for};
 use crate::store::{INDEX_FILE, Index, reindex};
@@ -9,11 +11,41 @@ use super::*;
 
 const DAY: u64 = 86_400;
 
-/// Four days of three clients: what is let out, what is refused, what fails, and what would be refused.
+fn flow(step: u64, at: u64) -> Record {
+    let address = |last: u64| IpAddr::from([192, 0, 2, last as u8]);
+    let time = Timestamp(BEGUN + at * SECOND);
+    let key = FlowKey {
+        client: Some(IpAddr::from([10, 20, 1, (step % 3) as u8 + 1])),
+        address: Some(address(step % 4)),
+        meant: (step % 4 == 3).then(|| SocketAddr::from((address(99), 8000 + (step % 2) as u16))),
+        host: (step % 5 == 0).then(|| "h1.example".into()),
+        port: Some(25),
+        protocol: Some(Protocol::TCP),
+        state: Some(if step % 2 == 0 { FlowState::Refused } else { FlowState::Closed }),
+        rule: (step % 2 == 0).then(|| "out-office".into()),
+        ..FlowKey::of(if step % 2 == 0 { FlowSource::Nflog } else { FlowSource::Conntrack })
+    };
+    let bytes_up = (step % 2 == 1).then_some(100 + step);
+    let flow = Flow {
+        key,
+        count: 1 + step % 3,
+        packets: None,
+        bytes_up,
+        bytes_down: bytes_up,
+        rolled_up: None,
+        first: time,
+        last: time,
+    };
+    Record::Flow(Box::new(flow))
+}
+
+/// Four days of three clients: what is let out, what is refused, what fails, and what would be refused; and what they tried past
+/// the proxy.
 fn lines() -> Lines {
     let mut lines = Lines::new();
     for step in 0..80_u64 {
         let at = step * 4_000;
+        lines.tell_at(at, &flow(step, at));
         let last = (step % 3) as u8 + 1;
         let host = format!("h{}.example", step % 7);
         match step % 5 {
@@ -218,7 +250,7 @@ fn the_newest_record_is_the_last_whole_line() {
     let newest = newest_record(directory.path()).unwrap().unwrap();
     assert!(newest.0 > 80, "{newest:?}");
     std::fs::write(&path, "").unwrap();
-    assert_eq!(newest_record(directory.path()).unwrap(), None, "a new segment has no record yet");
+    assert_eq!(newest_record(directory.path()).unwrap(), Some(newest), "a new segment has no record yet");
     std::fs::remove_file(&path).unwrap();
     let first = directory.path().join("journal/00000000000001-20261125T010000Z.jsonl");
     let mut text = std::fs::read(&first).unwrap();
@@ -250,5 +282,140 @@ fn exchanges_alike_are_found_on_all_days_and_no_other_is() {
     }
     for by in [By::Network, By::Ja4, By::Size] {
         assert!(matches!(like(&evidence, id, by, Range::default(), 9), Err(QuestionError::NothingToBeLike(_))));
+    }
+}
+
+/// The rows of a table with the moments taken out, each as one text, in order.
+fn without_times(table: &Table) -> Vec<String> {
+    let row = |row: &Vec<Cell>| {
+        let cells = row.iter().filter(|cell| !matches!(cell, Cell::Time(_)));
+        cells.map(|cell| format!("{cell:?}")).collect::<Vec<_>>().join(" ")
+    };
+    let mut rows: Vec<String> = table.rows.iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn attempts_past_the_proxy_are_told_of_client_host_and_rule_and_a_part_of_a_day_is_counted_as_its_summary_would_be() {
+    let (_directory, index) = indexed(&lines());
+    let evidence = Evidence::new(&index).unwrap();
+    let count = |answer: &Answer, key: &str| match answer.facts.iter().find(|(name, _)| *name == key) {
+        Some((_, Cell::Count(count))) => *count,
+        other => panic!("{key}: {other:?}"),
+    };
+    let steps =
+        |fits: &dyn Fn(u64) -> bool| (0..80_u64).filter(|step| fits(*step)).map(|step| 1 + step % 3).sum::<u64>();
+    let whole = client(&evidence, "10.20.1.1", Range::default(), 1000).unwrap();
+    assert_eq!(count(&whole, "past_proxy"), steps(&|step| step % 3 == 0));
+    for (name, expected) in [
+        ("192.0.2.1", steps(&|step| step % 4 == 1)),
+        ("192.0.2.3", 0),
+        ("192.0.2.99", steps(&|step| step % 4 == 3)),
+        ("h1.example", steps(&|step| step % 5 == 0)),
+        ("*.example", steps(&|step| step % 5 == 0)),
+        ("*.h1.example", 0),
+    ] {
+        assert_eq!(count(&host(&evidence, name, Range::default(), 1000).unwrap(), "past_proxy"), expected, "{name}");
+    }
+    let refused = blocked(&evidence, Range::default(), 1000).unwrap();
+    assert_eq!(count(&refused, "by_firewall"), steps(&|step| step % 2 == 0));
+    let [row] = &refused.table("firewall").unwrap().rows[..] else { panic!("{refused:#?}") };
+    assert_eq!(row[..2], [Cell::text("out-office"), Cell::text("refused")]);
+    assert_eq!(row[3..5], [Cell::Count(3), Cell::Count(2)], "clients and addresses");
+    // A second before the first, and behind the last: the first and the last day are counted in part.
+    let last = 79 * 4_000 + 1;
+    let parts = Range { since: Some(Timestamp(BEGUN - 1)), until: Some(Timestamp(BEGUN + last * SECOND)) };
+    for border in [4_000, 90_000, DAY, 2 * DAY + 1, 200_000] {
+        let [before, after] = [range(0, border), range(border, last)]
+            .map(|range| count(&client(&evidence, "10.20.1.1", range, 1000).unwrap(), "past_proxy"));
+        assert_eq!(before + after, count(&whole, "past_proxy"), "{border}");
+    }
+    let within = Range { until: Some(Timestamp(BEGUN + (DAY - 3600 + 1) * SECOND)), ..parts };
+    let steps_within = |step: u64| step * 4_000 <= DAY - 3600;
+    for (name, fits) in [("192.0.2.99", 3), ("192.0.2.2", 2)] {
+        let answer = host(&evidence, name, within, 1000).unwrap();
+        assert_eq!(count(&answer, "past_proxy"), steps(&|step| step % 4 == fits && steps_within(step)), "{name}");
+    }
+    let table =
+        |range| without_times(client(&evidence, "10.20.1.1", range, 1000).unwrap().table("past_proxy").unwrap());
+    assert_eq!(table(Range::default()), table(Range { since: Some(Timestamp(BEGUN - 1)), until: None }));
+}
+
+#[test]
+fn of_one_client_alone_each_question_tells_what_it_tells_of_it_among_all() {
+    let (_directory, index) = indexed(&lines());
+    let all = Evidence::new(&index).unwrap();
+    let fact = |answer: &Answer, key: &str| match answer.facts.iter().find(|(name, _)| *name == key) {
+        Some((_, Cell::Count(count))) => *count,
+        other => panic!("{key}: {other:?}"),
+    };
+    let of_row = |answer: &Answer, table: &str, client: &str, column: usize| {
+        let rows = &answer.table(table).unwrap().rows;
+        match rows.iter().find(|row| row[0] == Cell::text(client)).map(|row| row[column].clone()) {
+            Some(Cell::Count(count)) => count,
+            other => panic!("{table} {client}: {other:?}"),
+        }
+    };
+    for range in [Range::default(), range(4_000, 200_000)] {
+        let (everybody_blocked, everybody_failed) =
+            (blocked(&all, range, 1000).unwrap(), errors(&all, range, 1000).unwrap());
+        let mut sums = [0; 3];
+        for name in ["10.20.1.1", "10.20.1.2", "10.20.1.3"] {
+            let one = Evidence::new(&index).unwrap().only_of(name, range).unwrap();
+            let of_one = blocked(&one, range, 1000).unwrap();
+            let stopped = fact(&of_one, "blocked") + fact(&of_one, "would_be_blocked");
+            assert_eq!(stopped, of_row(&everybody_blocked, "clients", name, 2), "{name}");
+            assert_eq!(of_one.table("list").unwrap().rows.len() as u64, stopped);
+            assert!(of_one.table("list").unwrap().rows.iter().all(|row| row[2] == Cell::text(name)));
+            let failed = errors(&one, range, 1000).unwrap();
+            assert_eq!(fact(&failed, "failed"), of_row(&everybody_failed, "clients", name, 2), "{name}");
+            sums[0] += fact(&of_one, "by_firewall");
+            sums[1] += fact(&host(&one, "h3.example", range, 1000).unwrap(), "requests");
+            let programs = programs(&one, range, 1000).unwrap();
+            assert!(programs.tables[0].rows.iter().all(|row| row[7] == Cell::text(name)), "{programs:#?}");
+            sums[2] +=
+                programs.tables[0].rows.iter().map(|row| if let Cell::Count(n) = row[4] { n } else { 0 }).sum::<u64>();
+        }
+        let programs = programs(&all, range, 1000).unwrap();
+        let requests = programs.tables[0].rows.iter().map(|row| if let Cell::Count(n) = row[4] { n } else { 0 });
+        let expected = [
+            fact(&everybody_blocked, "by_firewall"),
+            fact(&host(&all, "h3.example", range, 1000).unwrap(), "requests"),
+            requests.sum(),
+        ];
+        assert_eq!(sums, expected);
+    }
+    let nobody = Evidence::new(&index).unwrap().only_of("10.99.0.1", Range::default()).unwrap();
+    let none = blocked(&nobody, Range::default(), 10).unwrap();
+    assert!(none.tables.iter().all(|table| table.rows.is_empty()), "{none:#?}");
+    assert!(matches!(
+        Evidence::new(&index).unwrap().only_of("PC-9", Range::default()),
+        Err(QuestionError::NoDevice(_))
+    ));
+}
+
+#[test]
+fn what_a_table_shows_without_an_exchange_is_looked_for_by_its_value() {
+    let (_directory, index) = indexed(&lines());
+    let evidence = Evidence::new(&index).unwrap();
+    let rows = |by: By, value: &str| {
+        like_value(&evidence, value, by, Range::default(), 1000).map(|answer| answer.tables[0].rows.len())
+    };
+    let all = rows(By::Host, "h3.example").unwrap();
+    assert!(all > 9);
+    assert_eq!(rows(By::Domain, "www.h3.example").unwrap(), all);
+    assert_eq!(rows(By::Client, "10.20.1.1").unwrap(), 27);
+    assert_eq!(rows(By::Network, "192.0.2.77").unwrap(), rows(By::Network, "192.0.2.0/24").unwrap());
+    assert!(rows(By::Network, "192.0.2.77").unwrap() > 9);
+    assert_eq!(rows(By::Network, "192.0.3.77").unwrap(), 0);
+    assert_eq!(rows(By::Path, "/a/*").unwrap(), 48);
+    assert_eq!(rows(By::Size, "300").unwrap(), 1);
+    assert_eq!(rows(By::Minute, "2026-11-25T01:00:30Z").unwrap(), 1);
+    assert_eq!(rows(By::Ja4, "t13d1516h2_8daaf6152771_02713d6af862").unwrap(), 0);
+    for (by, value) in
+        [(By::Host, "a b"), (By::Network, "x"), (By::Size, "many"), (By::Minute, "noon"), (By::Client, "PC-9")]
+    {
+        assert!(matches!(rows(by, value), Err(QuestionError::BadValue(..))), "{value}");
     }
 }

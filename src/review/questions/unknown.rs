@@ -4,6 +4,7 @@ use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::client::{DEALINGS, DEALINGS_COLUMNS, Dealings, cells};
 use super::findings::Marks;
+use super::room::Room;
 
 /// Hosts whose first record lies in the range, with all that was asked of them in it: what fewest clients talk to first,
 /// tunnels before requests.
@@ -14,14 +15,15 @@ pub fn unknown(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let micros = |time: crate::facts::Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
     let (since, until) = (range.since.map_or(i64::MIN, micros), range.until.map_or(i64::MAX, micros));
     let mut new: HashMap<i64, (Dealings, HashSet<i64>)> = HashMap::new();
+    let mut room = Room::new();
     evidence.each(evidence.parts(range), |part| {
         let text = format!(
             "SELECT p.host, p.client, {DEALINGS} FROM host h JOIN {{p}} p ON p.host = h.id \
-             WHERE h.first_time >= ?1 AND h.first_time < ?2"
+             WHERE {{of p}} AND h.first_time >= ?1 AND h.first_time < ?2"
         );
         evidence.rows(part, &text, &[&since, &until], |row| {
-            let (dealings, clients) = new.entry(row.get(0)?).or_default();
-            clients.insert(row.get(1)?);
+            let Some((dealings, clients)) = room.row(&mut new, row.get(0)?) else { return Ok(()) };
+            room.put(clients, row.get(1)?);
             dealings.add(row, 2, part)
         })
     })?;
@@ -40,6 +42,7 @@ pub fn unknown(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     answer.tables = vec![table(evidence, &rows, limit)?];
     answer.unread = evidence.unread();
     answer.notes = vec![format!("`clients` are those that talked to the host or tried to, of {all} ever on record")];
+    answer.notes.extend(room.note());
     answer.next = vec!["sekisho review host HOST: who else talks to it, and since when".to_owned()];
     Ok(answer)
 }

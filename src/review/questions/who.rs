@@ -44,6 +44,16 @@ impl Who {
         }
     }
 
+    /// Which machine that was: the device where that is certain, else the address.
+    pub(super) fn machine(&self, client: &str, time: i64) -> String {
+        let device = client.parse::<IpAddr>().ok().and_then(|address| {
+            let found = self.devices.at(address, Timestamp(time.max(0).unsigned_abs()));
+            let name = found.names.first().map(|name| name.name.as_str().to_owned());
+            name.filter(|_| found.certainty == Certainty::Known)
+        });
+        device.unwrap_or_else(|| client.to_owned())
+    }
+
     /// Which clients a device was in a range, when, and whether that is uncertain.
     pub(super) fn spans(&self, device: &str, range: Range) -> Vec<(String, Range, bool)> {
         let from = range.since.unwrap_or_default();

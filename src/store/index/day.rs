@@ -28,6 +28,12 @@ pub(super) struct Sums {
     pub(super) dialled: HashMap<(i64, i64), i64>,
     /// By quarter of an hour and judgement.
     pub(super) judged: HashMap<(i64, i64), Judged>,
+    /// By client, address and course.
+    pub(super) flows: HashMap<(i64, i64, i64), Carried>,
+    /// By mark and number of the opening record: the mark of the query.
+    pub(super) urls: HashMap<(i64, i64), Option<i64>>,
+    /// By hash and number of the opening record: the name.
+    pub(super) bodies: HashMap<([u8; 32], i64), String>,
     pub(super) records: i64,
     pub(super) exchanges: i64,
     /// Numbers and times of records.
@@ -66,6 +72,17 @@ pub(super) struct Judged {
     last: i64,
 }
 
+/// What flows count and carried.
+#[derive(Clone, Copy)]
+pub(super) struct Carried {
+    pub(super) count: i64,
+    pub(super) packets: i64,
+    pub(super) up: i64,
+    pub(super) down: i64,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
 /// One more at this time.
 pub(super) fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, at: i64) {
     let count = counts.entry(key).or_insert(Count { requests: 0, first: at, last: at });
@@ -95,6 +112,20 @@ impl Sums {
         }
     }
 
+    pub(super) fn flow(&mut self, key: (i64, i64, i64), more: Carried) {
+        let none = Carried { count: 0, packets: 0, up: 0, down: 0, ..more };
+        let sum = self.flows.entry(key).or_insert(none);
+        for (all, more) in [
+            (&mut sum.count, more.count),
+            (&mut sum.packets, more.packets),
+            (&mut sum.up, more.up),
+            (&mut sum.down, more.down),
+        ] {
+            *all = all.saturating_add(more);
+        }
+        (sum.first, sum.last) = (sum.first.min(more.first), sum.last.max(more.last));
+    }
+
     /// Rows that a flush would write.
     pub(super) fn rows(&self) -> usize {
         self.pairs.len()
@@ -103,6 +134,9 @@ impl Sums {
             + self.programs.len()
             + self.dialled.len()
             + self.judged.len()
+            + self.flows.len()
+            + self.urls.len()
+            + self.bodies.len()
     }
 
     /// Adds them to the day's tables. Keys are written in order, so that the tables grow at their ends.
@@ -137,6 +171,19 @@ impl Sums {
             let Judged { requests, stopped, first, last } = sum;
             insert.execute(params![quarter, judgement, requests, stopped, first, last])?;
         }
+        let mut insert = statement(FLOW)?;
+        for ((client, address, course), sum) in sorted(self.flows.drain()) {
+            let Carried { count, packets, up, down, first, last } = sum;
+            insert.execute(params![client, address, course, count, packets, up, down, first, last])?;
+        }
+        let mut insert = statement(URL)?;
+        for ((url, seq), query) in sorted(self.urls.drain()) {
+            insert.execute(params![url, seq, query])?;
+        }
+        let mut insert = statement(BODY)?;
+        for ((hash, seq), name) in sorted(self.bodies.drain()) {
+            insert.execute(params![hash, seq, name])?;
+        }
         if let (Some((first_seq, last_seq)), Some((first, last))) = (self.seqs.take(), self.times.take()) {
             let (records, exchanges) = (std::mem::take(&mut self.records), std::mem::take(&mut self.exchanges));
             let days = params![day, first_seq, last_seq, first, last, records, exchanges];
@@ -166,6 +213,14 @@ const PROGRAM: &str = "INSERT INTO s_DAY VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT
 const JUDGED: &str = "INSERT INTO q_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, stopped = stopped + excluded.stopped,
     first = min(first, excluded.first), last = max(last, excluded.last)";
+// What other firewalls say is any number: SQLite makes a real of a sum that is none any more, which the table refuses.
+const FLOW: &str = "INSERT INTO w_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
+    count = CAST(min(9e18, 0.0 + count + excluded.count) AS INTEGER),
+    packets = CAST(min(9e18, 0.0 + packets + excluded.packets) AS INTEGER),
+    up = CAST(min(9e18, 0.0 + up + excluded.up) AS INTEGER), down = CAST(min(9e18, 0.0 + down + excluded.down) AS INTEGER),
+    first = min(first, excluded.first), last = max(last, excluded.last)";
+const URL: &str = "INSERT OR IGNORE INTO u_DAY VALUES (?1, ?2, ?3)";
+const BODY: &str = "INSERT OR IGNORE INTO b_DAY VALUES (?1, ?2, ?3)";
 const DAY: &str = "INSERT INTO day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
     first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq),
     first_time = min(first_time, excluded.first_time), last_time = max(last_time, excluded.last_time),

@@ -59,6 +59,28 @@ CREATE TABLE d_DAY (
     PRIMARY KEY (host, part)
 ) STRICT, WITHOUT ROWID;
 
+-- Attempts past the proxy, by client, where they were to go (of `address`, as is the client) and what else they have in
+-- common. What they count and carried are sums of records of kind `flow`.
+CREATE TABLE w_DAY (
+    client INTEGER NOT NULL, address INTEGER NOT NULL, course INTEGER NOT NULL,
+    count INTEGER NOT NULL, packets INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (client, address, course)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX w_DAY_address ON w_DAY (address);
+CREATE INDEX w_DAY_course ON w_DAY (course);
+
+-- By which URLs and bodies exchanges are found again, see `url.rs`: the mark of host and path where the path was seen, with
+-- that of the query; and the SHA-256 of a body, with the name that it came under.
+CREATE TABLE u_DAY (
+    url INTEGER NOT NULL, seq INTEGER NOT NULL, query INTEGER,
+    PRIMARY KEY (url, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE b_DAY (
+    sha256 BLOB NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (sha256, seq)
+) STRICT, WITHOUT ROWID;
+
 -- How often it was judged so, and of that stopped, by the quarter of an hour of the day in which the exchange began.
 CREATE TABLE q_DAY (
     quarter INTEGER NOT NULL, judgement INTEGER NOT NULL,

@@ -10,7 +10,13 @@ use super::interned::AllNames;
 use super::{DAY_US, Filler, IndexError};
 
 /// Names that only a day had that has gone: their tables, and where a day that is left would have them.
-const NAMES: [(&str, &str, &str); 2] = [("client", "p_DAY", "client"), ("program", "s_DAY", "program")];
+const NAMES: [(&str, &str, &str); 5] = [
+    ("client", "p_DAY", "client"),
+    ("program", "s_DAY", "program"),
+    ("address", "w_DAY", "client"),
+    ("address", "w_DAY", "address"),
+    ("course", "w_DAY", "course"),
+];
 /// Those that stand in the exchanges alone, and in which columns.
 const NAMES_OF_EXCHANGES: [(&str, &[&str]); 4] =
     [("user", &["user"]), ("path", &["path"]), ("manner", &["manner"]), ("address", &["dialled", "captured"])];
@@ -41,7 +47,8 @@ impl Filler {
         for day in &gone {
             self.note_names(*day)?;
             let drop = "DROP TABLE x_DAY; DROP TABLE p_DAY; DROP TABLE r_DAY; DROP TABLE f_DAY; DROP TABLE s_DAY;
-                DROP TABLE d_DAY; DROP TABLE q_DAY;
+                DROP TABLE d_DAY; DROP TABLE q_DAY; DROP TABLE w_DAY;
+                DROP TABLE u_DAY; DROP TABLE b_DAY;
                 INSERT OR IGNORE INTO gone_finding SELECT id FROM told WHERE day = DAY;
                 DELETE FROM day WHERE day = DAY; DELETE FROM open WHERE day = DAY; DELETE FROM told WHERE day = DAY;
                 DELETE FROM event WHERE day = DAY; DELETE FROM device WHERE day = DAY;";

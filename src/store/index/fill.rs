@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
-use serde::Deserialize;
 
-use crate::evidence::{Event, Kind, RecordLine, Said, read_record, read_retention, read_time};
+use crate::evidence::{Event, Kind, RecordLine, read_record, read_retention};
 use crate::facts::{ExchangeId, Timestamp};
 
 use super::day::{Pair, Sums, count, create, of_day, stretch};
@@ -11,6 +10,7 @@ use super::interned::AllNames;
 use super::names::bounded;
 use super::row;
 use super::row::{EXCHANGE, Row, read_open};
+use super::url::{body_hash, marks};
 use super::{DAY_US, FORM, IndexError, Indexed, days, form, indexed};
 
 /// Puts records into the index, in their order. What it has taken is in the file once it is committed.
@@ -21,7 +21,7 @@ pub struct Filler {
     pub(super) open: BTreeMap<u64, Box<Row>>,
     /// Rows to be written with the next commit, that are whole.
     ended: Vec<Row>,
-    days: BTreeMap<i64, Sums>,
+    pub(super) days: BTreeMap<i64, Sums>,
     /// Days whose tables are there.
     pub(super) made: Vec<i64>,
     indexed: Indexed,
@@ -40,47 +40,6 @@ const OPEN_MAX: usize = 500_000;
 const SUMS_MAX: usize = 1_000_000;
 /// The clock counts as stepped back when a record's time is so much before the one in front of it.
 const STEP_US: u64 = 1_000_000;
-
-/// What is asked of a record that tells of no exchange.
-#[derive(Debug, Deserialize)]
-struct Other<'a> {
-    #[serde(borrow)]
-    kind: Said<'a>,
-    #[serde(borrow)]
-    action: Option<Said<'a>>,
-    #[serde(borrow)]
-    cause: Option<Said<'a>>,
-    #[serde(borrow)]
-    level: Option<Said<'a>>,
-    #[serde(borrow)]
-    outcome: Option<Said<'a>>,
-    #[serde(borrow)]
-    ground: Option<Said<'a>>,
-    #[serde(borrow)]
-    what: Option<Said<'a>>,
-    #[serde(borrow)]
-    purpose: Option<Said<'a>>,
-    #[serde(borrow)]
-    question: Option<Said<'a>>,
-    #[serde(borrow)]
-    client: Option<Said<'a>>,
-    #[serde(borrow)]
-    subject: Option<Said<'a>>,
-    #[serde(borrow)]
-    target: Option<Said<'a>>,
-    #[serde(borrow)]
-    host: Option<Said<'a>>,
-    #[serde(borrow)]
-    name: Option<Said<'a>>,
-    #[serde(borrow)]
-    hardware: Option<Said<'a>>,
-    #[serde(borrow)]
-    source: Option<Said<'a>>,
-    #[serde(borrow)]
-    since: Option<Said<'a>>,
-    #[serde(borrow)]
-    until: Option<Said<'a>>,
-}
 
 /// How far a filler that goes on has come in what the index has already.
 #[derive(Debug, Clone, Copy)]
@@ -309,6 +268,9 @@ impl Filler {
         row.method =
             row.method.map_or_else(|| self.names.word(connection, record.method.as_deref()), |word| Ok(Some(word)))?;
         if let (None, Some(path)) = (row.path, record.path.as_deref()) {
+            if let Some((url, query)) = marks(record) {
+                sums.urls.insert((url, row.seq), query);
+            }
             let path = super::template::template(path);
             row.path = self.names.path(connection, &path, &mut self.paths)?;
         }
@@ -350,6 +312,10 @@ impl Filler {
         if let Some(kind) = record.content_type.as_deref() {
             row.content_type = self.names.word(connection, Some(kind.split(';').next().unwrap_or_default().trim()))?;
         }
+        if let Some(hash) = record.body_sha256.as_deref().and_then(body_hash) {
+            let name = bounded(record.file_name.as_deref().unwrap_or_default()).to_owned();
+            sums.bodies.insert((hash, row.seq), name);
+        }
         if let Some(kind) = record.body_type.as_deref() {
             row.body_type = self.names.word(connection, Some(kind))?;
         }
@@ -378,55 +344,6 @@ impl Filler {
             sums.pair(row.client, row.host).failed += 1;
         }
         self.ended.push(*row);
-        Ok(())
-    }
-
-    fn event(&mut self, line: &[u8], record: &RecordLine<'_>, day: i64) -> Result<(), IndexError> {
-        let Ok(other) = serde_json::from_slice::<Other<'_>>(line) else { return Ok(()) };
-        let said = |said: &Option<Said<'_>>| bounded(said.as_deref().unwrap_or_default()).to_owned();
-        let first = |all: &[&Option<Said<'_>>]| {
-            all.iter().map(|one| said(one)).find(|text| !text.is_empty()).unwrap_or_default()
-        };
-        if matches!(&*other.kind, "segment" | "batch") {
-            return Ok(());
-        }
-        if &*other.kind == "device" {
-            let time = |said: &Option<Said<'_>>| said.as_deref().and_then(read_time).map(|time| signed(time.0));
-            self.connection.prepare_cached("INSERT INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-                params![
-                    signed(record.seq),
-                    day,
-                    said(&other.client),
-                    said(&other.name),
-                    said(&other.hardware),
-                    said(&other.source),
-                    time(&other.since).unwrap_or_else(|| signed(record.time.0)),
-                    time(&other.until),
-                ],
-            )?;
-        }
-        let action = first(&[
-            &other.action,
-            &other.cause,
-            &other.level,
-            &other.outcome,
-            &other.ground,
-            &other.what,
-            &other.purpose,
-            &other.question,
-        ]);
-        self.connection.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-            params![
-                signed(record.seq),
-                day,
-                signed(record.time.0),
-                bounded(&other.kind),
-                action,
-                said(&other.client),
-                first(&[&other.target, &other.host, &other.subject]),
-                String::from_utf8_lossy(line),
-            ],
-        )?;
         Ok(())
     }
 
@@ -545,7 +462,7 @@ fn day_of(time: Timestamp) -> i64 {
 }
 
 /// Of a day, or before it or after it.
-fn ms_of_day(time: Timestamp, day: i64) -> i64 {
+pub(super) fn ms_of_day(time: Timestamp, day: i64) -> i64 {
     signed(time.0).saturating_sub(day.saturating_mul(DAY_US)) / 1000
 }
 

@@ -19,6 +19,7 @@ pub(super) struct AllNames {
     pub(super) ending: Names,
     pub(super) word: Names,
     pub(super) path: Names,
+    pub(super) course: Names,
     pub(super) manner: Manners,
 }
 
@@ -47,6 +48,10 @@ impl AllNames {
             ),
             word: Names::of("INSERT INTO word (name) VALUES (?1)", "SELECT id FROM word WHERE name = ?1"),
             path: Names::of(insert, "SELECT id FROM path WHERE name = ?1"),
+            course: Names::of(
+                "INSERT INTO course (host, port, protocol, state, rule, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "SELECT id FROM course WHERE host = ?1 AND port = ?2 AND protocol = ?3 AND state = ?4 AND rule = ?5 AND source = ?6",
+            ),
             manner: Manners::default(),
         }
     }
@@ -63,8 +68,7 @@ impl AllNames {
         client: i64,
     ) -> Result<i64, IndexError> {
         let host = bounded(host);
-        let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
-        let domain = Some(host).filter(|_| is_name).and_then(psl::domain_str).unwrap_or(host);
+        let domain = domain_of(host);
         let first = params![host, domain, first_time, first_seq, client];
         Ok(self.host.number_of(connection, host, first, params![host])?.0)
     }
@@ -129,6 +133,21 @@ impl AllNames {
         Ok((number, stopped, !stopped && !would.is_empty() && would != "allow"))
     }
 
+    /// What a flow has in common with others.
+    pub(super) fn course(
+        &mut self,
+        connection: &Connection,
+        port: u16,
+        record: &RecordLine<'_>,
+    ) -> Result<i64, IndexError> {
+        let said = [&record.host, &record.protocol, &record.state, &record.rule, &record.source];
+        let [host, protocol, state, rule, source] = said.map(|said| bounded(said.as_deref().unwrap_or_default()));
+        let key = [host, protocol, state, rule, source, &port.to_string()].join("\u{1f}");
+        let (inserted, selected) =
+            (params![host, port, protocol, state, rule, source], params![host, port, protocol, state, rule, source]);
+        Ok(self.course.number_of(connection, &key, inserted, selected)?.0)
+    }
+
     /// Its number, and whether it came to nothing.
     pub(super) fn ending(&mut self, connection: &Connection, by: &str, how: &str) -> Result<(i64, bool), IndexError> {
         let (by, how) = (bounded(by), bounded(how));
@@ -137,6 +156,12 @@ impl AllNames {
         let number = self.ending.number_of(connection, &key, params![by, how, class], params![by, how])?.0;
         Ok((number, !class.is_empty()))
     }
+}
+
+/// The registrable domain of a host; the host itself where it has none.
+pub fn domain_of(host: &str) -> &str {
+    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
+    Some(host).filter(|_| is_name).and_then(psl::domain_str).unwrap_or(host)
 }
 
 /// Of what was let out and came to nothing, why; '' where it ended well, or a client or the gate ended it.

@@ -6,6 +6,7 @@
 mod day;
 mod dialled;
 mod dropped;
+mod event;
 mod fill;
 mod interned;
 mod live;
@@ -15,6 +16,7 @@ mod rebuild;
 mod row;
 mod template;
 mod told;
+mod url;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -28,14 +30,16 @@ use super::segment::OpenError;
 
 pub use dialled::dialled_in;
 pub use fill::Filler;
+pub use interned::domain_of;
 pub use live::LiveIndex;
 pub use rebuild::{Rebuilt, reindex};
+pub use url::{body_hash, query_hash_mark, query_mark, url_mark};
 pub use views::{VIEWS, View};
 
 /// The file in the data directory.
 pub const INDEX_FILE: &str = "index.db";
 /// The form of the file; of another form it is built anew.
-const FORM: i64 = 5;
+const FORM: i64 = 6;
 /// Microseconds of a quarter of an hour, by which judgements are summed: days begin at one in every time zone.
 pub const QUARTER_US: i64 = 900_000_000;
 /// Microseconds of a day.

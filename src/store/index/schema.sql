@@ -19,7 +19,7 @@ CREATE TABLE place (
 
 CREATE TABLE client (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT; -- an address as written in records
 CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE address (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT; -- one that was dialled
+CREATE TABLE address (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT; -- one that was dialled, or is in a flow
 CREATE TABLE host (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -62,6 +62,14 @@ CREATE TABLE manner (
     standing INTEGER NOT NULL,   -- a word
     status INTEGER NOT NULL, content_type INTEGER NOT NULL, body_type INTEGER NOT NULL, -- the types are words
     UNIQUE (method, scheme, port, status, content_type, body_type, standing, event, open)
+) STRICT;
+-- What flows have in common. '' and port 0 where it is not known.
+CREATE TABLE course (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,          -- the name they were to go to, where who told of them knew one
+    port INTEGER NOT NULL, protocol TEXT NOT NULL,
+    state TEXT NOT NULL, rule TEXT NOT NULL, source TEXT NOT NULL,
+    UNIQUE (host, port, protocol, state, rule, source)
 ) STRICT;
 -- Paths with what varies taken out, see `store::index::template`. At most 200,000; 0 beyond that.
 CREATE TABLE path (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;

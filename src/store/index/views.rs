@@ -96,6 +96,7 @@ fn over_days(name: &str, arm: &str, days: &[i64]) -> String {
 const WHOLE: &str = "
 CREATE TEMP VIEW flows AS SELECT seq, time_text(time) AS time, line ->> '$.source' AS source,
     nullif(client, '') AS client, line ->> '$.protocol' AS protocol, line ->> '$.address' AS address, line ->> '$.port' AS port,
+    line ->> '$.host' AS host, line ->> '$.meant' AS meant,
     line ->> '$.state' AS state,
     CASE WHEN line ->> '$.state' IN ('refused', 'dropped') THEN 'deny' WHEN line ->> '$.state' IS NOT NULL THEN 'allow' END
     AS verdict, line ->> '$.rule' AS reason, line ->> '$.count' AS count, line ->> '$.packets' AS packets,
@@ -196,6 +197,8 @@ pub const VIEWS: &[View] = &[
             ("protocol", "tcp, udp, icmp, icmpv6 or a number"),
             ("address", "where it was to go"),
             ("port", "where it was to go"),
+            ("host", "name of that, where who told of it knew one"),
+            ("meant", "where the client meant to go, where this machine has led it to that address instead"),
             ("state", "refused, dropped, unanswered, reset, established or closed"),
             ("verdict", "deny where a firewall stopped it, allow where none did; NULL where that is not known"),
             ("reason", "rule of the firewall"),
