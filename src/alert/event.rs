@@ -131,6 +131,7 @@ pub(super) fn gap_severity(cause: &str) -> Severity {
 /// What a subject of health is called in Japanese.
 pub(super) fn subject_in_japanese(subject: &str) -> &str {
     match subject {
+        "clock" => "時計",
         "disk" => "ディスク",
         "list" => "ホストリスト",
         "browser" => "ブラウザの応答",

@@ -9,6 +9,7 @@ mod authority;
 mod background;
 mod breakglass;
 mod clearances;
+mod clock_watch;
 mod console;
 mod contingency;
 mod control;
@@ -67,10 +68,10 @@ use crate::tls::{Minter, OriginTls, PairError};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use assembly::{Known, gate, in_force};
+use clock_watch::ClockWatch;
 use contingency::Contingencies;
 use fetch::Fetching;
 use listeners::{Listeners, Speaks};
-use reload::Reloads;
 use sandbox::Sandbox;
 use status::Reporter;
 
@@ -164,6 +165,7 @@ pub struct Ready {
     kernel: contingency::Kernel,
     secure_proxy: Option<SecureProxy>,
     control: UnixListener,
+    clock_watch: ClockWatch,
     /// Absent: this process gives nothing up.
     sandbox: Option<Arc<Sandbox>>,
     journal: Journal,
@@ -287,6 +289,7 @@ fn prepare_within(
         segment_bytes_max: config.segment_bytes_max,
         reserve_bytes: config.reserve_bytes,
     };
+    let clock_watch = ClockWatch::behind(&data_dir);
     let journal = Journal::open_on(disk, journal)?;
     let query_key = system::query_key(&data_dir)?;
     let control = control::bind(&data_dir)?;
@@ -309,6 +312,7 @@ fn prepare_within(
         kernel,
         secure_proxy,
         control,
+        clock_watch,
         sandbox,
         journal,
         source,
@@ -485,8 +489,8 @@ impl Ready {
         let (control, hangup) = (self.control, self.hangup);
         let end = async {
             tokio::select! {
-                () = until(self.end, control, reporter, gate.clone()) => {}
-                () = reload_on(hangup, reloading.reloads()) => {}
+                () = until(self.end, control, reporter, gate.clone(), self.clock_watch) => {}
+                () = reload::reload_on(hangup, reloading.reloads()) => {}
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
                 () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => {}
                 () = told => {}
@@ -532,20 +536,13 @@ fn resolvers(
     Resolvers::new(servers, internal, timeout, own)
 }
 
-/// Has the policy read again with each SIGHUP, for as long as it is polled.
-async fn reload_on(mut hangup: Signal, reloads: Reloads) {
-    while hangup.recv().await.is_some() {
-        reloads.signal();
-    }
-}
-
 /// Waits to be told to end; answers what a person asks meanwhile, and tells of what goes wrong.
-async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>) {
+async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>, clock_watch: ClockWatch) {
     tokio::select! {
         _ = end.terminate.recv() => {}
         _ = end.interrupt.recv() => {}
         () = control::serve(control, reporter) => {}
-        () = notices::tell(&gate) => {}
+        () = notices::tell(&gate, clock_watch) => {}
     }
 }
 

@@ -8,14 +8,15 @@ use crate::evidence::{Capacity, Health, Outlook, Record};
 use crate::session::Gate;
 
 use super::breakglass;
+use super::clock_watch::ClockWatch;
 
 /// How often the gate looks at itself.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells whoever reads the gate's standard error, for as long as it is polled, when it cannot do its
 /// work and when it can again: one line at each change, never one for each request. How long the disk
-/// lasts goes on record too. It never waits for the journal.
-pub(super) async fn tell(gate: &Gate) {
+/// lasts goes on record too, and that the clock was set. It never waits for the journal.
+pub(super) async fn tell(gate: &Gate, mut clock_watch: ClockWatch) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = State::default();
@@ -29,6 +30,10 @@ pub(super) async fn tell(gate: &Gate) {
             let (level, detail) = (now.capacity.as_str(), describe(&outlook));
             let record = Record::Health(Health { subject: "disk", level, detail: detail.as_str().into() });
             gate.journal.tell(&record, clock::now());
+        }
+        if let Some(step) = clock_watch.look(clock::now(), clock::moment()) {
+            eprintln!("sekisho: {}", step.in_words());
+            gate.journal.tell(&step.record(), clock::now());
         }
         last = now;
         breakglass::expire(gate).await;

@@ -376,3 +376,9 @@ fn describe(reloaded: &Reloaded, by: &str) -> String {
         }
     }
 }
+/// Has the policy read again with each SIGHUP, for as long as it is polled.
+pub(super) async fn reload_on(mut hangup: tokio::signal::unix::Signal, reloads: Reloads) {
+    while hangup.recv().await.is_some() {
+        reloads.signal();
+    }
+}

@@ -312,7 +312,7 @@ pub struct Own {
 /// The gate can do its work less well than before, or better again.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// What of it: `alerts`, a receiver of them; `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
+    /// What of it: `alerts`, a receiver of them; `clock`; `disk`; `list`, a host list that is fetched; `browser`, a version of one as it answers challenges;
     /// `devices`, a file that says which client is which device; `checkpoints`, a receiver of them; `streams`, a
     /// file that goes on with the journal; or `flows`, where attempts past the proxy are read from.
     pub subject: &'static str,
@@ -321,6 +321,7 @@ pub struct Health {
     /// A browser: `silent`, it does not come back any more when a tunnel is ended; `heard`, it does again.
     /// Checkpoints, alerts and streams: `waiting`, the receiver takes none; `sent`, it does again.
     /// Devices: `unread`, a file of them cannot be read, and what it said before stays; `read`, it can again.
+    /// The clock: `set_back` or `set_ahead`, by more than a second.
     /// Flows: `read`, from here on; `unread`, they cannot be.
     pub level: &'static str,
     pub detail: Text,

@@ -13,13 +13,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fire_flood::ASK;
-use crate::gate::{Gate, Start, raise_open_files, records};
+use crate::gate::{Gate, Notices, Start, raise_open_files, records};
 use crate::origin::Origin;
 use crate::peer::Peer;
 
 /// An ext4 of 64 MiB behind a loop device.
 struct Image {
     directory: TempDir,
+}
+
+/// What a question is answered with.
+fn asked(data_dir: &Path, arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output = command.args(arguments).args(["--format", "json", "--data-dir"]).arg(data_dir).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -187,16 +194,28 @@ fn a_clock_that_is_set_back_and_forth_stops_nothing_and_the_journal_keeps_its_or
     let set = |offset: &str| crate::gate::put_over(&clock, offset);
     set("+0");
     // The clock of the wall alone: the one that is never set goes on, as it does on a real machine.
+    let notices = Notices::new();
     let before = format!(
-        "export LD_PRELOAD=/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1",
+        "{}; export LD_PRELOAD=/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1",
+        notices.before(),
         std::env::consts::ARCH,
         clock.display()
     );
     let mut gate = Start { policy: &origin.policy(), before: &before, ..Start::default() }.gate();
     let mut client = gate.client();
-    let offsets = ["+0", "-2h", "+3h", "-30d", "+1d", "+0"];
-    for (number, offset) in offsets.iter().enumerate() {
+    let offsets = [
+        ("+0", None),
+        ("-2h", Some("back by 7200.")),
+        ("+3h", Some("ahead by 18000.")),
+        ("-30d", Some("back by 2602800.")),
+        ("+1d", Some("ahead by 2678400.")),
+        ("+0", Some("back by 86400.")),
+    ];
+    for (number, (offset, told)) in offsets.iter().enumerate() {
         set(offset);
+        if let Some(told) = told {
+            notices.until(&format!("the clock was set {told}"));
+        }
         for time in 0..5 {
             let (status, text) = ask(&mut client, &get(&origin, &format!("/{number}-{time}")));
             assert_eq!(status, 200, "{offset}: {text}");
@@ -211,6 +230,26 @@ fn a_clock_that_is_set_back_and_forth_stops_nothing_and_the_journal_keeps_its_or
     assert!(ids.is_sorted() && exchanges.iter().all(|exchange| exchange["closed_how"] == "complete"), "{ids:?}");
     let day = |at: usize| exchanges[at]["time"].as_str().unwrap()[..10].to_owned();
     assert_ne!(day(0), day(16), "the clock was set");
+    let steps = records.iter().filter(|record| record["kind"] == "health" && record["subject"] == "clock");
+    let steps: Vec<_> = steps.map(|record| record["level"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["set_back", "set_ahead", "set_back", "set_ahead", "set_back"]);
+    // What is asked is answered in the order of the records, and the report tells of the steps.
+    sekisho::store::reindex(&gate.data_dir(), |_, _| {}).unwrap();
+    let like = ["review", "like", "--by", "client", "--value", "127.0.0.1"];
+    let told = asked(&gate.data_dir(), &like);
+    let seqs = |told: &Value| -> Vec<u64> {
+        let rows = told["tables"]["exchanges"]["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["record"].as_u64().unwrap()).collect()
+    };
+    let newest_first = seqs(&told);
+    assert_eq!(newest_first.len(), offsets.len() * 5, "{told:#}");
+    assert!(newest_first.is_sorted_by(|a, b| a > b), "{newest_first:?}");
+    let told = asked(&gate.data_dir(), &[&like[..], &["--limit", "7"]].concat());
+    assert_eq!(seqs(&told), newest_first[..7]);
+    let month = &exchanges[0]["time"].as_str().unwrap()[..7];
+    let told = asked(&gate.data_dir(), &["review", "report", "--month", month]);
+    // A record that a thread began before a step may follow one behind it, which counts too.
+    assert!(told["clock_steps"].as_u64().is_some_and(|steps| steps >= 3), "{told:#}");
 }
 
 /// A cgroup of this test's own that bounds memory.

@@ -95,6 +95,37 @@ fn a_segment_that_has_ended_is_sealed_and_verifies_by_the_gates_key() {
     assert!(said.contains("its checkpoint is missing"), "{said}");
 }
 
+/// What each question is answered with, as it is written. Each asks a copy of its own, as every question goes on record.
+fn answers(data_dir: &Path) -> Vec<(String, String)> {
+    let list = data_dir.join("list.txt");
+    fs::write(&list, "127.0.0.1\n127.0.0.0/8\nhttp://127.0.0.1/1\n").unwrap();
+    let always = "--since 2020-01-01 --until 2999-01-01";
+    let sweep = format!("sweep {}", list.display());
+    let reviews =
+        ["blocked", "client 127.0.0.1", "host 127.0.0.1", "unknown", "errors", "programs", "findings", "around 3"];
+    let like = ["host", "network", "minute", "client"].map(|by| format!("like 3 --by {by}"));
+    let reviews = reviews.into_iter().map(str::to_owned).chain([sweep]).chain(like);
+    let reviews = reviews.flat_map(|review| {
+        ["table", "json", "csv"].map(|format| format!("review {review} {always} --format {format}"))
+    });
+    let sql = ["exchanges", "contacts", "clients", "hosts", "events", "flows", "findings", "devices"];
+    let sql = sql.into_iter().flat_map(|view| {
+        ["table", "csv", "json"].map(|format| format!("sql SELECT\u{a0}*\u{a0}FROM\u{a0}{view} --format {format}"))
+    });
+    reviews.chain(sql).map(|question| (question.clone(), answer(data_dir, &question))).collect()
+}
+
+fn answer(data_dir: &Path, question: &str) -> String {
+    let copy = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-a").arg(data_dir.join(".")).arg(copy.path()).output().unwrap();
+    assert!(copied.status.success(), "{copied:?}");
+    let words = question.split(' ').map(|word| word.replace('\u{a0}', " "));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output = command.args(words).arg("--data-dir").arg(copy.path()).output().unwrap();
+    assert!(output.status.success() && output.stdout.len() > 2, "{question} {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn the_index_follows_the_journal_and_is_the_same_when_built_anew() {
     let origin = Origin::start();
@@ -120,6 +151,7 @@ fn the_index_follows_the_journal_and_is_the_same_when_built_anew() {
         (index.indexed().unwrap(), rows)
     };
     let (indexed, live) = counted(&data_dir);
+    let before = answers(&data_dir);
     assert_eq!(live.len(), 6);
     assert_eq!(indexed.records, records(&data_dir).len() as u64, "to the last record: {indexed:?}");
     fs::remove_file(data_dir.join("index.db")).unwrap();
@@ -127,6 +159,9 @@ fn the_index_follows_the_journal_and_is_the_same_when_built_anew() {
         Command::new(env!("CARGO_BIN_EXE_sekisho")).args(["reindex", "--data-dir"]).arg(&data_dir).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(counted(&data_dir), (indexed, live));
+    for ((question, after), (_, before)) in answers(&data_dir).into_iter().zip(before) {
+        assert_eq!(after, before, "{question}: byte by byte");
+    }
 
     // A sealed segment that is damaged: the rest is there, and the exit code says so.
     let sealed = &files(&data_dir, ".zst")[0];

@@ -26,6 +26,8 @@ pub fn around(evidence: &Evidence<'_>, named: &str, span: u64, limit: usize) -> 
     evidence.each(evidence.parts(range), |part| {
         exchanges(evidence, part, "x.client = ?1", &[&number], false, limit + 1, &mut rows)
     })?;
+    // By the order of the records, also where the clock was set.
+    rows.sort_by_key(|row: &ExchangeRow| row.seq);
     let mut answer = Answer::to("around", Some(named.to_owned()));
     answer.range = Some(range);
     answer.facts = vec![

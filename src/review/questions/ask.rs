@@ -6,6 +6,7 @@ use crate::facts::Timestamp;
 use crate::store::{DAY_US, Index, IndexError, Indexed, QUARTER_US, dialled_in};
 
 use super::client::{Span, spans};
+use super::rows::ExchangeRow;
 use super::who::Who;
 
 /// The index as questions see it: its days, and the names of devices.
@@ -49,6 +50,7 @@ pub struct Range {
 #[derive(Debug, Clone, Copy)]
 struct Day {
     day: i64,
+    last_seq: i64,
     first_time: i64,
     last_time: i64,
 }
@@ -164,9 +166,11 @@ impl<'i> Evidence<'i> {
     pub fn new(index: &'i Index) -> Result<Self, QuestionError> {
         let connection = index.connection();
         connection.set_prepared_statement_cache_capacity(64);
-        let mut statement = connection.prepare("SELECT day, first_time, last_time FROM day ORDER BY day")?;
+        let mut statement = connection.prepare("SELECT day, last_seq, first_time, last_time FROM day ORDER BY day")?;
         let days = statement
-            .query_map([], |row| Ok(Day { day: row.get(0)?, first_time: row.get(1)?, last_time: row.get(2)? }))?
+            .query_map([], |row| {
+                Ok(Day { day: row.get(0)?, last_seq: row.get(1)?, first_time: row.get(2)?, last_time: row.get(3)? })
+            })?
             .collect::<Result<Vec<_>, _>>()?;
         let indexed = index.indexed()?;
         let mut unread = Vec::new();
@@ -224,7 +228,7 @@ impl<'i> Evidence<'i> {
     pub(super) fn parts_of_all(&self, range: Range) -> Vec<Part> {
         let (since, until) = range.micros();
         let mut parts = Vec::new();
-        for Day { day, first_time, last_time } in &self.days {
+        for Day { day, first_time, last_time, .. } in &self.days {
             let (begins, ends) = (day.saturating_mul(DAY_US), day.saturating_add(1).saturating_mul(DAY_US));
             if ends <= since || begins >= until || since >= until {
                 continue;
@@ -236,6 +240,30 @@ impl<'i> Evidence<'i> {
             parts.push(Part { day: *day, within: (!is_whole).then_some((from, to)), of: None });
         }
         parts
+    }
+
+    /// The newest rows of a range, one more than `limit`, by the order of the records, whatever the clock did. `ask` gives the
+    /// newest of one day, or of a part of it, at most so many.
+    pub(super) fn newest(
+        &self,
+        range: Range,
+        limit: usize,
+        mut ask: impl FnMut(&Part, usize, &mut Vec<ExchangeRow>) -> rusqlite::Result<()>,
+    ) -> Result<Vec<ExchangeRow>, QuestionError> {
+        let most = limit.saturating_add(1);
+        let last_seq = |part: &Part| self.days.iter().find(|day| day.day == part.day).map_or(0, |day| day.last_seq);
+        let mut parts: Vec<(i64, Part)> = self.parts(range).into_iter().map(|part| (last_seq(&part), part)).collect();
+        parts.sort_by_key(|(last_seq, _)| std::cmp::Reverse(*last_seq));
+        let mut rows: Vec<ExchangeRow> = Vec::new();
+        for (last_seq, part) in parts {
+            if rows.get(limit).is_some_and(|row| row.seq > last_seq) {
+                break;
+            }
+            self.each([part], |part| ask(part, most, &mut rows))?;
+            rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+            rows.truncate(most);
+        }
+        Ok(rows)
     }
 
     /// The days that a range touches, with the quarters of an hour of each in which it lies, of which the last is not included.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::answer::{Answer, Cell, Shape, Table};
-use super::ask::{Evidence, Part, QuestionError, Range};
+use super::ask::{Evidence, QuestionError, Range};
 use super::findings::Marks;
 use super::flows::{Course, course, flows};
 use super::room::Room;
@@ -50,8 +50,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let mut observed: BTreeSet<i64> = BTreeSet::new();
     let (mut all, mut would) = (0_i64, 0_i64);
     let (mut firewall, mut room) = (Firewall::new(), Room::new());
-    let parts = evidence.parts(range);
-    evidence.each(parts.iter().copied(), |part| {
+    evidence.each(evidence.parts(range), |part| {
         let text = "SELECT r.judgement, r.client, r.host, r.port, r.requests, r.first, r.last, j.stopped \
             FROM {r} r JOIN judgement j ON j.id = r.judgement WHERE {of r}";
         evidence.rows(part, text, &[], |row| {
@@ -98,7 +97,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
         clients(evidence, by_client, limit),
         hosts(evidence, by_host, limit)?,
         by_rule(evidence, firewall, limit)?,
-        newest(evidence, &parts, &observed, limit)?,
+        newest(evidence, range, &observed, limit)?,
     ];
     answer.unread = evidence.unread();
     answer.notes.extend(room.note());
@@ -250,30 +249,18 @@ fn by_rule(evidence: &Evidence<'_>, sums: Firewall, limit: usize) -> Result<Tabl
 /// that have some.
 fn newest(
     evidence: &Evidence<'_>,
-    parts: &[Part],
+    range: Range,
     observed: &BTreeSet<i64>,
     limit: usize,
 ) -> Result<Table, QuestionError> {
-    let mut found = Vec::new();
-    // A day may have several parts, where one device had several addresses.
-    for day in parts.chunk_by(|a, b| a.day == b.day).rev() {
-        let left = (limit + 1).saturating_sub(found.len());
-        if left == 0 {
-            break;
+    let found = evidence.newest(range, limit, |part, most, rows| {
+        exchanges(evidence, part, "x.stopped = 1", &[], true, most, rows)?;
+        if observed.contains(&part.day) {
+            let would = "x.stopped IS NULL AND x.judgement IN \
+                (SELECT id FROM judgement WHERE stopped = 0 AND would NOT IN ('', 'allow'))";
+            exchanges(evidence, part, would, &[], true, most, rows)?;
         }
-        let mut of_day = Vec::new();
-        evidence.each(day.iter().copied(), |part| {
-            exchanges(evidence, part, "x.stopped = 1", &[], true, left, &mut of_day)?;
-            if observed.contains(&part.day) {
-                let would = "x.stopped IS NULL AND x.judgement IN \
-                    (SELECT id FROM judgement WHERE stopped = 0 AND would NOT IN ('', 'allow'))";
-                exchanges(evidence, part, would, &[], true, left, &mut of_day)?;
-            }
-            of_day.sort_by_key(|row| std::cmp::Reverse(row.seq));
-            of_day.truncate(left);
-            Ok(())
-        })?;
-        found.append(&mut of_day);
-    }
+        Ok(())
+    })?;
     Ok(list("list", evidence, &found, limit))
 }

@@ -95,12 +95,7 @@ fn like_row(
 ) -> Result<Answer, QuestionError> {
     let Alike { condition, days, value, range } = alike(evidence, row, by, range)?;
     let given = |text: &str| -> Vec<&dyn ToSql> { if text.contains("?1") { vec![&value] } else { Vec::new() } };
-    let mut rows: Vec<ExchangeRow> = Vec::new();
-    evidence.each(evidence.parts(range).into_iter().rev(), |part| {
-        let left = (limit + 1).saturating_sub(rows.len());
-        if left == 0 {
-            return Ok(());
-        }
+    let rows = evidence.newest(range, limit, |part, most, rows| {
         let mut has_any = false;
         match &days {
             Days::All => has_any = true,
@@ -115,7 +110,7 @@ fn like_row(
         if !has_any {
             return Ok(());
         }
-        exchanges(evidence, part, &condition, &given(&condition), true, left, &mut rows)
+        exchanges(evidence, part, &condition, &given(&condition), true, most, rows)
     })?;
     let mut answer = Answer::to("like", Some(named.to_owned()));
     answer.range = Some(range);

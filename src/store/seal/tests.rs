@@ -1,6 +1,7 @@
-use crate::evidence::{Admin, Retention, RetentionAction, Segment};
+use crate::evidence::{Admin, Retention, RetentionAction, Segment, line_members};
 use crate::store::{CheckpointBreak, Follower, OpenError, Reader, VerifyBy, read_checkpoints, verify};
 
+use super::super::sealed::on_disk;
 use super::super::segment::name;
 use super::*;
 
@@ -270,6 +271,98 @@ fn history_that_was_hashed_again_does_not_fit_its_checkpoints() {
     rewritten(&site);
     let said = site.broken(&site.by());
     assert!(said.contains("altered after it was sealed") && said.contains("00000000000001-"), "{said}");
+}
+
+/// The members of each record, by segments.
+type History = Vec<Vec<Vec<u8>>>;
+
+/// Somebody who knows the form changes something, numbers and hashes all of it anew, names the files by it, and packs what was
+/// packed: as a journal alone, all fits.
+fn forge(site: &Site, change: impl FnOnce(&mut History)) {
+    let old = list(&site.journal()).unwrap();
+    let was_plain: Vec<_> = old.iter().map(|segment| segment.exists()).collect();
+    let mut history: History = Vec::new();
+    for line in site.lines().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let members = line_members(line).unwrap().to_vec();
+        if members.windows(16).any(|part| part == b"\"kind\":\"segment\"") {
+            history.push(Vec::new());
+        }
+        history.last_mut().unwrap().push(members);
+    }
+    assert_eq!(history.len(), old.len());
+    change(&mut history);
+    for segment in &old {
+        fs::remove_file(on_disk(segment)).unwrap();
+    }
+    let mut chain = Chain::start();
+    for (place, records) in history.iter().enumerate() {
+        let time = Timestamp((500_000 + place as u64) * HOUR);
+        let segment = site.journal().join(name(chain.seq + 1, time));
+        let mut text = Vec::new();
+        for (number, members) in records.iter().enumerate() {
+            let opening = Record::Segment(Segment { prev: chain.hash_hex() });
+            chain.append(if number == 0 { opening.encode(time) } else { members.clone() }.as_slice(), &mut text);
+        }
+        if was_plain.get(place).copied().unwrap_or(true) {
+            fs::write(segment, text).unwrap();
+            continue;
+        }
+        let mut packer = Packer::new(Vec::new()).unwrap();
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            packer.line(line).unwrap();
+        }
+        fs::write(sealed_path(&segment), packer.finish().unwrap()).unwrap();
+    }
+}
+
+/// What is done to a history, and how that is called.
+type Tampering = (&'static str, fn(&mut History));
+
+const TAMPERINGS: [Tampering; 10] = [
+    ("a record altered", |history| history[1][20] = history[1][21].clone()),
+    ("the first record altered", |history| history[0][1] = history[0][2].clone()),
+    ("the last sealed record altered", |history| *history[2].last_mut().unwrap() = history[2][1].clone()),
+    ("a record removed", |history| drop(history[1].remove(20))),
+    ("the last record of a segment removed", |history| drop(history[1].pop())),
+    ("two records swapped", |history| history[1].swap(20, 30)),
+    ("a record moved to another segment", |history| {
+        let moved = history[0].remove(20);
+        history[2].insert(20, moved);
+    }),
+    ("a record put in", |history| {
+        let more = history[1][20].clone();
+        history[1].insert(5, more);
+    }),
+    ("a segment removed", |history| drop(history.remove(1))),
+    ("two segments swapped", |history| history.swap(0, 1)),
+];
+
+#[test]
+fn each_kind_of_tampering_by_who_knows_the_form_and_hashes_again_is_found() {
+    for (what, change) in TAMPERINGS {
+        let site = Site::sealed(4);
+        forge(&site, change);
+        // Where nothing is sealed nothing is wrong with it: it is the checkpoints that tell.
+        let plain = Site::new(4);
+        forge(&plain, change);
+        assert!(plain.verify(&VerifyBy::default()).is_ok(), "{what}: {:?}", plain.verify(&VerifyBy::default()));
+        assert!(site.verify(&site.by()).is_err(), "{what}");
+        assert!(site.verify(&VerifyBy::default()).is_err(), "{what}, also by who has not the key");
+        // Whoever holds the machine can sign anew; a checkpoint that was sent off it tells all the same.
+        let other = Site::sealed(4);
+        let away = tempfile::tempdir().unwrap();
+        for checkpoint in other.files(".checkpoint") {
+            fs::copy(&checkpoint, away.path().join(checkpoint.file_name().unwrap())).unwrap();
+        }
+        let by = VerifyBy { elsewhere: read_checkpoints(away.path()).unwrap(), ..other.by() };
+        forge(&other, change);
+        resign(&other, &other.sealer);
+        assert!(other.verify(&other.by()).is_ok(), "{what}: {:?}", other.verify(&other.by()));
+        assert!(other.verify(&by).is_err(), "{what}, signed anew");
+    }
+    let site = Site::sealed(4);
+    forge(&site, |_| {});
+    assert!(site.verify(&site.by()).is_ok(), "what is as it was fits: {:?}", site.verify(&site.by()));
 }
 
 #[test]
