@@ -57,7 +57,7 @@ pub(super) struct LockdownArguments {
 
 /// What was done, and what holds after that.
 #[derive(Debug, Serialize)]
-struct Done {
+pub(super) struct Done {
     done: Vec<Contingency>,
     /// Absent where no gate runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +91,18 @@ fn isolated(arguments: &IsolateArguments) -> Result<Done, CliError> {
     let (clients, device) = clients(&data_dir, &arguments.client)?;
     let all = clients.iter().map(|client| (ContingencyAction::Isolated, Some(Text::from(&*client_text(client)))));
     done(&data_dir, all, device.as_deref(), why.as_ref())
+}
+
+/// Cuts a client off that a person marked as doing harm.
+pub(super) fn isolate_marked(data_dir: &Path, client: IpNet, why: &str) -> Result<Done, CliError> {
+    let one = [(ContingencyAction::Isolated, Some(Text::from(&*client_text(&client))))];
+    done(data_dir, one.into_iter(), None, Some(&why.into()))
+}
+
+/// Whether it is few enough addresses to be cut off at once.
+fn is_narrow(client: IpNet) -> bool {
+    let [of_v4, of_v6] = PREFIX_MIN;
+    client.prefix_len() >= if matches!(client, IpNet::V4(_)) { of_v4 } else { of_v6 }
 }
 
 fn released(arguments: &ReleaseArguments) -> Result<Done, CliError> {
@@ -134,9 +146,7 @@ fn reason(given: Option<&str>) -> Result<Option<Text>, CliError> {
 /// Whom a person means, and the device that they named.
 fn clients(data_dir: &Path, named: &str) -> Result<(Vec<IpNet>, Option<String>), CliError> {
     if let Some(client) = client_of(named) {
-        let [of_v4, of_v6] = PREFIX_MIN;
-        let least = if matches!(client, IpNet::V4(_)) { of_v4 } else { of_v6 };
-        return if client.prefix_len() < least { Err(CliError::TooWide(client)) } else { Ok((vec![client], None)) };
+        return if is_narrow(client) { Ok((vec![client], None)) } else { Err(CliError::TooWide(client)) };
     }
     let now = clock::now();
     let notes = notes_of(data_dir)?;
@@ -199,7 +209,7 @@ fn elsewhere<'a>(status: &'a ContingencyStatus, done: &'a [Contingency]) -> impl
     of_lockdown.chain(status.isolated.iter().filter(|one| is_meant(one, done)).flat_map(|one| &one.elsewhere))
 }
 
-fn rows(done: &Done) -> Rows {
+pub(super) fn rows(done: &Done) -> Rows {
     let mut rows = Vec::new();
     for Contingency { who, action, client, device, why, .. } in &done.done {
         let what = match action {

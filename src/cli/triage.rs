@@ -14,6 +14,7 @@ use crate::facts::Timestamp;
 use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy, Proposed, ProposedOf, without_marked};
 
 use super::arguments::notes;
+use super::contingency::{Done, isolate_marked, rows as contingency_rows};
 use super::device::{JournalOf, notes_of};
 use super::error::{CliError, Role, count};
 use super::files::{read_config, read_policy};
@@ -29,12 +30,21 @@ pub(super) enum TriageCommand {
         "sekisho triage known-good update.vendor.example --why \"ticket 4711\" --to policy.toml"
     ))]
     KnownGood(ProposingArguments),
-    /// It does harm: proposes a rule that denies it
+    /// It does harm: proposes a rule that denies it, and cuts its client off, as `sekisho isolate` does
+    ///
+    /// The client is that of the finding, or --client. A target that is marked for all, or for a network, cuts nobody off.
     #[command(after_help = notes!(
         "sekisho triage malicious 0123456789abcdef --why \"the implant of incident 12\"",
+        "sekisho triage malicious 0123456789abcdef --no-isolate --why \"the PC is watched, as the police ask\"",
         "sekisho triage malicious '*.bad.example' --why \"warned of by the CERT\" --to policy.toml"
     ))]
-    Malicious(ProposingArguments),
+    Malicious {
+        #[command(flatten)]
+        proposing: ProposingArguments,
+        /// Leave its client connected
+        #[arg(long)]
+        no_isolate: bool,
+    },
     /// It is not clear yet
     #[command(after_help = notes!("sekisho triage watching 0123456789abcdef --why \"asked the owner of the PC\""))]
     Watching(MarkArguments),
@@ -127,6 +137,9 @@ struct Marked {
     taken: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_from: Option<String>,
+    /// Who was cut off by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolated: Option<Done>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
 }
@@ -150,14 +163,16 @@ pub(super) fn triage(command: TriageCommand) -> Result<(), CliError> {
     match command {
         TriageCommand::KnownGood(arguments) => {
             let ProposingArguments { mark, to, config } = &arguments;
-            report(mark.journal.format, set(Mark::KnownGood, mark, to.as_deref(), config.as_deref()), marked_rows)
+            let to = (to.as_deref(), config.as_deref());
+            report(mark.journal.format, set(Mark::KnownGood, mark, to, false), marked_rows)
         }
-        TriageCommand::Malicious(arguments) => {
-            let ProposingArguments { mark, to, config } = &arguments;
-            report(mark.journal.format, set(Mark::Malicious, mark, to.as_deref(), config.as_deref()), marked_rows)
+        TriageCommand::Malicious { proposing, no_isolate } => {
+            let ProposingArguments { mark, to, config } = &proposing;
+            let to = (to.as_deref(), config.as_deref());
+            report(mark.journal.format, set(Mark::Malicious, mark, to, !no_isolate), marked_rows)
         }
         TriageCommand::Watching(mark) => {
-            report(mark.journal.format, set(Mark::Watching, &mark, None, None), marked_rows)
+            report(mark.journal.format, set(Mark::Watching, &mark, (None, None), false), marked_rows)
         }
         TriageCommand::Withdraw(arguments) => report(arguments.journal.format, withdraw(&arguments), marked_rows),
         TriageCommand::List(journal) => report(journal.format, list(&journal), list_rows),
@@ -171,7 +186,12 @@ struct About {
     target: Option<MarkedTarget>,
 }
 
-fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<&Path>) -> Result<Marked, CliError> {
+fn set(
+    mark: Mark,
+    arguments: &MarkArguments,
+    (to, config): (Option<&Path>, Option<&Path>),
+    isolates: bool,
+) -> Result<Marked, CliError> {
     let why = reason(&arguments.why)?;
     let now = clock::now();
     let today = day(now);
@@ -228,10 +248,13 @@ fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<
         (None, _) => None,
     };
     let told = Note::Triage(Box::new(triage.clone()));
-    note(&data_dir, told).map_err(|source| CliError::Note { data_dir, source })?;
+    note(&data_dir, told).map_err(|source| CliError::Note { data_dir: data_dir.clone(), source })?;
     if let Some((path, text)) = &added {
         write(path, text).map_err(|source| CliError::Write { path: path.to_path_buf(), source })?;
     }
+    let whom = triage.client.as_ref().and_then(|client| client_of(client.as_str()));
+    let whom = whom.filter(|client| isolates && client.prefix_len() == client.max_prefix_len());
+    let isolated = whom.map(|client| isolate_marked(&data_dir, client, why)).transpose()?;
     let added_to = added.map(|(path, _)| path.display().to_string());
     let is_inside = target.as_ref().is_some_and(MarkedTarget::is_inside);
     let remark = match mark {
@@ -239,10 +262,10 @@ fn set(mark: Mark, arguments: &MarkArguments, to: Option<&Path>, config: Option<
             Some("an address inside is let out by a rule with `private` alone: add it by hand")
         }
         Mark::KnownGood | Mark::Malicious | Mark::Watching | Mark::Withdrawn => {
-            remark(mark, finding.is_some(), rule.is_some())
+            remark(mark, finding.is_some(), rule.is_some()).filter(|_| isolated.is_none())
         }
     };
-    Ok(Marked { note: remark, triage, rule: proposed, added_to, taken: Vec::new(), taken_from: None })
+    Ok(Marked { note: remark, triage, rule: proposed, added_to, taken: Vec::new(), taken_from: None, isolated })
 }
 
 fn reason(why: &str) -> Result<&str, CliError> {
@@ -289,10 +312,11 @@ fn withdraw(arguments: &WithdrawArguments) -> Result<Marked, CliError> {
     let proposes = matches!(before.mark, Mark::KnownGood | Mark::Malicious);
     let remark =
         "a rule that was added to a policy stays in force until it is taken out by hand: --from would have done so";
-    let note = (taken.is_none() && proposes).then_some(remark);
+    let cut_off = "whom it has cut off stays so: `sekisho release CLIENT` lets it out again";
+    let note = (taken.is_none() && proposes).then_some(remark).or((before.mark == Mark::Malicious).then_some(cut_off));
     let (taken_from, taken) =
         taken.map_or((None, Vec::new()), |(path, (_, rules))| (Some(path.display().to_string()), rules));
-    Ok(Marked { triage, rule: None, added_to: None, taken, taken_from, note })
+    Ok(Marked { triage, rule: None, added_to: None, taken, taken_from, isolated: None, note })
 }
 
 /// The policy without the rules that a mark proposed, once that compiles; and those rules.
@@ -421,6 +445,7 @@ fn marked_rows(marked: &Marked) -> Rows {
     if let Some(file) = &marked.taken_from {
         rows.push(("of", shown(file).into_owned()));
     }
+    rows.extend(marked.isolated.iter().flat_map(contingency_rows));
     rows.extend(marked.note.map(|note| ("note", note.to_owned())));
     rows
 }
@@ -483,6 +508,7 @@ mod tests {
             added_to: Some("policy.toml".to_owned()),
             taken: Vec::new(),
             taken_from: None,
+            isolated: None,
             note: Some("a note"),
         };
         let told = "known good, finding 0123456789abcdef, a.example, client 10.20.1.5, until 2027-02-24, by root (user 0), who \

@@ -131,6 +131,46 @@ fn leases_and_a_table_go_on_record_as_they_change_and_a_restart_tells_nothing_tw
 }
 
 #[test]
+fn who_is_marked_as_doing_harm_is_cut_off_by_it_unless_that_is_not_wanted() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let mut gate = Start { data_dir: Some(data.path().to_owned()), ..Start::default() }.gate();
+    let mark = |more: &[&str]| {
+        let always = ["triage", "malicious", "x.bad.example", "--why", "the implant", "--data-dir", path];
+        json(&[&always[..], more].concat())
+    };
+    let cut_off = |marked: &Value| -> Vec<String> {
+        let isolated = marked["isolated"]["now"]["isolated"].as_array();
+        isolated.into_iter().flatten().map(|one| one["client"].as_str().unwrap().to_owned()).collect()
+    };
+    // One that is marked for all has no client, and a network is not cut off by a mark.
+    for more in [&[][..], &["--client", "10.0.0.9", "--no-isolate"], &["--client", "10.0.0.0/8"]] {
+        let marked = mark(more);
+        assert_eq!(marked["isolated"], Value::Null, "{more:?} {marked:#}");
+        assert!(marked["note"].as_str().is_some_and(|note| note.contains("sekisho isolate")), "{marked:#}");
+    }
+    let marked = mark(&["--client", "10.0.0.9"]);
+    assert_eq!((cut_off(&marked), &marked["note"]), (vec!["10.0.0.9".to_owned()], &Value::Null), "{marked:#}");
+    assert_eq!(gate.status()["contingencies"]["isolated"][0]["client"], "10.0.0.9");
+    let shown = text(&sekisho(&[
+        "triage",
+        "withdraw",
+        "x.bad.example",
+        "--client",
+        "10.0.0.9",
+        "--why",
+        "it was another",
+        "--data-dir",
+        path,
+    ]));
+    assert!(shown.contains("stays in force") || shown.contains("sekisho release"), "{shown}");
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let told = of_kind(data.path(), "contingency");
+    let told: Vec<_> = told.iter().map(|one| (&one["action"], &one["client"], &one["why"])).collect();
+    assert_eq!(told, [(&"isolated".into(), &"10.0.0.9".into(), &"the implant".into())]);
+}
+
+#[test]
 fn a_mark_goes_on_record_by_the_gate_and_without_one_and_the_rule_that_follows_holds() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
