@@ -9,6 +9,7 @@ mod check;
 mod isolation;
 mod lab;
 mod options;
+mod passes;
 mod proof;
 mod tripwires;
 mod ways_out;
