@@ -21,6 +21,7 @@ mod host;
 mod indicators;
 mod like;
 mod newest;
+mod past;
 mod programs;
 mod rows;
 mod rules;
