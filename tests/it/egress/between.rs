@@ -1,16 +1,18 @@
 //! What is refused between segments, and forged sources: heard by nobody, counted by nft, and found again by `sekisho sql`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::lab::{Lab, Machine, run};
-use super::ways_out::{connect, ping, recording_gate, rules, wait_for};
+use super::lab::{INSIDE, Lab, Machine, run};
+use super::proof::{meets, probe};
+use super::ways_out::{connect, peers_of, ping, recording_gate, rules, wait_for};
 use crate::sql::asked;
 
 /// Whatever a machine hears, but for neighbours and for how it is told of a refusal.
@@ -171,42 +173,33 @@ fn forge(lab: &Lab, from: Machine, source: &str, to: IpAddr) {
     });
 }
 
-#[test]
-fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_in_both_families() {
-    let lab = Lab::make();
-    lab.load(Machine::Gateway, &rules(&lab));
-    let mut gate = recording_gate(&lab);
-    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
-    let mut refusals = Refusals::default();
-    let family = |address: IpAddr| usize::from(address.is_ipv6());
+/// What each wants of the others, and of the gateway itself: discovery asked of it by its own address is on record.
+fn want(lab: &Lab, refusals: &mut Refusals) {
     for (from, to, packet, rule) in attempts() {
         for (client, to) in from.addresses().into_iter().zip(to.addresses()) {
-            send(&lab, from, to, packet);
-            let icmp = ["icmp", "icmpv6"][family(to)];
+            send(lab, from, to, packet);
             let (port, protocol) = match packet {
                 Packet::Tcp(port) => (Some(port), "tcp"),
                 Packet::Udp(port) => (Some(port), "udp"),
-                Packet::Icmp => (None, icmp),
+                Packet::Icmp => (None, if to.is_ipv6() { "icmpv6" } else { "icmp" }),
                 Packet::Other => (None, "47"),
             };
             refusals.add((client, to), port, protocol, rule);
         }
     }
+    let mut of_gateway = |from: Machine, gate: [&str; 2], port: u16, rule: &str| {
+        for (gate, client) in gate.map(|gate| gate.parse().unwrap()).into_iter().zip(from.addresses()) {
+            send(lab, from, gate, Packet::Udp(port));
+            refusals.add((client, gate), Some(port), "udp", rule);
+        }
+    };
+    of_gateway(Machine::Office, GATE, 5353, "to-gateway");
+    of_gateway(Machine::Office, GATE, 8080, "to-gateway");
+    of_gateway(Machine::Plant, ["10.50.0.1", "fd00:50::1"], 137, "critical-udp");
+}
 
-    // Discovery asked of the gateway by its own address is looked for and on record; what all of a segment hear is counted alone.
-    for (gate, client) in GATE.map(|gate| gate.parse().unwrap()).into_iter().zip(Machine::Office.addresses()) {
-        send(&lab, Machine::Office, gate, Packet::Udp(5353));
-        refusals.add((client, gate), Some(5353), "udp", "to-gateway");
-        send(&lab, Machine::Office, gate, Packet::Tcp(8080));
-        refusals.add((client, gate), Some(8080), "tcp", "to-gateway");
-    }
-    for (gate, client) in
-        ["10.50.0.1", "fd00:50::1"].map(|gate| gate.parse().unwrap()).into_iter().zip(Machine::Plant.addresses())
-    {
-        send(&lab, Machine::Plant, gate, Packet::Udp(137));
-        refusals.add((client, gate), Some(137), "udp", "critical-udp");
-    }
-    // Of no segment, of another than the one behind the interface, of outside, and of the inside from outside.
+/// Sources of no segment, of another than the one behind the interface, of outside, and of the inside from outside.
+fn forge_all(lab: &Lab, refusals: &mut Refusals) {
     let forged = [
         (Machine::Office, Machine::Internet, ["10.99.0.9", "fd00:99::9"]),
         (Machine::Office, Machine::Admin, ["10.40.0.9", "fd00:40::9"]),
@@ -214,24 +207,18 @@ fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_
         (Machine::Sales, Machine::Office, ["11.77.0.80", "fd77::80"]),
         (Machine::Internet, Machine::Sales, ["10.20.0.2", "fd00:20::2"]),
     ];
-    let of_office = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
     for (from, to, sources) in forged {
         for (source, to) in sources.into_iter().zip(to.addresses()) {
-            forge(&lab, from, source, to);
+            forge(lab, from, source, to);
             refusals.add((source.parse().unwrap(), to), Some(5000), "udp", "forged-source");
         }
     }
+}
 
-    refusals.are_counted(&lab);
-    let still = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
-    assert_eq!(still, of_office, "what bears the office's addresses elsewhere does not count as the office's");
-    for machine in LISTENERS {
-        assert_eq!(lab.counted(machine, "hears", "heard"), 0, "{machine:?}");
-    }
-
-    // To all of a segment, and to groups that every machine is in.
-    let office: [IpAddr; 2] = Machine::Office.addresses();
-    for (from, to) in [(office[0], "10.20.0.255:137"), (office[0], "224.0.0.1:5353"), (office[1], "[ff02::1]:5353")] {
+/// To all of a segment, and to groups that every machine is in.
+fn call_out(lab: &Lab) {
+    let [v4, v6] = Machine::Office.addresses();
+    for (from, to) in [(v4, "10.20.0.255:137"), (v4, "224.0.0.1:5353"), (v6, "[ff02::1]:5353")] {
         lab.inside(Machine::Office, || {
             let socket = Socket::new(Domain::for_address(SocketAddr::new(from, 0)), Type::DGRAM, None).unwrap();
             socket.set_broadcast(true).unwrap();
@@ -240,7 +227,68 @@ fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_
             socket.send_to(b"who is there", &to.parse::<SocketAddr>().unwrap().into()).unwrap();
         });
     }
+}
+
+fn nobody_heard(lab: &Lab) {
+    for machine in LISTENERS {
+        assert_eq!(lab.counted(machine, "hears", "heard"), 0, "{machine:?}");
+    }
+}
+
+#[test]
+fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_in_both_families() {
+    let lab = Lab::make();
+    lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = recording_gate(&lab);
+    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
+    let mut refusals = Refusals::default();
+    want(&lab, &mut refusals);
+    let of_office = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
+    forge_all(&lab, &mut refusals);
+    refusals.are_counted(&lab);
+    let still = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
+    assert_eq!(still, of_office, "what bears the office's addresses elsewhere does not count as the office's");
+    nobody_heard(&lab);
+    // What all of a segment hear is counted alone.
+    call_out(&lab);
     wait_for(&lab, "discovery", 3);
+    gate.records();
+    refusals.are_on_record(&gate.data_dir());
+}
+
+/// The same by what `egress iptables` prints, and each way out with it. Nothing there has a name but what is logged.
+#[test]
+fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
+    let lab = Lab::make();
+    for (program, flag) in [("iptables", None), ("ip6tables", Some("--ipv6"))] {
+        let directory = tempfile::tempdir().unwrap();
+        let rules = run(&mut lab.egress(directory.path(), &["iptables"].into_iter().chain(flag).collect::<Vec<_>>()));
+        let mut command = lab.command(Machine::Gateway, &format!("{program}-legacy-restore"));
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{rules}");
+    }
+    let mut gate = recording_gate(&lab);
+    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
+    let mut refusals = Refusals::default();
+    for from in INSIDE {
+        let probed = probe(&lab, from, peers_of(from), &[]);
+        assert_eq!(probed.outcomes(), [("refused", probed.ways().len())].into(), "{from:?}: {:#}", probed.json);
+        probed.ways().iter().for_each(|way| meets(&mut refusals, from, way));
+    }
+    want(&lab, &mut refusals);
+    forge_all(&lab, &mut refusals);
+    let all: u64 = refusals.0.values().sum();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while gate.status()["flows"][0]["seen"].as_u64().unwrap() < all {
+        assert!(Instant::now() < deadline, "not all of {all}: {:#}", gate.status()["flows"][0]);
+    }
+    nobody_heard(&lab);
+    // What all of a segment hear is not logged; what comes after it from the same machine is.
+    call_out(&lab);
+    let (office, gateway) = (Machine::Office.addresses()[0], GATE[0].parse().unwrap());
+    send(&lab, Machine::Office, gateway, Packet::Tcp(9));
+    refusals.add((office, gateway), Some(9), "tcp", "to-gateway");
     gate.records();
     refusals.are_on_record(&gate.data_dir());
 }

@@ -151,12 +151,12 @@ fn over_the_gate_a_probe_comes_out_by_what_a_rule_opens_and_by_nothing_else() {
     assert!(heard.iter().all(|line| line["from"].as_str().unwrap().starts_with("11.77.0.1:")), "{heard:#?}");
 }
 
-/// The rule that a way meets which leads past the gate, or which the gate's own door is shut to.
+/// The rule that a way past the gate meets.
 fn rule_of(from: Machine, way: &Value) -> &'static str {
     let port = way["port"].as_u64();
     match (from, way["route"].as_str().unwrap(), way["layer"].as_str().unwrap(), port) {
-        (Machine::Plant, "direct", "udp", _) => "critical-udp",
-        (Machine::Plant, "direct", "icmp", _) => "critical-icmp",
+        (Machine::Plant, _, "udp", _) => "critical-udp",
+        (Machine::Plant, _, "icmp", _) => "critical-icmp",
         (Machine::Plant, ..) => "critical-tcp",
         (_, "peer", ..) => "peer-smb",
         (_, _, "icmp", _) => "out-icmp",
@@ -165,6 +165,19 @@ fn rule_of(from: Machine, way: &Value) -> &'static str {
         (_, _, "udp", _) => "out-udp",
         _ => "out-tcp",
     }
+}
+
+/// Adds what the rules refuse of a way past the gate, or to a peer.
+pub(super) fn meets(refusals: &mut Refusals, from: Machine, way: &Value) {
+    let to: IpAddr = way["address"].as_str().unwrap().parse().unwrap();
+    let family = usize::from(to.is_ipv6());
+    let protocol = match way["layer"].as_str().unwrap() {
+        "icmp" => ["icmp", "icmpv6"][family],
+        "udp" => "udp",
+        _ => "tcp",
+    };
+    let port = way["port"].as_u64().map(|port| u16::try_from(port).unwrap());
+    refusals.add((from.addresses()[family], to), port, protocol, rule_of(from, way));
 }
 
 /// By what the gate refuses a way over it: the ports of the web are open to rules, and there is none.
@@ -192,23 +205,17 @@ fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_rea
             assert_eq!((probed.code, probed.outcomes()), (0, refused), "{from:?} {:#}", probed.json);
             for way in probed.ways() {
                 let by_proxy = way["route"] != "direct" && way["route"] != "peer";
-                let to: IpAddr = way["address"].as_str().unwrap().parse().unwrap();
-                let port = way["port"].as_u64().map(|port| u16::try_from(port).unwrap());
-                if by_proxy && from != Machine::Plant {
+                let client = from.addresses()[family];
+                if !by_proxy {
+                    meets(&mut past, from, way);
+                } else if from == Machine::Plant {
+                    // A critical segment does not even reach the gate.
+                    past.add((client, gate.parse().unwrap()), Some(3128), "tcp", "critical-tcp");
+                } else {
                     let method = if way["route"] == "proxy_connect" { "CONNECT" } else { "GET" };
-                    let (client, reason) = (from.addresses()[family], reason_of(way));
-                    *over.entry(format!("{client} {method} {to} {} deny {reason}", port.unwrap())).or_default() += 1;
-                    continue;
+                    let (to, port, reason) = (way["address"].as_str().unwrap(), &way["port"], reason_of(way));
+                    *over.entry(format!("{client} {method} {to} {port} deny {reason}")).or_default() += 1;
                 }
-                // A critical segment does not even reach the gate.
-                let (to, port) = if by_proxy { (gate.parse().unwrap(), Some(3128)) } else { (to, port) };
-                let of_family = usize::from(to.is_ipv6());
-                let protocol = match way["layer"].as_str().unwrap() {
-                    "icmp" => ["icmp", "icmpv6"][of_family],
-                    "udp" => "udp",
-                    _ => "tcp",
-                };
-                past.add((from.addresses()[of_family], to), port, protocol, rule_of(from, way));
             }
         }
     }
