@@ -107,7 +107,7 @@ enum Question {
         "sekisho review blocked --since 30d --part hosts --format csv > hosts.csv"
     ))]
     Blocked,
-    /// Every destination that a client or device ever had, and what it tried past the proxy; that somebody asked goes on record first
+    /// Every destination that a client or device ever had; that somebody asked goes on record first
     #[command(after_help = notes!(
         "sekisho review client 10.20.1.5",
         "sekisho review client PC-0123 --since 30d --tz Asia/Tokyo"

@@ -8,7 +8,6 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "address" => ("Address", "アドレス"),
         "addresses" => ("Addresses", "アドレス"),
         "at" => ("Place", "場所"),
-        "attempts" => ("Attempts", "試行数"),
         "at_fault" => ("At fault", "原因"),
         "beyond" => ("Beyond", "上限超過"),
         "blocked" => ("Blocked", "遮断"),
@@ -56,11 +55,9 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "missing" => ("Missing", "欠けた数"),
         "names" => ("Names", "名前"),
         "on_one_client" => ("On one client", "1台だけ"),
-        "past_the_proxy" => ("Past the proxy", "プロキシ外の通信"),
         "port" => ("Port", "ポート"),
         "program" => ("Program", "プログラム"),
         "programs" => ("Programs", "プログラム"),
-        "protocol" => ("Protocol", "プロトコル"),
         "reason" => ("Reason", "理由"),
         "reasons" => ("Reasons", "理由別"),
         "record" => ("Record", "記録番号"),
@@ -69,7 +66,6 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "rule" => ("Rule", "ルール"),
         "severity" => ("Severity", "重要度"),
         "since" => ("Since", "開始"),
-        "state" => ("State", "状態"),
         "status" => ("Status", "状態コード"),
         "rules" => ("Rules", "ルール"),
         "new_hosts" => ("New hosts", "初出ホスト"),
@@ -114,10 +110,6 @@ pub(super) fn note_in_words(note: &str) -> Option<Words> {
             "For some of its time it is uncertain that the address was this device.",
             "期間の一部で、このアドレスがこの機器だったか確かではありません。",
         ),
-        "of what was tried past the proxy the newest 50,000 records are summed, and there are older ones" => (
-            "Of what was tried past the proxy the newest 50,000 records are summed, and there are older ones.",
-            "プロキシ外の通信は新しい記録5万件の集計で、それより古い記録もあります。",
-        ),
         "nothing on record is of this host" => ("Nothing on record is of this host.", "このホストの記録はありません。"),
         "a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows" => (
             "A User-Agent is what software says of itself; JA4 and TLS key are what its TLS shows.",
@@ -136,8 +128,8 @@ mod tests {
 
     /// What a quoted key stands in front of, in the questions that pages ask.
     const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
-    const QUESTIONS: [&str; 10] =
-        ["blocked", "client", "findings", "gaps", "host", "past", "programs", "rows", "rules", "unknown"];
+    const QUESTIONS: [&str; 9] =
+        ["blocked", "client", "findings", "gaps", "host", "programs", "rows", "rules", "unknown"];
 
     #[test]
     fn every_cause_of_a_gap_that_the_gate_knows_has_words_in_both_languages() {

@@ -59,7 +59,7 @@ pub(super) struct Part {
 }
 
 impl Range {
-    pub(super) fn micros(self) -> (i64, i64) {
+    fn micros(self) -> (i64, i64) {
         let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
         (self.since.map_or(i64::MIN, micros), self.until.map_or(i64::MAX, micros))
     }

@@ -11,7 +11,6 @@ use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::blocked::Tally;
 use super::findings::{Wanted, found};
-use super::past::past;
 
 /// What was done with a host, summed over days.
 #[derive(Debug, Clone, Copy, Default)]
@@ -147,8 +146,7 @@ pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result
     Ok(spans)
 }
 
-/// Every destination that a client or device ever had, refused and failed attempts apart, what it tried past the proxy, and its
-/// days.
+/// Every destination that a client or device ever had, refused and failed attempts apart, and its days.
 ///
 /// # Errors
 /// No device has that name, or the index cannot be asked.
@@ -194,16 +192,12 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
     let mut answer = Answer::to("client", Some(name.to_owned()));
     answer.facts = vec![("hosts", Cell::count(life.hosts.len() as i64)), ("requests", Cell::count(all.tally.requests))];
     answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
-    let (past, note) =
-        past(evidence, &spans.iter().map(|span| (&*span.client, span.range)).collect::<Vec<_>>(), limit)?;
-    answer.notes.extend(note.map(str::to_owned));
     let clients: Vec<String> = spans.iter().map(|span| span.client.clone()).collect();
     let wanted = Wanted { clients: Some(clients), ..Wanted::default() };
     answer.tables = vec![
         destinations(evidence, &life.hosts, limit),
         refused(evidence, &life.refused, limit)?,
         failed(evidence, &life.failed, limit)?,
-        past,
         programs(evidence, &life.programs, limit)?,
         timeline(&life.days, limit),
         addresses(evidence, &spans, range, limit),

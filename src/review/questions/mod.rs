@@ -21,7 +21,6 @@ mod host;
 mod indicators;
 mod like;
 mod newest;
-mod past;
 mod programs;
 mod rows;
 mod rules;

@@ -1,6 +1,6 @@
 use tempfile::TempDir;
 
-use crate::evidence::{Event, Flow, FlowKey, FlowSource, FlowState, Gap, Protocol, Record};
+use crate::evidence::{Event, Gap, Record};
 use crate::facts::Timestamp;
 use crate::review::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for, would_be_denied_for};
 use crate::store::{INDEX_FILE, Index, reindex};
@@ -130,81 +130,6 @@ fn what_was_stopped_is_summed_by_quarters_of_an_hour_and_rules_are_counted_by_th
     assert_eq!(whole.tables, rules(&evidence, part, 100).unwrap().tables);
     let [office] = &whole.tables[0].rows[..] else { panic!("{whole:#?}") };
     assert_eq!((&office[0], &office[2], &office[3]), (&Cell::text("office"), &Cell::Count(1), &Cell::Count(0)));
-}
-
-/// Attempts past the proxy: how often, and what was carried both ways.
-fn attempt(at: u64, (last, to, port): (u8, &str, u16), rule: Option<&str>, (count, bytes): (u64, u64)) -> Record {
-    let time = Timestamp(BEGUN + at * SECOND);
-    let state = if rule.is_some() { FlowState::Refused } else { FlowState::Closed };
-    let key = FlowKey {
-        client: Some(format!("10.20.1.{last}").parse().unwrap()),
-        address: Some(to.parse().unwrap()),
-        port: Some(port),
-        protocol: Some(Protocol::TCP),
-        state: Some(state),
-        rule: rule.map(Into::into),
-        ..FlowKey::of(if rule.is_some() { FlowSource::Nflog } else { FlowSource::Conntrack })
-    };
-    let carried = rule.is_none().then_some(bytes);
-    let flow = Flow {
-        key,
-        count,
-        packets: None,
-        bytes_up: carried,
-        bytes_down: carried,
-        rolled_up: None,
-        first: time,
-        last: time,
-    };
-    Record::Flow(Box::new(flow))
-}
-
-#[test]
-fn what_a_client_tried_past_the_proxy_is_summed_by_where_and_what_became_of_it() {
-    let mut lines = Lines::new();
-    let stranger = (1, "203.0.113.66", 4444);
-    for (at, what, rule, sums) in [
-        (10, stranger, Some("out-tcp"), (3, 0)),
-        (20, (1, "203.0.113.66", 53), Some("out-dns"), (1, 0)),
-        (30, (2, "203.0.113.66", 4444), Some("out-tcp"), (7, 0)),
-        (40, stranger, Some("out-tcp"), (2, 0)),
-        (50, (1, "10.30.0.2", 445), None, (1, 700)),
-        (60, (1, "10.30.0.2", 445), None, (1, 800)),
-    ] {
-        lines.tell_at(at, &attempt(at, what, rule, sums));
-    }
-    let (_directory, index) = indexed(&lines);
-    let evidence = Evidence::new(&index).unwrap();
-    let past = |range: Range, limit: usize| {
-        let answer = client(&evidence, "10.20.1.1", range, limit).unwrap();
-        assert!(answer.notes.is_empty());
-        answer.table("past_the_proxy").unwrap().clone()
-    };
-    let time = |at: u64| Cell::Time(Timestamp(BEGUN + at * SECOND));
-    let row = |to: &str, port: u64, (state, rule): (&str, Option<&str>), count: u64, (first, last): (u64, u64)| {
-        let rule = Cell::of(rule, Cell::text);
-        let bytes = if state == "closed" { Cell::Bytes(1500) } else { Cell::Nothing };
-        let what = [Cell::text(to), Cell::Count(port), Cell::text("tcp"), Cell::text(state), rule];
-        [&what[..], &[Cell::Count(count), time(first), time(last), bytes.clone(), bytes]].concat()
-    };
-    let all = past(Range::default(), 10);
-    let expected = [
-        row("10.30.0.2", 445, ("closed", None), 2, (50, 60)),
-        row("203.0.113.66", 4444, ("refused", Some("out-tcp")), 5, (10, 40)),
-        row("203.0.113.66", 53, ("refused", Some("out-dns")), 1, (20, 20)),
-    ];
-    assert_eq!((&all.rows[..], all.more), (&expected[..], 0));
-    let one = past(Range::default(), 1);
-    assert_eq!((&one.rows[..], one.more), (&expected[..1], 2));
-    assert_eq!(past(range(20, 40), 10).rows, expected[2..], "of that time alone");
-
-    // Beyond so many records the newest count, of all clients together, and that is said.
-    let both = [("10.20.1.1", Range::default()), ("10.20.1.2", Range::default())];
-    let newest = |records_max| past::newest(&evidence, &both, 10, records_max).unwrap();
-    let (cut, note) = newest(3);
-    assert_eq!(cut.rows.iter().map(|row| row[5].clone()).collect::<Vec<_>>(), [Cell::Count(2), Cell::Count(2)]);
-    assert!(note.unwrap().ends_with("and there are older ones"), "{note:?}");
-    assert_eq!(newest(6).1, None);
 }
 
 #[test]
