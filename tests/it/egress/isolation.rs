@@ -152,8 +152,10 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     });
     assert_eq!(status["isolated"][0]["elsewhere"][0]["place"], "kernel");
     assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
-    let anew = lab.inside(Machine::Office, || connect("10.20.0.1".parse().unwrap(), 3128).unwrap_err().kind());
-    assert_eq!(anew, ErrorKind::ConnectionRefused);
+    for to in GATE {
+        let anew = lab.inside(Machine::Office, || connect(to.parse().unwrap(), 3128).unwrap_err().kind());
+        assert_eq!(anew, ErrorKind::ConnectionRefused, "{to}");
+    }
 
     // Without rules of ours nobody is cut off there, and that is said.
     done(&["release", "fd00:20::/64"], data.path());
@@ -402,7 +404,8 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     };
     let (begun, done) = (of("lockdown"), of("done"));
     assert_eq!((begun.len(), done.len(), of("not_done").len()), (2, 2, 1));
-    assert!(done[0].0 - begun[0].0 < 1_000_000, "within a second: {begun:?} {done:?}");
+    // What tightens is done before it is noted who asked for it: the kernel's record may be the earlier one.
+    assert!(done[0].0.saturating_sub(begun[0].0) < 1_000_000, "within a second: {begun:?} {done:?}");
 }
 
 /// How long each of the four takes, by a running download that is not essential, one that is, and a connection by an exception.
@@ -498,8 +501,10 @@ fn told(records: &[Value]) {
     assert!(of("done", "10.20.0.2") >= 2, "{records:#?}");
     assert_eq!((of("done", "10.21.0.2"), of("not_done", "10.21.0.2")), (0, 1));
     // What the kernel refused of the isolated is on record as flows too: reading goes on without the capability.
-    let refused = records.iter().any(|one| {
-        one["kind"] == "flow" && one["rule"] == "isolated" && one["client"] == "10.20.0.2" && one["state"] == "refused"
-    });
-    assert!(refused, "{records:#?}");
+    for client in ["10.20.0.2", "fd00:20::2"] {
+        let refused = records.iter().any(|one| {
+            one["kind"] == "flow" && one["rule"] == "isolated" && one["client"] == client && one["state"] == "refused"
+        });
+        assert!(refused, "{client}: {records:#?}");
+    }
 }
