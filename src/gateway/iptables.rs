@@ -176,6 +176,9 @@ fn ends(when: &When, family: Family) -> Option<String> {
             Some(Who::Local) => {
                 let _ = write!(text, "-m addrtype {kind} LOCAL ");
             }
+            Some(Who::Many) => {
+                let _ = write!(text, "-m addrtype ! {kind} LOCAL ");
+            }
             Some(Who::Within(nets)) => {
                 let is_v6 = family == Family::V6;
                 let nets = nets.iter().filter(|net| matches!(net, IpNet::V6(_)) == is_v6);

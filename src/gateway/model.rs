@@ -76,6 +76,8 @@ pub enum Who {
     Isolated,
     /// This machine itself.
     Local,
+    /// Not this machine alone: all of a segment, or a group.
+    Many,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,8 +145,8 @@ pub enum Verdict {
     Refuse,
     /// The same, and who sent it is never told: the source is not theirs.
     Drop,
-    /// Counted under the rule's name and dropped, and not logged: what strangers and broadcasts bring, anybody could fill the
-    /// records with.
+    /// Counted under the rule's name and dropped, and not logged: with what strangers bring anybody could fill the records, and
+    /// what PCs call out to their whole segment all day leads nowhere.
     Ignore,
 }
 

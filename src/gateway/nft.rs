@@ -186,6 +186,7 @@ fn matches(when: &When, version: Option<Version>) -> Option<String> {
 fn who_text(key: &str, who: &Who, version: Option<Version>) -> Option<String> {
     Some(match (who, version) {
         (Who::Local, _) => format!("fib {key} type local "),
+        (Who::Many, _) => format!("fib {key} type != local "),
         (Who::Isolated, Some(Version::V6)) => format!("ip6 {key} @{ISOLATED_6} "),
         (Who::Isolated, Some(Version::V4) | None) => format!("ip {key} @{ISOLATED_4} "),
         (Who::Within(nets), version) => {

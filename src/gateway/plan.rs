@@ -97,8 +97,9 @@ impl Planner<'_> {
             When { service: Some(tcp(&[22])), ..from(managing) },
         ));
         rules.extend(self.tripwires());
-        let discovery = When { service: Some(udp(DISCOVERY_UDP)), ..When::default() };
-        rules.push(ignore("discovery", "name and service discovery, which is for the same segment alone", discovery));
+        // What asks this machine by its own address looks at it, and is refused like the rest.
+        let discovery = When { to: Some(Who::Many), service: Some(udp(DISCOVERY_UDP)), ..When::default() };
+        rules.push(ignore("discovery", "name and service discovery that goes to all of a segment", discovery));
         let critical = from(self.network.prefixes_of(&[Role::Critical]));
         rules.push(goto("closed", "a critical segment reaches nothing else here", critical, Leads::Goto));
         rules.push(refuse("to-gateway", "nothing else reaches this machine", When::default()));

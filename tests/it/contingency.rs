@@ -256,6 +256,10 @@ fn in_a_lockdown_nothing_passes_but_what_is_essential_and_what_ran_is_cut() {
     let all = records(data.path());
     let actions: Vec<_> = of_kind(&all, "contingency").iter().map(|one| one["action"].clone()).collect();
     assert_eq!(actions, ["lockdown", "lockdown_ended"]);
+    let begun = time(of_kind(&all, "contingency")[0]);
+    let cut: Vec<_> = all.iter().filter(|one| one["event"] == "close" && one["reason"] == "lockdown").collect();
+    assert_eq!(cut.len(), 2, "the download and the tunnel that are not essential: {all:#?}");
+    assert!(cut.iter().all(|close| time(close).saturating_sub(begun) < 1_000_000), "within a second: {cut:#?}");
 }
 
 #[test]

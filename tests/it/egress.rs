@@ -3,11 +3,13 @@
 //! Needs root, network namespaces, nft and iptables; `tests/run` leaves it out where they cannot be had.
 
 mod apply;
+mod between;
 mod capture;
 mod check;
 mod isolation;
 mod lab;
 mod options;
+mod passes;
 mod proof;
 mod tripwires;
 mod ways_out;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sekisho::evidence::read_time;
 use sekisho::facts::Timestamp;
@@ -63,7 +63,10 @@ fn warden_of(gate: &Gate) -> u32 {
 
 /// An origin outside whose answers never end.
 fn endless(lab: &Lab) {
-    let [address, _] = Machine::Internet.addresses();
+    endless_at(lab, Machine::Internet.addresses()[0]);
+}
+
+fn endless_at(lab: &Lab, address: IpAddr) {
     let listener = lab.inside(Machine::Internet, || TcpListener::bind((address, 80)).unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
@@ -80,9 +83,13 @@ fn endless(lab: &Lab) {
 
 /// A download through the gate that has begun.
 fn download(lab: &Lab, from: Machine) -> TcpStream {
+    download_of(lab, from, "11.77.0.80")
+}
+
+fn download_of(lab: &Lab, from: Machine, host: &str) -> TcpStream {
     lab.inside(from, || {
         let mut stream = connect("10.20.0.1".parse().unwrap(), 3128).unwrap();
-        stream.write_all(b"GET http://11.77.0.80/ HTTP/1.1\r\nHost: 11.77.0.80\r\n\r\n").unwrap();
+        stream.write_all(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
         stream.read_exact(&mut vec![0; 1 << 20]).unwrap();
         stream
     })
@@ -145,8 +152,10 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     });
     assert_eq!(status["isolated"][0]["elsewhere"][0]["place"], "kernel");
     assert_eq!(elements(&lab, "isolated"), "10.20.0.2");
-    let anew = lab.inside(Machine::Office, || connect("10.20.0.1".parse().unwrap(), 3128).unwrap_err().kind());
-    assert_eq!(anew, ErrorKind::ConnectionRefused);
+    for to in GATE {
+        let anew = lab.inside(Machine::Office, || connect(to.parse().unwrap(), 3128).unwrap_err().kind());
+        assert_eq!(anew, ErrorKind::ConnectionRefused, "{to}");
+    }
 
     // Without rules of ours nobody is cut off there, and that is said.
     done(&["release", "fd00:20::/64"], data.path());
@@ -395,7 +404,74 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     };
     let (begun, done) = (of("lockdown"), of("done"));
     assert_eq!((begun.len(), done.len(), of("not_done").len()), (2, 2, 1));
-    assert!(done[0].0 - begun[0].0 < 1_000_000, "within a second: {begun:?} {done:?}");
+    // What tightens is done before it is noted who asked for it: the kernel's record may be the earlier one.
+    assert!(done[0].0.saturating_sub(begun[0].0) < 1_000_000, "within a second: {begun:?} {done:?}");
+}
+
+/// How long each of the four takes, by a running download that is not essential, one that is, and a connection by an exception.
+fn takes(lab: &Lab, data_dir: &Path, outside: &TcpListener) -> [Duration; 4] {
+    let [origin, _] = Machine::Internet.addresses();
+    let is_cut = |mut download: TcpStream, mut by_exception: TcpStream| {
+        while matches!(download.read(&mut [0; 65536]), Ok(1..)) {}
+        by_exception.write_all(b"after").unwrap();
+        assert_eq!(by_exception.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    };
+    let begin = || (download(lab, Machine::Office), open(lab, origin, 8883, outside));
+    let lets_out = || {
+        while lab.inside(Machine::Office, || connect(origin, 8883)).is_err() {}
+        outside.accept().unwrap();
+        drop(download(lab, Machine::Office));
+    };
+    let timed = |arguments: &[&str], until: &dyn Fn()| {
+        let begun = Instant::now();
+        done(arguments, data_dir);
+        until();
+        begun.elapsed()
+    };
+    let cut = |arguments: &[&str]| {
+        let (download, (by_exception, _server)) = begin();
+        let standing = std::cell::Cell::new(Some((download, by_exception)));
+        timed(arguments, &|| standing.take().into_iter().for_each(|(one, other)| is_cut(one, other)))
+    };
+    let isolated = cut(&["isolate", "10.20.0.2", "--reason", "calls home"]);
+    let released = timed(&["release", "10.20.0.2"], &lets_out);
+    let mut essential = download_of(lab, Machine::Office, "11.77.0.81");
+    let locked = cut(&["lockdown", "--reason", "ransomware spreads"]);
+    // More than lay ready on its way.
+    essential.read_exact(&mut vec![0; 64 << 20]).unwrap();
+    [isolated, released, locked, timed(&["lockdown", "--end"], &lets_out)]
+}
+
+#[test]
+fn isolation_a_lockdown_and_the_end_of_each_take_effect_within_a_second_in_the_gate_and_in_the_kernel() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    run(lab.command(Machine::Internet, "ip").args(["address", "add", "11.77.0.81/24", "dev", "eth0"]));
+    let network = format!(
+        "{CONFIG}[[network.exception]]\nfrom = \"office\"\nto = \"11.77.0.80\"\nprotocol = \"tcp\"\nports = [8883]\n\
+         reason = \"time clocks\"\nuntil = \"2999-12-31\"\n"
+    );
+    fs::write(data.path().join("c.toml"), &network).unwrap();
+    let mut command = lab.command(Machine::Gateway, env!("CARGO_BIN_EXE_sekisho"));
+    lab.load(Machine::Gateway, &run(command.args(["egress", "nft", "--config", "c.toml"]).current_dir(data.path())));
+    endless(&lab);
+    endless_at(&lab, "11.77.0.81".parse().unwrap());
+    let outside = lab.inside(Machine::Internet, || TcpListener::bind(("::", 8883)).unwrap());
+    let rule = |host: &str, more: &str| {
+        format!("[[rule]]\nname = \"{host}\"\nhosts = [\"{host}\"]\nverdict = \"allow\"\n{more}")
+    };
+    let policy = rule("11.77.0.80", "") + &rule("11.77.0.81", "essential = true\n");
+    let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
+    let (listen, data_dir) = (Some("10.20.0.1:3128".parse().unwrap()), Some(data.path().join("gate")));
+    let start = Start { policy: &policy, config: &network, listen, data_dir, before: &before, ..Start::default() };
+    let mut gate = start.gate();
+    // A busy machine may hold up one, and hardly three.
+    let rounds = [(); 3].map(|()| takes(&lab, &data.path().join("gate"), &outside));
+    println!("isolate, release, lockdown, its end: {rounds:?}");
+    for what in 0..4 {
+        assert!(rounds.iter().any(|took| took[what] < Duration::from_secs(1)), "{what}: {rounds:?}");
+    }
+    assert_eq!(gate.end("-TERM"), Some(0));
 }
 
 fn locked(lab: &Lab) -> String {
@@ -425,8 +501,10 @@ fn told(records: &[Value]) {
     assert!(of("done", "10.20.0.2") >= 2, "{records:#?}");
     assert_eq!((of("done", "10.21.0.2"), of("not_done", "10.21.0.2")), (0, 1));
     // What the kernel refused of the isolated is on record as flows too: reading goes on without the capability.
-    let refused = records.iter().any(|one| {
-        one["kind"] == "flow" && one["rule"] == "isolated" && one["client"] == "10.20.0.2" && one["state"] == "refused"
-    });
-    assert!(refused, "{records:#?}");
+    for client in ["10.20.0.2", "fd00:20::2"] {
+        let refused = records.iter().any(|one| {
+            one["kind"] == "flow" && one["rule"] == "isolated" && one["client"] == client && one["state"] == "refused"
+        });
+        assert!(refused, "{client}: {records:#?}");
+    }
 }

@@ -144,9 +144,15 @@ impl Lab {
             for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
                 std::fs::write(format!("/proc/sys/net/{key}"), "1").unwrap();
             }
-            // Each refusal is told: one more than so many a second is not, and would be tried again.
-            for key in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
-                std::fs::write(format!("/proc/sys/net/{key}"), "0").unwrap();
+            // Each refusal is told: one more than so many a second is not, and would be tried again. By the masks no kind counts
+            // among those of which the whole machine sends so many.
+            for (key, value) in [
+                ("ipv4/icmp_ratelimit", "0"),
+                ("ipv6/icmp/ratelimit", "0"),
+                ("ipv4/icmp_ratemask", "0"),
+                ("ipv6/icmp/ratemask", "\n"),
+            ] {
+                std::fs::write(format!("/proc/sys/net/{key}"), value).unwrap();
             }
         });
         lab.wait_until_wired();

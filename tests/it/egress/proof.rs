@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::lab::{CONFIG, Lab, Machine, run};
-use super::ways_out::{THE_ORIGIN, UsedGate, rules};
+use super::between::Refusals;
+use super::lab::{CONFIG, INSIDE, Lab, Machine, run};
+use super::ways_out::{THE_ORIGIN, UsedGate, peers_of, recording_gate_at, rules};
+use crate::sql::asked;
 
 const WORD: &str = "a word of ours";
 
@@ -146,6 +149,92 @@ fn over_the_gate_a_probe_comes_out_by_what_a_rule_opens_and_by_nothing_else() {
     let runs: Vec<&Value> = heard.iter().filter(|line| line.get("run").is_some()).map(|line| &line["run"]).collect();
     assert_eq!(runs, [&web.json["run"], &web.json["run"], &odd.json["run"]]);
     assert!(heard.iter().all(|line| line["from"].as_str().unwrap().starts_with("11.77.0.1:")), "{heard:#?}");
+}
+
+/// The rule that a way past the gate meets.
+fn rule_of(from: Machine, way: &Value) -> &'static str {
+    let port = way["port"].as_u64();
+    match (from, way["route"].as_str().unwrap(), way["layer"].as_str().unwrap(), port) {
+        (Machine::Plant, _, "udp", _) => "critical-udp",
+        (Machine::Plant, _, "icmp", _) => "critical-icmp",
+        (Machine::Plant, ..) => "critical-tcp",
+        (_, "peer", ..) => "peer-smb",
+        (_, _, "icmp", _) => "out-icmp",
+        (_, _, _, Some(53 | 853)) => "out-dns",
+        (_, _, "udp", Some(443)) => "out-quic",
+        (_, _, "udp", _) => "out-udp",
+        _ => "out-tcp",
+    }
+}
+
+/// Adds what the rules refuse of a way past the gate, or to a peer.
+pub(super) fn meets(refusals: &mut Refusals, from: Machine, way: &Value) {
+    let to: IpAddr = way["address"].as_str().unwrap().parse().unwrap();
+    let family = usize::from(to.is_ipv6());
+    let protocol = match way["layer"].as_str().unwrap() {
+        "icmp" => ["icmp", "icmpv6"][family],
+        "udp" => "udp",
+        _ => "tcp",
+    };
+    let port = way["port"].as_u64().map(|port| u16::try_from(port).unwrap());
+    refusals.add((from.addresses()[family], to), port, protocol, rule_of(from, way));
+}
+
+/// By what the gate refuses a way over it: the ports of the web are open to rules, and there is none.
+fn reason_of(way: &Value) -> &'static str {
+    if matches!(way["port"].as_u64(), Some(80 | 443)) { "no_rule" } else { "port_not_opened" }
+}
+
+const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
+
+#[test]
+fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_reason() {
+    let lab = Lab::make();
+    lab.load(Machine::Gateway, &rules(&lab));
+    let responder = Responding::start(&lab, Machine::Internet, &[]);
+    let mut gate = recording_gate_at(&lab, Some("[::]:3128".parse().unwrap()));
+    let (mut past, mut over) = (Refusals::default(), BTreeMap::<String, u64>::new());
+    for from in INSIDE {
+        for (family, gate) in GATE.into_iter().enumerate() {
+            let proxy = std::net::SocketAddr::new(gate.parse().unwrap(), 3128).to_string();
+            // What does not go by the gate is tried once.
+            let more: &[&str] = if family == 0 { &[] } else { &["--udp", "none"] };
+            let peers = if family == 0 { peers_of(from) } else { &[] };
+            let probed = probe(&lab, from, peers, &[&["--proxy", &proxy], more].concat());
+            let refused: BTreeMap<_, _> = [("refused", probed.ways().len())].into();
+            assert_eq!((probed.code, probed.outcomes()), (0, refused), "{from:?} {:#}", probed.json);
+            for way in probed.ways() {
+                let by_proxy = way["route"] != "direct" && way["route"] != "peer";
+                let client = from.addresses()[family];
+                if !by_proxy {
+                    meets(&mut past, from, way);
+                } else if from == Machine::Plant {
+                    // A critical segment does not even reach the gate.
+                    past.add((client, gate.parse().unwrap()), Some(3128), "tcp", "critical-tcp");
+                } else {
+                    let method = if way["route"] == "proxy_connect" { "CONNECT" } else { "GET" };
+                    let (to, port, reason) = (way["address"].as_str().unwrap(), &way["port"], reason_of(way));
+                    *over.entry(format!("{client} {method} {to} {port} deny {reason}")).or_default() += 1;
+                }
+            }
+        }
+    }
+    past.are_counted(&lab);
+    assert!(responder.heard().is_empty(), "nothing came out");
+    gate.records();
+    past.are_on_record(&gate.data_dir());
+    let statement = "SELECT client, method, host, port, verdict, reason, count(*) AS count FROM exchanges \
+                     GROUP BY client, method, host, port, verdict, reason";
+    let found: BTreeMap<String, u64> = asked(&gate.data_dir(), statement)
+        .iter()
+        .map(|row| {
+            let [client, method, host, verdict, reason] =
+                ["client", "method", "host", "verdict", "reason"].map(|key| row[key].as_str().unwrap());
+            let host = host.trim_matches(['[', ']']);
+            (format!("{client} {method} {host} {} {verdict} {reason}", row["port"]), row["count"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(found, over);
 }
 
 #[test]
