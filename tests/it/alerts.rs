@@ -89,7 +89,7 @@ impl Drop for MailServer {
 }
 
 /// A certificate for 127.0.0.1 with its key, and who vouches for it.
-fn certificates(directory: &Path) -> ServerConfig {
+pub(crate) fn certificates(directory: &Path) -> ServerConfig {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
@@ -127,11 +127,11 @@ fn log_server(config: ServerConfig) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, log)
 }
 
-fn alerts<'s>(status: &'s Value, name: &str) -> &'s Value {
+pub(crate) fn alerts<'s>(status: &'s Value, name: &str) -> &'s Value {
     status["alerts"].as_array().unwrap().iter().find(|receiver| receiver["name"] == name).unwrap()
 }
 
-fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let status = status_of(data_dir);
         if is_so(&status) {
@@ -145,13 +145,13 @@ fn sekisho(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).output().unwrap()
 }
 
-fn gate(origin: &Origin, config: &str, data_dir: &Path) -> Gate {
+pub(crate) fn gate(origin: &Origin, config: &str, data_dir: &Path) -> Gate {
     let policy = origin.rule("protocol = \"any\"");
     Start { policy: &policy, config, data_dir: Some(data_dir.to_owned()), ..Start::default() }.gate()
 }
 
 /// A tunnel in which another protocol is spoken, to an address and a port that nobody knows: it is found by that.
-fn find_something(gate: &Gate, origin: &Origin) {
+pub(crate) fn find_something(gate: &Gate, origin: &Origin) {
     let (mut client, answer) = connect(gate, &origin.address.to_string());
     assert_eq!(answer.status(), 200, "{}", answer.head);
     client.send("SSH-2.0-imitation\r\n");

@@ -85,6 +85,7 @@ mod parents_secrets;
 mod rate;
 mod readme;
 mod review;
+mod receivers;
 mod reload;
 mod reload_load;
 mod reload_tunnels;
