@@ -117,3 +117,4 @@ mod wire_heads;
 mod wire_hosts;
 mod wire_neighbours;
 mod wire_secured;
+mod zeek_readers;
