@@ -19,7 +19,7 @@ use crate::console::{PASSWORD, address, gate_on, indexed};
 use crate::gate::Gate;
 
 /// What would run, where it became markup, and close what it stands in.
-const PAYLOAD: &str = "\"'></td></textarea><script>window.ran=1</script><img src=x onerror=\"window.ran=1\">\u{202e}";
+pub(super) const PAYLOAD: &str = "\"'></td></textarea><script>window.ran=1</script><img src=x onerror=\"window.ran=1\">\u{202e}";
 const CLIENT: &str = "10.20.1.5";
 
 /// A minute apart, with a little of chance that is always the same.
@@ -272,7 +272,7 @@ pub(super) fn now() -> u64 {
 }
 
 /// Notes what a page would have run, and what its policy stopped.
-const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
+pub(super) const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
     document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));";
 
 pub(super) struct Person {
