@@ -23,6 +23,7 @@ mod challenge_reset;
 mod challenge_versions;
 mod cli;
 mod console;
+mod console_questions;
 mod contingency;
 mod client_scripts;
 mod devices;

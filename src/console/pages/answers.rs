@@ -1,5 +1,6 @@
 use super::super::html::{Html, Language, Words};
-use super::super::words::{cause_in_words, key_in_words, note_in_words};
+use super::super::words::{cause_in_words, key_in_words, note_in_words, value_in_words};
+use super::exchanges::ways_of;
 use super::frame::{Asked, View, severity};
 use crate::evidence::FindingKind;
 use crate::review::questions::{Answer, Cell, Column, Shape, Table};
@@ -55,9 +56,14 @@ pub(in super::super) fn range_form(view: &View<'_>, page: &mut Html, asked: Aske
     for (name, value) in beside {
         page.markup("<input type=\"hidden\" name=\"").markup(name).markup("\" value=\"").text(value).markup("\">");
     }
+    days_field(page, asked);
+    page.markup("<button>").words(("Show", "表示")).markup("</button></form>");
+}
+
+pub(super) fn days_field(page: &mut Html, asked: Asked) {
     page.markup("<div><label for=\"days\">").words(("Days", "日数"));
     page.markup("</label><input id=\"days\" name=\"days\" type=\"number\" min=\"1\" max=\"400\" value=\"");
-    page.text(&asked.days.to_string()).markup("\"></div><button>").words(("Show", "表示")).markup("</button></form>");
+    page.text(&asked.days.to_string()).markup("\"></div>");
 }
 
 /// A table, moved sideways where the window is narrow, by the keyboard as well.
@@ -147,7 +153,14 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
             "finding" => {
                 page.link("/finding", &[("id", text)], text);
             }
+            "id" if view.role.may(super::super::access::Act::LookUp) => ways_of(page, text),
             "severity" => severity(page, text),
+            "failure" | "fit" | "by" => {
+                match value_in_words(text) {
+                    Some(words) => page.words(words),
+                    None => page.said(text),
+                };
+            }
             "cause" => {
                 match cause_in_words(text) {
                     Some(words) => page.words(words),
@@ -160,7 +173,10 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
             "kind" => {
                 match FindingKind::named(text) {
                     Some(kind) => page.words(kind.in_words()),
-                    None => page.said(text),
+                    None => match value_in_words(text) {
+                        Some(words) => page.words(words),
+                        None => page.said(text),
+                    },
                 };
             }
             _ => {

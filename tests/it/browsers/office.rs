@@ -229,6 +229,9 @@ pub(super) fn gate() -> (Gate, tempfile::TempDir) {
 fn chromium_shows_an_office_as_the_readme_does() {
     let (gate, _data) = gate();
     let [beacon, ..] = findings(now());
+    let records = crate::gate::records(&gate.data_dir());
+    let called = records.iter().rfind(|record| record["event"] == "open" && record["host"] == CALLED).unwrap();
+    let exchange = called["id"].as_str().unwrap();
     let mut person = Person::new(&gate);
     person.log_in("admin");
     for (language, width, is_dark) in [("en", 1280, false), ("ja", 1280, true), ("ja", 390, false), ("en", 390, true)] {
@@ -241,6 +244,9 @@ fn chromium_shows_an_office_as_the_readme_does() {
             ("finding", format!("/finding?id={}", beacon.id), "2.4 KiB"),
             ("unknown", "/unknown".into(), CALLED),
             ("programs", "/programs".into(), "VendorUpdate"),
+            ("errors", "/errors".into(), ""),
+            ("around", format!("/around?id={exchange}&minutes=30"), CALLED),
+            ("like", format!("/like?id={exchange}&by=host"), SUSPECT),
             ("client", "/client?name=PC-0123".into(), CALLED),
             ("host", format!("/host?name={CALLED}"), SUSPECT),
             ("policy", "/policy?client=10.20.1.5&method=GET&url=https%3A%2F%2Fwww.news.example%2F".into(), "news"),
