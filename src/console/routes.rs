@@ -21,6 +21,7 @@ use super::serve::{Page, whole};
 use super::service::{NoAnswer, Patience, Service, Visitor, random, unrecorded};
 use super::sessions::SessionId;
 use crate::challenge::auth::same_bytes;
+use crate::review::questions::QuestionError;
 
 mod acts;
 mod at_length;
@@ -97,9 +98,22 @@ impl From<NoAnswer> for Fault {
                 "",
             ),
             NoAnswer::Died => Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("No answer.", "回答できません。"), ""),
-            NoAnswer::Question(error) => {
-                Self::new(StatusCode::NOT_FOUND, ("There is no answer.", "該当がありません。"), error.to_string())
-            }
+            NoAnswer::Question(error) => Self::new(StatusCode::NOT_FOUND, unanswered(&error), error.to_string()),
+        }
+    }
+}
+
+/// Why a question has no answer.
+fn unanswered(error: &QuestionError) -> Words {
+    match error {
+        QuestionError::NoRow(_) => ("There is nothing of that id in the index.", "その識別子は索引にありません。"),
+        QuestionError::NothingToBeLike(_) => {
+            ("That exchange has nothing of the kind to be like.", "この交換には、比べる値がありません。")
+        }
+        QuestionError::NoDevice(_) => ("There is no such client or device.", "該当する端末や機器がありません。"),
+        QuestionError::BadHost(..) => ("That is no host.", "ホスト名ではありません。"),
+        QuestionError::Index(_) | QuestionError::Sqlite(_) | QuestionError::Journal(_) => {
+            ("There is no answer: the evidence cannot be read.", "記録を読めないため、回答できません。")
         }
     }
 }

@@ -110,6 +110,10 @@ fn from_any_row_the_console_leads_to_what_is_like_it_and_around_it_as_the_comman
         ("/like?by=host".to_owned(), 404, "Nothing is named"),
         ("/around?id=01K8ZYA6M3Q".to_owned(), 404, "is in the index"),
         ("/around".to_owned(), 200, "number of a record"),
+        (format!("/like?id={id}&by=ja4&lang=ja"), 404, "この交換には、比べる値がありません。"),
+        ("/around?id=01K8ZYA6M3Q&lang=ja".to_owned(), 404, "その識別子は索引にありません。"),
+        ("/client?name=nobody&lang=en".to_owned(), 404, "There is no such client or device."),
+        ("/host?name=a%20b".to_owned(), 404, "That is no host."),
     ] {
         let answer = analyst.get(&way);
         assert_eq!(answer.status(), status, "{way}: {}", answer.text());

@@ -1,3 +1,4 @@
+use super::super::access::Act;
 use super::super::html::{Html, Language, Words};
 use super::super::words::{cause_in_words, key_in_words, note_in_words, value_in_words};
 use super::exchanges::ways_of;
@@ -90,6 +91,8 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
     if columns.iter().any(|(_, column)| column.shape == Shape::Sentence) {
         columns.sort_by_key(|(_, column)| rank(column.shape));
     }
+    // What a client did around a finding is asked by the finding's record.
+    let is_of_findings = table.columns.iter().any(|column| column.key == "finding");
     page.markup("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"")
         .words(name)
         .markup("\"><table><thead><tr>");
@@ -106,8 +109,13 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
                 Shape::Sentence => "<td class=\"sentence\">",
                 Shape::Text | Shape::Time => "<td>",
             });
-            if let Some(value) = row.get(*place) {
-                cell(view, page, *column, value);
+            match row.get(*place) {
+                Some(Cell::Count(seq)) if is_of_findings && column.key == "record" && view.role.may(Act::LookUp) => {
+                    let seq = seq.to_string();
+                    page.link("/around", &[("id", &seq)], &seq);
+                }
+                Some(value) => cell(view, page, *column, value),
+                None => {}
             }
             page.markup("</td>");
         }
@@ -139,12 +147,10 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
         }
         Cell::Time(time) => view.time(page, *time),
         Cell::Text(text) => match column.key {
-            "client" | "first_client" | "first_seen_by" if view.role.may(super::super::access::Act::LookUp) => {
+            "client" | "first_client" | "first_seen_by" if view.role.may(Act::LookUp) => {
                 page.link("/client", &[("name", text)], text);
             }
-            "device" | "first_seen_device"
-                if text != "uncertain" && view.role.may(super::super::access::Act::LookUp) =>
-            {
+            "device" | "first_seen_device" if text != "uncertain" && view.role.may(Act::LookUp) => {
                 page.link("/client", &[("name", text)], text);
             }
             "host" | "first_host" | "domain" => {
@@ -153,7 +159,7 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
             "finding" => {
                 page.link("/finding", &[("id", text)], text);
             }
-            "id" if view.role.may(super::super::access::Act::LookUp) => ways_of(page, text),
+            "id" if view.role.may(Act::LookUp) => ways_of(page, text),
             "severity" => severity(page, text),
             "failure" | "fit" | "by" => {
                 match value_in_words(text) {

@@ -226,6 +226,23 @@ pub(super) fn gate() -> (Gate, tempfile::TempDir) {
 }
 
 #[test]
+fn from_a_finding_its_record_leads_to_what_its_client_did_around_it() {
+    let (gate, _data) = gate();
+    let mut person = Person::new(&gate);
+    person.log_in("analyst");
+    person.go("/findings");
+    let way = "(Array.from(document.querySelectorAll('td a')).find((e) => e.href.includes('/around?id=')) || {}).href";
+    let way = person.browser.evaluate(way).unwrap().as_str().unwrap().to_owned();
+    person.go(&way[way.find("/around").unwrap()..]);
+    let text = person.text();
+    assert!(text.contains(SUSPECT) && text.contains(CALLED), "{text}");
+    let mut viewer = Person::new(&gate);
+    viewer.log_in("viewer");
+    viewer.go("/findings");
+    assert!(!viewer.browser.evaluate("document.body.innerHTML").unwrap().to_string().contains("/around"));
+}
+
+#[test]
 fn chromium_shows_an_office_as_the_readme_does() {
     let (gate, _data) = gate();
     let [beacon, ..] = findings(now());
