@@ -224,11 +224,13 @@ fn the_months_report_is_had_at_the_console_as_the_command_line_writes_it() {
 }
 
 #[test]
-fn who_may_not_look_people_up_sees_failures_alone_of_these_pages() {
+fn who_may_not_look_people_up_sees_findings_and_failures_alone_of_these_pages() {
     let origin = Origin::start();
     let gate = used(&origin);
     let id = first_id(&gate);
     let ways = [
+        "/beacons".to_owned(),
+        "/tunnels".to_owned(),
         "/errors".to_owned(),
         format!("/around?id={id}"),
         format!("/like?id={id}&by=host"),
@@ -237,9 +239,9 @@ fn who_may_not_look_people_up_sees_failures_alone_of_these_pages() {
         "/report/page?month=2026-11".to_owned(),
     ];
     for (name, statuses) in [
-        ("viewer", [200, 403, 403, 403, 403, 403]),
-        ("analyst", [200, 200, 200, 200, 200, 404]),
-        ("admin", [200, 200, 200, 200, 200, 404]),
+        ("viewer", [200, 200, 200, 403, 403, 403, 403, 403]),
+        ("analyst", [200, 200, 200, 200, 200, 200, 200, 404]),
+        ("admin", [200, 200, 200, 200, 200, 200, 200, 404]),
     ] {
         let mut one = visitor(&gate, name);
         assert_eq!(ways.each_ref().map(|way| one.get(way).status()), statuses, "{name}");

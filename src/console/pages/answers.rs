@@ -6,10 +6,24 @@ use super::frame::{Asked, View, severity};
 use crate::evidence::FindingKind;
 use crate::review::questions::{Answer, Cell, Column, Shape, Table};
 
+/// The pages of findings, each of which leads to the others.
+const FINDINGS: [(&str, Words); 3] = [
+    ("/findings", ("all findings", "すべての検出")),
+    ("/beacons", ("what calls home at steady intervals", "一定間隔の通信")),
+    ("/tunnels", ("tunnels", "トンネル")),
+];
+
 /// An answer as a page: what is known in single values, then its tables.
 pub(in super::super) fn answer_page(view: &View<'_>, title: Words, asked: Asked, answer: &Answer) -> Html {
     let mut page = view.begin(title);
     page.markup("<h1>").words(title).markup("</h1>");
+    if FINDINGS.iter().any(|(path, _)| *path == view.path) {
+        page.markup("<ul class=\"ways\">");
+        for (path, words) in FINDINGS.into_iter().filter(|(path, _)| *path != view.path) {
+            page.markup("<li><a href=\"").markup(path).markup("\">").words(words).markup("</a></li>");
+        }
+        page.markup("</ul>");
+    }
     range_form(view, &mut page, asked, &[]);
     body(view, &mut page, answer);
     view.end(page)

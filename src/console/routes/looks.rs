@@ -50,6 +50,16 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
             let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::All, range, ROWS);
             listed(asks, &visitor, "/findings", title, ask).await
         }
+        "/beacons" => {
+            let title = ("Beacons", "定期通信");
+            let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::Beacons, range, ROWS);
+            listed(asks, &visitor, "/beacons", title, ask).await
+        }
+        "/tunnels" => {
+            let title = ("Tunnels", "トンネル");
+            let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::Tunnels, range, ROWS);
+            listed(asks, &visitor, "/tunnels", title, ask).await
+        }
         "/unknown" => {
             let title = ("Hosts seen for the first time", "初めて現れたホスト");
             listed(asks, &visitor, "/unknown", title, |evidence, range| unknown(evidence, range, ROWS)).await

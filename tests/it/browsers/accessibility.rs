@@ -91,6 +91,7 @@ fn look_at_office(language: &str) {
         "/".to_owned(),
         "/blocked?days=1".into(),
         "/findings".into(),
+        "/beacons".into(),
         format!("/finding?id={}", beacon.id),
         format!("/finding?id={}", upload.id),
         "/unknown".into(),

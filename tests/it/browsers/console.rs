@@ -421,6 +421,8 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         ("/".to_owned(), true, "overview"),
         ("/blocked".to_owned(), true, "blocked"),
         ("/findings".to_owned(), true, "findings"),
+        ("/beacons".to_owned(), true, "beacons"),
+        ("/tunnels".to_owned(), false, "tunnels"),
         (format!("/finding?id={id}"), true, "finding"),
         ("/unknown".to_owned(), true, "unknown"),
         ("/programs".to_owned(), true, "programs"),
