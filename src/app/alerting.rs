@@ -4,7 +4,7 @@
 //! The place in the journal is noted behind what was queued up to there: after a crash some of it is read again, and what was
 //! queued before is known by the record that it is of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +20,11 @@ use tokio::time::{sleep, timeout};
 use crate::alert::{Alert, Event, Fold, Kept, Known, What, read_event};
 use crate::clock;
 use crate::config::Config;
-use crate::evidence::{Devices, FindingId, Health, Mark, Noted, Record, Triages, format_time, read_noted};
+use crate::evidence::{Devices, FindingId, Health, Mark, Noted, Record, Triaged, Triages, format_time, read_noted};
 use crate::facts::Timestamp;
 use crate::notify::{AlertReceiver, Change, Lane, NotDelivered, Notifier, Queue, WAITING_MAX};
 use crate::review::take_up_marks;
-use crate::store::{Follower, JournalHandle, Place};
+use crate::store::{Follower, Index, JournalHandle, Place};
 use crate::upstream::{ErrandLimits, OwnConnections};
 
 use super::errands::Means;
@@ -97,6 +97,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const BLOCKS_MAX: usize = 8;
 /// Where nothing was told, the place is noted so often.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// So long a finding waits for an index that cannot be read or is being filled; then it is told as if nobody had marked anything.
+const MARKS_WAIT: Duration = Duration::from_secs(60);
 /// How long the end of the gate waits for what is being sent.
 const LAST: Duration = Duration::from_millis(500);
 const ASKED_MAX: usize = 4;
@@ -137,7 +139,10 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
         lanes,
         follower,
         since,
+        waiting: VecDeque::new(),
         marks: Triages::default(),
+        begins: None,
+        unmarked: None,
         notifier: Arc::new(Notifier::new(errands, config.name.clone())),
         gate: config.name.clone(),
         own,
@@ -145,6 +150,7 @@ pub(super) fn start(data_dir: &Path, config: &Config, journal: &JournalHandle) -
         statuses: statuses.clone(),
         noted: None,
         is_unread_told: false,
+        is_unmarked_told: false,
         is_unwritten_told: false,
         is_broken: false,
     };
@@ -210,6 +216,13 @@ pub(super) fn lock(statuses: &Statuses) -> MutexGuard<'_, Vec<AlertStatus>> {
 /// Which receiver, and what came of it.
 type Sent = (usize, Result<String, NotDelivered>);
 
+/// What a line says that counts here.
+enum News {
+    Event(Event),
+    /// What somebody holds a finding or target to be.
+    Mark(Box<Triaged>),
+}
+
 struct Thread {
     data_dir: PathBuf,
     receivers: Arc<[AlertReceiver]>,
@@ -219,8 +232,15 @@ struct Thread {
     follower: Follower,
     /// Records of before are nobody's alert.
     since: Timestamp,
+    /// What was read and is nobody's news yet: it is told in its order, and a finding waits until it is known what people hold
+    /// it to be.
+    waiting: VecDeque<News>,
     /// What people hold findings and targets to be.
     marks: Triages,
+    /// The record with which reading began: what is marked before it is in the index alone.
+    begins: Option<u64>,
+    /// Since when the index does not have that.
+    unmarked: Option<Instant>,
     notifier: Arc<Notifier>,
     gate: String,
     own: OwnConnections,
@@ -228,8 +248,9 @@ struct Thread {
     statuses: Statuses,
     /// When the place was; at first as soon as there is one.
     noted: Option<Instant>,
-    /// That the journal cannot be read was said; and that what was told cannot be noted.
+    /// That the journal cannot be read was said; that the index cannot; and that what was told cannot be noted.
     is_unread_told: bool,
+    is_unmarked_told: bool,
     is_unwritten_told: bool,
     /// The journal takes no records, and that was told.
     is_broken: bool,
@@ -279,15 +300,21 @@ impl Thread {
         // Read again only where a client is to be named.
         let mut known = None;
         for _ in 0..BLOCKS_MAX {
+            is_news |= self.take_waiting(&mut known);
+            if !self.waiting.is_empty() {
+                is_all = true;
+                break;
+            }
             match self.follower.next(&mut block) {
                 Ok(true) => {
                     self.is_unread_told = false;
                     for line in block.split(|byte| *byte == b'\n') {
                         if let Ok(Some(Noted::Triage(triaged))) = read_noted(line) {
-                            self.marks.note(*triaged);
+                            self.waiting.push_back(News::Mark(triaged));
                         }
-                        if let Some(event) = read_event(line) {
-                            is_news |= event.time >= self.since && self.take(&event, &mut known);
+                        if let Some(event) = read_event(line).filter(|event| event.time >= self.since) {
+                            self.begins.get_or_insert(event.seq);
+                            self.waiting.push_back(News::Event(event));
                         }
                     }
                 }
@@ -305,6 +332,7 @@ impl Thread {
                 break;
             }
         }
+        is_news |= self.take_waiting(&mut known);
         is_news |= self.look_at_journal();
         let now = clock::now();
         for place in 0..self.folds.len() {
@@ -318,15 +346,64 @@ impl Thread {
         is_all
     }
 
+    /// Tells what was read, in its order, up to a finding of which it is not known yet what people hold it to be. True where
+    /// there was any.
+    fn take_waiting(&mut self, known: &mut Option<Devices>) -> bool {
+        let mut is_news = false;
+        while let Some(news) = self.waiting.pop_front() {
+            let event = match news {
+                News::Event(event) => event,
+                News::Mark(triaged) => {
+                    self.marks.note(*triaged);
+                    continue;
+                }
+            };
+            let is_finding = matches!(event.what, What::Finding { .. });
+            if is_finding && known.is_none() && !self.takes_up_marks() {
+                self.waiting.push_front(News::Event(event));
+                break;
+            }
+            is_news |= self.take(&event, known);
+        }
+        is_news
+    }
+
+    /// Takes up the marks from before there was a receiver, which are in the index. False where they are to be waited for: it
+    /// cannot be read, or is not filled up to where reading began. That is said once.
+    fn takes_up_marks(&mut self) -> bool {
+        let begins = self.begins.unwrap_or_default();
+        let taken = Index::open(&self.data_dir).and_then(|index| {
+            let indexed = index.indexed()?.seq;
+            take_up_marks(&self.data_dir, &mut self.marks)?;
+            Ok(indexed)
+        });
+        let why = match taken {
+            Ok(indexed) if indexed.saturating_add(1) >= begins => {
+                (self.unmarked, self.is_unmarked_told) = (None, false);
+                return true;
+            }
+            Ok(indexed) => format!("the index has the records up to {indexed} alone"),
+            Err(error) => error.to_string(),
+        };
+        let since = self.unmarked.map(|since| since.elapsed());
+        // It is filled within moments, as a rule.
+        if since.is_some_and(|since| since >= Duration::from_secs(5))
+            && !std::mem::replace(&mut self.is_unmarked_told, true)
+        {
+            eprintln!(
+                "sekisho: warning: alerts wait a minute for what is known to be good, which cannot be read, and are sent all \
+                 the same then: {why}; it is tried again"
+            );
+        }
+        let begun = *self.unmarked.get_or_insert_with(Instant::now);
+        begun.elapsed() >= MARKS_WAIT
+    }
+
     /// True where somebody is told, or will be.
     fn take(&mut self, event: &Event, known: &mut Option<Devices>) -> bool {
         let (device, mark) = match &event.what {
             What::Finding { id, client, target, port, .. } => {
-                let known = known.get_or_insert_with(|| {
-                    // Those from before there was a receiver are in the index, or will be soon.
-                    let _ = take_up_marks(&self.data_dir, &mut self.marks);
-                    devices::known(&self.data_dir)
-                });
+                let known = known.get_or_insert_with(|| devices::known(&self.data_dir));
                 (name_of(known, client, event.time), self.mark(id, (target, *port, client), event.time))
             }
             What::Health { .. } | What::Gap { .. } | What::Triage { .. } => (String::new(), None),
@@ -385,7 +462,8 @@ impl Thread {
 
     /// Notes up to where the journal was read.
     fn note(&mut self) {
-        let Some(place) = self.follower.place() else { return };
+        // What waits is read again after a crash.
+        let Some(place) = self.follower.place().filter(|_| self.waiting.is_empty()) else { return };
         self.noted = Some(Instant::now());
         let kept = self.receivers.iter().zip(&self.folds);
         let told = kept.map(|(receiver, fold)| (receiver.name.clone(), fold.kept().clone())).collect();

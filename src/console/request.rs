@@ -2,6 +2,8 @@ use super::html::Language;
 
 /// Bytes of a form: the longest holds a statement of SQL.
 pub(super) const FORM_BYTES_MAX: usize = 64 << 10;
+/// The same of the form that holds a list of indicators.
+pub(super) const LIST_BYTES_MAX: usize = 1 << 20;
 /// Values of a query or a form.
 const PAIRS_MAX: usize = 64;
 

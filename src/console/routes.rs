@@ -16,13 +16,15 @@ use super::access::Act;
 use super::html::{Html, Language, Words};
 use super::metrics::metrics;
 use super::pages::{View, fault_page, login_page};
-use super::request::{FORM_BYTES_MAX, Pairs, cookie, is_own_host, is_own_way, language};
+use super::request::{FORM_BYTES_MAX, LIST_BYTES_MAX, Pairs, cookie, is_own_host, is_own_way, language};
 use super::serve::{Page, whole};
-use super::service::{NoAnswer, Service, Visitor, random, unrecorded};
+use super::service::{NoAnswer, Patience, Service, Visitor, random, unrecorded};
 use super::sessions::SessionId;
 use crate::challenge::auth::same_bytes;
+use crate::review::questions::QuestionError;
 
 mod acts;
+mod at_length;
 mod looks;
 
 /// A form comes whole within this time.
@@ -40,6 +42,7 @@ pub(super) struct Asks {
     pairs: Pairs,
     /// Whether somebody is logged in on this connection.
     is_known: Arc<AtomicBool>,
+    patience: Patience,
 }
 
 /// Why there is another answer than was asked for.
@@ -86,10 +89,32 @@ impl From<NoAnswer> for Fault {
                     "",
                 )
             },
+            NoAnswer::Slow => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                (
+                    "It takes too long for a page. Ask for fewer days, or on the command line.",
+                    "時間がかかりすぎます。日数を減らすか、コマンドラインをお使いください。",
+                ),
+                "",
+            ),
             NoAnswer::Died => Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("No answer.", "回答できません。"), ""),
-            NoAnswer::Question(error) => {
-                Self::new(StatusCode::NOT_FOUND, ("There is no answer.", "該当がありません。"), error.to_string())
-            }
+            NoAnswer::Question(error) => Self::new(StatusCode::NOT_FOUND, unanswered(&error), error.to_string()),
+        }
+    }
+}
+
+/// Why a question has no answer.
+fn unanswered(error: &QuestionError) -> Words {
+    match error {
+        QuestionError::NoRow(_) => ("There is nothing of that id in the index.", "その識別子は索引にありません。"),
+        QuestionError::NothingToBeLike(_) => {
+            ("That exchange has nothing of the kind to be like.", "この交換には、比べる値がありません。")
+        }
+        QuestionError::BadValue(..) => ("That is nothing of the kind.", "その種類の値ではありません。"),
+        QuestionError::NoDevice(_) => ("There is no such client or device.", "該当する端末や機器がありません。"),
+        QuestionError::BadHost(..) => ("That is no host.", "ホスト名ではありません。"),
+        QuestionError::Index(_) | QuestionError::Sqlite(_) => {
+            ("There is no answer: the evidence cannot be read.", "記録を読めないため、回答できません。")
         }
     }
 }
@@ -115,7 +140,8 @@ pub(super) async fn answer(
     let chosen = pairs.get("lang").and_then(Language::named);
     let kept = cookies(fields, "lang").map(str::to_owned);
     let language = language(chosen.map(Language::tag), kept.as_deref(), text(ACCEPT_LANGUAGE));
-    let asks = Asks { service: service.clone(), address, language, pairs, is_known };
+    let patience = Patience::begin();
+    let asks = Asks { service: service.clone(), address, language, pairs, is_known, patience };
     let session = cookies(fields, session_cookie(service)).map(str::to_owned);
     let asked_for = format!("{} {}", request.method(), request.uri().path());
     let mut response = match routed(&asks, request).await {
@@ -172,7 +198,9 @@ async fn routed(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page
     if !is_post {
         return looks::look(asks, visitor, &path).await;
     }
-    let form = form(asks, request).await?;
+    let has_list = path == "/sweep" && visitor.user.role.may(Act::LookUp);
+    let longest = if has_list { LIST_BYTES_MAX } else { FORM_BYTES_MAX };
+    let form = form(asks, request, longest).await?;
     if !same_bytes(form.exact("token").as_bytes(), asks.token(&visitor).as_bytes()) {
         return Err(foreign());
     }
@@ -209,7 +237,7 @@ fn foreign() -> Fault {
 }
 
 /// Reads a form that this console has shown.
-async fn form(asks: &Asks, request: Request<Incoming>) -> Result<Pairs, Fault> {
+async fn form(asks: &Asks, request: Request<Incoming>, longest: usize) -> Result<Pairs, Fault> {
     let fields = request.headers();
     let text = |name: HeaderName| fields.get(name).and_then(|value| value.to_str().ok());
     let scheme = if asks.service.plan.is_secured { "https" } else { "http" };
@@ -226,7 +254,7 @@ async fn form(asks: &Asks, request: Request<Incoming>) -> Result<Pairs, Fault> {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| bad())?;
             bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-            if bytes.len() > FORM_BYTES_MAX {
+            if bytes.len() > longest {
                 let title = ("The form is too long.", "フォームが長すぎます。");
                 return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, title, ""));
             }
@@ -259,7 +287,7 @@ fn log_in_form(asks: &Asks, fault: Option<(StatusCode, Words)>) -> Result<Respon
 
 async fn log_in(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page>, Fault> {
     let door = cookies(request.headers(), door_cookie(&asks.service)).and_then(SessionId::read);
-    let form = form(asks, request).await?;
+    let form = form(asks, request, FORM_BYTES_MAX).await?;
     let expected = door.map(|door| door.form_token(&asks.service.plan.secret, "door"));
     if !expected.is_some_and(|expected| same_bytes(expected.as_bytes(), form.exact("token").as_bytes())) {
         return Err(foreign());
@@ -270,6 +298,7 @@ async fn log_in(asks: &Asks, request: Request<Incoming>) -> Result<Response<Page
         language: asks.language,
         pairs: form.clone(),
         is_known: asks.is_known.clone(),
+        patience: asks.patience,
     };
     let name = form.get("name").unwrap_or_default();
     match asks.service.log_in(asks.address, name, form.exact("password")).await {
@@ -290,7 +319,7 @@ async fn figures(asks: &Asks) -> Result<Response<Page>, Fault> {
         return Err(Fault { told: None, ..forbidden() });
     }
     let house = asks.service.plan.gatehouse.clone();
-    let standing = asks.service.read_figures(move || house.standing()).await?;
+    let standing = asks.service.read_figures(asks.patience, move || house.standing()).await?;
     let tails = asks.service.tails.count() as u64;
     let text = metrics(&standing, &asks.service.plan.gatehouse.gate().counters, tails);
     Ok(whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))

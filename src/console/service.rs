@@ -15,6 +15,7 @@ use super::access::Act;
 use super::asked::{Answered, Indexes};
 use super::budget::Purse;
 use super::doorkeeper::Doorkeeper;
+use super::errands::{Errands, NotDone};
 use super::gatehouse::{Deed, Gatehouse, Standing};
 use super::html::Words;
 use super::live::Tails;
@@ -66,6 +67,7 @@ pub struct Service {
     figures: Arc<Semaphore>,
     /// People who are shown how the gate stands at the same time.
     glances: Arc<Semaphore>,
+    pub(super) errands: Errands,
 }
 
 /// The file of users as it was read last.
@@ -81,6 +83,18 @@ pub(super) struct Visitor {
     pub(super) session: SessionId,
 }
 
+/// Until when a request waits for others and for the processor, however often it has to: its page comes by then, or is
+/// refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience(Instant);
+
+impl Patience {
+    /// Of a request that comes now.
+    pub(super) fn begin() -> Self {
+        Self(Instant::now() + PATIENCE)
+    }
+}
+
 /// Why there is no answer.
 pub(super) enum NoAnswer {
     /// Too many ask.
@@ -90,6 +104,18 @@ pub(super) enum NoAnswer {
     Question(QuestionError),
     /// The task that asks died.
     Died,
+    /// It takes longer than a page is waited for.
+    Slow,
+}
+
+impl From<NotDone> for NoAnswer {
+    fn from(why: NotDone) -> Self {
+        match why {
+            NotDone::Busy => Self::Busy,
+            NotDone::Slow => Self::Slow,
+            NotDone::Died => Self::Died,
+        }
+    }
 }
 
 const QUESTIONS_MAX: usize = 2;
@@ -100,7 +126,7 @@ const TOLD_OF_CLIENT: Allowance = Allowance { at_once: 10, pause: Duration::from
 const TOLD_CLIENTS_MAX: usize = 10_000;
 /// Of what was asked for.
 const WHAT_BYTES_MAX: usize = 200;
-/// So long a question waits for others, and for the processor.
+/// So long a request waits in all for others, and for the processor.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So long a password waits.
 const DOOR_PATIENCE: Duration = Duration::from_secs(5);
@@ -122,6 +148,7 @@ impl Service {
             trying: Arc::new(Semaphore::new(TRIES_MAX)),
             figures: Arc::new(Semaphore::new(FIGURES_MAX)),
             glances: Arc::new(Semaphore::new(FIGURES_MAX)),
+            errands: Errands::new(),
         }
     }
 
@@ -236,11 +263,12 @@ impl Service {
     /// question is named with all that its answer depends on.
     pub(super) async fn ask<T: Send + Sync + 'static>(
         &self,
+        patience: Patience,
         named: String,
         question: impl FnOnce(&Evidence<'_>, &Path) -> Result<T, QuestionError> + Send + 'static,
     ) -> Result<Arc<T>, NoAnswer> {
         // What is drawn of an answer that is known costs as well.
-        self.afford(Instant::now() + PATIENCE).await?;
+        self.afford(patience).await?;
         if let Some(known) = self.answered.find(&named, clock::moment()) {
             return Ok(known);
         }
@@ -258,7 +286,26 @@ impl Service {
             answered.keep(&named, begun, &answer);
             Ok(answer)
         };
-        self.in_turn(asking).await?.map_err(NoAnswer::Question)
+        self.in_turn(patience, asking).await?.map_err(NoAnswer::Question)
+    }
+
+    /// Asks what reads the journal too, on a thread that gives way to all others, so that no share of the processor is taken
+    /// for it; it is waited for so long.
+    pub(super) async fn ask_at_length<T: Send + 'static>(
+        &self,
+        patience: Patience,
+        wait: Duration,
+        question: impl FnOnce(&Evidence<'_>, &Path) -> Result<T, QuestionError> + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        self.afford(patience).await?;
+        let (indexes, data_dir) = (self.indexes.clone(), self.plan.data_dir.clone());
+        let asking = move || {
+            let lent = indexes.take(&data_dir)?;
+            let answer = question(&Evidence::new(&lent.index)?, &data_dir)?;
+            lent.give_back();
+            Ok(answer)
+        };
+        self.errands.run(wait, asking).await?.map_err(NoAnswer::Question)
     }
 
     /// Who looks next sees what has been done now.
@@ -269,10 +316,10 @@ impl Service {
     /// Does what may take long, with others waiting for their turn, and for the console's share of the processor.
     pub(super) async fn in_turn<T: Send + 'static>(
         &self,
+        patience: Patience,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        let patience = Instant::now() + PATIENCE;
-        let permit = timeout_at(patience, self.asking.clone().acquire_owned()).await;
+        let permit = timeout_at(patience.0, self.asking.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
         self.afford(patience).await?;
         let purse = self.purse.clone();
@@ -284,13 +331,13 @@ impl Service {
     }
 
     /// Waits until the console has not had its share of the processor.
-    async fn afford(&self, patience: Instant) -> Result<(), NoAnswer> {
+    pub(super) async fn afford(&self, patience: Patience) -> Result<(), NoAnswer> {
         loop {
             let wait = self.purse.until_question();
             if wait.is_zero() {
                 return Ok(());
             }
-            if Instant::now() + wait > patience {
+            if Instant::now() + wait > patience.0 {
                 return Err(NoAnswer::Spent(wait));
             }
             tokio::time::sleep(wait).await;
@@ -300,16 +347,17 @@ impl Service {
     /// Reads the figures of the gate, which are asked for by a machine and wait for no person.
     pub(super) async fn read_figures<T: Send + 'static>(
         &self,
+        patience: Patience,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        among(&self.figures, work).await
+        among(&self.figures, patience, work).await
     }
 
     /// How the gate stands, with which a page comes that has the buttons of isolation and lockdown: it waits for nobody's
     /// questions, and whatever the console has had of the processor.
-    pub(super) async fn standing(&self) -> Result<Standing, NoAnswer> {
+    pub(super) async fn standing(&self, patience: Patience) -> Result<Standing, NoAnswer> {
         let (house, purse) = (self.plan.gatehouse.clone(), self.purse.clone());
-        among(&self.glances, move || purse.pay(|| house.standing())).await
+        among(&self.glances, patience, move || purse.pay(|| house.standing())).await
     }
 
     /// Tells live tails what is written, for as long as it is polled.
@@ -328,9 +376,10 @@ impl Visitor {
 /// Does what may take long, among so many at a time.
 async fn among<T: Send + 'static>(
     places: &Arc<Semaphore>,
+    patience: Patience,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoAnswer> {
-    let permit = timeout(PATIENCE, places.clone().acquire_owned()).await;
+    let permit = timeout_at(patience.0, places.clone().acquire_owned()).await;
     let Ok(Ok(permit)) = permit else { return Err(NoAnswer::Busy) };
     let worked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -369,3 +418,6 @@ fn read_users(path: &Path) -> Result<Users, String> {
         problems.join("; ")
     })
 }
+
+#[cfg(test)]
+mod tests;

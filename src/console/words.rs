@@ -11,6 +11,7 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "at_fault" => ("At fault", "原因"),
         "beyond" => ("Beyond", "上限超過"),
         "blocked" => ("Blocked", "遮断"),
+        "by_firewall" => ("By firewalls", "ファイアウォールによる遮断"),
         "bytes" => ("Bytes", "バイト数"),
         "cause" => ("Cause", "原因"),
         "by_client" => ("By client", "端末別"),
@@ -34,6 +35,7 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "failure" => ("Failure", "失敗の種類"),
         "finding" => ("Finding", "検出"),
         "findings" => ("Findings", "検出"),
+        "firewall" => ("Stopped by firewalls, by rule", "ファイアウォールによる遮断（規則別）"),
         "first" => ("First", "最初"),
         "first_client" => ("First client", "最初の端末"),
         "first_host" => ("First host", "最初のホスト"),
@@ -56,6 +58,12 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "names" => ("Names", "名前"),
         "on_one_client" => ("On one client", "1台だけ"),
         "port" => ("Port", "ポート"),
+        "state" => ("State", "状態"),
+        "count" => ("Count", "件数"),
+        "past_proxy" => ("Past the proxy", "プロキシ外通信"),
+        "protocol" => ("Protocol", "プロトコル"),
+        "packets" => ("Packets", "パケット数"),
+        "source" => ("Source", "情報源"),
         "program" => ("Program", "プログラム"),
         "programs" => ("Programs", "プログラム"),
         "reason" => ("Reason", "理由"),
@@ -81,6 +89,25 @@ pub(super) fn key_in_words(key: &str) -> Option<Words> {
         "verdict" => ("Verdict", "判断"),
         "would" => ("Would be", "強制時"),
         "would_be_blocked" => ("Would be blocked", "強制時に遮断"),
+        "dns" => ("Name not found", "名前解決"),
+        "unanswered" => ("Unanswered", "応答なし"),
+        "reset" => ("Reset", "リセット"),
+        "tls" => ("TLS", "TLS"),
+        "other" => ("Other", "その他"),
+        "endings" => ("How they ended", "失敗の終わり方"),
+        "exchanges" => ("Exchanges", "交換"),
+        "events" => ("Other records", "その他の記録"),
+        "by" => ("Alike in", "同じもの"),
+        "value" => ("Value", "値"),
+        "hits" => ("Hits", "一致"),
+        "hit" => ("Indicators found", "一致した指標"),
+        "indicators" => ("Indicators", "指標"),
+        "indicator" => ("Indicator", "指標"),
+        "fit" => ("Fits", "一致の仕方"),
+        "found" => ("Found", "見つかったもの"),
+        "line" => ("Line", "行"),
+        "text" => ("Text", "内容"),
+        "not_understood" => ("Not understood", "読めない行"),
         _ => return None,
     })
 }
@@ -110,11 +137,61 @@ pub(super) fn note_in_words(note: &str) -> Option<Words> {
             "For some of its time it is uncertain that the address was this device.",
             "期間の一部で、このアドレスがこの機器だったか確かではありません。",
         ),
+        "`host of url`: the host was seen and the path was not; within a tunnel no path is" => (
+            "Host of URL: the host was seen and the path was not; within a tunnel no path is.",
+            "URLのホスト：ホストは見られましたが、パスは見られていません。トンネルの中のパスは見えません。",
+        ),
+        "`url`: host and path are the same; the query is another, or none was asked for" => (
+            "URL: host and path are the same; the query is another, or none was asked for.",
+            "URL：ホストとパスが一致しました。クエリは異なるか、指定されていません。",
+        ),
+        "`url and query`: the query is the same too, by its keyed hash on record" => (
+            "URL and query: the query is the same too, by its keyed hash on record.",
+            "URLとクエリ：記録にある鍵付きハッシュでクエリも一致しました。",
+        ),
+        "`dialled`: a host was at that address on a day; the clients are those of the host" => (
+            "Dialled: a host was at that address on a day; the clients are those of the host.",
+            "接続先アドレス：ある日、そのアドレスにホストがありました。端末はそのホストへ通信したものです。",
+        ),
+        "there are more: `more` says only that, as counting them all would read all exchanges" => {
+            ("There are more; they are not counted.", "ほかにもあります（数えていません）。")
+        }
         "nothing on record is of this host" => ("Nothing on record is of this host.", "このホストの記録はありません。"),
         "a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows" => (
             "A User-Agent is what software says of itself; JA4 and TLS key are what its TLS shows.",
             "User-Agentはソフトウェアの自称です。JA4とTLSキーはTLSに現れた特徴です。",
         ),
+        _ => return None,
+    })
+}
+
+/// Values that are words of this program: classes of failures, how an indicator fits, what it is, in what exchanges are alike.
+pub(super) fn value_in_words(value: &str) -> Option<Words> {
+    Some(match value {
+        "dns" => ("name not found", "名前解決の失敗"),
+        "refused" => ("refused", "拒否"),
+        "unanswered" => ("unanswered", "応答なし"),
+        "reset" => ("reset", "リセット"),
+        "tls" => ("TLS", "TLS"),
+        "other" => ("other", "その他"),
+        "host of url" => ("host of URL", "URLのホスト"),
+        "dialled" => ("dialled", "接続先アドレス"),
+        "below" => ("below", "下位の名前"),
+        "program" => ("program", "プログラム"),
+        "url and query" => ("URL and query", "URLとクエリ"),
+        "body" => ("body", "本文"),
+        "host" => ("host", "ホスト"),
+        "address" => ("address", "アドレス"),
+        "prefix" => ("prefix", "プレフィックス"),
+        "url" => ("URL", "URL"),
+        "ja4" => ("JA4", "JA4"),
+        "sha256" => ("SHA-256", "SHA-256"),
+        "domain" => ("registrable domain", "登録ドメイン"),
+        "network" => ("network", "ネットワーク"),
+        "path" => ("path template", "パスの型"),
+        "size" => ("bytes down", "受信バイト数"),
+        "minute" => ("minute", "1分間"),
+        "client" => ("client", "端末"),
         _ => return None,
     })
 }
@@ -128,8 +205,58 @@ mod tests {
 
     /// What a quoted key stands in front of, in the questions that pages ask.
     const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
-    const QUESTIONS: [&str; 9] =
-        ["blocked", "client", "findings", "gaps", "host", "programs", "rows", "rules", "unknown"];
+    const QUESTIONS: [&str; 13] = [
+        "around", "blocked", "client", "errors", "findings", "gaps", "host", "like", "programs", "rows", "rules",
+        "sweep", "unknown",
+    ];
+
+    fn source(room: &str) -> String {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).unwrap()
+    }
+
+    /// The quoted words behind each of these marks.
+    fn quoted_behind(text: &str, mark: &str) -> Vec<String> {
+        text.match_indices(mark).map(|(at, _)| text[at + mark.len()..].split('"').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_value_that_is_a_word_of_this_program_has_words_in_both_languages() {
+        let sweep = source("review/questions/sweep.rs");
+        let kinds = source("review/questions/indicators.rs");
+        let like = source("review/questions/like.rs");
+        let errors = source("review/questions/errors.rs");
+        let classes = errors.split_once("const CLASSES").unwrap().1.split_once("];").unwrap().0;
+        let classes: Vec<String> = classes.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        let kinds = kinds.split_once("pub fn kind").unwrap().1.split_once("\n    }").unwrap().0;
+        let all = [
+            quoted_behind(&sweep.replace("Fit::", "\nFit::"), " => \""),
+            quoted_behind(kinds, " => \""),
+            quoted_behind(&like, " => \""),
+            classes.clone(),
+        ];
+        assert_eq!(all.each_ref().map(Vec::len), [8, 6, 8, 6], "the marks are still those of the code: {all:?}");
+        for value in all.iter().flatten() {
+            let words = value_in_words(value).unwrap_or_else(|| panic!("`{value}` has no words"));
+            assert!(!words.0.is_empty() && !words.1.is_empty(), "{value}");
+        }
+        for class in &classes {
+            assert!(key_in_words(class).is_some(), "the column {class}");
+        }
+    }
+
+    #[test]
+    fn every_sentence_that_answers_always_have_has_words_in_both_languages() {
+        let mut seen = 0;
+        for name in QUESTIONS {
+            let text = source(&format!("review/questions/{name}.rs"));
+            let notes = quoted_behind(&text, ".push(\"");
+            for note in notes.iter().filter(|note| note.contains(' ')) {
+                assert!(note_in_words(note).is_some(), "`{note}` of {name} has no words");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 5, "the marks are still those of the code: {seen}");
+    }
 
     #[test]
     fn every_cause_of_a_gap_that_the_gate_knows_has_words_in_both_languages() {

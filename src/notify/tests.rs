@@ -627,6 +627,71 @@ fn a_receiver_that_takes_a_connection_and_stays_silent_is_given_up_in_time() {
     }
 }
 
+/// Takes a connection, and says this a letter at a time without an end.
+fn dripping(tls: Option<Arc<ServerConfig>>, begins: &'static str) -> SocketAddr {
+    fn drip(stream: &mut impl Write, begins: &str) {
+        for letter in begins.bytes().chain(std::iter::repeat(b'x')) {
+            if stream.write_all(&[letter]).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        match tls {
+            Some(config) => drip(&mut StreamOwned::new(ServerConnection::new(config).unwrap(), stream), begins),
+            None => drip(&mut stream, begins),
+        }
+    });
+    address
+}
+
+#[test]
+fn a_receiver_that_stops_at_any_step_or_drips_is_given_up_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = tls(directory.path());
+    let ca = format!("ca_file = {:?}", directory.path().join("ca.pem"));
+    let password = directory.path().join("password");
+    fs::write(&password, "geheim").unwrap();
+    fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let log_in = format!("user = \"gate\"\npassword_file = {password:?}");
+    let patience = Duration::from_millis(500);
+    let given_up = |receiver: &AlertReceiver| {
+        let now = Timestamp(1_795_741_260 * SECOND);
+        let said = with_notifier(async |notifier| {
+            notifier.within(patience).send(receiver, &alert(1, Severity::High), now).await
+        });
+        said.unwrap_err().to_string()
+    };
+    const SLOW: &str = "it took longer than 500ms";
+    for step in ["EHLO", "MAIL", "RCPT", "DATA", "."] {
+        let stops: &'static [(&str, &str)] = Box::leak(Box::new([(step, "")]));
+        let server = MailServer::start(None, Manners { starts_tls: false, instead: stops, ..MANNERS });
+        assert_eq!(given_up(&mail(server.address, "tls = \"none\"")), SLOW, "{step}");
+        assert!(server.heard().iter().any(|line| line.starts_with(step)), "it came to {step}");
+    }
+    for step in ["STARTTLS", "AUTH", "MAIL", "."] {
+        let stops: &'static [(&str, &str)] = Box::leak(Box::new([(step, "")]));
+        let server = MailServer::start(Some(config.clone()), Manners { instead: stops, ..MANNERS });
+        assert_eq!(given_up(&mail(server.address, &format!("{ca}\n{log_in}"))), SLOW, "{step} within STARTTLS");
+        assert!(server.heard().iter().any(|line| line.starts_with(step)), "it came to {step}");
+    }
+    let ehlo = "220 mail.example ESMTP\r\n250-";
+    for receiver in [
+        mail(dripping(None, "220 "), "tls = \"none\""),
+        mail(dripping(None, ehlo), "tls = \"none\""),
+        one(&format!("url = \"https://{}/\"\n{ca}", dripping(Some(config.clone()), "HTTP/1.1 200 OK\r\nX: "))),
+        one(&format!("url = \"https://{}/\"\n{ca}", dripping(Some(config.clone()), "HTTP/1.1 200 OK\r\n\r\n"))),
+        one(&format!("syslog = \"{}\"\nprotocol = \"tcp\"", dripping(None, "thanks "))),
+        one(&format!("syslog = \"{}\"\nprotocol = \"tcp\"", silent(b""))),
+    ] {
+        assert_eq!(given_up(&receiver), SLOW, "{receiver}");
+    }
+}
+
 #[test]
 fn what_answers_garbage_in_place_of_tls_has_nothing() {
     let directory = tempfile::tempdir().unwrap();

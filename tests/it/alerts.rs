@@ -13,9 +13,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-use crate::gate::{Gate, Start, records, status_of};
+use crate::gate::{Gate, Notices, Start, records, status_of};
 use crate::list_server::ListServer;
-use crate::origin::Origin;
+use crate::origin::{Origin, listener_of_its_own};
+use crate::peer::Peer;
 use crate::tunnel_lab::connect;
 
 /// Takes mail within STARTTLS from who logs in, and prints each as its own library reads it.
@@ -89,7 +90,7 @@ impl Drop for MailServer {
 }
 
 /// A certificate for 127.0.0.1 with its key, and who vouches for it.
-fn certificates(directory: &Path) -> ServerConfig {
+pub(crate) fn certificates(directory: &Path) -> ServerConfig {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
@@ -127,11 +128,11 @@ fn log_server(config: ServerConfig) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, log)
 }
 
-fn alerts<'s>(status: &'s Value, name: &str) -> &'s Value {
+pub(crate) fn alerts<'s>(status: &'s Value, name: &str) -> &'s Value {
     status["alerts"].as_array().unwrap().iter().find(|receiver| receiver["name"] == name).unwrap()
 }
 
-fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let status = status_of(data_dir);
         if is_so(&status) {
@@ -145,13 +146,13 @@ fn sekisho(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).output().unwrap()
 }
 
-fn gate(origin: &Origin, config: &str, data_dir: &Path) -> Gate {
+pub(crate) fn gate(origin: &Origin, config: &str, data_dir: &Path) -> Gate {
     let policy = origin.rule("protocol = \"any\"");
     Start { policy: &policy, config, data_dir: Some(data_dir.to_owned()), ..Start::default() }.gate()
 }
 
 /// A tunnel in which another protocol is spoken, to an address and a port that nobody knows: it is found by that.
-fn find_something(gate: &Gate, origin: &Origin) {
+pub(crate) fn find_something(gate: &Gate, origin: &Origin) {
     let (mut client, answer) = connect(gate, &origin.address.to_string());
     assert_eq!(answer.status(), 200, "{}", answer.head);
     client.send("SSH-2.0-imitation\r\n");
@@ -256,6 +257,136 @@ fn a_finding_comes_to_each_receiver_once_whatever_was_down_and_whoever_starts_ag
     );
     let all = records.iter().map(ToString::to_string).collect::<String>();
     assert!(!all.contains("hush") && !all.contains("geheim"), "no secret is on record");
+}
+
+/// The finding of a tunnel from this client to this port, once it is on record.
+fn found(data_dir: &Path, client: &str, port: u16) -> Value {
+    loop {
+        let is_it = |record: &Value| {
+            record["finding"] == "unknown_tunnel" && record["port"] == port && record["client"] == client
+        };
+        if let Some(found) = records(data_dir).into_iter().find(is_it) {
+            return found;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The same tunnel of another client.
+fn find_something_of(client: &str, gate: &Gate, origin: &Origin) {
+    let mut peer = Peer::connect_from(client.parse().unwrap(), gate.address);
+    let target = origin.address;
+    peer.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    assert_eq!(peer.head().unwrap().status(), 200);
+    peer.send("SSH-2.0-imitation\r\n");
+    peer.take(19);
+}
+
+#[test]
+fn a_finding_is_sent_and_once_its_target_is_held_to_be_good_no_other_on_it_is() {
+    let [known, other] = [(); 2].map(|()| Origin::echo_on(listener_of_its_own(0)));
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let hook = ListServer::start();
+    hook.put_answer("/hook", "HTTP/1.1 204 No Content\r\n\r\n");
+    let config = format!(
+        "[detect]\ndelay_seconds = 1\n[alerts.hook]\nurl = \"{}\"\nca_file = {:?}\nseverity = \"low\"\n\
+         kinds = [\"unknown_tunnel\"]\n",
+        hook.url("/hook"),
+        hook.ca(),
+    );
+    let policy =
+        known.rule("protocol = \"any\"") + &other.rule("protocol = \"any\"").replace("\"origin\"", "\"other\"");
+    let start =
+        || Start { policy: &policy, config: &config, data_dir: Some(data_dir.clone()), ..Start::default() }.gate();
+    let taken = |many: u64| until(&data_dir, |status| alerts(status, "hook")["taken"] == many);
+    let mut gate = start();
+    find_something(&gate, &known);
+    let first = found(&data_dir, "127.0.0.1", known.address.port());
+    taken(1);
+    let target = known.address.to_string();
+    let mark =
+        ["triage", "known-good", &target, "--why", "a test of the network", "--data-dir", data_dir.to_str().unwrap()];
+    let marked = sekisho(&mark);
+    assert!(marked.status.success(), "{}", String::from_utf8_lossy(&marked.stderr));
+    // A moment behind, of another client: found all the same, and sent to nobody, for it is known to be good.
+    find_something_of("127.0.0.2", &gate, &known);
+    let quiet = found(&data_dir, "127.0.0.2", known.address.port());
+    // A moment behind that, to another address and port: nobody has said anything of it.
+    find_something(&gate, &other);
+    let second = found(&data_dir, "127.0.0.1", other.address.port());
+    taken(2);
+    let newest = records(&data_dir).last().unwrap()["seq"].as_u64();
+    until(&data_dir, |status| status["index"]["record"].as_u64() >= newest);
+    // Pages and tables say the same of a mark that is of one port.
+    let told = sekisho(&["review", "findings", "--format", "json", "--data-dir", data_dir.to_str().unwrap()]);
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let rows = told["tables"]["findings"]["rows"].as_array().unwrap();
+    let mark = |of: &Value| rows.iter().find(|row| row["finding"] == of["finding_id"]).unwrap()["mark"].clone();
+    for (of, is_good) in [(&first, true), (&quiet, true), (&second, false)] {
+        let said = mark(of);
+        assert_eq!(said.as_str().is_some_and(|said| said.starts_with("known good until ")), is_good, "{said}: {of:#}");
+    }
+    assert_eq!(gate.end("-TERM"), Some(0));
+    // So it is behind a restart, for one that comes then.
+    let mut gate = start();
+    find_something_of("127.0.0.3", &gate, &known);
+    let later = found(&data_dir, "127.0.0.3", known.address.port());
+    find_something_of("127.0.0.3", &gate, &other);
+    let third = found(&data_dir, "127.0.0.3", other.address.port());
+    taken(1);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let order = [&first, &quiet, &second, &later, &third].map(|found| found["seq"].as_u64().unwrap());
+    assert!(order.is_sorted(), "what is not sent stands on record before what is: {order:?}");
+    let posted: Vec<Value> = hook.posted().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    let posted: Vec<_> = posted.iter().map(|alert| &alert["finding_id"]).collect();
+    assert_eq!(posted, [&first["finding_id"], &second["finding_id"], &third["finding_id"]]);
+}
+
+#[test]
+fn a_finding_waits_for_the_marks_of_an_index_that_cannot_be_read_and_that_is_said() {
+    let [known, other] = [(); 2].map(|()| Origin::echo_on(listener_of_its_own(0)));
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let share = directory.path().join("share");
+    fs::create_dir(&share).unwrap();
+    let config = format!(
+        "[detect]\ndelay_seconds = 1\n[alerts.share]\ndirectory = {share:?}\ntemplate = \"{{finding_id}}\"\n\
+         severity = \"low\"\nkinds = [\"unknown_tunnel\"]\n"
+    );
+    let policy =
+        known.rule("protocol = \"any\"") + &other.rule("protocol = \"any\"").replace("\"origin\"", "\"other\"");
+    let start = |config: &str, before: &str| {
+        Start { policy: &policy, config, data_dir: Some(data_dir.clone()), before, ..Start::default() }.gate()
+    };
+    let mut before = start("", "");
+    let target = known.address.to_string();
+    let mark =
+        ["triage", "known-good", &target, "--why", "a test of the network", "--data-dir", data_dir.to_str().unwrap()];
+    assert!(sekisho(&mark).status.success());
+    assert_eq!(before.end("-TERM"), Some(0));
+    // In its place stands what cannot be read, and is not to be put away by a gate.
+    let index = data_dir.join("index.db");
+    for name in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(data_dir.join(name));
+    }
+    fs::create_dir(&index).unwrap();
+    let notices = Notices::new();
+    let mut gate = start(&config, &notices.before());
+    find_something(&gate, &known);
+    let quiet = found(&data_dir, "127.0.0.1", known.address.port());
+    find_something(&gate, &other);
+    let loud = found(&data_dir, "127.0.0.1", other.address.port());
+    let said = notices.until("which cannot be read");
+    assert!(said.contains("it is tried again"), "{said}");
+    assert_eq!(alerts(&status_of(&data_dir), "share")["taken"], 0, "they wait");
+    fs::remove_dir(&index).unwrap();
+    until(&data_dir, |status| alerts(status, "share")["taken"] == 1);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    assert!(quiet["seq"].as_u64() < loud["seq"].as_u64());
+    let told: Vec<_> =
+        fs::read_dir(&share).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    assert_eq!(told, [format!("{}\n", loud["finding_id"].as_str().unwrap())]);
 }
 
 #[test]

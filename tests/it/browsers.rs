@@ -3,6 +3,7 @@
 mod accessibility;
 mod console;
 mod driven;
+mod hostile_pages;
 mod hour;
 mod log_in;
 mod naive;

@@ -102,7 +102,7 @@ impl Visitor {
     }
 
     /// The token of the forms of a page.
-    fn token_at(&mut self, way: &str) -> String {
+    pub(crate) fn token_at(&mut self, way: &str) -> String {
         token(&self.get(way).text())
     }
 

@@ -39,8 +39,8 @@ use internet::Internet;
 use network::{CLIENT, Counters, DNS, GATE, GATE_OUTSIDE, Machine, Network, PRIVATE, WEB};
 use process::Process;
 
-/// What the lab and the tests with browsers run (programs, and `python3:` with a module of Python), and the Debian
-/// package of each; `tests/run` reads it too.
+/// What the lab and the tests with browsers run (programs, `python3:` with a module of Python, and `rsyslog:` with one of rsyslog),
+/// and the Debian package of each; `tests/run` reads it too.
 const PROGRAMS: &str = include_str!("lab/programs");
 
 /// Names that the lab's DNS knows. All lead to the web server or to where they must not lead.
@@ -133,8 +133,9 @@ fn start_gate(network: &Network, directory: &Path) -> Process {
 /// Fails with what to do. `tests/run` leaves the lab out, and says so, where it cannot be had.
 fn require_programs() {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |program: &str| match program.strip_prefix("python3:") {
-        Some(module) => has_module(module),
+    let is_there = |program: &str| match program.split_once(':') {
+        Some(("rsyslog", module)) => has_part_of_rsyslog(module),
+        Some((_, module)) => has_module(module),
         None => std::env::split_paths(&path).any(|directory| directory.join(program).is_file()),
     };
     let programs = PROGRAMS.lines().filter_map(|line| line.split_once(' '));
@@ -149,6 +150,12 @@ fn require_programs() {
         geteuid().is_root(),
         "the lab makes network namespaces and needs root (or leave it out: cargo test -- --skip lab::)"
     );
+}
+
+/// Below `/usr/lib/*/rsyslog`.
+fn has_part_of_rsyslog(module: &str) -> bool {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+    libraries.map(|library| library.path().join(format!("rsyslog/{module}.so"))).any(|path| path.is_file())
 }
 
 /// Whether Debian's own Python has this module, whatever other Python is in `PATH`.

@@ -193,7 +193,11 @@ pub(crate) fn listener_of_its_own(port: u16) -> TcpListener {
     loop {
         let process = std::process::id();
         let [_, high, middle, low] = (process.wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
-        let address = Ipv4Addr::new(127, 64 | high & 63, middle, low.clamp(2, 254));
+        // Not made to fit: two numbers would have one address, and with port 0 both could be had.
+        if !(2..=254).contains(&low) {
+            continue;
+        }
+        let address = Ipv4Addr::new(127, 64 | high & 63, middle, low);
         match TcpListener::bind((address, port)) {
             Ok(listener) => return listener,
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}

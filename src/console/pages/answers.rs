@@ -1,13 +1,29 @@
+use super::super::access::Act;
 use super::super::html::{Html, Language, Words};
-use super::super::words::{cause_in_words, key_in_words, note_in_words};
+use super::super::words::{cause_in_words, key_in_words, note_in_words, value_in_words};
+use super::exchanges::ways_of;
 use super::frame::{Asked, View, severity};
 use crate::evidence::FindingKind;
 use crate::review::questions::{Answer, Cell, Column, Shape, Table};
+
+/// The pages of findings, each of which leads to the others.
+const FINDINGS: [(&str, Words); 3] = [
+    ("/findings", ("all findings", "すべての検出")),
+    ("/beacons", ("what calls home at steady intervals", "一定間隔の通信")),
+    ("/tunnels", ("tunnels", "トンネル")),
+];
 
 /// An answer as a page: what is known in single values, then its tables.
 pub(in super::super) fn answer_page(view: &View<'_>, title: Words, asked: Asked, answer: &Answer) -> Html {
     let mut page = view.begin(title);
     page.markup("<h1>").words(title).markup("</h1>");
+    if FINDINGS.iter().any(|(path, _)| *path == view.path) {
+        page.markup("<ul class=\"ways\">");
+        for (path, words) in FINDINGS.into_iter().filter(|(path, _)| *path != view.path) {
+            page.markup("<li><a href=\"").markup(path).markup("\">").words(words).markup("</a></li>");
+        }
+        page.markup("</ul>");
+    }
     range_form(view, &mut page, asked, &[]);
     body(view, &mut page, answer);
     view.end(page)
@@ -55,9 +71,14 @@ pub(in super::super) fn range_form(view: &View<'_>, page: &mut Html, asked: Aske
     for (name, value) in beside {
         page.markup("<input type=\"hidden\" name=\"").markup(name).markup("\" value=\"").text(value).markup("\">");
     }
+    days_field(page, asked);
+    page.markup("<button>").words(("Show", "表示")).markup("</button></form>");
+}
+
+pub(super) fn days_field(page: &mut Html, asked: Asked) {
     page.markup("<div><label for=\"days\">").words(("Days", "日数"));
     page.markup("</label><input id=\"days\" name=\"days\" type=\"number\" min=\"1\" max=\"400\" value=\"");
-    page.text(&asked.days.to_string()).markup("\"></div><button>").words(("Show", "表示")).markup("</button></form>");
+    page.text(&asked.days.to_string()).markup("\"></div>");
 }
 
 /// A table, moved sideways where the window is narrow, by the keyboard as well.
@@ -84,6 +105,8 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
     if columns.iter().any(|(_, column)| column.shape == Shape::Sentence) {
         columns.sort_by_key(|(_, column)| rank(column.shape));
     }
+    // What a client did around a finding is asked by the finding's record.
+    let is_of_findings = table.columns.iter().any(|column| column.key == "finding");
     page.markup("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"")
         .words(name)
         .markup("\"><table><thead><tr>");
@@ -100,8 +123,13 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
                 Shape::Sentence => "<td class=\"sentence\">",
                 Shape::Text | Shape::Time => "<td>",
             });
-            if let Some(value) = row.get(*place) {
-                cell(view, page, *column, value);
+            match row.get(*place) {
+                Some(Cell::Count(seq)) if is_of_findings && column.key == "record" && view.role.may(Act::LookUp) => {
+                    let seq = seq.to_string();
+                    page.link("/around", &[("id", &seq)], &seq);
+                }
+                Some(value) => cell(view, page, *column, value),
+                None => {}
             }
             page.markup("</td>");
         }
@@ -133,21 +161,32 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
         }
         Cell::Time(time) => view.time(page, *time),
         Cell::Text(text) => match column.key {
-            "client" | "first_client" | "first_seen_by" if view.role.may(super::super::access::Act::LookUp) => {
+            "client" | "first_client" | "first_seen_by" if view.role.may(Act::LookUp) => {
                 page.link("/client", &[("name", text)], text);
             }
-            "device" | "first_seen_device"
-                if text != "uncertain" && view.role.may(super::super::access::Act::LookUp) =>
-            {
+            "device" | "first_seen_device" if text != "uncertain" && view.role.may(Act::LookUp) => {
                 page.link("/client", &[("name", text)], text);
             }
             "host" | "first_host" | "domain" => {
                 page.link("/host", &[("name", text)], text);
             }
+            "ja4" if view.role.may(Act::LookUp) => {
+                page.link("/like", &[("by", "ja4"), ("value", text)], text);
+            }
+            "address" if view.role.may(Act::LookUp) => {
+                page.link("/like", &[("by", "network"), ("value", text)], text);
+            }
             "finding" => {
                 page.link("/finding", &[("id", text)], text);
             }
+            "id" if view.role.may(Act::LookUp) => ways_of(page, text),
             "severity" => severity(page, text),
+            "failure" | "fit" | "by" => {
+                match value_in_words(text) {
+                    Some(words) => page.words(words),
+                    None => page.said(text),
+                };
+            }
             "cause" => {
                 match cause_in_words(text) {
                     Some(words) => page.words(words),
@@ -160,7 +199,10 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
             "kind" => {
                 match FindingKind::named(text) {
                     Some(kind) => page.words(kind.in_words()),
-                    None => page.said(text),
+                    None => match value_in_words(text) {
+                        Some(words) => page.words(words),
+                        None => page.said(text),
+                    },
                 };
             }
             _ => {

@@ -3,7 +3,7 @@ use super::super::chart::beat;
 use super::super::html::{Html, Language};
 use super::frame::{View, severity};
 use super::overview::reason;
-use crate::evidence::{FindingKind, Mark, Severity, Span};
+use crate::evidence::{FindingKind, Mark, Severity, Span, client_of};
 use crate::review::questions::WholeFinding;
 
 /// What is drawn of a finding.
@@ -48,7 +48,8 @@ pub(in super::super) fn finding_page(view: &View<'_>, FindingPage { finding }: &
     }
     grounds(view, &mut page, finding);
     facts(view, &mut page, finding);
-    mark_form(view, &mut page, ("finding", &finding.id.to_string()));
+    let client = Some(&*finding.client).filter(|client| client_of(client).is_some());
+    mark_form(view, &mut page, ("finding", &finding.id.to_string()), client);
     view.end(page)
 }
 
@@ -111,8 +112,8 @@ fn facts(view: &View<'_>, page: &mut Html, finding: &WholeFinding) {
 
 const MARKS: [Mark; 4] = [Mark::Watching, Mark::KnownGood, Mark::Malicious, Mark::Withdrawn];
 
-/// The form by which a person says what a finding or a target is.
-pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'static str, &str)) {
+/// The form by which a person says what a finding or a target is, and whether its client is cut off where it does harm.
+pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'static str, &str), client: Option<&str>) {
     if !view.role.may(Act::Mark) {
         return;
     }
@@ -128,5 +129,10 @@ pub(super) fn mark_form(view: &View<'_>, page: &mut Html, (name, value): (&'stat
     }
     page.markup("</select></div>");
     reason(page, "mark-why");
+    if let Some(client) = client.filter(|_| view.role.may(Act::Isolate)) {
+        page.markup("<div><input type=\"checkbox\" id=\"isolate\" name=\"isolate\" value=\"yes\" checked>");
+        page.markup("<label for=\"isolate\">").words(("If malicious: cut off ", "有害の場合に遮断する端末："));
+        page.text(client).markup("</label></div>");
+    }
     page.markup("<button>").words(("Put on record", "記録する")).markup("</button></form></section>");
 }

@@ -27,15 +27,19 @@ pub(in super::super) struct Asked {
 }
 
 /// The pages that the menu leads to, with what it takes to see them.
-const MENU: [(&str, Words, Act); 8] = [
+const MENU: [(&str, Words, Act); 12] = [
     ("/", ("Overview", "概要"), Act::See),
     ("/blocked", ("Blocked", "遮断"), Act::See),
     ("/findings", ("Findings", "検出"), Act::See),
     ("/unknown", ("New hosts", "初出ホスト"), Act::See),
+    ("/errors", ("Errors", "通信失敗"), Act::See),
     ("/programs", ("Programs", "プログラム"), Act::See),
+    ("/around", ("Around", "前後"), Act::LookUp),
+    ("/sweep", ("Sweep", "一括照合"), Act::LookUp),
     ("/live", ("Live", "ライブ"), Act::LookUp),
     ("/policy", ("Policy", "ポリシー"), Act::See),
     ("/sql", ("SQL", "SQL"), Act::LookUp),
+    ("/report", ("Report", "月次報告"), Act::LookUp),
 ];
 
 impl View<'_> {

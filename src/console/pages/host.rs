@@ -10,6 +10,6 @@ pub(in super::super) fn host_page(view: &View<'_>, asked: Asked, name: &str, ans
     page.markup("<h1>").words(("Host ", "ホスト ")).said(name).markup("</h1>");
     range_form(view, &mut page, asked, &[("name", name)]);
     body(view, &mut page, answer);
-    mark_form(view, &mut page, ("target", name));
+    mark_form(view, &mut page, ("target", name), None);
     view.end(page)
 }

@@ -11,7 +11,7 @@ use super::super::request::Pairs;
 use super::super::serve::Page;
 use super::super::service::Visitor;
 use super::looks::lookup;
-use super::{Asks, Fault, guarded, may, not_recorded, page, redirect, session_cookie, set_cookie};
+use super::{Asks, Fault, at_length, guarded, may, not_recorded, page, redirect, session_cookie, set_cookie};
 use crate::clock;
 use crate::evidence::{
     Contingency, ContingencyAction, FindingId, Mark, Text, Triage, client_of, client_text, day_text, shown,
@@ -41,6 +41,8 @@ pub(super) async fn act(asks: &Asks, visitor: Visitor, path: &str, form: &Pairs)
         "/act" => contingency(asks, &visitor, form).await,
         "/mark" => mark(asks, &visitor, form).await,
         "/sql" => by_sql(asks, &visitor, form).await,
+        "/sweep" => at_length::swept(asks, &visitor, form).await,
+        "/report" => at_length::report(asks, &visitor, form).await,
         _ => Err(Fault::new(StatusCode::NOT_FOUND, ("There is no such page.", "ページがありません。"), "")),
     }
 }
@@ -136,7 +138,10 @@ async fn mark(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<P
     let mut way = Html::new(asks.language);
     match (form.some("finding").and_then(FindingId::parse), form.some("target")) {
         (Some(id), _) => {
-            let found = asks.service.ask(format!("finding {id}"), move |evidence, _| finding(evidence, id)).await?;
+            let found = asks
+                .service
+                .ask(asks.patience, format!("finding {id}"), move |evidence, _| finding(evidence, id))
+                .await?;
             triage.finding_id = Some(id);
             triage.target = Some(Text::from(&*found.target)).filter(|target| !target.as_str().is_empty());
             triage.client = client_of(&found.client).map(|client| Text::from(&*client_text(&client)));
@@ -154,7 +159,22 @@ async fn mark(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<P
         let before = marked_before(asks, &triage).await?;
         (triage.before, triage.target, triage.client) = (Some(before.mark), before.target, before.client);
     }
+    let isolates = mark == Mark::Malicious && form.get("isolate") == Some("yes");
+    let cut_off = triage.client.clone().filter(|_| isolates && triage.finding_id.is_some()).map(|client| Contingency {
+        who: visitor.person(),
+        action: ContingencyAction::Isolated,
+        client: Some(client),
+        device: None,
+        place: None,
+        why: Some(triage.why.clone()),
+    });
+    if cut_off.is_some() {
+        may(visitor, Act::Isolate)?;
+    }
     done(asks, Deed::Triage(Box::new(triage))).await?;
+    if let Some(cut_off) = cut_off {
+        done(asks, Deed::Contingency(Box::new(cut_off))).await?;
+    }
     Ok(redirect(&way.into_text()))
 }
 
@@ -166,7 +186,7 @@ async fn marked_before(asks: &Asks, triage: &Triage) -> Result<Triage, Fault> {
         let before = notes.triages.before(&of).filter(|before| before.triage.holds(now));
         Ok::<_, OpenError>(before.map(|before| before.triage.clone()))
     };
-    let before = asks.service.in_turn(reading).await?.map_err(|error| bad(&error.to_string()))?;
+    let before = asks.service.in_turn(asks.patience, reading).await?.map_err(|error| bad(&error.to_string()))?;
     before.ok_or_else(|| bad("nothing was said of it that holds, so there is nothing to withdraw"))
 }
 
@@ -177,7 +197,7 @@ async fn by_sql(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response
     let told = lookup(visitor, &format!("console sql: {statement}"), None, Range::default());
     asks.service.plan.gatehouse.act(Deed::Lookup(told)).await.map_err(not_recorded)?;
     let (data_dir, text) = (asks.service.plan.data_dir.clone(), statement.clone());
-    let answered = asks.service.in_turn(move || {
+    let answered = asks.service.in_turn(asks.patience, move || {
         let (mut table, until) = (SqlTable::default(), Instant::now() + SQL_LIMIT);
         match sql_while(&data_dir, &text, &mut table, move || Instant::now() < until) {
             Ok(()) => Ok(table),

@@ -8,29 +8,36 @@ use super::super::access::Act;
 use super::super::gatehouse::Deed;
 use super::super::live::Filter;
 use super::super::pages::{
-    Asked, ClientPage, FindingPage, Hits, Overview, PolicyPage, Told, answer_page, client_page, finding_page,
-    host_page, live_page, overview_page, policy_page, sql_page,
+    Asked, ClientPage, FindingPage, Hits, LIKENESSES, OfOne, Overview, PolicyPage, Told, answer_page, around_page,
+    client_page, finding_page, host_page, like_page, live_page, overview_page, policy_page, sql_page,
 };
+use super::super::request::Pairs;
 use super::super::serve::Page;
 use super::super::service::Visitor;
-use super::{Asks, Fault, may, not_recorded, page};
+use super::{Asks, Fault, at_length, may, not_recorded, page};
 use crate::clock;
 use crate::evidence::{FindingId, Lookup, Text, client_of, client_text};
 use crate::facts::Timestamp;
 use crate::policy::{Explanation, Question, explain};
 use crate::review::questions::{
-    Answer, Cell, Evidence, FindingsOf, Moment, QuestionError, Range, blocked, client, current_clients, finding,
-    findings, gaps, host, newest_record, programs, rules, stopped, unknown,
+    Answer, By, Cell, Evidence, FindingsOf, Moment, QuestionError, Range, around, blocked, client, current_clients,
+    errors, finding, findings, gaps, host, like, like_value, newest_record, programs, rules, stopped, unknown,
 };
 use crate::session::Edition;
 
 /// Rows of a table of a page.
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 const OVERVIEW_ROWS: usize = 10;
 const DAY_US: u64 = 86_400_000_000;
 /// What is shown where nothing is said: a week; of a client or a host a quarter of a year.
 const DAYS: u32 = 7;
 const DAYS_OF_ONE: u32 = 92;
+/// Around an exchange, before it and behind.
+const AROUND_MINUTES: u32 = 10;
+const AROUND_MINUTES_MAX: u32 = 7 * 24 * 60;
+const ROW_ID_BYTES_MAX: usize = 64;
+/// Of what is looked for itself.
+const VALUE_BYTES_MAX: usize = 1024;
 
 /// Shows what is asked for, where this visitor may see it.
 pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Response<Page>, Fault> {
@@ -45,9 +52,23 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
             let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::All, range, ROWS);
             listed(asks, &visitor, "/findings", title, ask).await
         }
+        "/beacons" => {
+            let title = ("Beacons", "定期通信");
+            let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::Beacons, range, ROWS);
+            listed(asks, &visitor, "/beacons", title, ask).await
+        }
+        "/tunnels" => {
+            let title = ("Tunnels", "トンネル");
+            let ask = |evidence: &Evidence<'_>, range| findings(evidence, FindingsOf::Tunnels, range, ROWS);
+            listed(asks, &visitor, "/tunnels", title, ask).await
+        }
         "/unknown" => {
             let title = ("Hosts seen for the first time", "初めて現れたホスト");
             listed(asks, &visitor, "/unknown", title, |evidence, range| unknown(evidence, range, ROWS)).await
+        }
+        "/errors" => {
+            let title = ("Connections that failed", "失敗した通信");
+            listed(asks, &visitor, "/errors", title, |evidence, range| errors(evidence, range, ROWS)).await
         }
         "/programs" => {
             let title = ("Programs", "プログラム");
@@ -56,6 +77,11 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
         "/client" => of_client(asks, &visitor).await,
         "/host" => of_host(asks, &visitor).await,
         "/finding" => of_finding(asks, &visitor).await,
+        "/around" => around_one(asks, &visitor).await,
+        "/like" => like_one(asks, &visitor).await,
+        "/sweep" => at_length::sweep_form(asks, &visitor),
+        "/report" => at_length::report_form(asks, &visitor),
+        "/report/page" => at_length::report_page(asks, &visitor).await,
         "/policy" => policy(asks, &visitor).await,
         "/sql" => {
             may(&visitor, Act::LookUp)?;
@@ -70,7 +96,12 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
 /// The last so many days, and what of another there is in front of them: days of UTC are whole, so that what is asked is asked
 /// of their summaries and not of each exchange.
 fn asked(asks: &Asks, usual: u32) -> (Asked, Range) {
-    let days = asks.pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, 400);
+    days_of(&asks.pairs, usual)
+}
+
+/// The same of a form.
+pub(super) fn days_of(pairs: &Pairs, usual: u32) -> (Asked, Range) {
+    let days = pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, 400);
     let since = clock::now().0.saturating_sub(u64::from(days) * DAY_US);
     let since = Timestamp(since - since % DAY_US);
     (Asked { days }, Range { since: Some(since), until: None })
@@ -89,7 +120,7 @@ async fn listed(
     let question = format!("console {}", path.trim_start_matches('/'));
     looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
     let named = format!("{path} {}", asked.days);
-    let answer = asks.service.ask(named, move |evidence, _| ask(evidence, range)).await?;
+    let answer = asks.service.ask(asks.patience, named, move |evidence, _| ask(evidence, range)).await?;
     Ok(page(StatusCode::OK, answer_page(&asks.view(visitor, path), title, asked, &answer)))
 }
 
@@ -98,7 +129,7 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
     // How the gate stands is shown all the same: it may be the journal that fails.
     let noted = looked_up(asks, visitor, lookup(visitor, "console overview", None, Range::default())).await;
     let (zone, now) = (asks.service.plan.zone.clone(), clock::now());
-    let told = asks.service.ask("overview".to_owned(), move |evidence, data_dir| {
+    let told = asks.service.ask(asks.patience, "overview".to_owned(), move |evidence, data_dir| {
         let [today, a_week_ago] = [0, 7].map(|days| Moment::DaysBefore(days).in_zone(&zone, now));
         let since = Timestamp(now.0.saturating_sub(u64::from(DAYS) * DAY_US));
         let week = Range { since: Some(since), until: None };
@@ -116,7 +147,7 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
         Err(fault) => Err(Fault { detail: String::new(), ..fault }),
     };
     let told = told.map_err(|fault| fault.told(asks.language));
-    let standing = asks.service.standing().await?;
+    let standing = asks.service.standing(asks.patience).await?;
     let gate = asks.service.plan.gatehouse.gate();
     let edition = gate.policy.now();
     let overview = Overview {
@@ -131,7 +162,7 @@ async fn overview(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
 }
 
 /// Puts on record that this person looks at somebody's records; where that cannot be, nothing is shown.
-async fn looked_up(asks: &Asks, visitor: &Visitor, lookup: Lookup) -> Result<(), Fault> {
+pub(super) async fn looked_up(asks: &Asks, visitor: &Visitor, lookup: Lookup) -> Result<(), Fault> {
     let lookup = Lookup { who: visitor.person(), ..lookup };
     asks.service.plan.gatehouse.act(Deed::Lookup(lookup)).await.map_err(not_recorded)
 }
@@ -158,7 +189,7 @@ async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fau
     looked_up(asks, visitor, lookup(visitor, "console client", Some(&name), range)).await?;
     let (of, now) = (name.clone(), clock::now());
     let named = format!("client {} {name}", asked.days);
-    let answered = asks.service.ask(named, move |evidence, _| {
+    let answered = asks.service.ask(asks.patience, named, move |evidence, _| {
         let answer = client(evidence, &of, range, ROWS)?;
         Ok((answer, current_clients(evidence, &of, now)))
     });
@@ -170,7 +201,7 @@ async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fau
         Err(fault) if fault.after.is_some() && itself.is_some() => (Err(fault.title), itself.as_slice()),
         Err(_) => return Err(answered.err().unwrap_or_else(nothing_named)),
     };
-    let standing = asks.service.standing().await?;
+    let standing = asks.service.standing(asks.patience).await?;
     let view = asks.view(visitor, "/client");
     let of = ClientPage { name: &name, clients, isolated: &standing.isolated, answer };
     Ok(page(StatusCode::OK, client_page(&view, asked, &of)))
@@ -183,25 +214,78 @@ async fn of_host(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault
     looked_up(asks, visitor, lookup(visitor, &format!("console host {name}"), None, range)).await?;
     let of = name.clone();
     let named = format!("host {} {name}", asked.days);
-    let answer = asks.service.ask(named, move |evidence, _| host(evidence, &of, range, ROWS)).await?;
+    let answer = asks.service.ask(asks.patience, named, move |evidence, _| host(evidence, &of, range, ROWS)).await?;
     Ok(page(StatusCode::OK, host_page(&asks.view(visitor, "/host"), asked, &name, &answer)))
 }
 
 async fn of_finding(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
     let id = FindingId::parse(&named(asks, "id")?).ok_or_else(nothing_named)?;
-    let found = asks.service.ask(format!("finding {id}"), move |evidence, _| finding(evidence, id)).await?;
+    let found =
+        asks.service.ask(asks.patience, format!("finding {id}"), move |evidence, _| finding(evidence, id)).await?;
     let client = Some(&*found.client).filter(|client| !client.is_empty());
     let told = lookup(visitor, &format!("console finding {id}"), client, Range::default());
     looked_up(asks, visitor, told).await?;
     Ok(page(StatusCode::OK, finding_page(&asks.view(visitor, "/finding"), &FindingPage { finding: &found })))
 }
 
+/// What the client of an exchange or record did around it. Whose records these are only the index knows; nothing of it is
+/// shown before it is on record.
+async fn around_one(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::LookUp)?;
+    let minutes = asks.pairs.get("minutes").and_then(|text| text.parse().ok()).unwrap_or(AROUND_MINUTES);
+    let minutes: u32 = minutes.clamp(1, AROUND_MINUTES_MAX);
+    let view = asks.view(visitor, "/around");
+    let Some(id) = row_id(asks) else {
+        return Ok(page(StatusCode::OK, around_page(&view, &OfOne { id: "", is_value: false, answer: None }, minutes)));
+    };
+    let (of, span) = (id.clone(), u64::from(minutes) * 60_000_000);
+    let named = format!("around {minutes} {id}");
+    let answer = asks.service.ask(asks.patience, named, move |evidence, _| around(evidence, &of, span, ROWS)).await?;
+    let told = lookup(visitor, "console around", fact_of(&answer, "client"), answer.range.unwrap_or_default());
+    looked_up(asks, visitor, told).await?;
+    Ok(page(StatusCode::OK, around_page(&view, &OfOne { id: &id, is_value: false, answer: Some(&answer) }, minutes)))
+}
+
+async fn like_one(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
+    may(visitor, Act::LookUp)?;
+    let word = asks.pairs.get("by").unwrap_or("host");
+    let (by, word, _) = LIKENESSES.into_iter().find(|(_, known, _)| *known == word).ok_or_else(nothing_named)?;
+    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    let value = asks.pairs.some("value").filter(|value| value.len() <= VALUE_BYTES_MAX);
+    let is_value = value.is_some();
+    let id = value.map(str::to_owned).or_else(|| row_id(asks)).ok_or_else(nothing_named)?;
+    let (of, named) = (id.clone(), format!("like {word} {} {is_value} {id}", asked.days));
+    let answer = asks.service.ask(asks.patience, named, move |evidence, _| match is_value {
+        true => like_value(evidence, &of, by, range, ROWS),
+        false => like(evidence, &of, by, range, ROWS),
+    });
+    let answer = answer.await?;
+    // Those of one client are a look at it; others are of clients too.
+    let client = fact_of(&answer, "value").filter(|_| by == By::Client);
+    let told = lookup(visitor, &format!("console like {id} by {word}"), client, answer.range.unwrap_or(range));
+    looked_up(asks, visitor, told).await?;
+    let of = OfOne { id: &id, is_value, answer: Some(&answer) };
+    Ok(page(StatusCode::OK, like_page(&asks.view(visitor, "/like"), asked, &of, by)))
+}
+
+/// An exchange's id, or the number of a record.
+fn row_id(asks: &Asks) -> Option<String> {
+    asks.pairs.some("id").filter(|id| id.len() <= ROW_ID_BYTES_MAX).map(str::to_owned)
+}
+
+fn fact_of<'a>(answer: &'a Answer, key: &str) -> Option<&'a str> {
+    match answer.facts.iter().find(|(known, _)| *known == key) {
+        Some((_, Cell::Text(text))) => Some(text),
+        Some(_) | None => None,
+    }
+}
+
 fn named(asks: &Asks, key: &str) -> Result<String, Fault> {
     asks.pairs.some(key).filter(|name| name.len() <= 255).map(str::to_owned).ok_or_else(nothing_named)
 }
 
-fn nothing_named() -> Fault {
+pub(super) fn nothing_named() -> Fault {
     Fault::new(StatusCode::NOT_FOUND, ("Nothing is named that could be shown.", "対象が指定されていません。"), "")
 }
 
@@ -209,12 +293,12 @@ async fn policy(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault>
     may(visitor, Act::See)?;
     let (asked, range) = asked(asks, DAYS);
     let named = format!("rules {}", asked.days);
-    let counted = asks.service.ask(named, move |evidence, _| rules(evidence, range, usize::MAX)).await;
+    let counted = asks.service.ask(asks.patience, named, move |evidence, _| rules(evidence, range, usize::MAX)).await;
     let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).told(asks.language));
     let edition = asks.service.plan.gatehouse.gate().policy.now();
     let judged = edition.clone();
-    let lints = asks.service.in_turn(move || judged.policy.lint(clock::now())).await.ok();
-    let standing = asks.service.standing().await?;
+    let lints = asks.service.in_turn(asks.patience, move || judged.policy.lint(clock::now())).await.ok();
+    let standing = asks.service.standing(asks.patience).await?;
     let view = asks.view(visitor, "/policy");
     let drawn = PolicyPage {
         file: &standing.policy_file,

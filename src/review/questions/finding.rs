@@ -76,6 +76,6 @@ pub fn finding(evidence: &Evidence<'_>, id: FindingId) -> Result<WholeFinding, Q
     let mut found = read.ok_or_else(|| QuestionError::NoRow(id.to_string()))?;
     let last = i64::try_from(found.last().0).unwrap_or(i64::MAX);
     found.device = evidence.who.at(&found.client, last);
-    found.mark = Marks::read(evidence)?.of(id, &found.target, &found.client);
+    found.mark = Marks::read(evidence)?.of(id, (&found.target, found.port), &found.client);
     Ok(found)
 }

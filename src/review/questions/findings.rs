@@ -76,6 +76,8 @@ struct FindingRow {
     weight: i64,
     client: String,
     target: String,
+    /// 0 where it has none.
+    port: u16,
     first: i64,
     last: i64,
     english: String,
@@ -91,7 +93,8 @@ fn read(
     let micros = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
     let (since, until) = (range.since.map_or(i64::MIN, micros), range.until.map_or(i64::MAX, micros));
     let text = "SELECT id, seq, kind, severity, CAST(weight * 1000 AS INTEGER), client, target, first, last, english, \
-        japanese FROM finding WHERE last >= ?1 AND first < ?2";
+        japanese, CASE WHEN json_valid(line) THEN coalesce(json_extract(line, '$.port'), 0) ELSE 0 END \
+        FROM finding WHERE last >= ?1 AND first < ?2";
     let mut statement = evidence.connection().prepare_cached(text)?;
     let mut rows = Vec::new();
     let mut found = statement.query([since, until])?;
@@ -108,6 +111,7 @@ fn read(
             last: row.get(8)?,
             english: row.get(9)?,
             japanese: row.get(10)?,
+            port: row.get(11)?,
         };
         let is_of_client = wanted.clients.as_ref().is_none_or(|clients| clients.contains(&finding.client));
         let is_of_host = wanted.hosts.as_ref().is_none_or(|hosts| hosts.has(&finding.target));
@@ -190,14 +194,14 @@ impl Marks {
     /// By its own triage, else by that of its target.
     fn of_finding(&self, row: &FindingRow) -> String {
         match FindingId::parse(&row.id) {
-            Some(id) => self.of(id, &row.target, &row.client),
-            None => self.of_target(&row.target, 443, &row.client),
+            Some(id) => self.of(id, (&row.target, row.port), &row.client),
+            None => self.of_target(&row.target, row.port.into(), &row.client),
         }
     }
 
-    pub(super) fn of(&self, id: FindingId, target: &str, client: &str) -> String {
+    pub(super) fn of(&self, id: FindingId, (target, port): (&str, u16), client: &str) -> String {
         let own = self.triages.of_finding(id, self.now);
-        in_words(own.or_else(|| self.triages.of_target(target, 443, client, self.now)))
+        in_words(own.or_else(|| self.triages.of_target(target, port, client, self.now)))
     }
 }
 

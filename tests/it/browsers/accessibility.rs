@@ -64,20 +64,43 @@ fn look_at_console(gate: &Gate, language: &str, ways: &[String]) {
         assert_eq!(person.browser.evaluate("document.documentElement.lang"), Ok(language.into()));
         see(&mut person.browser, &axe, way, &mut found);
     }
+    // What comes of forms that are filled in.
+    let month = sekisho::evidence::format_time(sekisho::facts::Timestamp(now()))[..7].to_owned();
+    for (way, field, text, comes) in [
+        ("/sweep", "list", "10.20.1.5\nnot to be understood", "document.querySelectorAll('table').length > 0"),
+        ("/report", "month", &month, "document.querySelector('a[download]')"),
+        ("/sql", "statement", "SELECT * FROM clients", "document.querySelectorAll('td').length > 2"),
+        ("/sql", "statement", "SELECT", "document.querySelector('[role=alert]')"),
+    ] {
+        person.go(way);
+        person.fill(field, text);
+        person.browser.until(&format!("location.pathname === '{way}' && {comes}"));
+        person.loaded();
+        see(&mut person.browser, &axe, &format!("what comes of {text} at {way}"), &mut found);
+    }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 fn look_at_office(language: &str) {
     let (gate, _data) = office::gate();
     let [beacon, upload, _] = office::findings(now());
+    let records = crate::gate::records(&gate.data_dir());
+    let called = records.iter().rfind(|record| record["event"] == "open" && record["host"] == CALLED).unwrap();
+    let exchange = called["id"].as_str().unwrap();
     let ways = [
         "/".to_owned(),
         "/blocked?days=1".into(),
         "/findings".into(),
+        "/beacons".into(),
         format!("/finding?id={}", beacon.id),
         format!("/finding?id={}", upload.id),
         "/unknown".into(),
         "/programs".into(),
+        "/errors".into(),
+        format!("/around?id={exchange}"),
+        format!("/like?id={exchange}&by=host"),
+        "/sweep".into(),
+        "/report".into(),
         "/client?name=PC-0123".into(),
         format!("/host?name={CALLED}"),
         "/host?name=nobody.example".into(),
@@ -121,6 +144,11 @@ fn axe_finds_no_fault_with_a_console_in_which_attackers_have_chosen_all_that_the
     let now = now();
     let (gate, _data) = super::console::gate(now);
     let ways = ["/blocked".to_owned(), format!("/finding?id={}", finding(now).id), "/client?name=10.20.1.5".into()];
+    let records = crate::gate::records(&gate.data_dir());
+    let exchange = records.iter().find(|record| record["event"] == "open").unwrap()["id"].as_str().unwrap().to_owned();
+    let ways =
+        [&ways[..], &["/errors".into(), format!("/around?id={exchange}"), format!("/like?id={exchange}&by=host")]]
+            .concat();
     look_at_console(&gate, "en", &ways);
 }
 

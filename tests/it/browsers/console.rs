@@ -19,7 +19,8 @@ use crate::console::{PASSWORD, address, gate_on, indexed};
 use crate::gate::Gate;
 
 /// What would run, where it became markup, and close what it stands in.
-const PAYLOAD: &str = "\"'></td></textarea><script>window.ran=1</script><img src=x onerror=\"window.ran=1\">\u{202e}";
+pub(super) const PAYLOAD: &str =
+    "\"'></td></textarea><script>window.ran=1</script><img src=x onerror=\"window.ran=1\">\u{202e}";
 const CLIENT: &str = "10.20.1.5";
 
 /// A minute apart, with a little of chance that is always the same.
@@ -102,6 +103,13 @@ fn end_of(number: u64) -> Exchange {
     record
 }
 
+/// The same of one that came to nothing.
+fn failure_of(number: u64) -> Exchange {
+    let mut record = end_of(number);
+    (record.closed_by, record.closed_how) = (Some("parent"), Some(format!("parent_{PAYLOAD}").as_str().into()));
+    record
+}
+
 /// What a journal holds in which attackers have chosen all that they could.
 fn chosen(now: u64) -> Vec<(u64, Record)> {
     let device = Assignment {
@@ -117,6 +125,8 @@ fn chosen(now: u64) -> Vec<(u64, Record)> {
         Record::Exchange(Box::new(exchange(now - 3_000_000, Event::Refused, "deny"))),
         Record::Exchange(Box::new(exchange(now - 2_000_000, Event::Open, "allow"))),
         Record::Exchange(Box::new(end_of(now - 2_000_000))),
+        Record::Exchange(Box::new(exchange(now - 4_000_000, Event::Open, "allow"))),
+        Record::Exchange(Box::new(failure_of(now - 4_000_000))),
         Record::Finding(Box::new(finding(now))),
     ];
     records.into_iter().chain(others(now)).map(|record| (now, record)).collect()
@@ -272,7 +282,7 @@ pub(super) fn now() -> u64 {
 }
 
 /// Notes what a page would have run, and what its policy stopped.
-const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
+pub(super) const WATCH: &str = "window.violations = []; window.alert = () => { window.ran = 1; };
     document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));";
 
 pub(super) struct Person {
@@ -296,7 +306,7 @@ impl Person {
         self.loaded();
     }
 
-    fn loaded(&mut self) {
+    pub(super) fn loaded(&mut self) {
         self.browser.until("document.readyState === 'complete' && window.violations && document.querySelector('main')");
     }
 
@@ -320,7 +330,7 @@ impl Person {
     }
 
     /// Writes this into a field, in place of what is there, and sends its form.
-    fn fill(&mut self, id: &str, text: &str) {
+    pub(super) fn fill(&mut self, id: &str, text: &str) {
         let text = serde_json::to_string(text).unwrap();
         let fills = format!(
             "(function (e) {{ e.value = {text}; e.form.requestSubmit(); return e.value.length; }})(document.getElementById('{id}'))"
@@ -363,7 +373,8 @@ impl Person {
             language: document.documentElement.lang.length,
             unlabelled: Array.from(document.querySelectorAll('input:not([type=hidden]),select,textarea'))
                 .filter((e) => !e.labels || e.labels.length === 0).map((e) => e.name),
-            unnamed: Array.from(document.querySelectorAll('a,button')).filter((e) => !e.innerText.trim()).length,
+            unnamed: Array.from(document.querySelectorAll('a,button,summary'))
+                .filter((e) => e.checkVisibility() && !e.innerText.trim()).length,
             unscoped: document.querySelectorAll('th:not([scope])').length,
             twice: Array.from(document.querySelectorAll('[id]')).map((e) => e.id).filter((id, at, all) => all.indexOf(id) !== at),
             wide: document.documentElement.scrollWidth > window.innerWidth
@@ -391,6 +402,8 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
     let mut person = Person::new(&gate);
     person.log_in("admin");
     let id = finding(now).id;
+    let exchange = ExchangeId(now - 2_000_000);
+    let month = sekisho::evidence::format_time(Timestamp(now))[..7].to_owned();
     let escaped: String = PAYLOAD.bytes().map(|byte| format!("%{byte:02X}")).collect();
     // What is live is of this gate.
     let agent = PAYLOAD.replace('\u{202e}', "");
@@ -408,9 +421,14 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         ("/".to_owned(), true, "overview"),
         ("/blocked".to_owned(), true, "blocked"),
         ("/findings".to_owned(), true, "findings"),
+        ("/beacons".to_owned(), true, "beacons"),
+        ("/tunnels".to_owned(), false, "tunnels"),
         (format!("/finding?id={id}"), true, "finding"),
         ("/unknown".to_owned(), true, "unknown"),
         ("/programs".to_owned(), true, "programs"),
+        ("/errors".to_owned(), true, "errors"),
+        (format!("/around?id={exchange}"), true, "around"),
+        (format!("/around?id={escaped}"), false, "around-nothing"),
         (format!("/client?name={CLIENT}"), true, "client"),
         (format!("/client?name={escaped}"), true, "device"),
         (format!("/host?name={escaped}"), true, "host"),
@@ -421,7 +439,12 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         (format!("/live?host={escaped}&client={escaped}"), false, "live-filtered"),
         ("/sql".to_owned(), false, "sql"),
         (format!("/login?then={escaped}"), false, "login"),
+        ("/sweep".to_owned(), false, "sweep-asked"),
+        ("/report".to_owned(), false, "report-asked"),
     ];
+    let alike = ["host", "ja4", "path", "minute", "client"];
+    let alike = alike.map(|by| (format!("/like?id={exchange}&by={by}"), true, "like"));
+    let ways: Vec<_> = ways.into_iter().chain(alike).collect();
     for (language, width, dark) in [("en", 1280, false), ("ja", 390, true)] {
         person.browser.screen(width, dark);
         person.go(&format!("/?lang={language}"));
@@ -440,12 +463,36 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         let gap = gap.as_str().unwrap_or_else(|| panic!("no gaps: {}", person.text()));
         let why = if language == "en" { "records could not be written" } else { "記録を書き込めず" };
         assert!(gap.contains(why) && gap.contains("<script>window.ran=1</script>"), "{gap}");
-        person.go("/sql");
-        person.fill("statement", "SELECT * FROM exchanges WHERE host LIKE '%script%'");
-        person.browser.until("document.querySelectorAll('td').length > 20");
+        for view in sekisho::store::VIEWS {
+            person.go("/sql");
+            person.fill("statement", &format!("SELECT * FROM {}", view.name));
+            person.browser.until("document.querySelectorAll('td').length > 2");
+            person.loaded();
+            assert!(person.text().contains("<script>window.ran=1</script>"), "{}: {}", view.name, person.text());
+            person.is_sound(&format!("{} by SQL {language}", view.name));
+        }
+        // A list that is swept for stands there again, and what of it is not understood.
+        person.go("/sweep");
+        person.fill("list", &format!("{CLIENT}\n{PAYLOAD}"));
+        person.browser.until("document.querySelectorAll('td').length > 1");
         person.loaded();
         assert!(person.text().contains("<script>window.ran=1</script>"), "{}", person.text());
-        person.is_sound(&format!("an answer by SQL {language}"));
+        person.is_sound(&format!("an answer to a sweep {language}"));
+        person.picture(&format!("sweep-{language}-{width}"));
+        // The report is a file of its own, which a browser opens from a disk.
+        person.go("/report");
+        person.fill("month", &month);
+        person.browser.until("location.pathname === '/report' && document.querySelector('a[download]')");
+        person.loaded();
+        person.is_sound(&format!("/report {language}"));
+        person.picture(&format!("report-{language}-{width}"));
+        let text = "fetch(document.querySelector('a[download]').href).then((answer) => answer.text())";
+        let text = person.browser.evaluate(text).unwrap();
+        let kept = gate.directory.path().join("report.html");
+        std::fs::write(&kept, text.as_str().unwrap()).unwrap();
+        person.browser.go(&format!("file://{}", kept.display()));
+        person.browser.until("document.body && document.body.innerText.includes('<script>window.ran=1</script>')");
+        person.is_sound(&format!("the report {language}"));
     }
 }
 
@@ -489,6 +536,35 @@ fn chromium_uses_the_console_by_keyboard_alone() {
 #[test]
 fn chromium_uses_the_console_by_keyboard_alone_in_japanese_on_a_dark_phone() {
     uses_the_console_by_keyboard_alone(&JAPANESE);
+}
+
+/// From a row to what is like it and to what was around it; then a sweep, and the month's report.
+fn asks_from_rows_by_keyboard_alone(person: &mut Person, now: u64) {
+    person.go("/blocked");
+    person.tab_to("e.tagName === 'SUMMARY'");
+    person.key("Enter", 13);
+    person.browser.until("document.activeElement.parentElement.open");
+    person.tab_to("e.href && e.href.includes('by=ja4')");
+    person.key("Enter", 13);
+    person.browser.until("location.pathname === '/like'");
+    person.loaded();
+    person.tab_to("e.href && e.href.includes('/around?id=')");
+    person.key("Enter", 13);
+    person.browser.until("location.pathname === '/around' && document.querySelectorAll('td').length > 20");
+    person.go("/sweep");
+    person.tab_to("e.id === 'list'");
+    person.write("c2.example");
+    person.tab_to("e.tagName === 'BUTTON' && e.form.action.endsWith('/sweep')");
+    person.key("Enter", 13);
+    person.browser.until("document.querySelectorAll('dl.facts dd').length > 3");
+    person.go("/report");
+    person.tab_to("e.id === 'month'");
+    person.browser.evaluate("document.activeElement.select()").unwrap();
+    person.write(&sekisho::evidence::format_time(Timestamp(now))[..7]);
+    person.key("Enter", 13);
+    person.browser.until("document.querySelector('a[download]')");
+    person.loaded();
+    person.tab_to("e.hasAttribute('download')");
 }
 
 fn uses_the_console_by_keyboard_alone(seen: &Seen) {
@@ -536,6 +612,7 @@ fn uses_the_console_by_keyboard_alone(seen: &Seen) {
             _ => assert!(isolated.is_null(), "{isolated}"),
         }
     }
+    asks_from_rows_by_keyboard_alone(&mut person, now);
     // What happens shows by itself on the live page.
     person.go("/live");
     person.browser.until(&format!("document.getElementById('live-state').innerText === '{}'", seen.live));

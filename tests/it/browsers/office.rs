@@ -226,9 +226,29 @@ pub(super) fn gate() -> (Gate, tempfile::TempDir) {
 }
 
 #[test]
+fn from_a_finding_its_record_leads_to_what_its_client_did_around_it() {
+    let (gate, _data) = gate();
+    let mut person = Person::new(&gate);
+    person.log_in("analyst");
+    person.go("/findings");
+    let way = "(Array.from(document.querySelectorAll('td a')).find((e) => e.href.includes('/around?id=')) || {}).href";
+    let way = person.browser.evaluate(way).unwrap().as_str().unwrap().to_owned();
+    person.go(&way[way.find("/around").unwrap()..]);
+    let text = person.text();
+    assert!(text.contains(SUSPECT) && text.contains(CALLED), "{text}");
+    let mut viewer = Person::new(&gate);
+    viewer.log_in("viewer");
+    viewer.go("/findings");
+    assert!(!viewer.browser.evaluate("document.body.innerHTML").unwrap().to_string().contains("/around"));
+}
+
+#[test]
 fn chromium_shows_an_office_as_the_readme_does() {
     let (gate, _data) = gate();
     let [beacon, ..] = findings(now());
+    let records = crate::gate::records(&gate.data_dir());
+    let called = records.iter().rfind(|record| record["event"] == "open" && record["host"] == CALLED).unwrap();
+    let exchange = called["id"].as_str().unwrap();
     let mut person = Person::new(&gate);
     person.log_in("admin");
     for (language, width, is_dark) in [("en", 1280, false), ("ja", 1280, true), ("ja", 390, false), ("en", 390, true)] {
@@ -241,6 +261,9 @@ fn chromium_shows_an_office_as_the_readme_does() {
             ("finding", format!("/finding?id={}", beacon.id), "2.4 KiB"),
             ("unknown", "/unknown".into(), CALLED),
             ("programs", "/programs".into(), "VendorUpdate"),
+            ("errors", "/errors".into(), ""),
+            ("around", format!("/around?id={exchange}&minutes=30"), CALLED),
+            ("like", format!("/like?id={exchange}&by=host"), SUSPECT),
             ("client", "/client?name=PC-0123".into(), CALLED),
             ("host", format!("/host?name={CALLED}"), SUSPECT),
             ("policy", "/policy?client=10.20.1.5&method=GET&url=https%3A%2F%2Fwww.news.example%2F".into(), "news"),

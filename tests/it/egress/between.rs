@@ -1,12 +1,13 @@
 //! What is refused between segments, and forged sources: heard by nobody, counted by nft, and found again by `sekisho sql`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lab::{INSIDE, Lab, Machine, run};
@@ -82,6 +83,28 @@ impl Refusals {
             })
             .collect();
         assert_eq!(found, self.0);
+    }
+
+    /// And that this is what `sekisho review client` says of each of them.
+    pub(super) fn are_told_of_clients(&self, data_dir: &Path) {
+        let client_of = |what: &str| what.split_once(' ').unwrap().0.to_owned();
+        let clients: BTreeSet<String> = self.0.keys().map(|what| client_of(what)).collect();
+        for client in clients {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+            command.args(["review", "client", &client, "--format", "json", "--limit", "1000", "--data-dir"]);
+            let answer: Value = serde_json::from_str(&run(command.arg(data_dir))).unwrap();
+            let rows = answer["tables"]["past_proxy"]["rows"].as_array().unwrap().iter();
+            let told: BTreeMap<String, u64> = rows
+                .map(|row| {
+                    let [address, protocol, state, rule] =
+                        ["address", "protocol", "state", "rule"].map(|key| row[key].as_str().unwrap());
+                    let what = format!("{client} {address} {} {protocol} {state} {rule}", row["port"]);
+                    (what, row["count"].as_u64().unwrap())
+                })
+                .collect();
+            let of_client = self.0.iter().filter(|(what, _)| client_of(what) == client);
+            assert_eq!(told, of_client.map(|(what, count)| (what.clone(), *count)).collect());
+        }
     }
 }
 

@@ -223,6 +223,7 @@ fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_rea
     assert!(responder.heard().is_empty(), "nothing came out");
     gate.records();
     past.are_on_record(&gate.data_dir());
+    past.are_told_of_clients(&gate.data_dir());
     let statement = "SELECT client, method, host, port, verdict, reason, count(*) AS count FROM exchanges \
                      GROUP BY client, method, host, port, verdict, reason";
     let found: BTreeMap<String, u64> = asked(&gate.data_dir(), statement)
