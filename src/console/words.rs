@@ -1,4 +1,5 @@
 use super::html::Words;
+use crate::review::questions::FULL;
 
 /// The heads of columns, the names of facts and of tables, by the stable keys of answers. A test asks every question and sees
 /// that none is missing.
@@ -149,14 +150,25 @@ pub(super) fn note_in_words(note: &str) -> Option<Words> {
             "URL and query: the query is the same too, by its keyed hash on record.",
             "URLとクエリ：記録にある鍵付きハッシュでクエリも一致しました。",
         ),
-        "`dialled`: a host was at that address on a day; the clients are those of the host" => (
-            "Dialled: a host was at that address on a day; the clients are those of the host.",
-            "接続先アドレス：ある日、そのアドレスにホストがありました。端末はそのホストへ通信したものです。",
-        ),
         "there are more: `more` says only that, as counting them all would read all exchanges" => {
             ("There are more; they are not counted.", "ほかにもあります（数えていません）。")
         }
-        "nothing on record is of this host" => ("Nothing on record is of this host.", "このホストの記録はありません。"),
+        "no exchange on record is of this host" => {
+            ("No exchange on record is of this host.", "このホストとの交換の記録はありません。")
+        }
+        "`past proxy`: attempts to get there without it, as firewalls and connection tracking saw them" => (
+            "Past the proxy: attempts to get there without it, as firewalls and connection tracking saw them.",
+            "プロキシ外通信：プロキシを通らずに接続しようとした記録です（ファイアウォールと接続追跡による）。",
+        ),
+        "`clients` are machines: a device counts once, whatever addresses it had" => (
+            "Clients are machines: a device counts once, whatever addresses it had.",
+            "端末数は機器の数です。アドレスが変わった機器も1台と数えます。",
+        ),
+        FULL => (
+            "There was more to tell apart than is held in memory: what came last has no row of its own, and counts of clients \
+             and hosts are at least so many. Ask for fewer days.",
+            "区別すべき件数がメモリの上限を超えました。後から現れたものは行に含まれず、端末数とホスト数は最小値です。日数を減らしてください。",
+        ),
         "a User-Agent is what software says of itself; JA4 and tls_key are what its TLS shows" => (
             "A User-Agent is what software says of itself; JA4 and TLS key are what its TLS shows.",
             "User-Agentはソフトウェアの自称です。JA4とTLSキーはTLSに現れた特徴です。",
@@ -174,6 +186,10 @@ pub(super) fn value_in_words(value: &str) -> Option<Words> {
         "reset" => ("reset", "リセット"),
         "tls" => ("TLS", "TLS"),
         "other" => ("other", "その他"),
+        "dropped" => ("dropped", "破棄"),
+        "established" => ("established", "確立"),
+        "closed" => ("closed", "終了"),
+        "past proxy" => ("past the proxy", "プロキシ外通信"),
         "host of url" => ("host of URL", "URLのホスト"),
         "dialled" => ("dialled", "接続先アドレス"),
         "below" => ("below", "下位の名前"),
@@ -205,9 +221,9 @@ mod tests {
 
     /// What a quoted key stands in front of, in the questions that pages ask.
     const MARKS: [&str; 3] = ["\", Shape::", "\", Cell::", "\", &"];
-    const QUESTIONS: [&str; 13] = [
-        "around", "blocked", "client", "errors", "findings", "gaps", "host", "like", "programs", "rows", "rules",
-        "sweep", "unknown",
+    const QUESTIONS: [&str; 14] = [
+        "around", "blocked", "client", "errors", "findings", "flows", "gaps", "host", "like", "programs", "rows",
+        "rules", "sweep", "unknown",
     ];
 
     fn source(room: &str) -> String {
@@ -234,7 +250,7 @@ mod tests {
             quoted_behind(&like, " => \""),
             classes.clone(),
         ];
-        assert_eq!(all.each_ref().map(Vec::len), [8, 6, 8, 6], "the marks are still those of the code: {all:?}");
+        assert_eq!(all.each_ref().map(Vec::len), [9, 6, 8, 6], "the marks are still those of the code: {all:?}");
         for value in all.iter().flatten() {
             let words = value_in_words(value).unwrap_or_else(|| panic!("`{value}` has no words"));
             assert!(!words.0.is_empty() && !words.1.is_empty(), "{value}");
@@ -250,6 +266,7 @@ mod tests {
         for name in QUESTIONS {
             let text = source(&format!("review/questions/{name}.rs"));
             let notes = quoted_behind(&text, ".push(\"");
+            assert!(note_in_words(FULL).is_some());
             for note in notes.iter().filter(|note| note.contains(' ')) {
                 assert!(note_in_words(note).is_some(), "`{note}` of {name} has no words");
                 seen += 1;

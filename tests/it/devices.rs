@@ -144,7 +144,7 @@ fn who_is_marked_as_doing_harm_is_cut_off_by_it_unless_that_is_not_wanted() {
         isolated.into_iter().flatten().map(|one| one["client"].as_str().unwrap().to_owned()).collect()
     };
     // One that is marked for all has no client, and a network is not cut off by a mark.
-    for more in [&[][..], &["--client", "10.0.0.9", "--no-isolate"], &["--client", "10.0.0.0/8"]] {
+    for more in [&[][..], &["--client", "10.0.0.9", "--no-isolate"], &["--client", "10.0.0.8/29"]] {
         let marked = mark(more);
         assert_eq!(marked["isolated"], Value::Null, "{more:?} {marked:#}");
         assert!(marked["note"].as_str().is_some_and(|note| note.contains("sekisho isolate")), "{marked:#}");

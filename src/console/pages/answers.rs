@@ -181,7 +181,7 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
             }
             "id" if view.role.may(Act::LookUp) => ways_of(page, text),
             "severity" => severity(page, text),
-            "failure" | "fit" | "by" => {
+            "failure" | "fit" | "by" | "state" => {
                 match value_in_words(text) {
                     Some(words) => page.words(words),
                     None => page.said(text),

@@ -163,7 +163,7 @@ fn alike(evidence: &Evidence<'_>, row: &ExchangeRow, by: By, range: Range) -> Re
         By::Ja4 => of("program", "s", "program", "SELECT id FROM program WHERE ja4 = ?1", &row.ja4),
         By::Domain => {
             let domain = domain_of(&row.host);
-            of("host", "p", "host", "SELECT id FROM host WHERE domain = ?1", &domain)
+            of("host", "p", "host", "SELECT id FROM host WHERE domain = ?1", domain)
         }
         By::Network => {
             let address: IpAddr = row.dialled.parse().map_err(|_| nothing())?;

@@ -43,6 +43,7 @@ pub use host::host;
 pub use indicators::{Indicator, Indicators, NotUnderstood, Value};
 pub use like::{By, like, like_value};
 pub use programs::programs;
+pub use room::FULL;
 pub use rules::{rules, stopped};
 pub use sweep::sweep;
 pub use unknown::unknown;

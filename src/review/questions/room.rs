@@ -9,6 +9,10 @@ const ROOM_MAX: usize = 16_000_000;
 /// What a row takes, against a number in a set, which takes some 16 bytes.
 const ROW: usize = 20;
 
+/// What is said where that was so.
+pub const FULL: &str = "there was more to tell apart than is held in memory: what came last has no row of its own, and counts \
+    of clients and hosts are at least so many; ask for a shorter range";
+
 /// How much a question may still hold in memory.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -54,11 +58,7 @@ impl Room {
 
     /// What a reader must know where there was more.
     pub(super) fn note(&self) -> Option<String> {
-        self.is_full.then(|| {
-            "there was more to tell apart than is held in memory: what came last has no row of its own, and counts of clients \
-             and hosts are at least so many; ask for a shorter range"
-                .to_owned()
-        })
+        self.is_full.then(|| FULL.to_owned())
     }
 }
 

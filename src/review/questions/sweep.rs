@@ -8,7 +8,7 @@ use crate::evidence::query_hash;
 use crate::store::{QUERY_KEY_FILE, body_hash, query_hash_mark, query_mark, read_query_key, url_mark};
 
 use super::answer::{Answer, Cell, Shape, Table};
-use super::ask::{Evidence, Part, QuestionError, Range};
+use super::ask::{Evidence, QuestionError, Range};
 use super::blocked::Tally;
 use super::flows::{Course, Flow, course, flows};
 use super::host::Hosts;
@@ -21,7 +21,7 @@ enum Fit {
     HostOfUrl,
     /// On its way there past the proxy.
     PastProxy,
-    /// A host was dialled at the address that day; the clients are those of the host.
+    /// A host was dialled there.
     Dialled,
     Below,
     Host,
@@ -55,6 +55,8 @@ type Hits = BTreeMap<(usize, Fit, String, String), (Tally, i64)>;
 
 /// Hosts below one indicator that are looked for, at most.
 const BELOW_MAX: usize = 10_000;
+/// Addresses that are listed in a statement.
+const ADDRESSES_MAX: usize = 20_000;
 /// Hits that are told apart.
 const HITS_MAX: usize = 1_000_000;
 
@@ -99,11 +101,6 @@ pub fn sweep(
     }
     if has(Fit::UrlAndQuery) {
         answer.notes.push("`url and query`: the query is the same too, by its keyed hash on record".to_owned());
-    }
-    if hits.keys().any(|(_, fit, ..)| *fit == Fit::Dialled) {
-        answer
-            .notes
-            .push("`dialled`: a host was at that address on a day; the clients are those of the host".to_owned());
     }
     if has(Fit::PastProxy) {
         answer.notes.push(
@@ -219,48 +216,64 @@ fn count(
     let of_host = "SELECT p.client, p.requests, p.first, p.last, p.denied + p.challenged FROM {p} p \
         WHERE {of p} AND p.host = ?1 AND p.first <= p.last";
     let of_program = "SELECT s.client, s.requests, s.first, s.last, 0 FROM {s} s WHERE {of s} AND s.program = ?1";
-    let mut take = |part: &Part, text: &str, number: i64, address: i64, fits: &[(usize, Fit)]| {
-        evidence.rows(part, text, &[&number], |row| {
-            let (client, requests, stopped) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(4)?);
-            let (first, last) = (part.moment(row.get(2)?), part.moment(row.get(3)?));
-            for (indicator, fit) in fits {
-                let key = (*indicator, *fit, (number, address), client);
-                if found.len() >= HITS_MAX && !found.contains_key(&key) {
-                    continue;
-                }
-                let (tally, all_stopped) = found.entry(key).or_default();
-                tally.add(requests, first, last);
-                *all_stopped = all_stopped.saturating_add(stopped);
+    let mut add = |fits: &[(usize, Fit)], what: (i64, i64), client: i64, more: (i64, i64, i64), stopped: i64| {
+        for (indicator, fit) in fits {
+            let key = (*indicator, *fit, what, client);
+            if found.len() >= HITS_MAX && !found.contains_key(&key) {
+                continue;
             }
-            Ok(())
-        })
+            let (tally, all_stopped) = found.entry(key).or_default();
+            tally.add(more.0, more.1, more.2);
+            *all_stopped = all_stopped.saturating_add(stopped);
+        }
     };
     let sorted = |fits: &Fits| {
         let mut numbers: Vec<i64> = fits.keys().copied().collect();
         numbers.sort_unstable();
         numbers
     };
-    let of = |fits: &Fits, number: i64| fits.get(&number).cloned().unwrap_or_default();
     let numbers = [sorted(hosts), sorted(programs), sorted(addresses)];
     evidence.each(evidence.parts(range), |part| {
         let [of_hosts, of_programs, of_addresses] = &numbers;
-        for host in of_hosts {
-            take(part, of_host, *host, 0, &of(hosts, *host))?;
-        }
-        for program in of_programs {
-            take(part, of_program, *program, 0, &of(programs, *program))?;
-        }
-        if of_addresses.is_empty() {
-            return Ok(());
+        for (text, numbers, fits) in [(of_host, of_hosts, hosts), (of_program, of_programs, programs)] {
+            for number in numbers {
+                let fits = fits.get(number).map_or(&[][..], Vec::as_slice);
+                evidence.rows(part, text, &[number], |row| {
+                    let more = (row.get(1)?, part.moment(row.get(2)?), part.moment(row.get(3)?));
+                    add(fits, (*number, 0), row.get(0)?, more, row.get(4)?);
+                    Ok(())
+                })?;
+            }
         }
         let mut dialled = BTreeSet::new();
-        evidence.dialled(part, None, &[], |host, address, _| {
-            if addresses.contains_key(&address) {
-                dialled.insert((address, host));
-            }
-        })?;
-        for (address, host) in dialled {
-            take(part, of_host, host, address, &of(addresses, address))?;
+        if !of_addresses.is_empty() {
+            evidence.dialled(part, None, &[], |_, address, _| {
+                if addresses.contains_key(&address) {
+                    dialled.insert(address);
+                }
+            })?;
+        }
+        // To look through the day's exchanges takes less than to ask for each host that was ever dialled there.
+        let dialled: Vec<String> = dialled.iter().map(i64::to_string).collect();
+        for some in dialled.chunks(ADDRESSES_MAX) {
+            let text = format!(
+                "SELECT x.dialled, coalesce(x.host, 0), x.client, count(*), min(x.at), max(x.at), sum(x.stopped IS 1) \
+                 FROM {{x}} x WHERE {{within}} AND x.dialled IN ({}) GROUP BY x.dialled, coalesce(x.host, 0), x.client",
+                some.join(", ")
+            );
+            evidence.rows(part, &text, &[], |row| {
+                let (address, host): (i64, i64) = (row.get(0)?, row.get(1)?);
+                let begins = part.begins();
+                let more = (row.get(3)?, begins.saturating_add(row.get(4)?), begins.saturating_add(row.get(5)?));
+                add(
+                    addresses.get(&address).map_or(&[][..], Vec::as_slice),
+                    (host, address),
+                    row.get(2)?,
+                    more,
+                    row.get(6)?,
+                );
+                Ok(())
+            })?;
         }
         Ok(())
     })?;

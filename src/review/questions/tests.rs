@@ -18,12 +18,12 @@ fn flow(step: u64, at: u64) -> Record {
         client: Some(IpAddr::from([10, 20, 1, (step % 3) as u8 + 1])),
         address: Some(address(step % 4)),
         meant: (step % 4 == 3).then(|| SocketAddr::from((address(99), 8000 + (step % 2) as u16))),
-        host: (step % 5 == 0).then(|| "h1.example".into()),
+        host: (step.is_multiple_of(5)).then(|| "h1.example".into()),
         port: Some(25),
         protocol: Some(Protocol::TCP),
-        state: Some(if step % 2 == 0 { FlowState::Refused } else { FlowState::Closed }),
-        rule: (step % 2 == 0).then(|| "out-office".into()),
-        ..FlowKey::of(if step % 2 == 0 { FlowSource::Nflog } else { FlowSource::Conntrack })
+        state: Some(if step.is_multiple_of(2) { FlowState::Refused } else { FlowState::Closed }),
+        rule: (step.is_multiple_of(2)).then(|| "out-office".into()),
+        ..FlowKey::of(if step.is_multiple_of(2) { FlowSource::Nflog } else { FlowSource::Conntrack })
     };
     let bytes_up = (step % 2 == 1).then_some(100 + step);
     let flow = Flow {
