@@ -18,6 +18,13 @@ pub fn moment() -> Moment {
     Moment(u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
+/// The moment on the clock since the machine was started, which is never set either, and goes on while it sleeps.
+pub fn boot_moment() -> Moment {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = since.tv_sec.max(0).unsigned_abs();
+    Moment(seconds.saturating_mul(1_000_000).saturating_add(since.tv_nsec.max(0).unsigned_abs() / 1000))
+}
+
 /// The time that this thread has had of a processor.
 pub fn thread_cpu() -> Duration {
     let had = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

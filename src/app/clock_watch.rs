@@ -7,10 +7,14 @@ use crate::store::newest_record;
 /// The clock counts as set when it is so far from where it would be, in microseconds.
 const STEP_US: u64 = 1_000_000;
 
+/// So long it is looked at from the same moment on, in microseconds: steps that are small each add up within that, and a clock
+/// that is led slowly, at most by half a second in a thousand, is not seen.
+const BASE_US: u64 = 60_000_000;
+
 /// Sees when the clock of the wall was set, by the one that is never set.
 #[derive(Debug)]
 pub(super) struct ClockWatch {
-    last: Option<(Timestamp, Moment)>,
+    base: Option<(Timestamp, Moment)>,
     /// The time of the newest record of a gate that ran before.
     newest: Option<Timestamp>,
 }
@@ -26,17 +30,21 @@ pub(super) struct Step {
 impl ClockWatch {
     /// Behind the records of this data directory. What of them cannot be read is told by the journal itself.
     pub(super) fn behind(data_dir: &Path) -> Self {
-        Self { last: None, newest: newest_record(data_dir).ok().flatten().map(|(_, time)| time) }
+        Self { base: None, newest: newest_record(data_dir).ok().flatten().map(|(_, time)| time) }
     }
 
     /// To be asked every second or so. Of what was recorded before, time can only have gone on.
     pub(super) fn look(&mut self, now: Timestamp, moment: Moment) -> Option<Step> {
         let before = self.newest.take();
-        let (expected, may_be_later) = match self.last.replace((now, moment)) {
-            Some((last, since)) => (Timestamp(last.0.saturating_add(moment.0.saturating_sub(since.0))), false),
-            None => (before?, true),
+        let (expected, is_first) = match self.base {
+            Some((base, since)) => (Timestamp(base.0.saturating_add(moment.0.saturating_sub(since.0))), false),
+            None => (before.unwrap_or_default(), true),
         };
-        let is_set = now.0.abs_diff(expected.0) > STEP_US && !(may_be_later && now > expected);
+        let is_set = now.0.abs_diff(expected.0) > STEP_US && !(is_first && now > expected);
+        let is_old = self.base.is_none_or(|(_, since)| moment.0.saturating_sub(since.0) >= BASE_US);
+        if is_set || is_old {
+            self.base = Some((now, moment));
+        }
         is_set.then_some(Step { expected, now })
     }
 }
@@ -67,13 +75,13 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_is_seen_and_one_that_drifts_or_is_looked_at_late_is_not() {
-        let mut watch = ClockWatch { last: None, newest: None };
+        let mut watch = ClockWatch { base: None, newest: None };
         for (wall, moment, expected) in [
             (0.0, 0.0, None),
             (1.0, 1.0, None),
             (61.5, 61.0, None),
             (62.5, 62.9, None),
-            (-3600.0, 63.9, Some((true, 3663.5))),
+            (-3600.0, 63.9, Some((true, 3664.4))),
             (-3599.0, 64.9, None),
             (7200.0, 65.9, Some((false, 10_798.0))),
             (7201.0, 66.9, None),
@@ -87,14 +95,26 @@ mod tests {
     }
 
     #[test]
+    fn small_steps_add_up_and_a_clock_that_is_led_slowly_is_not_set() {
+        for (a_second, expected) in [(-900_000_i64, true), (900_000, true), (500, false), (-500, false)] {
+            let mut watch = ClockWatch { base: None, newest: None };
+            let looks = (0..3600_u64).map(|second| {
+                let now = at(20_000.0) + second * 1_000_000;
+                watch.look(Timestamp(now.saturating_add_signed(a_second * second as i64)), Moment(second * 1_000_000))
+            });
+            assert_eq!(looks.flatten().count() > 0, expected, "{a_second}");
+        }
+    }
+
+    #[test]
     fn a_clock_behind_the_newest_record_was_set_back_and_one_before_it_was_not_set() {
         for (newest, is_step) in [(-60.0, false), (0.5, false), (2.0, true)] {
-            let mut watch = ClockWatch { last: None, newest: Some(Timestamp(at(100.0 + newest))) };
+            let mut watch = ClockWatch { base: None, newest: Some(Timestamp(at(100.0 + newest))) };
             let step = watch.look(Timestamp(at(100.0)), Moment(5));
             assert_eq!(step.is_some(), is_step, "{newest}");
             assert_eq!(watch.look(Timestamp(at(101.0)), Moment(1_000_005)), None);
         }
-        let mut watch = ClockWatch { last: None, newest: Some(Timestamp(at(3_700.0))) };
+        let mut watch = ClockWatch { base: None, newest: Some(Timestamp(at(3_700.0))) };
         let step = watch.look(Timestamp(at(100.0)), Moment(5)).unwrap();
         assert_eq!(
             step.in_words(),

@@ -31,7 +31,7 @@ pub(super) async fn tell(gate: &Gate, mut clock_watch: ClockWatch) {
             let record = Record::Health(Health { subject: "disk", level, detail: detail.as_str().into() });
             gate.journal.tell(&record, clock::now());
         }
-        if let Some(step) = clock_watch.look(clock::now(), clock::moment()) {
+        if let Some(step) = clock_watch.look(clock::now(), clock::boot_moment()) {
             eprintln!("sekisho: {}", step.in_words());
             gate.journal.tell(&step.record(), clock::now());
         }

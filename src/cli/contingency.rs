@@ -99,6 +99,14 @@ pub(super) fn isolate_marked(data_dir: &Path, client: IpNet, why: &str) -> Resul
     done(data_dir, one.into_iter(), None, Some(&why.into()))
 }
 
+/// Whether a client is cut off, as far as that can be read.
+pub(super) fn is_isolated(data_dir: &Path, client: &str) -> bool {
+    let of = |one: &Contingency| {
+        one.action == ContingencyAction::Isolated && one.client.as_ref().is_some_and(|of| of.as_str() == client)
+    };
+    standing(data_dir).is_ok_and(|standing| standing.iter().any(of))
+}
+
 /// Whether it is few enough addresses to be cut off at once.
 fn is_narrow(client: IpNet) -> bool {
     let [of_v4, of_v6] = PREFIX_MIN;

@@ -1,17 +1,19 @@
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::app::{Note, note, this_person};
+use crate::app::{AskError, Note, Question, ask, note, this_person};
 use crate::clock;
 use crate::config::Config;
 use crate::evidence::{Certainty, DeviceSpan, Lookup, Text, Verdict, client_of, client_text, format_time, shown};
 use crate::facts::{Host, Timestamp};
 use crate::review::questions::QuestionError;
 use crate::review::{ExportError, Exported, Filter, Form, Since, export};
+use crate::store::Reader;
 
 use super::arguments::JournalArguments;
 use super::device::notes_of;
@@ -126,11 +128,30 @@ fn looked_up(
     let everybody = [(None, None, None)];
     for (client, user, device) in if named.is_empty() { everybody.to_vec() } else { named } {
         let (since, until) = (filter.since, filter.until);
-        let lookup = Lookup { who: this_person(), question: "export".into(), client, user, device, since, until };
+        let question = Text::from(&*in_words(arguments));
+        let lookup = Lookup { who: this_person(), question, client, user, device, since, until };
         let noted = note(&data_dir, Note::Lookup(lookup));
         noted.map_err(|source| CliError::Note { data_dir: data_dir.clone(), source })?;
     }
     Ok(())
+}
+
+/// What is exported, by what it is chosen.
+fn in_words(arguments: &ExportArguments) -> String {
+    let mut words = "export".to_owned();
+    for host in &arguments.host {
+        let _ = write!(words, " --host {host}");
+    }
+    for reason in &arguments.reason {
+        let _ = write!(words, " --reason {reason}");
+    }
+    match arguments.verdict {
+        Some(VerdictWord::Allow) => words.push_str(" --verdict allow"),
+        Some(VerdictWord::Challenge) => words.push_str(" --verdict challenge"),
+        Some(VerdictWord::Deny) => words.push_str(" --verdict deny"),
+        None => {}
+    }
+    words
 }
 
 /// Writes what is on record in another form; says on standard error how much that was.
@@ -152,10 +173,23 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
         }),
         reasons: arguments.reason.clone(),
     };
+    // Where no gate runs and the journal is damaged, to write to it puts aside what is behind the damage: then it is read first,
+    // where nobody is named.
     let is_of_all = filter.clients.is_empty() && filter.users.is_empty() && devices.is_empty();
-    if !is_of_all {
+    if is_of_all && !gate_runs(&data_dir(&arguments.journal, config.as_ref())) {
+        let written = write(arguments, &mut opened.reader, &filter);
         looked_up(arguments, config.as_ref(), &filter, &devices)?;
+        return written;
     }
+    looked_up(arguments, config.as_ref(), &filter, &devices)?;
+    write(arguments, &mut opened.reader, &filter)
+}
+
+fn gate_runs(data_dir: &Path) -> bool {
+    !matches!(ask(data_dir, &Question::Status), Err(AskError::NoGate(_)))
+}
+
+fn write(arguments: &ExportArguments, reader: &mut Reader, filter: &Filter) -> Result<(), CliError> {
     let form = match arguments.format {
         ExportFormat::Jsonl => Form::Lines,
         ExportFormat::Csv => Form::Csv,
@@ -170,7 +204,7 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
                 let failed = |source| CliError::Write { path: path.clone(), source };
                 let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
                 let mut file = BufWriter::new(file);
-                let exported = export(&mut opened.reader, form, &filter, &mut file, &mut progress);
+                let exported = export(reader, form, filter, &mut file, &mut progress);
                 file.flush().and_then(|()| file.get_ref().sync_all()).map_err(failed)?;
                 exported.map_err(|error| match error {
                     ExportError::Write(source) => failed(source),
@@ -178,7 +212,7 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
                 })
             }
             None => {
-                export(&mut opened.reader, form, &filter, &mut io::stdout().lock(), &mut progress).or_else(|error| {
+                export(reader, form, filter, &mut io::stdout().lock(), &mut progress).or_else(|error| {
                     match error {
                         // A reader that has read enough is no error.
                         ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -200,10 +234,6 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
             open => format!(", {open} of them without an end on record"),
         };
         eprintln!("sekisho: {} written{open}", count(exported.written as usize, what));
-    }
-    if is_of_all {
-        // At last: where no gate runs and the journal is damaged, to write to it puts aside what is behind the damage.
-        looked_up(arguments, config.as_ref(), &filter, &devices)?;
     }
     match exported.unreadable {
         0 => Ok(()),

@@ -383,7 +383,9 @@ impl Question {
             Question::Findings { of } => ("findings".to_owned(), of),
             Question::Sweep { file, of } => (format!("sweep {}", file.display()), of),
             Question::Like { id, value, of, by } if *by != ByWord::Client => {
-                (format!("like {}", id.as_ref().or(value.as_ref()).map_or("", String::as_str)), of)
+                let like = id.as_ref().or(value.as_ref()).map_or("", String::as_str);
+                let by = by.to_possible_value().map_or(String::new(), |by| by.get_name().to_owned());
+                (format!("like {like} by {by}"), of)
             }
             // Whose they are the index knows.
             Question::Around { .. } | Question::Like { .. } => return None,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::app::{Note, note, this_person};
 use crate::evidence::{Lookup, Text};
 use crate::review::{SQL_BYTES_MAX, SqlError, sql};
-use crate::store::{INDEX_FILE, IndexError, VIEWS};
+use crate::store::{INDEX_FILE, Index, IndexError, VIEWS};
 
 use super::error::CliError;
 use super::files::default_data_dir;
@@ -86,8 +86,22 @@ fn answer(data_dir: &Path, statement: &str, format: SqlFormat) -> Result<(), Cli
             let _ = rows.flush();
             Err(CliError::Sql(Box::new(error)))
         }
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            let unread = unread(data_dir)?;
+            if unread.is_empty() { Ok(()) } else { Err(CliError::PartialAnswer(unread)) }
+        }
     }
+}
+
+/// What of the journal the index does not have.
+fn unread(data_dir: &Path) -> Result<Vec<String>, CliError> {
+    let index = Index::open(data_dir)?;
+    let mut unread: Vec<_> = index.unread_segments()?.into_iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let lines = index.indexed()?.unreadable;
+    if lines > 0 {
+        unread.push(format!("{lines} lines of the journal are no records"));
+    }
+    Ok(unread)
 }
 
 /// Of a statement nobody can say whose records it looks at: it goes on record itself, before anything is shown.

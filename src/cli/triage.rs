@@ -14,7 +14,7 @@ use crate::facts::Timestamp;
 use crate::policy::{BadTarget, MarkedRule, MarkedTarget, Policy, Proposed, ProposedOf, without_marked};
 
 use super::arguments::notes;
-use super::contingency::{Done, isolate_marked, rows as contingency_rows};
+use super::contingency::{Done, is_isolated, isolate_marked, rows as contingency_rows};
 use super::device::{JournalOf, notes_of};
 use super::error::{CliError, Role, count};
 use super::files::{read_config, read_policy};
@@ -141,7 +141,7 @@ struct Marked {
     #[serde(skip_serializing_if = "Option::is_none")]
     isolated: Option<Done>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
+    note: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -262,10 +262,18 @@ fn set(
             Some("an address inside is let out by a rule with `private` alone: add it by hand")
         }
         Mark::KnownGood | Mark::Malicious | Mark::Watching | Mark::Withdrawn => {
-            remark(mark, finding.is_some(), rule.is_some()).filter(|_| isolated.is_none())
+            remark(mark, finding.is_some(), rule.is_some()).filter(|_| isolated.is_none() || rule.is_none())
         }
     };
-    Ok(Marked { note: remark, triage, rule: proposed, added_to, taken: Vec::new(), taken_from: None, isolated })
+    Ok(Marked {
+        note: remark.map(str::to_owned),
+        triage,
+        rule: proposed,
+        added_to,
+        taken: Vec::new(),
+        taken_from: None,
+        isolated,
+    })
 }
 
 fn reason(why: &str) -> Result<&str, CliError> {
@@ -312,8 +320,12 @@ fn withdraw(arguments: &WithdrawArguments) -> Result<Marked, CliError> {
     let proposes = matches!(before.mark, Mark::KnownGood | Mark::Malicious);
     let remark =
         "a rule that was added to a policy stays in force until it is taken out by hand: --from would have done so";
-    let cut_off = "whom it has cut off stays so: `sekisho release CLIENT` lets it out again";
-    let note = (taken.is_none() && proposes).then_some(remark).or((before.mark == Mark::Malicious).then_some(cut_off));
+    let stays = (taken.is_none() && proposes).then_some(remark);
+    let whom = triage.client.as_ref().map(Text::as_str).filter(|_| before.mark == Mark::Malicious);
+    let cut_off = whom
+        .filter(|client| is_isolated(&arguments.journal.directory(), client))
+        .map(|client| format!("{client} stays cut off: `sekisho release {client}` lets it out again"));
+    let note = stays.map(str::to_owned).into_iter().chain(cut_off).reduce(|one, other| format!("{one}; {other}"));
     let (taken_from, taken) =
         taken.map_or((None, Vec::new()), |(path, (_, rules))| (Some(path.display().to_string()), rules));
     Ok(Marked { triage, rule: None, added_to: None, taken, taken_from, isolated: None, note })
@@ -446,7 +458,7 @@ fn marked_rows(marked: &Marked) -> Rows {
         rows.push(("of", shown(file).into_owned()));
     }
     rows.extend(marked.isolated.iter().flat_map(contingency_rows));
-    rows.extend(marked.note.map(|note| ("note", note.to_owned())));
+    rows.extend(marked.note.iter().map(|note| ("note", shown(note).into_owned())));
     rows
 }
 
@@ -509,7 +521,7 @@ mod tests {
             taken: Vec::new(),
             taken_from: None,
             isolated: None,
-            note: Some("a note"),
+            note: Some("a note".to_owned()),
         };
         let told = "known good, finding 0123456789abcdef, a.example, client 10.20.1.5, until 2027-02-24, by root (user 0), who \
                     claims to be tanaka\\u{1b}[2J";

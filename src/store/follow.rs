@@ -17,6 +17,7 @@ pub struct Follower {
     at: Option<(PathBuf, u64)>,
     /// What was read last.
     end: Vec<u8>,
+    damaged: Vec<(PathBuf, String)>,
 }
 
 /// Up to where a journal was read.
@@ -31,6 +32,8 @@ pub struct Place {
 
 /// A block is at most this long; no line of a journal comes near it.
 const BLOCK_BYTES: u64 = 256 << 10;
+/// Damaged segments that are told of.
+const DAMAGED_MAX: usize = 1000;
 /// So much is kept of the end of what was read: a line's hash, and more.
 const END_BYTES: usize = 64;
 
@@ -38,7 +41,7 @@ impl Follower {
     /// Follows the journal below a data directory. Segments that by the name of the next one were ended before `since` are
     /// left out.
     pub fn new(data_dir: &Path, since: Timestamp) -> Self {
-        Self { directory: data_dir.join("journal"), since, at: None, end: Vec::new() }
+        Self { directory: data_dir.join("journal"), since, at: None, end: Vec::new(), damaged: Vec::new() }
     }
 
     /// Goes on behind a place; `None` where this journal does not have it: what was read there is gone, or is another's.
@@ -52,7 +55,13 @@ impl Follower {
         let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name == &*segment);
         let Some(path) = paths.into_iter().find(is_it) else { return Ok(None) };
         let is_there = !end.is_empty() && ends_so(&path, read, &end).map_err(|source| io_error(&path, source))?;
-        Ok(is_there.then(|| Self { directory, since: Timestamp::default(), at: Some((path, read)), end }))
+        Ok(is_there.then(|| Self {
+            directory,
+            since: Timestamp::default(),
+            at: Some((path, read)),
+            end,
+            damaged: Vec::new(),
+        }))
     }
 
     /// Follows from the segment on that holds a record, or would: what is in front of the record in it comes again.
@@ -65,7 +74,7 @@ impl Follower {
         let begins_by = |path: &PathBuf| first_seq(path).is_some_and(|first| first <= seq);
         let path = paths.iter().rev().find(|path| begins_by(path)).or(paths.first());
         let at = path.map(|path| (path.clone(), 0));
-        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
+        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new(), damaged: Vec::new() })
     }
 
     /// Follows from about so many bytes before the end on, over as many segments as they take; what is read first may be a
@@ -85,7 +94,7 @@ impl Follower {
                 break;
             }
         }
-        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new() })
+        Ok(Self { directory, since: Timestamp::default(), at, end: Vec::new(), damaged: Vec::new() })
     }
 
     /// Up to where the journal was read; `None` where nothing was.
@@ -95,7 +104,13 @@ impl Follower {
         Some(Place { segment, read: *read, end: self.end.clone() })
     }
 
-    /// Fills `block` with the next whole lines; false where nothing more is written yet.
+    /// Sealed segments of which something could not be unpacked, with why, since this was asked last: what could be was read.
+    pub fn take_damaged(&mut self) -> Vec<(PathBuf, String)> {
+        std::mem::take(&mut self.damaged)
+    }
+
+    /// Fills `block` with the next whole lines; false where nothing more is written yet. What of a sealed segment cannot be
+    /// unpacked is passed over.
     ///
     /// # Errors
     /// The directory or a segment cannot be read; the next call tries again.
@@ -113,6 +128,15 @@ impl Follower {
             match read_on {
                 // What was read of a segment, and is moved away, is over.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && newer.is_some() => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.note_damage(&path, &error);
+                    // The rest of it, or where its table is damaged all of it.
+                    if let Some(behind) = frame_end(&path, read).filter(|behind| *behind > read) {
+                        read = behind;
+                        continue;
+                    }
+                    block.clear();
+                }
                 other => other.map_err(|source| io_error(&path, source))?,
             }
             if !block.is_empty() {
@@ -122,6 +146,13 @@ impl Follower {
             }
             let Some(newer) = newer else { return Ok(false) };
             (path, read) = (newer, 0);
+        }
+    }
+
+    fn note_damage(&mut self, path: &Path, why: &io::Error) {
+        let is_known = self.damaged.iter().any(|(known, _)| known == path);
+        if !is_known && self.damaged.len() < DAMAGED_MAX {
+            self.damaged.push((path.to_owned(), why.to_string()));
         }
     }
 
@@ -145,7 +176,11 @@ fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
     block.clear();
     let mut file = SegmentFile::open(path)?;
     file.go_to(begin)?;
-    file.take(BLOCK_BYTES).read_to_end(block)?;
+    match file.take(BLOCK_BYTES).read_to_end(block) {
+        // What was before the damage is whole, as frames are; the next read meets the damage.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && !block.is_empty() => {}
+        read => drop(read?),
+    }
     match block.iter().rposition(|byte| *byte == b'\n') {
         Some(end) => block.truncate(end + 1),
         // What has no end in a whole block is no record.
@@ -153,6 +188,11 @@ fn lines_at(path: &Path, begin: u64, block: &mut Vec<u8>) -> io::Result<()> {
         None => block.clear(),
     }
     Ok(())
+}
+
+/// Where the frame ends that has this byte of a sealed segment; `None` where nothing is known of its frames.
+fn frame_end(path: &Path, byte: u64) -> Option<u64> {
+    SegmentFile::open(path).ok()?.frame_end(byte)
 }
 
 /// Whether a file has these bytes in front of a place.
@@ -205,6 +245,39 @@ mod tests {
         append(directory.path(), 3, "d\n");
         assert_eq!(lines(&mut follower), ["c", "d"]);
         assert_eq!(lines(&mut follower), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_passed_over_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("journal")).unwrap();
+        let line = |number: u64| format!("{number}{}", "x".repeat(1000));
+        let mut packer = super::super::sealed::Packer::new(Vec::new()).unwrap();
+        (0..6000).for_each(|number| packer.line(line(number).as_bytes()).unwrap());
+        let whole = packer.finish().unwrap();
+        append(directory.path(), 1, "a\n");
+        append(directory.path(), 2, "");
+        append(directory.path(), 3, "z\n");
+        let plain = list(&directory.path().join("journal")).unwrap().remove(1);
+        std::fs::remove_file(&plain).unwrap();
+        let sealed = super::super::sealed::sealed_path(&plain);
+        let read = |packed: &[u8]| {
+            std::fs::write(&sealed, packed).unwrap();
+            let mut follower = Follower::new(directory.path(), Timestamp(0));
+            let lines = lines(&mut follower);
+            assert_eq!((lines.first().unwrap().as_str(), lines.last().unwrap().as_str()), ("a", "z"));
+            (lines.len() - 2, follower.take_damaged().into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+        };
+        assert_eq!(read(&whole), (6000, vec![]));
+        let mut one = whole.clone();
+        one[20] ^= 0x55;
+        let (left, damaged) = read(&one);
+        assert!((3000..6000).contains(&left), "{left}");
+        assert_eq!(damaged, [plain.clone()]);
+        let mut table = whole.clone();
+        let end = table.len();
+        table[end - 1] ^= 0x55;
+        assert_eq!(read(&table), (0, vec![plain]), "without its table nothing is known of it");
     }
 
     #[test]

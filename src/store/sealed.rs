@@ -77,6 +77,17 @@ impl SegmentFile {
         }
     }
 
+    /// Where the frame ends that has this byte; `None` where it is not packed, or behind the end.
+    pub(super) fn frame_end(&self, byte: u64) -> Option<u64> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Sealed(frames) => {
+                let ends = frames.frames.iter().map(|frame| frame.plain_at + u64::from(frame.plain_length));
+                ends.into_iter().find(|end| *end > byte)
+            }
+        }
+    }
+
     /// Goes to a byte of it, unpacked.
     pub(super) fn go_to(&mut self, byte: u64) -> io::Result<()> {
         match self {

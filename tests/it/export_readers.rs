@@ -117,6 +117,18 @@ fn a_damaged_line_is_passed_over_and_said_by_the_exit_code() {
 }
 
 #[test]
+fn an_export_of_all_is_on_record_also_where_it_comes_to_nothing() {
+    let origin = Origin::start();
+    let gate = used(&origin);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let exported = command.args(["export", "--data-dir"]).arg(gate.data_dir()).stdout(full).output().unwrap();
+    assert_eq!(exported.status.code(), Some(1), "{exported:?}");
+    let records = crate::gate::records(&gate.data_dir());
+    assert_eq!(records.iter().filter(|record| record["kind"] == "lookup" && record["question"] == "export").count(), 1);
+}
+
+#[test]
 fn a_file_that_is_there_is_not_written_over() {
     let origin = Origin::start();
     let gate = used(&origin);
@@ -139,7 +151,7 @@ fn whose_records_leave_is_on_record_and_that_those_of_all_do() {
     };
     assert_eq!(export(&gate.data_dir(), &["--verdict", "deny"]).status.code(), Some(0));
     let export_of = |client: Value, user: Value| (json!("export"), client, user);
-    assert_eq!(lookups(), [export_of(Value::Null, Value::Null)]);
+    assert_eq!(lookups(), [(json!("export --verdict deny"), Value::Null, Value::Null)]);
     let exported = export(&gate.data_dir(), &["--client", "127.0.0.1", "--user", "kei"]);
     assert_eq!(exported.status.code(), Some(0), "{exported:?}");
     let of_two = [export_of(json!("127.0.0.1"), Value::Null), export_of(Value::Null, json!("kei"))];

@@ -297,7 +297,7 @@ fn a_persons_records_are_shown_only_when_that_is_on_record() {
         ("review programs", &client),
         ("review findings", &nobody),
         ("review sweep list.txt", &nobody),
-        ("review like t13", &nobody),
+        ("review like t13 by ja4", &nobody),
         ("review like", &client),
         ("export", &nobody),
     ];

@@ -173,6 +173,25 @@ fn the_index_follows_the_journal_and_is_the_same_when_built_anew() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("is damaged"), "{output:?}");
     assert_eq!(counted(&data_dir).1.len(), 1);
+    // Whoever asks is told which segment is missing, each time.
+    let segment = sealed.file_stem().unwrap().to_string_lossy().into_owned();
+    for question in [&["review", "blocked", "--format", "json"][..], &["sql", "SELECT count(*) AS n FROM exchanges"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        let output = command.args(question).arg("--data-dir").arg(&data_dir).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        assert!(output.stdout.len() > 2, "the rest is answered: {output:?}");
+        let told = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&told).contains(&segment), "{segment}: {}", String::from_utf8_lossy(&told));
+    }
+    // So it is where a gate builds the index by itself, which goes on behind the damage.
+    fs::remove_file(data_dir.join("index.db")).unwrap();
+    let mut gate = Start { policy: &origin.policy(), data_dir: Some(data_dir.clone()), ..Start::default() }.gate();
+    ask(&gate, &origin.address.to_string(), "/behind");
+    assert_eq!(gate.end("-TERM"), Some(0));
+    let (indexed, exchanges) = counted(&data_dir);
+    assert_eq!(exchanges.len(), 2, "{indexed:?}");
+    let unread = sekisho::store::Index::open(&data_dir).unwrap().unread_segments().unwrap();
+    assert_eq!(unread.iter().map(|(name, _)| name).collect::<Vec<_>>(), [&segment]);
 }
 
 #[test]

@@ -66,6 +66,19 @@ pub(super) struct Part {
 }
 
 impl Range {
+    /// Whether something lies in both.
+    pub(super) fn touches(self, other: Range) -> bool {
+        let both = self.and(other);
+        both.until.is_none_or(|until| both.since.unwrap_or_default() < until)
+    }
+
+    /// From where the one begins to where the other ends, of two that touch.
+    pub(super) fn or(self, other: Range) -> Self {
+        let since = self.since.and_then(|since| Some(since.min(other.since?)));
+        let until = self.until.and_then(|until| Some(until.max(other.until?)));
+        Self { since, until }
+    }
+
     /// What lies in both.
     fn and(self, other: Range) -> Self {
         let until = match (self.until, other.until) {
@@ -85,6 +98,11 @@ impl Part {
     /// When the day begins.
     pub(super) fn begins(&self) -> i64 {
         self.day.saturating_mul(DAY_US)
+    }
+
+    /// Whether only a part of the day counts, so that there are no sums of it.
+    pub(super) fn is_in_part(&self) -> bool {
+        self.within.is_some()
     }
 
     /// A moment of the day that a summary has in milliseconds.
@@ -113,9 +131,9 @@ impl Part {
         if self.within.is_some() {
             within = format!("{within} AND x.at >= {from} AND x.at < {until}");
         }
-        let [since, before] = [from, until].map(|at| self.begins().saturating_add(at).to_string());
         let text = text.replace("{x}", "x_DAY").replace("{within}", &within);
-        text.replace("{since}", &since).replace("{before}", &before).replace("DAY", &self.day.to_string())
+        let text = text.replace("{from}", &from.to_string()).replace("{until}", &until.to_string());
+        text.replace("DAY", &self.day.to_string())
     }
 }
 
@@ -139,21 +157,9 @@ const FAILED: &str = "(SELECT x.client AS client, coalesce(x.host, 0) AS host, x
 const PROGRAMS: &str = "(SELECT x.program AS program, x.client AS client, count(*) AS requests, \
     min(x.at) / 1000 AS first, max(x.at) / 1000 AS last FROM x_DAY x WHERE {within} AND x.program IS NOT NULL \
     GROUP BY x.program, x.client)";
-/// A record of a flow is written within a second: its time is that of what it tells.
-const FLOWS: &str = "(SELECT (SELECT id FROM address WHERE name = g.client) AS client, \
-    (SELECT id FROM address WHERE name = g.address) AS address, \
-    (SELECT id FROM course c WHERE c.host = g.host AND c.port = g.port AND c.protocol = g.protocol AND c.state = g.state \
-    AND c.rule = g.rule AND c.source = g.source) AS course, g.count AS count, g.packets AS packets, g.up AS up, \
-    g.down AS down, g.at AS first, g.at AS last FROM (SELECT e.client AS client, coalesce(e.line ->> '$.host', '') AS host, \
-    iif(e.meant = '', coalesce(e.line ->> '$.address', ''), ltrim(rtrim(e.upto, ':]'), '[')) AS address, \
-    iif(e.meant = '', coalesce(e.line ->> '$.port', 0), CAST(substr(e.meant, length(e.upto) + 1) AS INTEGER)) AS port, \
-    coalesce(e.line ->> '$.protocol', '') AS protocol, coalesce(e.line ->> '$.state', '') AS state, \
-    coalesce(e.line ->> '$.rule', '') AS rule, coalesce(e.line ->> '$.source', '') AS source, \
-    coalesce(e.line ->> '$.count', 1) AS count, coalesce(e.line ->> '$.packets', 0) AS packets, \
-    coalesce(e.line ->> '$.bytes_up', 0) AS up, coalesce(e.line ->> '$.bytes_down', 0) AS down, e.at AS at \
-    FROM (SELECT client, line, coalesce(line ->> '$.meant', '') AS meant, \
-    rtrim(coalesce(line ->> '$.meant', ''), '0123456789') AS upto, (time - DAY * 86400000000) / 1000 AS at \
-    FROM event WHERE kind = 'flow' AND day = DAY AND time >= {since} AND time < {before}) e) g)";
+const FLOWS: &str = "(SELECT v.client AS client, v.address AS address, v.course AS course, v.count AS count, \
+    v.packets AS packets, v.up AS up, v.down AS down, v.first AS first, v.last AS last FROM v_DAY v \
+    WHERE v.at >= {from} AND v.at < {until})";
 const DIALLED: &str = "SELECT x.host, x.dialled, count(*) FROM {x} x \
     WHERE {within} AND x.dialled IS NOT NULL AND x.host IS NOT NULL";
 const JUDGED: &str = "(SELECT x.at / 900000000 AS quarter, x.judgement AS judgement, count(*) AS requests, \
@@ -177,6 +183,8 @@ impl<'i> Evidence<'i> {
         if indexed.unreadable > 0 {
             unread.push(format!("{} lines of the journal are no records", indexed.unreadable));
         }
+        let segments = index.unread_segments()?;
+        unread.extend(segments.iter().map(|(segment, why)| format!("the segment {segment}: {why}")));
         let who = Who::read(connection)?;
         Ok(Self { connection, days, who, only: None, indexed, unread: RefCell::new(unread) })
     }
@@ -188,6 +196,11 @@ impl<'i> Evidence<'i> {
     pub fn only_of(mut self, name: &str, range: Range) -> Result<Self, QuestionError> {
         self.only = Some(spans(&self, name, range)?);
         Ok(self)
+    }
+
+    /// Whether an answer may name this client.
+    pub(super) fn may_name(&self, client: &str) -> bool {
+        self.only.as_ref().is_none_or(|spans| spans.iter().any(|span| span.client == client))
     }
 
     /// Whether something that a client did at this time, or from one moment to another, is asked for.
@@ -341,7 +354,8 @@ impl<'i> Evidence<'i> {
         given: &[&dyn ToSql],
         mut take: impl FnMut(i64, i64, i64),
     ) -> rusqlite::Result<()> {
-        if part.within.is_some() {
+        // Sums of days are those of all clients.
+        if part.within.is_some() || part.of.is_some() {
             let of_hosts = hosts.map(|hosts| format!("AND x.host IN {hosts}")).unwrap_or_default();
             return self.rows(part, &format!("{DIALLED} {of_hosts} GROUP BY x.host, x.dialled"), given, |row| {
                 take(row.get(0)?, row.get(1)?, row.get(2)?);

@@ -49,7 +49,8 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let mut by_host: HashMap<(i64, i64), Stopped> = HashMap::new();
     let mut observed: BTreeSet<i64> = BTreeSet::new();
     let (mut all, mut would) = (0_i64, 0_i64);
-    let (mut firewall, mut room) = (Firewall::new(), Room::new());
+    let (mut firewall, mut by_firewall) = (Firewall::new(), 0_i64);
+    let (mut room, mut of_firewall) = (Room::one_of(2), Room::one_of(2));
     evidence.each(evidence.parts(range), |part| {
         let text = "SELECT r.judgement, r.client, r.host, r.port, r.requests, r.first, r.last, j.stopped \
             FROM {r} r JOIN judgement j ON j.id = r.judgement WHERE {of r}";
@@ -78,10 +79,11 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
             Ok(())
         })?;
         flows(evidence, part, STOPPED_FLOWS, &[], |flow| {
-            let Some(sum) = room.row(&mut firewall, flow.course) else { return };
+            by_firewall = by_firewall.saturating_add(flow.count);
+            let Some(sum) = of_firewall.row(&mut firewall, flow.course) else { return };
             sum.tally.add(flow.count, flow.first, flow.last);
-            room.put(&mut sum.clients, flow.client);
-            room.put(&mut sum.hosts, flow.address);
+            of_firewall.put(&mut sum.clients, flow.client);
+            of_firewall.put(&mut sum.hosts, flow.address);
         })
     })?;
     let mut answer = Answer::to("blocked", None);
@@ -90,7 +92,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
         ("would_be_blocked", Cell::count(would)),
         ("clients", Cell::count(by_client.len() as i64)),
         ("hosts", Cell::count(by_host.keys().map(|(host, _)| host).collect::<HashSet<_>>().len() as i64)),
-        ("by_firewall", Cell::count(firewall.values().map(|sum| sum.tally.requests).sum())),
+        ("by_firewall", Cell::count(by_firewall)),
     ];
     answer.tables = vec![
         reasons(evidence, by_judgement, limit)?,
@@ -100,7 +102,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
         newest(evidence, range, &observed, limit)?,
     ];
     answer.unread = evidence.unread();
-    answer.notes.extend(room.note());
+    answer.notes.extend(room.note().or(of_firewall.note()));
     answer.next = vec![
         "sekisho review around ID: all that its client did around it".to_owned(),
         "sekisho review host HOST: who else asked for it".to_owned(),

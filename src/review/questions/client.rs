@@ -114,6 +114,8 @@ struct Life {
     failed: HashMap<(i64, i64), Tally>,
     programs: HashMap<i64, Tally>,
     passages: Passages,
+    /// What all of these count.
+    past: i64,
 }
 
 /// A client for a time.
@@ -143,14 +145,41 @@ pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result
     if meant.is_empty() {
         return Err(QuestionError::NoDevice(name.to_owned()));
     }
-    let mut spans = Vec::new();
+    let mut spans: Vec<Span> = Vec::new();
     for (client, range, is_uncertain) in meant {
-        // A device may have had an address without doing anything.
-        let number = evidence.number("client", &client)?.unwrap_or(NONE);
-        let address = evidence.number("address", &client)?.unwrap_or(NONE);
-        spans.push(Span { client, number, address, range, is_uncertain });
+        for client in within(evidence, client)? {
+            // What two sources say of the same time counts once.
+            let known = spans.iter_mut().find(|span| span.client == client && span.range.touches(range));
+            if let Some(known) = known {
+                known.range = known.range.or(range);
+                known.is_uncertain = known.is_uncertain.max(is_uncertain);
+                continue;
+            }
+            // A device may have had an address without doing anything.
+            let number = evidence.number("client", &client)?.unwrap_or(NONE);
+            let address = evidence.number("address", &client)?.unwrap_or(NONE);
+            spans.push(Span { client, number, address, range, is_uncertain });
+        }
     }
     Ok(spans)
+}
+
+/// Clients of a network that are asked for, at most.
+const WITHIN_MAX: usize = 10_000;
+
+/// A client itself; of a network, as a table of devices may name one, the clients in it that are on record.
+fn within(evidence: &Evidence<'_>, client: String) -> Result<Vec<String>, QuestionError> {
+    let Some(network) = client.parse::<IpNet>().ok().filter(|_| client.contains('/')) else { return Ok(vec![client]) };
+    let mut statement = evidence.connection().prepare_cached("SELECT name FROM client ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut clients = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if clients.len() < WITHIN_MAX && name.parse::<IpAddr>().is_ok_and(|address| network.contains(&address)) {
+            clients.push(name);
+        }
+    }
+    Ok(if clients.is_empty() { vec![client] } else { clients })
 }
 
 /// Every destination that a client or device ever had, refused and failed attempts apart, and its days.
@@ -160,7 +189,8 @@ pub(super) fn spans(evidence: &Evidence<'_>, name: &str, range: Range) -> Result
 pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> Result<Answer, QuestionError> {
     let spans = spans(evidence, name, range)?;
     let mut life = Life::default();
-    let mut room = Room::new();
+    let mut rooms = [(); 5].map(|()| Room::one_of(5));
+    let [of_hosts, of_refused, of_failed, of_programs, of_flows] = &mut rooms;
     for Span { number, address, range, .. } in &spans {
         evidence.each(evidence.parts_of_all(*range), |part| {
             evidence.rows(
@@ -169,7 +199,7 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
                 &[number],
                 |row| {
                     life.all.add(row, 1, part)?;
-                    if let Some(host) = room.row(&mut life.hosts, row.get(0)?) {
+                    if let Some(host) = of_hosts.row(&mut life.hosts, row.get(0)?) {
                         host.add(row, 1, part)?;
                     }
                     let (day, hosts) = life.days.entry(part.day).or_default();
@@ -180,7 +210,9 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
             let refused = "SELECT r.host, r.judgement, r.requests, r.first, r.last FROM {r} r \
                 WHERE r.judgement IN (SELECT id FROM judgement) AND r.client = ?1";
             let failed = "SELECT f.host, f.ending, f.requests, f.first, f.last FROM {f} f WHERE f.client = ?1";
-            for (text, into) in [(refused, &mut life.refused), (failed, &mut life.failed)] {
+            for (text, into, room) in
+                [(refused, &mut life.refused, &mut *of_refused), (failed, &mut life.failed, &mut *of_failed)]
+            {
                 evidence.rows(part, text, &[number], |row| {
                     if let Some(tally) = room.row(into, (row.get(0)?, row.get(1)?)) {
                         tally.add(row.get(2)?, part.moment(row.get(3)?), part.moment(row.get(4)?));
@@ -191,19 +223,19 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
             let programs = "SELECT s.program, s.requests, s.first, s.last FROM {s} s \
                 WHERE s.program IN (SELECT id FROM program) AND s.client = ?1";
             evidence.rows(part, programs, &[number], |row| {
-                if let Some(tally) = room.row(&mut life.programs, row.get(0)?) {
+                if let Some(tally) = of_programs.row(&mut life.programs, row.get(0)?) {
                     tally.add(row.get(1)?, part.moment(row.get(2)?), part.moment(row.get(3)?));
                 }
                 Ok(())
             })?;
-            sum_flows(evidence, part, "w.client = ?1", &[address], (&mut life.passages, &mut room))
+            sum_flows(evidence, part, "w.client = ?1", &[address], &mut life.past, (&mut life.passages, of_flows))
         })?;
     }
     let mut answer = Answer::to("client", Some(name.to_owned()));
     answer.facts =
         vec![("hosts", Cell::count(life.hosts.len() as i64)), ("requests", Cell::count(life.all.tally.requests))];
     answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&life.all)).map(|((key, _), cell)| (*key, cell)));
-    answer.facts.push(("past_proxy", Cell::count(life.passages.values().map(|sum| sum.tally.requests).sum())));
+    answer.facts.push(("past_proxy", Cell::count(life.past)));
     let clients: Vec<String> = spans.iter().map(|span| span.client.clone()).collect();
     let wanted = Wanted { clients: Some(clients), ..Wanted::default() };
     answer.tables = vec![
@@ -216,7 +248,7 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
         addresses(evidence, &spans, range, limit),
         found(evidence, &wanted, range, limit)?,
     ];
-    answer.notes.extend(room.note());
+    answer.notes.extend(rooms.iter().find_map(Room::note));
     if spans.iter().any(|span| span.is_uncertain == Some(true)) {
         answer.notes.push("for some of its time it is uncertain that the address was this device".to_owned());
     }

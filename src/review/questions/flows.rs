@@ -74,15 +74,17 @@ pub(super) fn flows(
     })
 }
 
-/// Sums them, where there is room.
+/// Sums them, and where there is room each kind of them.
 pub(super) fn sum_flows(
     evidence: &Evidence<'_>,
     part: &Part,
     condition: &str,
     given: &[&dyn ToSql],
+    all: &mut i64,
     (into, room): (&mut Passages, &mut Room),
 ) -> rusqlite::Result<()> {
     flows(evidence, part, condition, given, |flow| {
+        *all = all.saturating_add(flow.count);
         if let Some(sum) = room.row(into, (flow.client, flow.address, flow.course)) {
             sum.add(flow);
         }

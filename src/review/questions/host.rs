@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use rusqlite::{OptionalExtension, ToSql};
 
@@ -26,6 +27,9 @@ impl Hosts {
         let (below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
         let bad = |error: &dyn std::fmt::Display| QuestionError::BadHost(text.to_owned(), error.to_string());
         // People write names in their own script; records have A-labels.
+        // An IPv6 address is written without brackets, too.
+        let literal = name.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
+        let name = literal.as_deref().unwrap_or(name);
         let name =
             if name.is_ascii() { name.to_owned() } else { idna::domain_to_ascii(name).map_err(|error| bad(&error))? };
         let name = Host::parse(name.as_bytes()).map_err(|error| bad(&error))?.to_string();
@@ -102,7 +106,9 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
     let mut by_client: HashMap<i64, Dealings> = HashMap::new();
     let mut by_host: HashMap<i64, Dealings> = HashMap::new();
     let mut by_address: HashMap<(i64, i64), i64> = HashMap::new();
-    let (mut passages, mut room) = (Passages::new(), Room::new());
+    let (mut passages, mut past_all) = (Passages::new(), 0);
+    let mut rooms = [(); 4].map(|()| Room::one_of(4));
+    let [of_clients, of_hosts, of_addresses, of_flows] = &mut rooms;
     let mut all = Dealings::default();
     let past = hosts.of_flows();
     evidence.each(evidence.parts(range), |part| {
@@ -112,30 +118,32 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
         );
         evidence.rows(part, &text, &hosts.given(), |row| {
             all.add(row, 2, part)?;
-            if let Some(client) = room.row(&mut by_client, row.get(0)?) {
+            if let Some(client) = of_clients.row(&mut by_client, row.get(0)?) {
                 client.add(row, 2, part)?;
             }
-            match room.row(&mut by_host, row.get(1)?) {
+            match of_hosts.row(&mut by_host, row.get(1)?) {
                 Some(host) => host.add(row, 2, part),
                 None => Ok(()),
             }
         })?;
         evidence.dialled(part, Some(&hosts.numbers()), &hosts.given(), |host, address, requests| {
-            if let Some(sum) = room.row(&mut by_address, (address, host)) {
+            if let Some(sum) = of_addresses.row(&mut by_address, (address, host)) {
                 *sum = sum.saturating_add(requests);
             }
         })?;
-        sum_flows(evidence, part, &past, &hosts.given(), (&mut passages, &mut room))
+        sum_flows(evidence, part, &past, &hosts.given(), &mut past_all, (&mut passages, of_flows))
     })?;
     let mut answer = Answer::to("host", Some(name.to_owned()));
-    if let Some((host, time, client)) = first {
+    let is_unknown = first.is_none();
+    if let Some((host, time, client)) = first.filter(|(_, _, client)| evidence.may_name(client)) {
         answer.facts = vec![
             ("first_seen", Cell::time(time)),
             ("first_seen_by", Cell::text(&*client)),
             ("first_seen_device", Cell::text(evidence.who.at(&client, time))),
             ("first_host", Cell::text(host)),
         ];
-    } else {
+    }
+    if is_unknown {
         answer.notes.push("no exchange on record is of this host".to_owned());
     }
     answer.facts.extend([
@@ -144,8 +152,8 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
         ("requests", Cell::count(all.tally.requests)),
     ]);
     answer.facts.extend(DEALINGS_COLUMNS.iter().zip(cells(&all)).map(|((key, _), cell)| (*key, cell)));
-    answer.facts.push(("past_proxy", Cell::count(passages.values().map(|sum| sum.tally.requests).sum())));
-    answer.notes.extend(room.note());
+    answer.facts.push(("past_proxy", Cell::count(past_all)));
+    answer.notes.extend(rooms.iter().find_map(Room::note));
     let wanted = Wanted { hosts: Some(hosts), ..Wanted::default() };
     answer.tables = vec![
         clients(evidence, &by_client, limit),

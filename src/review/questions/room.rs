@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// So much may be told apart in one question: of an attacker who makes up names, sums stay whole and what comes last has no row
-/// of its own.
+/// of its own. Tables have rooms of their own, so that none takes another's.
 const ROOM_MAX: usize = 16_000_000;
 /// What a row takes, against a number in a set, which takes some 16 bytes.
 const ROW: usize = 20;
@@ -21,8 +21,14 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// The whole room.
     pub(super) fn new() -> Self {
         Self::of(ROOM_MAX)
+    }
+
+    /// One of so many rooms, of the same size.
+    pub(super) fn one_of(rooms: usize) -> Self {
+        Self::of(ROOM_MAX / rooms.max(1))
     }
 
     pub(super) fn of(left: usize) -> Self {

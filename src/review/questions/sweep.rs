@@ -57,6 +57,8 @@ type Hits = BTreeMap<(usize, Fit, String, String), (Tally, i64)>;
 const BELOW_MAX: usize = 10_000;
 /// Addresses that are listed in a statement.
 const ADDRESSES_MAX: usize = 20_000;
+/// Keys that are looked up one by one on each day.
+const LOOKUPS_MAX: usize = 1000;
 /// Hits that are told apart.
 const HITS_MAX: usize = 1_000_000;
 
@@ -419,10 +421,12 @@ fn past(evidence: &Evidence<'_>, indicators: &Indicators, range: Range, hits: &m
         let ends = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
         for (name, is_itself) in [(host.as_str(), true)].into_iter().chain(ends.map(|name| (name, false))) {
             let fits = names.get(name).into_iter().flatten().filter(|(_, below)| is_itself || *below);
-            courses.entry(course).or_default().extend(fits.map(|(number, _)| (*number, Fit::PastProxy)));
+            let fits: Vec<_> = fits.map(|(number, _)| (*number, Fit::PastProxy)).collect();
+            if !fits.is_empty() {
+                courses.entry(course).or_default().extend(fits);
+            }
         }
     }
-    courses.retain(|_, fits| !fits.is_empty());
     if addresses.is_empty() && courses.is_empty() {
         return Ok(());
     }
@@ -440,6 +444,14 @@ fn past(evidence: &Evidence<'_>, indicators: &Indicators, range: Range, hits: &m
                 *all_stopped += if stopped.contains(&flow.course) { flow.count } else { 0 };
             }
         };
+        // One look through the day's sums takes less than many by their keys.
+        if part.is_in_part() || addresses.len() + courses.len() > LOOKUPS_MAX {
+            return flows(evidence, part, "TRUE", &[], |flow| {
+                for fits in [addresses.get(&flow.address), courses.get(&flow.course)].into_iter().flatten() {
+                    take(flow, fits);
+                }
+            });
+        }
         for (address, fits) in &addresses {
             flows(evidence, part, "w.address = ?1", &[address], |flow| take(flow, fits))?;
         }

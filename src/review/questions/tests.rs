@@ -7,6 +7,7 @@ use crate::facts::Timestamp;
 use crate::review::lines::{BEGUN, Lines, SECOND, allowed_by, denied_for, would_be_denied_for};
 use crate::store::{INDEX_FILE, Index, reindex};
 
+use super::ask::Part;
 use super::*;
 
 const DAY: u64 = 86_400;
@@ -323,23 +324,76 @@ fn attempts_past_the_proxy_are_told_of_client_host_and_rule_and_a_part_of_a_day_
     let [row] = &refused.table("firewall").unwrap().rows[..] else { panic!("{refused:#?}") };
     assert_eq!(row[..2], [Cell::text("out-office"), Cell::text("refused")]);
     assert_eq!(row[3..5], [Cell::Count(3), Cell::Count(2)], "clients and addresses");
-    // A second before the first, and behind the last: the first and the last day are counted in part.
+    // A part of a day is counted from its records. The first flow is at the beginning of the first day's records.
     let last = 79 * 4_000 + 1;
-    let parts = Range { since: Some(Timestamp(BEGUN - 1)), until: Some(Timestamp(BEGUN + last * SECOND)) };
     for border in [4_000, 90_000, DAY, 2 * DAY + 1, 200_000] {
         let [before, after] = [range(0, border), range(border, last)]
             .map(|range| count(&client(&evidence, "10.20.1.1", range, 1000).unwrap(), "past_proxy"));
         assert_eq!(before + after, count(&whole, "past_proxy"), "{border}");
     }
-    let within = Range { until: Some(Timestamp(BEGUN + (DAY - 3600 + 1) * SECOND)), ..parts };
-    let steps_within = |step: u64| step * 4_000 <= DAY - 3600;
+    let (from, until) = (3_999, DAY - 3600 + 1);
+    let is_within = |step: u64| (from..until).contains(&(step * 4_000));
     for (name, fits) in [("192.0.2.99", 3), ("192.0.2.2", 2)] {
-        let answer = host(&evidence, name, within, 1000).unwrap();
-        assert_eq!(count(&answer, "past_proxy"), steps(&|step| step % 4 == fits && steps_within(step)), "{name}");
+        let answer = host(&evidence, name, range(from, until), 1000).unwrap();
+        assert_eq!(count(&answer, "past_proxy"), steps(&|step| step % 4 == fits && is_within(step)), "{name}");
     }
-    let table =
-        |range| without_times(client(&evidence, "10.20.1.1", range, 1000).unwrap().table("past_proxy").unwrap());
-    assert_eq!(table(Range::default()), table(Range { since: Some(Timestamp(BEGUN - 1)), until: None }));
+    let answer = blocked(&evidence, range(from, until), 1000).unwrap();
+    assert_eq!(count(&answer, "by_firewall"), steps(&|step| step % 2 == 0 && is_within(step)));
+    // The rows are the same to the cell, where the first day counts from a second behind its first record on.
+    let rows = |range| without_times(host(&evidence, "192.0.2.99", range, 1000).unwrap().table("past_proxy").unwrap());
+    assert!(evidence.parts(range(1, last))[0].is_in_part());
+    assert_eq!(rows(Range::default()), rows(range(1, last)));
+}
+
+#[test]
+fn odd_flows_are_counted_in_a_part_of_a_day_as_in_all_of_it() {
+    let mut lines = Lines::new();
+    let key = |change: fn(&mut FlowKey)| {
+        let mut key = FlowKey { state: Some(FlowState::Refused), ..FlowKey::of(FlowSource::Syslog) };
+        change(&mut key);
+        key
+    };
+    let keys = [
+        key(|key| key.segment = Some("office".into())),
+        key(|key| key.raw = Some("a line that nobody understands".into())),
+        key(|key| (key.client, key.address) = ("10.20.1.1".parse().ok(), "192.0.2.1".parse().ok())),
+        key(|key| (key.client, key.meant) = ("10.20.1.1".parse().ok(), "[2001:db8::]:443".parse().ok())),
+        key(|key| (key.client, key.meant) = ("10.20.1.1".parse().ok(), "[::ffff:192.0.2.9]:80".parse().ok())),
+        key(|key| (key.client, key.host) = ("10.20.1.1".parse().ok(), Some("x".repeat(9000).as_str().into()))),
+    ];
+    for (number, key) in (0..).zip(keys) {
+        let time = Timestamp(BEGUN + (10 + number) * SECOND);
+        let most = Some(u64::MAX);
+        let flow = Flow {
+            key,
+            count: u64::MAX >> (number * 9),
+            packets: most,
+            bytes_up: most,
+            bytes_down: most,
+            rolled_up: most,
+            first: time,
+            last: time,
+        };
+        lines.tell_at(10 + number, &Record::Flow(Box::new(flow)));
+    }
+    lines.ask_at(900, Event::Refused, 1, "GET http://a.example/", denied_for("no_rule"));
+    let (_directory, index) = indexed(&lines);
+    let evidence = Evidence::new(&index).unwrap();
+    let [whole, part] = [Range::default(), range(10, 800)];
+    assert!(evidence.parts(part).iter().all(Part::is_in_part) && !evidence.parts(whole).iter().any(Part::is_in_part));
+    let asked = |range: Range| {
+        let of_client = client(&evidence, "10.20.1.1", range, 100).unwrap();
+        let of_all = blocked(&evidence, range, 100).unwrap();
+        let of_hosts = ["192.0.2.1", "2001:db8::", "192.0.2.9"].map(|name| host(&evidence, name, range, 9).unwrap());
+        assert!(of_client.unread.is_empty() && of_all.unread.is_empty(), "{:?} {:?}", of_client.unread, of_all.unread);
+        let mut tables = vec![without_times(of_client.table("past_proxy").unwrap())];
+        tables.push(without_times(of_all.table("firewall").unwrap()));
+        tables.extend(of_hosts.iter().map(|answer| without_times(answer.table("past_proxy").unwrap())));
+        tables
+    };
+    let tables = asked(part);
+    assert_eq!(tables.iter().map(Vec::len).collect::<Vec<_>>(), [4, 1, 1, 1, 1], "{tables:#?}");
+    assert_eq!(tables, asked(whole));
 }
 
 #[test]
@@ -360,7 +414,11 @@ fn of_one_client_alone_each_question_tells_what_it_tells_of_it_among_all() {
     for range in [Range::default(), range(4_000, 200_000)] {
         let (everybody_blocked, everybody_failed) =
             (blocked(&all, range, 1000).unwrap(), errors(&all, range, 1000).unwrap());
-        let mut sums = [0; 3];
+        let (mut sums, mut dialled) = ([0; 3], 0);
+        let dialled_at = |answer: &Answer| {
+            let rows = &answer.table("addresses").unwrap().rows;
+            rows.iter().map(|row| if let Cell::Count(n) = row[2] { n } else { 0 }).sum::<u64>()
+        };
         for name in ["10.20.1.1", "10.20.1.2", "10.20.1.3"] {
             let one = Evidence::new(&index).unwrap().only_of(name, range).unwrap();
             let of_one = blocked(&one, range, 1000).unwrap();
@@ -371,7 +429,15 @@ fn of_one_client_alone_each_question_tells_what_it_tells_of_it_among_all() {
             let failed = errors(&one, range, 1000).unwrap();
             assert_eq!(fact(&failed, "failed"), of_row(&everybody_failed, "clients", name, 2), "{name}");
             sums[0] += fact(&of_one, "by_firewall");
-            sums[1] += fact(&host(&one, "h3.example", range, 1000).unwrap(), "requests");
+            let of_host = host(&one, "h3.example", range, 1000).unwrap();
+            sums[1] += fact(&of_host, "requests");
+            // Nothing of it is of another: neither whom it was seen by first, nor where it was dialled for others.
+            let others = ["10.20.1.1", "10.20.1.2", "10.20.1.3"].into_iter().filter(|other| *other != name);
+            for answer in [&of_host, &unknown(&one, range, 1000).unwrap(), &of_one, &failed] {
+                let told = format!("{answer:?}");
+                assert!(others.clone().all(|other| !told.contains(other)), "{name}: {told}");
+            }
+            dialled += dialled_at(&of_host);
             let programs = programs(&one, range, 1000).unwrap();
             assert!(programs.tables[0].rows.iter().all(|row| row[7] == Cell::text(name)), "{programs:#?}");
             sums[2] +=
@@ -385,6 +451,7 @@ fn of_one_client_alone_each_question_tells_what_it_tells_of_it_among_all() {
             requests.sum(),
         ];
         assert_eq!(sums, expected);
+        assert_eq!(dialled, dialled_at(&host(&all, "h3.example", range, 1000).unwrap()));
     }
     let nobody = Evidence::new(&index).unwrap().only_of("10.99.0.1", Range::default()).unwrap();
     let none = blocked(&nobody, Range::default(), 10).unwrap();

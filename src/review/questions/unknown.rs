@@ -72,12 +72,14 @@ fn table(
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(3)?))
         });
         let (name, domain, client, first) = known.unwrap_or_default();
+        let client = if evidence.may_name(&client) { client } else { String::new() };
+        let device = if client.is_empty() { String::new() } else { evidence.who.at(&client, first) };
         let mut row = vec![
             Cell::text(&*name),
             Cell::text(domain),
             Cell::count(clients.len() as i64),
             Cell::text(&*client),
-            Cell::text(evidence.who.at(&client, first)),
+            Cell::text(device),
             Cell::text(marks.of_target(&name, 443, "")),
         ];
         row.extend(cells(dealings));

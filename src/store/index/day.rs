@@ -30,6 +30,8 @@ pub(super) struct Sums {
     pub(super) judged: HashMap<(i64, i64), Judged>,
     /// By client, address and course.
     pub(super) flows: HashMap<(i64, i64, i64), Carried>,
+    /// Flows by the numbers of their records, with their times and keys.
+    pub(super) flow_records: HashMap<i64, (i64, (i64, i64, i64), Carried)>,
     /// By mark and number of the opening record: the mark of the query.
     pub(super) urls: HashMap<(i64, i64), Option<i64>>,
     /// By hash and number of the opening record: the name.
@@ -112,7 +114,9 @@ impl Sums {
         }
     }
 
-    pub(super) fn flow(&mut self, key: (i64, i64, i64), more: Carried) {
+    /// Of one record: its number and time, whose and where to, and what it counts.
+    pub(super) fn flow(&mut self, (seq, at): (i64, i64), key: (i64, i64, i64), more: Carried) {
+        self.flow_records.insert(seq, (at, key, more));
         let none = Carried { count: 0, packets: 0, up: 0, down: 0, ..more };
         let sum = self.flows.entry(key).or_insert(none);
         for (all, more) in [
@@ -136,7 +140,9 @@ impl Sums {
             + self.judged.len()
             + self.flows.len()
             + self.urls.len()
-            + self.bodies.len()
+            + self.flow_records.len()
+            // Names are long.
+            + 4 * self.bodies.len()
     }
 
     /// Adds them to the day's tables. Keys are written in order, so that the tables grow at their ends.
@@ -175,6 +181,11 @@ impl Sums {
         for ((client, address, course), sum) in sorted(self.flows.drain()) {
             let Carried { count, packets, up, down, first, last } = sum;
             insert.execute(params![client, address, course, count, packets, up, down, first, last])?;
+        }
+        let mut insert = statement(FLOW_RECORD)?;
+        for (seq, (at, (client, address, course), sum)) in sorted(self.flow_records.drain()) {
+            let Carried { count, packets, up, down, first, last } = sum;
+            insert.execute(params![seq, at, client, address, course, count, packets, up, down, first, last])?;
         }
         let mut insert = statement(URL)?;
         for ((url, seq), query) in sorted(self.urls.drain()) {
@@ -219,6 +230,7 @@ const FLOW: &str = "INSERT INTO w_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
     packets = CAST(min(9e18, 0.0 + packets + excluded.packets) AS INTEGER),
     up = CAST(min(9e18, 0.0 + up + excluded.up) AS INTEGER), down = CAST(min(9e18, 0.0 + down + excluded.down) AS INTEGER),
     first = min(first, excluded.first), last = max(last, excluded.last)";
+const FLOW_RECORD: &str = "INSERT INTO v_DAY VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const URL: &str = "INSERT OR IGNORE INTO u_DAY VALUES (?1, ?2, ?3)";
 const BODY: &str = "INSERT OR IGNORE INTO b_DAY VALUES (?1, ?2, ?3)";
 const DAY: &str = "INSERT INTO day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET

@@ -69,6 +69,13 @@ CREATE TABLE w_DAY (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX w_DAY_address ON w_DAY (address);
 CREATE INDEX w_DAY_course ON w_DAY (course);
+-- The same of each record: `at` is its time in microseconds since the day's beginning.
+CREATE TABLE v_DAY (
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL,
+    client INTEGER NOT NULL, address INTEGER NOT NULL, course INTEGER NOT NULL,
+    count INTEGER NOT NULL, packets INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL
+) STRICT;
 
 -- By which URLs and bodies exchanges are found again, see `url.rs`: the mark of host and path where the path was seen, with
 -- that of the query; and the SHA-256 of a body, with the name that it came under.

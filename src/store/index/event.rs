@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::evidence::{FlowSeen, RecordLine, Said, read_time};
 
-use super::IndexError;
 use super::day::Carried;
 use super::fill::{Filler, ms_of_day, signed};
 use super::names::bounded;
+use super::{DAY_US, IndexError};
 
 /// What is asked of a record that tells of no exchange.
 #[derive(Debug, Deserialize)]
@@ -146,7 +146,8 @@ impl Filler {
             first: ms_of_day(flow.first, day),
             last: ms_of_day(flow.last, day),
         };
-        self.days.entry(day).or_default().flow(key, more);
+        let at = signed(record.time.0).saturating_sub(day.saturating_mul(DAY_US));
+        self.days.entry(day).or_default().flow((signed(record.seq), at), key, more);
         Ok(match (to.as_str(), port) {
             ("", _) | (_, 0) => to,
             (address, port) if address.contains(':') => format!("[{address}]:{port}"),

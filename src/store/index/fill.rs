@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rusqlite::{Connection, params};
 
 use crate::evidence::{Event, Kind, RecordLine, read_record, read_retention};
 use crate::facts::{ExchangeId, Timestamp};
 
+use super::super::segment::begun;
 use super::day::{Pair, Sums, count, create, of_day, stretch};
 use super::interned::AllNames;
 use super::names::bounded;
@@ -36,6 +38,8 @@ pub struct Filler {
 
 /// Exchanges that are open at the same time; of more, the end of the oldest does not come to the index.
 const OPEN_MAX: usize = 500_000;
+/// No file has a longer name.
+const FILE_NAME_BYTES_MAX: usize = 255;
 /// Rows of sums in memory, before they are written.
 const SUMS_MAX: usize = 1_000_000;
 /// The clock counts as stepped back when a record's time is so much before the one in front of it.
@@ -115,6 +119,14 @@ impl Filler {
                 Ok(())
             }
         }
+    }
+
+    /// Notes a sealed segment of which something could not be unpacked.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(super) fn unread(&self, segment: &Path, why: &str) -> Result<(), IndexError> {
+        Ok(note_unread(&self.connection, segment, why)?)
     }
 
     /// Counts a line that is no record, once.
@@ -313,7 +325,8 @@ impl Filler {
             row.content_type = self.names.word(connection, Some(kind.split(';').next().unwrap_or_default().trim()))?;
         }
         if let Some(hash) = record.body_sha256.as_deref().and_then(body_hash) {
-            let name = bounded(record.file_name.as_deref().unwrap_or_default()).to_owned();
+            let name = record.file_name.as_deref().unwrap_or_default();
+            let name = name.get(..name.floor_char_boundary(FILE_NAME_BYTES_MAX)).unwrap_or_default().to_owned();
             sums.bodies.insert((hash, row.seq), name);
         }
         if let Some(kind) = record.body_type.as_deref() {
@@ -464,6 +477,14 @@ fn day_of(time: Timestamp) -> i64 {
 /// Of a day, or before it or after it.
 pub(super) fn ms_of_day(time: Timestamp, day: i64) -> i64 {
     signed(time.0).saturating_sub(day.saturating_mul(DAY_US)) / 1000
+}
+
+/// See the table `unread`.
+pub(super) fn note_unread(connection: &Connection, segment: &Path, why: &str) -> rusqlite::Result<()> {
+    let name = segment.file_name().unwrap_or_default().to_string_lossy();
+    let day = begun(segment).map_or(0, day_of);
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO unread VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![bounded(&name), day, bounded(why)]).map(drop)
 }
 
 const PLACE: &str =

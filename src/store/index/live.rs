@@ -106,6 +106,10 @@ impl LiveIndex {
             Ok(is_more)
         });
         self.block = block;
+        for (segment, why) in self.follower.take_damaged() {
+            self.filler.unread(&segment, &why)?;
+            self.uncommitted += 1;
+        }
         let is_more = taken?;
         if self.uncommitted > 0 && (!is_more || self.uncommitted >= COMMIT_RECORDS) {
             self.filler.commit()?;

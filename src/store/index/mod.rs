@@ -177,6 +177,16 @@ impl Index {
         Ok(pages.saturating_mul(pragma("page_size")?).max(0).unsigned_abs())
     }
 
+    /// Sealed segments of which something could not be unpacked when they were read, with why.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn unread_segments(&self) -> Result<Vec<(String, String)>, IndexError> {
+        let mut statement = self.connection.prepare("SELECT segment, why FROM unread ORDER BY segment")?;
+        let unread = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        Ok(unread)
+    }
+
     /// How far the journal was read.
     ///
     /// # Errors

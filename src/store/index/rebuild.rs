@@ -10,6 +10,7 @@ use crate::evidence::read_record;
 
 use super::super::reader::Reader;
 use super::super::segment::OpenError;
+use super::fill::note_unread;
 use super::{Filler, INDEX_FILE, IndexError, Indexed};
 
 /// What came of building the index anew.
@@ -68,6 +69,11 @@ pub fn reindex(data_dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Re
             return Err(error);
         }
     };
+    if !damaged.is_empty() {
+        let connection = Connection::open(&new)?;
+        damaged.iter().try_for_each(|(segment, why)| note_unread(&connection, segment, why))?;
+        connection.close().map_err(|(_, error)| error)?;
+    }
     fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed(&new))?;
     for ending in ["-wal", "-shm", "-journal"] {
         // What belongs to the old file must not be taken for the new one's.

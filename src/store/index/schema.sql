@@ -82,6 +82,9 @@ CREATE TABLE day (
     records INTEGER NOT NULL, exchanges INTEGER NOT NULL
 ) STRICT;
 
+-- Sealed segments of which something could not be unpacked, with why.
+CREATE TABLE unread (segment TEXT PRIMARY KEY, day INTEGER NOT NULL, why TEXT NOT NULL) STRICT; -- the day in which it begins
+
 -- Exchanges whose end is not on record yet: where their rows are.
 CREATE TABLE open (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
 
