@@ -10,6 +10,8 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use sekisho::store::{IndexError, LiveIndex, SealError, Sealed, Sealer};
+
 use crate::gate::{Gate, Notices, Start, event_of, put_over, records, status_of};
 use crate::origin::Origin;
 use crate::peer::{Message, Peer};
@@ -403,4 +405,52 @@ fn with_little_room_nothing_is_sealed_or_indexed_and_both_go_on_when_there_is_mo
     assert_eq!((ended("zst"), status_of(&data_dir)["sealing"]["error"].clone()), (4, Value::Null));
     assert_eq!(sekisho(&["verify"], &data_dir).status.code(), Some(0));
     assert_eq!(asked(&data_dir, "SELECT count(*) AS n FROM exchanges")[0]["n"], 4 * 1_999 + 1);
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_of_sealing_or_indexing_loses_nothing_of_either() {
+    let disk = SmallDisk::new(64);
+    let data_dir = disk.data_dir();
+    journal_in(&data_dir, &[(3, "10.1.0.3"), (2, "10.1.0.2")], 4_000);
+    let now = sekisho::facts::Timestamp(1_795_568_400_000_000);
+    let sealer = Sealer::new(&data_dir, "gate").unwrap();
+    let due = sealer.due().unwrap();
+    assert!(!due.is_empty());
+    let text = fs::read(&due[0]).unwrap();
+    let mut lines = 0;
+    let result = sealer.seal(&due[0], now, || {
+        lines += 1;
+        if lines == 100 {
+            disk.fill();
+        }
+        true
+    });
+    assert!(lines > 100 && matches!(result, Err(SealError::Io { .. })), "{lines} {result:?}");
+    assert_eq!(fs::read(&due[0]).unwrap(), text, "the segment is as it was");
+    let left = fs::read_dir(data_dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(left.into_iter().all(|path| path.extension().is_some_and(|ending| ending == "jsonl")));
+    disk.empty();
+    for segment in &due {
+        let sealed = sealer.seal(segment, now, || true);
+        assert!(matches!(sealed, Ok(Sealed::Done(_))), "{sealed:?}");
+    }
+    assert_eq!(sekisho(&["verify"], &data_dir).status.code(), Some(0));
+
+    // What was read and not committed is taken again.
+    let mut index = LiveIndex::open(&data_dir, |why| panic!("{why}")).unwrap();
+    assert!(index.step().unwrap(), "there is more than one block");
+    assert_eq!(index.committed(), 0);
+    disk.fill();
+    let failed = (0..10_000).find_map(|_| index.step().err()).unwrap();
+    assert!(matches!(failed, IndexError::Sqlite(_)), "{failed:?}");
+    drop(index);
+    disk.empty();
+    let mut index = LiveIndex::open(&data_dir, |why| panic!("{why}")).unwrap();
+    while index.step().unwrap() {}
+    drop(index);
+    let answers = || asked(&data_dir, "SELECT * FROM contacts ORDER BY day, client, host");
+    let (live, exchanges) = (answers(), asked(&data_dir, "SELECT count(*) AS n FROM exchanges"));
+    sekisho::store::reindex(&data_dir, |_, _| {}).unwrap();
+    assert!(!live.is_empty() && live == answers());
+    assert_eq!(exchanges, asked(&data_dir, "SELECT count(*) AS n FROM exchanges"));
 }
