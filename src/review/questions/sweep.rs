@@ -336,6 +336,9 @@ fn of_exchanges(
             Value::Url { .. } | Value::Host(_) | Value::Address(_) | Value::Prefix(_) | Value::Ja4(_) => {}
         }
     }
+    // As they lie in the index.
+    urls.sort_unstable_by_key(|url| url.url);
+    bodies.sort_unstable_by_key(|(_, hash)| *hash);
     if let Err(why) = &key
         && asks
     {
