@@ -157,18 +157,15 @@ fn attempts() -> Vec<(Machine, Machine, Packet, &'static str)> {
     attempts
 }
 
-/// Sends a datagram by a source that is not the machine's own, without waiting for the detection of duplicates.
-fn forge(lab: &Lab, from: Machine, source: &str, to: IpAddr) {
-    let length = if to.is_ipv6() { "128" } else { "32" };
-    run(lab.command(from, "ip").args(["address", "add", &format!("{source}/{length}"), "dev", "eth0"]));
+/// Sends a datagram by a source that is not the machine's own.
+fn forge(lab: &Lab, from: Machine, source: IpAddr, to: IpAddr) {
     lab.inside(from, || {
-        let source = SocketAddr::new(source.parse().unwrap(), 0);
-        let socket = Socket::new(Domain::for_address(source), Type::DGRAM, None).unwrap();
+        let socket = Socket::new(Domain::for_address(SocketAddr::new(source, 0)), Type::DGRAM, None).unwrap();
         match source.is_ipv4() {
-            true => socket.set_freebind_v4(true).unwrap(),
-            false => socket.set_freebind_v6(true).unwrap(),
+            true => socket.set_ip_transparent_v4(true).unwrap(),
+            false => socket.set_ip_transparent_v6(true).unwrap(),
         }
-        socket.bind(&source.into()).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         UdpSocket::from(socket).send_to(b"who am I", (to, 5000)).unwrap();
     });
 }
@@ -198,21 +195,37 @@ fn want(lab: &Lab, refusals: &mut Refusals) {
     of_gateway(Machine::Plant, ["10.50.0.1", "fd00:50::1"], 137, "critical-udp");
 }
 
-/// Sources of no segment, of another than the one behind the interface, of outside, and of the inside from outside.
+/// Sources of no segment, of another than the one behind the interface, of outside, of the inside from outside, and of the
+/// gateway itself, to others and to it. All of it twice: of IPv4 the kernel drops by itself what bears an address of its own, and
+/// with `rp_filter` most of the rest, and tells nobody.
 fn forge_all(lab: &Lab, refusals: &mut Refusals) {
     let forged = [
-        (Machine::Office, Machine::Internet, ["10.99.0.9", "fd00:99::9"]),
-        (Machine::Office, Machine::Admin, ["10.40.0.9", "fd00:40::9"]),
-        (Machine::Plant, Machine::Internet, ["10.20.0.9", "fd00:20::9"]),
-        (Machine::Sales, Machine::Office, ["11.77.0.80", "fd77::80"]),
-        (Machine::Internet, Machine::Sales, ["10.20.0.2", "fd00:20::2"]),
+        (Machine::Office, internet, ["10.99.0.9", "fd00:99::9"]),
+        (Machine::Office, admin, ["10.40.0.9", "fd00:40::9"]),
+        (Machine::Plant, internet, ["10.20.0.9", "fd00:20::9"]),
+        (Machine::Sales, office, ["11.77.0.80", "fd77::80"]),
+        (Machine::Internet, sales, ["10.20.0.2", "fd00:20::2"]),
+        (Machine::Office, internet, GATE),
+        (Machine::Sales, office, ["11.77.0.1", "fd77::1"]),
+        (Machine::Office, of(GATE), ["10.21.0.1", "fd00:21::1"]),
+        (Machine::Sales, of(GATE), GATE),
     ];
-    for (from, to, sources) in forged {
-        for (source, to) in sources.into_iter().zip(to.addresses()) {
-            forge(lab, from, source, to);
-            refusals.add((source.parse().unwrap(), to), Some(5000), "udp", "forged-source");
+    for rp_filter in ["0", "1"] {
+        lab.inside(Machine::Gateway, || {
+            for entry in std::fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
+                std::fs::write(entry.unwrap().path().join("rp_filter"), rp_filter).unwrap();
+            }
+        });
+        for (from, to, sources) in forged {
+            for (source, to) in of(sources).into_iter().zip(to) {
+                forge(lab, from, source, to);
+                refusals.add((source, to), Some(5000), "udp", "forged-source");
+            }
         }
     }
+    let of = |addresses: [&str; 2]| addresses.map(|address| address.parse::<IpAddr>().unwrap());
+    let [office, sales, admin, internet] =
+        [Machine::Office, Machine::Sales, Machine::Admin, Machine::Internet].map(Machine::addresses);
 }
 
 /// To all of a segment, and to groups that every machine is in.
@@ -242,6 +255,33 @@ fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_
     let mut gate = recording_gate(&lab);
     LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
     let mut refusals = Refusals::default();
+/// The gateway calls out too, as a server of addresses does, and hears itself: that is nobody's forgery.
+fn hears_itself(lab: &Lab) {
+    let shown = run(lab.command(Machine::Gateway, "ip").args(["-o", "link", "show", "dev", "lan0"]));
+    let link = shown.split(':').next().unwrap().parse().unwrap();
+    lab.inside(Machine::Gateway, || {
+        let socket = |any: &str| {
+            let socket = UdpSocket::bind(any).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            socket
+        };
+        let [v4, v6] = ["0.0.0.0:6000", "[::]:6001"].map(socket);
+        let own = GATE[0].parse().unwrap();
+        v4.join_multicast_v4(&"224.0.0.251".parse().unwrap(), &own).unwrap();
+        v4.set_broadcast(true).unwrap();
+        let from = socket2::SockRef::from(&v4);
+        from.set_multicast_if_v4(&own).unwrap();
+        for to in ["224.0.0.251:6000", "10.20.0.255:6000"] {
+            v4.send_to(b"who is there", to).unwrap();
+            assert_eq!(v4.recv_from(&mut [0; 64]).unwrap().1, SocketAddr::new(GATE[0].parse().unwrap(), 6000), "{to}");
+        }
+        v6.join_multicast_v6(&"ff02::fb".parse().unwrap(), link).unwrap();
+        let group = std::net::SocketAddrV6::new("ff02::fb".parse().unwrap(), 6001, 0, link);
+        v6.send_to(b"who is there", group).unwrap();
+        v6.recv_from(&mut [0; 64]).unwrap();
+    });
+}
+
     want(&lab, &mut refusals);
     let of_office = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
     forge_all(&lab, &mut refusals);
@@ -265,6 +305,8 @@ fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
         let rules = run(&mut lab.egress(directory.path(), &["iptables"].into_iter().chain(flag).collect::<Vec<_>>()));
         let mut command = lab.command(Machine::Gateway, &format!("{program}-legacy-restore"));
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    hears_itself(&lab);
+    refusals.are_counted(&lab);
         child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success(), "{rules}");
     }
@@ -292,3 +334,4 @@ fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
     gate.records();
     refusals.are_on_record(&gate.data_dir());
 }
+    hears_itself(&lab);
