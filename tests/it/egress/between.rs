@@ -70,19 +70,16 @@ impl Refusals {
     }
 
     pub(super) fn are_on_record(&self, data_dir: &Path) {
-        let statement = "SELECT client, address, port, protocol, state, reason, sum(count) AS count FROM flows \
-                         WHERE verdict = 'deny' GROUP BY client, address, port, protocol, state, reason";
-        let found: BTreeMap<String, u64> = asked(data_dir, statement)
-            .iter()
-            .map(|row| {
-                let text = |key: &str| row[key].as_str().unwrap().to_owned();
-                let [client, address, protocol, state, rule] =
-                    ["client", "address", "protocol", "state", "reason"].map(text);
-                let what = format!("{client} {address} {} {protocol} {state} {rule}", row["port"]);
-                (what, row["count"].as_u64().unwrap())
-            })
-            .collect();
-        assert_eq!(found, self.0);
+        assert_eq!(on_record(data_dir), self.0);
+    }
+
+    /// Waits until they are, while a gate runs.
+    pub(super) fn come_on_record(&self, data_dir: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while on_record(data_dir) != self.0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        self.are_on_record(data_dir);
     }
 
     /// And that this is what `sekisho review client` says of each of them.
@@ -106,6 +103,22 @@ impl Refusals {
             assert_eq!(told, of_client.map(|(what, count)| (what.clone(), *count)).collect());
         }
     }
+}
+
+/// What was stopped, as the evidence has it.
+fn on_record(data_dir: &Path) -> BTreeMap<String, u64> {
+    let statement = "SELECT client, address, port, protocol, state, reason, sum(count) AS count FROM flows \
+                     WHERE verdict = 'deny' GROUP BY client, address, port, protocol, state, reason";
+    asked(data_dir, statement)
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            let [client, address, protocol, state, rule] =
+                ["client", "address", "protocol", "state", "reason"].map(text);
+            let what = format!("{client} {address} {} {protocol} {state} {rule}", row["port"]);
+            (what, row["count"].as_u64().unwrap())
+        })
+        .collect()
 }
 
 /// Sends a packet from a machine, which must be refused.

@@ -12,6 +12,7 @@ use sekisho::evidence::read_time;
 use sekisho::facts::Timestamp;
 use serde_json::Value;
 
+use super::between::Refusals;
 use super::lab::{CONFIG, Lab, Machine, run};
 use super::ways_out::{connect, rules};
 use crate::gate::{Gate, Start, records, status_of};
@@ -176,6 +177,56 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     told(&records(data.path()));
 }
 
+/// In both directions and families: heard by nobody, counted, and found again.
+#[test]
+fn who_is_isolated_reaches_nobody_and_is_reached_by_nobody_and_each_attempt_is_counted_and_on_record() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    lab.load(Machine::Gateway, &rules(&lab));
+    [Machine::Office, Machine::Admin].into_iter().for_each(|machine| lab.acquaint(machine));
+    let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
+    let config = format!("[flows]\nnflog_group = 5\n{CONFIG}");
+    let data_dir = Some(data.path().to_owned());
+    let mut gate = Start { config: &config, data_dir, before: &before, ..Start::default() }.gate();
+    until(data.path(), |status| status["flows"][0]["reading"] == true);
+    let listen = |machine, port: u16| lab.inside(machine, || TcpListener::bind(("::", port)).unwrap());
+    let (proxy, pc) = (listen(Machine::Gateway, 3128), listen(Machine::Office, 22));
+    let gateway = GATE.map(|address| address.parse::<IpAddr>().unwrap());
+    let (office, admin) = (Machine::Office.addresses(), Machine::Admin.addresses());
+    let attempts = [
+        (Machine::Office, gateway, 3128, proxy),
+        (Machine::Admin, office, 22, pc),
+        (Machine::Office, Machine::Internet.addresses(), 443, listen(Machine::Internet, 443)),
+    ];
+    let tries = |from, to, port| lab.inside(from, || connect(to, port).map(drop).map_err(|error| error.kind()));
+    // Until then the first two are open, or their being shut would prove nothing.
+    for (from, to, port, listener) in attempts.iter().take(2) {
+        for to in to {
+            assert_eq!(tries(*from, *to, *port), Ok(()), "{from:?} to {to} {port}");
+            listener.accept().unwrap();
+        }
+    }
+    for client in ["10.20.0.2", "fd00:20::/64"] {
+        let said = done(&["isolate", client, "--reason", "calls home"], data.path());
+        assert!(said.contains("kernel: cut off, open connections too\n"), "{said}");
+    }
+    let already = lab.counted(Machine::Gateway, "sekisho", "isolated");
+    let mut refusals = Refusals::default();
+    for (from, to, port, listener) in &attempts {
+        let clients = if *from == Machine::Office { office } else { admin };
+        for (client, to) in clients.into_iter().zip(*to) {
+            assert_eq!(tries(*from, to, *port), Err(ErrorKind::ConnectionRefused), "{from:?} to {to} {port}");
+            refusals.add((client, to), Some(*port), "tcp", "isolated");
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{from:?} {port}");
+    }
+    assert_eq!(already, 0, "nothing of what was open has ended late");
+    refusals.are_counted(&lab);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    refusals.are_on_record(data.path());
+}
+
 /// A finding about an IPv6 address reaches the kernel as one about an IPv4 address does: that address alone, and no neighbour's.
 #[test]
 fn whom_a_finding_isolates_is_cut_off_in_the_kernel_in_both_families() {
@@ -328,6 +379,7 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     lab.load(Machine::Gateway, &rules);
     let gate_dir = data.path().join("gate");
     let mut gate = gate_with(&lab, &gate_dir, &exceptions);
+    until(&gate_dir, |status| status["flows"][0]["reading"] == true);
     let listen = |port: u16| lab.inside(Machine::Internet, || TcpListener::bind(("::", port)).unwrap());
     let [other, essential] = [8883, 8884].map(listen);
     let anew = |to: IpAddr, port: u16| {
@@ -360,6 +412,15 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     for to in Machine::Internet.addresses() {
         assert_eq!((anew(to, 8883), anew(to, 8884)), (Err(ErrorKind::ConnectionRefused), Ok(())), "{to}");
     }
+    // What answers is counted, and not logged; of who had opened it each packet is refused, and on record: what was written
+    // after, and what was tried anew.
+    assert!(lab.counted(Machine::Gateway, "sekisho", "lockdown") >= 2, "what was sent to each at least");
+    let mut refusals = Refusals::default();
+    for ends in Machine::Office.addresses().into_iter().zip(Machine::Internet.addresses()) {
+        (0..2).for_each(|_| refusals.add(ends, Some(8883), "tcp", "out-tcp"));
+    }
+    refusals.are_counted(&lab);
+    refusals.come_on_record(&gate_dir);
     egress(&["check"]);
     // Rules that are put in force meanwhile keep it, and so does the next gate where they do not.
     egress(&["apply", "--yes"]);

@@ -173,8 +173,22 @@ impl Lab {
         format!("{}-{}", self.prefix, machine.name())
     }
 
-    fn ip(&self, machine: Machine, arguments: &str) {
-        run(Command::new("ip").args(["-n", &self.name(machine)]).args(arguments.split(' ')));
+    fn ip(&self, machine: Machine, arguments: &str) -> String {
+        run(Command::new("ip").args(["-n", &self.name(machine)]).args(arguments.split(' ')))
+    }
+
+    /// A machine and the gateway know each other's cables, and need not ask for them by packets that would count.
+    pub(super) fn acquaint(&self, machine: Machine) {
+        let cable = |machine, link: &str| {
+            let shown = self.ip(machine, &format!("-o link show dev {link}"));
+            shown.split_once("link/ether ").unwrap().1.split(' ').next().unwrap().to_owned()
+        };
+        let link = machine.link();
+        let (own, gateway) = (cable(machine, "eth0"), cable(Machine::Gateway, link));
+        for (address, network) in machine.addresses().into_iter().zip(machine.networks()) {
+            self.ip(machine, &format!("neigh replace {network}1 lladdr {gateway} dev eth0 nud permanent"));
+            self.ip(Machine::Gateway, &format!("neigh replace {address} lladdr {own} dev {link} nud permanent"));
+        }
     }
 
     /// A program on a machine.
