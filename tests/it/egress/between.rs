@@ -212,6 +212,9 @@ fn want(lab: &Lab, refusals: &mut Refusals) {
 /// gateway itself, to others and to it. All of it twice: of IPv4 the kernel drops by itself what bears an address of its own, and
 /// with `rp_filter` most of the rest, and tells nobody.
 fn forge_all(lab: &Lab, refusals: &mut Refusals) {
+    let of = |addresses: [&str; 2]| addresses.map(|address| address.parse::<IpAddr>().unwrap());
+    let [office, sales, admin, internet] =
+        [Machine::Office, Machine::Sales, Machine::Admin, Machine::Internet].map(Machine::addresses);
     let forged = [
         (Machine::Office, internet, ["10.99.0.9", "fd00:99::9"]),
         (Machine::Office, admin, ["10.40.0.9", "fd00:40::9"]),
@@ -236,9 +239,6 @@ fn forge_all(lab: &Lab, refusals: &mut Refusals) {
             }
         }
     }
-    let of = |addresses: [&str; 2]| addresses.map(|address| address.parse::<IpAddr>().unwrap());
-    let [office, sales, admin, internet] =
-        [Machine::Office, Machine::Sales, Machine::Admin, Machine::Internet].map(Machine::addresses);
 }
 
 /// To all of a segment, and to groups that every machine is in.
@@ -255,19 +255,6 @@ fn call_out(lab: &Lab) {
     }
 }
 
-fn nobody_heard(lab: &Lab) {
-    for machine in LISTENERS {
-        assert_eq!(lab.counted(machine, "hears", "heard"), 0, "{machine:?}");
-    }
-}
-
-#[test]
-fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_in_both_families() {
-    let lab = Lab::make();
-    lab.load(Machine::Gateway, &rules(&lab));
-    let mut gate = recording_gate(&lab);
-    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
-    let mut refusals = Refusals::default();
 /// The gateway calls out too, as a server of addresses does, and hears itself: that is nobody's forgery.
 fn hears_itself(lab: &Lab) {
     let shown = run(lab.command(Machine::Gateway, "ip").args(["-o", "link", "show", "dev", "lan0"]));
@@ -295,6 +282,19 @@ fn hears_itself(lab: &Lab) {
     });
 }
 
+fn nobody_heard(lab: &Lab) {
+    for machine in LISTENERS {
+        assert_eq!(lab.counted(machine, "hears", "heard"), 0, "{machine:?}");
+    }
+}
+
+#[test]
+fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_in_both_families() {
+    let lab = Lab::make();
+    lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = recording_gate(&lab);
+    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
+    let mut refusals = Refusals::default();
     want(&lab, &mut refusals);
     let of_office = lab.counted(Machine::Gateway, "sekisho", "segment-office-out");
     forge_all(&lab, &mut refusals);
@@ -305,8 +305,49 @@ fn hears_itself(lab: &Lab) {
     // What all of a segment hear is counted alone.
     call_out(&lab);
     wait_for(&lab, "discovery", 3);
+    hears_itself(&lab);
+    refusals.are_counted(&lab);
     gate.records();
     refusals.are_on_record(&gate.data_dir());
+}
+
+/// Where switches part the ports of a segment, its machines reach one another by the gateway alone, at an address for each.
+#[test]
+fn clients_of_one_segment_do_not_reach_each_other_where_the_gateway_is_between() {
+    let lab = Lab::make();
+    let parted = ["10.20.0.9", "fd00:20::9"].map(|address| address.parse::<IpAddr>().unwrap());
+    let ip = |machine, arguments: &str| run(lab.command(machine, "ip").args(arguments.split(' ')));
+    for (to, gate) in parted.into_iter().zip(GATE) {
+        let alone = format!("{to}/{}", if to.is_ipv4() { 32 } else { 128 });
+        ip(Machine::Sales, &format!("address add {alone} dev eth0{}", if to.is_ipv4() { "" } else { " nodad" }));
+        ip(Machine::Gateway, &format!("route add {alone} dev lan1"));
+        ip(Machine::Office, &format!("route add {alone} via {gate}"));
+    }
+    let listening = lab.inside(Machine::Sales, || std::net::TcpListener::bind(("::", 445)).unwrap());
+    lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = recording_gate(&lab);
+    lab.load(Machine::Sales, HEARS);
+    let mut refusals = Refusals::default();
+    for (client, to) in Machine::Office.addresses().into_iter().zip(parted) {
+        for (port, rule) in [(445, "peer-smb"), (135, "peer-rpc"), (3389, "peer-remote"), (8080, "peer-other")] {
+            send(&lab, Machine::Office, to, Packet::Tcp(port));
+            refusals.add((client, to), Some(port), "tcp", rule);
+        }
+        send(&lab, Machine::Office, to, Packet::Udp(5353));
+        refusals.add((client, to), Some(5353), "udp", "peer-discovery");
+        send(&lab, Machine::Office, to, Packet::Icmp);
+        let protocol = if to.is_ipv6() { "icmpv6" } else { "icmp" };
+        refusals.add((client, to), None, protocol, "peer-other");
+    }
+    refusals.are_counted(&lab);
+    assert_eq!(lab.counted(Machine::Sales, "hears", "heard"), 0);
+    gate.records();
+    refusals.are_on_record(&gate.data_dir());
+    lab.nft(Machine::Gateway, "delete table inet sekisho");
+    for to in parted {
+        assert!(lab.inside(Machine::Office, || connect(to, 445)).is_ok(), "without rules {to} is reached");
+    }
+    drop(listening);
 }
 
 /// The same by what `egress iptables` prints, and each way out with it. Nothing there has a name but what is logged.
@@ -318,8 +359,6 @@ fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
         let rules = run(&mut lab.egress(directory.path(), &["iptables"].into_iter().chain(flag).collect::<Vec<_>>()));
         let mut command = lab.command(Machine::Gateway, &format!("{program}-legacy-restore"));
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    hears_itself(&lab);
-    refusals.are_counted(&lab);
         child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success(), "{rules}");
     }
@@ -341,10 +380,10 @@ fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
     nobody_heard(&lab);
     // What all of a segment hear is not logged; what comes after it from the same machine is.
     call_out(&lab);
+    hears_itself(&lab);
     let (office, gateway) = (Machine::Office.addresses()[0], GATE[0].parse().unwrap());
     send(&lab, Machine::Office, gateway, Packet::Tcp(9));
     refusals.add((office, gateway), Some(9), "tcp", "to-gateway");
     gate.records();
     refusals.are_on_record(&gate.data_dir());
 }
-    hears_itself(&lab);
