@@ -28,7 +28,7 @@ pub(super) enum EgressCommand {
         "sekisho egress nft --config /etc/sekisho/sekisho.toml > /etc/nftables.d/sekisho.nft"
     ))]
     Nft(ConfigArgument),
-    /// Print the rules for iptables-restore, or for ip6tables-restore: the whole table `filter`
+    /// Print the rules for iptables-restore, or for ip6tables-restore: the whole tables `raw` and `filter`
     #[command(after_help = notes!(
         "sekisho egress iptables --config sekisho.toml | iptables-restore --test",
         "sekisho egress iptables --ipv6 --config sekisho.toml > /etc/iptables/rules.v6"

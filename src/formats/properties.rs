@@ -1,14 +1,16 @@
 //! What must hold for any bytes at all. Fuzz targets call this and so do tests; the gate does not.
 
+use std::net::IpAddr;
+
 use super::*;
-use crate::evidence::{Asked, Chain, DeviceSource, Flow, Kind, Noted, Record, Seen, read_noted, read_record};
+use crate::evidence::{Asked, Chain, DeviceSource, Flow, FlowKey, Kind, Noted, Record, Seen, read_noted, read_record};
 use crate::facts::Timestamp;
 
 /// Any bytes as the lines of a log. Panics when one of these does not hold.
 ///
 /// Every line is counted once, and as what it was said to be. What a line told is bounded by the line, its host has
-/// the form of our records, and its client is said. Written as other programs write it, it is read back. What is kept
-/// of bad lines is bounded and safe to look at.
+/// the form of our records, and its client is said. Written as other programs write it, it is read back. An attempt to
+/// connect is one line on record, and its two ends and port are read back from it. What is kept of bad lines is bounded and safe to look at.
 pub fn lines(bytes: &[u8]) {
     let mut reader = Reader::new();
     let mut count = Tally::default();
@@ -53,15 +55,27 @@ pub fn firewall_lines(bytes: &[u8]) {
             }
             FirewallLine::Nothing => continue,
         };
-        let Seen { key, packets, bytes_up, bytes_down, .. } = seen;
-        let (first, last) = (Timestamp(1), Timestamp(2));
-        let flow = Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first, last };
-        let mut line = Vec::new();
-        Chain::start().append(&Record::Flow(Box::new(flow)).encode(Timestamp(3)), &mut line);
-        one_line(&line);
-        assert!(line.len() < 16_000, "{}", line.len());
-        assert_eq!(read_record(&line).expect("it is a record").kind, Kind::Flow);
+        // Who sent it, the listener knows.
+        let told_by = Some(IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]));
+        on_record(Seen { key: FlowKey { told_by, ..seen.key }, ..seen });
     }
+}
+
+/// That it is one line, bounded, and read back as who reached for what.
+fn on_record(seen: Seen) {
+    let Seen { key, packets, bytes_up, bytes_down, .. } = seen;
+    let known = key.clone();
+    let (first, last) = (Timestamp(1), Timestamp(2));
+    let flow = Flow { key, count: 1, packets, bytes_up, bytes_down, rolled_up: None, first, last };
+    let mut line = Vec::new();
+    Chain::start().append(&Record::Flow(Box::new(flow)).encode(Timestamp(3)), &mut line);
+    one_line(&line);
+    assert!(line.len() < 16_000, "{}", line.len());
+    let back = read_record(&line).expect("it is a record");
+    let text = |address: Option<IpAddr>| address.map(|address| address.to_string());
+    assert_eq!((back.kind, back.client.as_deref(), back.port), (Kind::Flow, text(known.client).as_deref(), known.port));
+    assert_eq!(back.address.as_deref(), text(known.address).as_deref());
+    assert_eq!(back.state.is_some(), known.state.is_some());
 }
 
 fn frames(bytes: &[u8], step: usize) -> Vec<Vec<u8>> {
@@ -117,6 +131,13 @@ fn told(observed: &Observed<'_>, length: usize) {
         assert!(matches!(reader.read(&written), Line::Observed(_) | Line::Bad(_)), "{}", written.escape_ascii());
     }
     zeek(observed);
+    if let Some(seen) = zeek_flow(observed) {
+        let address = |text: &str| text.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        let (from, to) = (address(observed.client), address(observed.address));
+        assert_eq!((seen.key.client, seen.key.address, seen.key.port), (from, to, Some(observed.port)));
+        assert!(from.is_some() && to.is_some() && seen.key.state.is_some());
+        on_record(seen);
+    }
 }
 
 /// A table of Zeek has room for any text.
@@ -149,30 +170,54 @@ mod tests {
 
     use super::*;
 
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+
+    /// Each byte in turn is another: a digit the next, a letter not the same.
+    fn and_near_it(seed: &[u8], property: fn(&[u8])) {
+        property(seed);
+        let mut altered = seed.to_vec();
+        for at in 0..seed.len() {
+            altered[at] ^= 1;
+            property(&altered);
+            altered[at] ^= 1;
+        }
+    }
+
     /// So that what a fuzzer once found is tried without one.
     #[test]
-    fn the_property_holds_for_every_seed() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/formats");
-        let seeds: Vec<_> =
-            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    fn the_property_holds_for_every_seed_and_what_is_near_it() {
+        let seeds = seeds("formats");
         assert!(seeds.len() > 5);
-        seeds.iter().for_each(|seed| lines(seed));
+        seeds.iter().for_each(|seed| and_near_it(seed, lines));
+    }
+
+    /// Or nothing of attempts to connect would be tried.
+    #[test]
+    fn there_are_seeds_that_tell_of_attempts_to_connect() {
+        let mut count = 0;
+        for seed in seeds("formats") {
+            let mut reader = Reader::new();
+            for line in seed.split_inclusive(|byte| *byte == b'\n') {
+                let Line::Observed(observed) = reader.read(line) else { continue };
+                count += usize::from(zeek_flow(&observed).is_some());
+            }
+        }
+        assert!(count >= 3, "{count}");
     }
 
     #[test]
-    fn the_property_of_lines_of_firewalls_holds_for_every_seed() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/firewall_lines");
-        let seeds: Vec<_> =
-            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    fn the_property_of_lines_of_firewalls_holds_for_every_seed_and_what_is_near_it() {
+        let seeds = seeds("firewall_lines");
         assert!(seeds.len() >= 5);
-        seeds.iter().for_each(|seed| firewall_lines(seed));
+        seeds.iter().for_each(|seed| and_near_it(seed, firewall_lines));
     }
 
     #[test]
     fn the_property_of_files_of_devices_holds_for_every_seed() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/devices");
-        let seeds: Vec<_> =
-            fs::read_dir(directory).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        let seeds = seeds("devices");
         assert!(seeds.len() >= 4);
         seeds.iter().for_each(|seed| devices(seed));
     }

@@ -1,5 +1,5 @@
-//! The rules as iptables-restore and ip6tables-restore read them: the whole table `filter`, in one transaction for each
-//! family.
+//! The rules as iptables-restore and ip6tables-restore read them: the whole tables `raw` and `filter`, each in one
+//! transaction for each family.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub enum Family {
 /// Ports in one match of `multiport`, at most; a range counts as two.
 const MULTIPORT_MAX: usize = 15;
 
-/// The text that `iptables-restore` or `ip6tables-restore` takes. It replaces the table `filter`, and has no sets of who is
+/// The text that `iptables-restore` or `ip6tables-restore` takes. It replaces the tables `raw` and `filter`, and has no sets of who is
 /// cut off, nor of a lockdown.
 pub fn iptables(rules: &Ruleset, family: Family) -> String {
     let program = match family {
@@ -29,11 +29,13 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
     };
     let mut text = format!(
         "# Written by `sekisho egress iptables` from [network] of its config; change it there.\n\
-         # For {program}-restore: it replaces the whole table `filter`. Who is cut off by `sekisho isolate`, and that\n\
-         # `sekisho lockdown` holds, is known to nftables alone.\n"
+         # For {program}-restore: it replaces the whole tables `raw` and `filter`. Who is cut off by `sekisho isolate`,\n\
+         # and that `sekisho lockdown` holds, is known to nftables alone.\n"
     );
-    for chain in &rules.chains {
-        capture_text(&mut text, rules, chain, family);
+    for (table, base) in [("raw", Base::Arrival), ("nat", Base::Redirect), ("mangle", Base::Tproxy)] {
+        if let Some(chain) = rules.chains.iter().find(|chain| chain.base == Some(base)) {
+            prerouting_text(&mut text, rules, (table, chain), family);
+        }
     }
     text.push_str("*filter\n");
     for (base, policy) in [("INPUT", "DROP"), ("FORWARD", "DROP"), ("OUTPUT", "ACCEPT")] {
@@ -42,9 +44,10 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
     if rules.rejects {
         text.push_str(":refuse - [0:0]\n");
     }
-    for chain in rules.chains.iter().filter(|chain| chain.base.is_none()) {
-        let _ = writeln!(text, ":{} - [0:0]", chain.name);
-    }
+    let is_in_filter = |chain: &&Chain| matches!(chain.base, Some(Base::Input | Base::Forward | Base::Output));
+    let chains = with_led_to(rules, rules.chains.iter().filter(is_in_filter).collect(), family);
+    let led_to = chains.iter().filter(|chain| chain.base.is_none());
+    led_to.for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
     if rules.rejects {
         let with = match family {
             Family::V4 => "icmp-admin-prohibited",
@@ -56,29 +59,41 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
              -A refuse -j REJECT --reject-with {with}\n"
         );
     }
-    let in_filter = |chain: &&Chain| !matches!(chain.base, Some(Base::Redirect | Base::Tproxy));
-    for chain in rules.chains.iter().filter(in_filter) {
-        chain_text(&mut text, rules, chain, family);
-    }
+    chains.into_iter().for_each(|chain| chain_text(&mut text, rules, chain, family));
     text.push_str("COMMIT\n");
     text
 }
 
-/// A chain that stands in a table of its own.
-fn capture_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
-    let table = match chain.base {
-        Some(Base::Redirect) => "nat",
-        Some(Base::Tproxy) => "mangle",
-        Some(Base::Input | Base::Forward | Base::Output) | None => return,
-    };
-    let _ = writeln!(text, "# It replaces the whole table `{table}` too: put behind this what else is to stand there.");
+/// A table whose only base is one chain.
+fn prerouting_text(text: &mut String, rules: &Ruleset, (table, chain): (&str, &Chain), family: Family) {
+    if table != "raw" {
+        let _ =
+            writeln!(text, "# It replaces the whole table `{table}` too: put behind this what else is to stand there.");
+    }
     if chain.base == Some(Base::Tproxy) {
         text.push_str("# What is captured stays here only with these routes as well:\n");
         CAPTURE_ROUTES.iter().for_each(|line| text.push_str(&format!("#   {line}\n")));
     }
+    let chains = with_led_to(rules, vec![chain], family);
     let _ = write!(text, "*{table}\n:PREROUTING ACCEPT [0:0]\n");
-    chain_text(text, rules, chain, family);
+    let led_to = chains.iter().filter(|chain| chain.base.is_none());
+    led_to.for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
+    chains.into_iter().for_each(|chain| chain_text(text, rules, chain, family));
     text.push_str("COMMIT\n");
+}
+
+/// These and all that they lead to, in the order of the rules: chains are of one table each.
+fn with_led_to<'r>(rules: &'r Ruleset, mut wanted: Vec<&'r Chain>, family: Family) -> Vec<&'r Chain> {
+    let mut next = 0;
+    while let Some(chain) = wanted.get(next) {
+        for rule in &chain.rules {
+            let (Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict else { continue };
+            let is_new = !wanted.iter().any(|chain| chain.name == *to) && !lines(rules, rule, family).is_empty();
+            wanted.extend(rules.chains.iter().filter(|chain| is_new && chain.name == *to));
+        }
+        next += 1;
+    }
+    rules.chains.iter().filter(|chain| wanted.iter().any(|wanted| wanted.name == chain.name)).collect()
 }
 
 fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
@@ -86,7 +101,7 @@ fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family)
         Some(Base::Input) => "INPUT",
         Some(Base::Forward) => "FORWARD",
         Some(Base::Output) => "OUTPUT",
-        Some(Base::Redirect | Base::Tproxy) => "PREROUTING",
+        Some(Base::Arrival | Base::Redirect | Base::Tproxy) => "PREROUTING",
         None => &chain.name,
     };
     let _ = writeln!(text, "# {}", chain.purpose);
@@ -147,6 +162,7 @@ fn matches(when: &When, family: Family) -> Vec<String> {
             mark = format!("-m mark --mark {CAPTURE_MARK:#x} ");
             &mark
         }
+        Some(State::Known) => "-m conntrack ! --ctstate INVALID ",
         Some(State::ExceptedReply) | None => "",
     };
     let mut lines = Vec::new();
@@ -178,6 +194,11 @@ fn ends(when: &When, family: Family) -> Option<String> {
             }
             Some(Who::Many) => {
                 let _ = write!(text, "-m addrtype ! {kind} LOCAL ");
+            }
+            Some(Who::Group) => {
+                // What goes to all of a segment is a group's in IPv6.
+                let kinds = if family == Family::V6 { "MULTICAST" } else { "BROADCAST,MULTICAST" };
+                let _ = write!(text, "-m addrtype {kind} {kinds} ");
             }
             Some(Who::Within(nets)) => {
                 let is_v6 = family == Family::V6;

@@ -25,6 +25,8 @@ pub struct Chain {
 /// Where a packet is looked at, and what becomes of it where no rule decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
+    /// Whatever comes, before the kernel asks where it goes; left as it is.
+    Arrival,
     /// To this machine; dropped.
     Input,
     /// Through it; dropped.
@@ -76,8 +78,10 @@ pub enum Who {
     Isolated,
     /// This machine itself.
     Local,
-    /// Not this machine alone: all of a segment, or a group.
+    /// Not this machine alone: all of a segment, a group, or another.
     Many,
+    /// All of a segment, or a group.
+    Group,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +113,8 @@ pub enum State {
     Redirected,
     /// It was marked to stay on this machine, whatever its destination.
     Marked,
+    /// It was looked at before it came.
+    Known,
     /// It answers a connection that an exception let through which a lockdown closes.
     ExceptedReply,
 }

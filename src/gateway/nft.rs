@@ -63,6 +63,7 @@ fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
     let mut text = format!("\t# {}\n\tchain {} {{\n", chain.purpose, chain.name);
     if let Some(base) = chain.base {
         let (kind, hook, priority, policy) = match base {
+            Base::Arrival => ("filter", "prerouting", "raw", "accept"),
             Base::Input => ("filter", "input", "filter", "drop"),
             Base::Forward => ("filter", "forward", "filter", "drop"),
             Base::Output => ("filter", "output", "filter", "accept"),
@@ -172,6 +173,7 @@ fn matches(when: &When, version: Option<Version>) -> Option<String> {
         Some(State::Marked) => {
             let _ = write!(text, "meta mark {CAPTURE_MARK:#x} ");
         }
+        Some(State::Known) => text.push_str("ct state != invalid "),
         Some(State::ExceptedReply) => {
             let _ = write!(text, "ct mark and {EXCEPTED_MARK:#x} == {EXCEPTED_MARK:#x} ct direction reply ");
         }
@@ -187,6 +189,7 @@ fn who_text(key: &str, who: &Who, version: Option<Version>) -> Option<String> {
     Some(match (who, version) {
         (Who::Local, _) => format!("fib {key} type local "),
         (Who::Many, _) => format!("fib {key} type != local "),
+        (Who::Group, _) => format!("fib {key} type {{ broadcast, multicast }} "),
         (Who::Isolated, Some(Version::V6)) => format!("ip6 {key} @{ISOLATED_6} "),
         (Who::Isolated, Some(Version::V4) | None) => format!("ip {key} @{ISOLATED_4} "),
         (Who::Within(nets), version) => {

@@ -30,6 +30,7 @@ pub fn plan(network: &Network, today: Date) -> Plan {
     chains.extend([
         planner.outside_sources(),
         planner.sources(),
+        planner.arrival(),
         planner.counting(),
         planner.exceptions(),
         planner.peers(),
@@ -48,12 +49,17 @@ struct Planner<'n> {
     exceptions: &'n [Exception],
 }
 
+const SOURCES: &str = "whether the source is one that belongs here";
+const OWN_COPY: &str = "what this machine sends to all of a segment or to a group comes back to it as well";
+const COUNTING: &str = "how much each segment sends and gets";
 const ALL: [Role; 5] = [Role::Clients, Role::Servers, Role::Management, Role::Critical, Role::Gateway];
 
 impl Planner<'_> {
     fn forward(&self) -> Chain {
         let mut rules = isolated(true);
-        rules.extend(self.first_looks());
+        // Those that `arrival` has left to the chain `input`.
+        rules.push(goto("sources", SOURCES, service(Service::Neighbours), Leads::Jump));
+        rules.push(goto("counting", COUNTING, When::default(), Leads::Jump));
         rules.extend(self.locked_replies());
         rules.push(accept("forward-replies", "what answers a connection that was let through", reply()));
         rules.push(accept("forward-errors", "errors about such a connection: path discovery", related()));
@@ -68,11 +74,11 @@ impl Planner<'_> {
     }
 
     fn input(&self) -> Chain {
-        let loopback = When { by: vec!["lo".to_owned()], ..When::default() };
-        let mut rules = vec![accept("loopback", "this machine with itself", loopback)];
+        let mut rules = vec![accept("loopback", "this machine with itself", loopback())];
         rules.extend(isolated(false));
         rules.push(accept("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours)));
-        rules.extend(self.first_looks());
+        rules.push(accept("own-copy", OWN_COPY, own_copy()));
+        rules.push(goto("counting", COUNTING, When::default(), Leads::Jump));
         rules.push(accept("input-replies", "what answers this machine", reply()));
         rules.push(accept("input-errors", "errors about its connections: path discovery", related()));
         rules.extend(self.exception_rules(true));
@@ -166,12 +172,16 @@ impl Planner<'_> {
         accept("captured", "what was captured on its way outside", when)
     }
 
-    /// Whose the source is, and what each segment sends and gets.
-    fn first_looks(&self) -> Vec<Rule> {
-        vec![
-            goto("sources", "whether the source is one that belongs here", When::default(), Leads::Jump),
-            goto("counting", "how much each segment sends and gets", When::default(), Leads::Jump),
-        ]
+    /// Where the kernel routes, it drops by itself, and tells nobody: of IPv4 what bears an address of this machine, and with
+    /// `rp_filter` what comes by another way than its answer would go. So this comes first.
+    fn arrival(&self) -> Chain {
+        let rules = vec![
+            rule("loopback", "this machine with itself", loopback(), Verdict::Return),
+            rule("own-copy", OWN_COPY, When { state: Some(State::Known), ..own_copy() }, Verdict::Return),
+            rule("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours), Verdict::Return),
+            goto("sources", SOURCES, When::default(), Leads::Jump),
+        ];
+        chain("arrival", "whatever comes, before the kernel looks where it goes", Some(Base::Arrival), rules)
     }
 
     fn sources(&self) -> Chain {
@@ -482,6 +492,16 @@ fn isolated(both: bool) -> Vec<Rule> {
         rules.push(refuse("isolated", "nor does anything reach them", to));
     }
     rules
+}
+
+fn loopback() -> When {
+    When { by: vec!["lo".to_owned()], ..When::default() }
+}
+
+/// A copy that the kernel makes comes by the interface that the packet left by; of what came by a cable no connection is known
+/// that early.
+fn own_copy() -> When {
+    When { from: Some(Who::Local), to: Some(Who::Group), ..When::default() }
 }
 
 fn from_name(segment: &Segment) -> String {

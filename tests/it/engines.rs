@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::sql::{asked, data_dir};
 
 /// Questions with what they are about.
-const QUESTIONS: [&[&'static str]; 7] = [
+const QUESTIONS: [&[&str]; 7] = [
     &["blocked", "--since", "2026-11-25T22:30:00.000000Z"],
     &["client", "--client", "10.0.0.1"],
     &["client", "--client", "10.0.0.9"],

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::net::netlink::NETFILTER;
@@ -22,7 +23,7 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::gate::{Gate, Notices, Start, rounds, status_of};
-use network::{Machine, Network};
+use network::{Counter, Machine, Network};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,6 +43,27 @@ table inet wall {
     }
 }
 "#;
+
+/// The same machines as `[network]` has them.
+const OURS: &str = r#"
+[network]
+gate = ["10.20.0.1", "fd20::1"]
+outside = ["outside"]
+[network.segments.office]
+role = "clients"
+addresses = ["10.20.0.0/24", "fd20::/64"]
+interface = "inside"
+"#;
+
+/// What `sekisho egress nft` prints of them.
+fn our_rules() -> String {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("c.toml"), OURS).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    let output = command.args(["egress", "nft", "--config", "c.toml"]).current_dir(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
 
 /// A gate on the gateway, once it reads all that it is to read.
 fn gate(network: &Network, config: &str) -> Gate {
@@ -171,23 +193,25 @@ fn a_burst_is_few_records_whose_counts_are_what_the_firewall_counted() {
     assert!(flows(&records).len() < 60, "{}", flows(&records).len());
 }
 
-/// Sends to so many ports, one packet each and one after the other, as fast as it goes.
-fn flood(ports: std::ops::Range<u16>, times: usize) {
+/// Sends to so many ports, one packet each and one after the other, as fast as it goes; so many times, and for so long.
+fn flood(ports: std::ops::Range<u16>, times: usize, at_least: Duration) {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    for _ in 0..times {
+    let (begun, mut rounds) = (Instant::now(), 0);
+    while rounds < times || begun.elapsed() < at_least {
         for port in ports.clone() {
             // The cable holds only so much.
             while socket.send_to(b"x", ("11.77.0.80", port)).is_err() {}
         }
+        rounds += 1;
     }
 }
 
 /// Sends packets until the gate has told of all that the firewall has counted: what was dropped last is known with the next.
-fn settle(network: &Network, gate: &Gate) {
+fn settle(network: &Network, gate: &Gate, counter: Counter) {
     let begun = Instant::now();
     loop {
-        network.inside(Machine::Client, || send("11.77.0.80:53", 1));
-        let (sources, counted) = (sources(&gate.data_dir()), network.counter("dropped"));
+        network.inside(Machine::Client, || send("11.77.0.80:999", 1));
+        let (sources, counted) = (sources(&gate.data_dir()), network.counter_of(counter));
         let told = sources[0]["seen"].as_u64().unwrap() + sources[0]["lost"].as_u64().unwrap();
         assert!(told <= counted, "{sources:#?}");
         if told == counted {
@@ -199,37 +223,45 @@ fn settle(network: &Network, gate: &Gate) {
 
 /// More than it holds by itself.
 const MEMORY_MAX: u64 = 64 << 20;
+const DROPPED: Counter = Counter { table: "wall", name: "dropped" };
+/// By our own rules, which tell who is refused.
+const REFUSED: Counter = Counter { table: "sekisho", name: "out-udp" };
 
+/// With `SEKISHO_LONG=1` for ten seconds.
 #[test]
 fn a_flood_loses_no_count_and_takes_no_memory() {
-    let network = Network::make(WALL);
+    let network = Network::make(&our_rules());
     let mut gate = gate(&network, "[flows]\nnflog_group = 5\n");
-    let times = usize::try_from(rounds(25, 63)).unwrap();
+    let seconds = rounds(0, 10);
     let begun = Instant::now();
-    network.inside(Machine::Client, || flood(1000..9000, times));
-    let took = begun.elapsed();
-    settle(&network, &gate);
-    let (counted, memory) = (network.counter("dropped"), gate.peak_memory());
+    network.inside(Machine::Client, || flood(1000..9000, 25, Duration::from_secs(seconds)));
+    let (took, in_time) = (begun.elapsed(), network.counter_of(REFUSED));
+    settle(&network, &gate, REFUSED);
+    let (counted, memory) = (network.counter_of(REFUSED), gate.peak_memory());
     let records = gate.records();
     let flows = flows(&records);
     let told: u64 = flows.iter().map(|flow| flow["count"].as_u64().unwrap()).sum();
     let rolled: Vec<_> = flows.iter().filter(|flow| flow["rolled_up"].is_u64()).collect();
     println!(
-        "{counted} packets in {} ms: {} records, {} of them rolled up; {} missed; {} MiB",
+        "{in_time} packets refused in {} ms, {counted} in all: {} records, {} of them rolled up; {} missed; {} MiB",
         took.as_millis(),
         flows.len(),
         rolled.len(),
         missed(&records),
         memory >> 20
     );
-    assert!(counted >= 200_000);
+    assert!(in_time >= 200_000);
+    let a_second = u128::from(in_time) * 1000 / took.as_millis();
+    assert!(seconds == 0 || a_second >= 50_000, "{a_second} a second are no flood");
     assert_eq!(told + missed(&records), counted);
     assert!(memory < MEMORY_MAX, "{memory}");
     let mut seconds = BTreeMap::<_, usize>::new();
     for flow in &flows {
+        assert_eq!(flow["state"], "refused", "{flow:#}");
+        assert!(flow["rule"] == "out-udp" || flow["rolled_up"].is_u64(), "{flow:#}");
         *seconds.entry(&flow["first"].as_str().unwrap()[..19]).or_default() += 1;
     }
-    // Those told apart, and one for the rest: there is one client, whose packets are all dropped.
+    // Those told apart, and one for the rest: there is one client, whose packets are all refused.
     assert!(!rolled.is_empty() && seconds.values().all(|records| *records <= 2001), "{seconds:?}");
     assert!(rolled.iter().all(|flow| flow["client"] == "10.20.0.2" && flow["port"].is_null()), "{rolled:#?}");
 }
@@ -239,9 +271,9 @@ fn what_the_kernel_could_not_hand_over_is_a_gap_that_counts_it() {
     let network = Network::make(WALL);
     let mut gate = gate(&network, "[flows]\nnflog_group = 5\n");
     gate.signal("-STOP");
-    network.inside(Machine::Client, || flood(1000..9000, 25));
+    network.inside(Machine::Client, || flood(1000..9000, 25, Duration::ZERO));
     gate.signal("-CONT");
-    settle(&network, &gate);
+    settle(&network, &gate, DROPPED);
     let (counted, memory) = (network.counter("dropped"), gate.peak_memory());
     let records = gate.records();
     let told: u64 = flows(&records).iter().map(|flow| flow["count"].as_u64().unwrap()).sum();
@@ -366,7 +398,7 @@ fn events_of_connections_that_are_lost_leave_gaps_and_a_dump_tells_which_there_a
     wait_for(&gate.data_dir(), |sources| sources[0]["seen"] == 1);
     // More than lies ready in the kernel: of what follows no event is left, of the end of one nor of the beginning of another.
     gate.signal("-STOP");
-    network.inside(Machine::Client, || (0..2).for_each(|_| flood(10_000..60_000, 1)));
+    network.inside(Machine::Client, || (0..2).for_each(|_| flood(10_000..60_000, 1, Duration::ZERO)));
     ends(before);
     forget_connections(&network);
     let meanwhile = stands(&network, "11.77.0.80:8080", "0.0.0.0:8080");

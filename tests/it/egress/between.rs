@@ -70,19 +70,16 @@ impl Refusals {
     }
 
     pub(super) fn are_on_record(&self, data_dir: &Path) {
-        let statement = "SELECT client, address, port, protocol, state, reason, sum(count) AS count FROM flows \
-                         WHERE verdict = 'deny' GROUP BY client, address, port, protocol, state, reason";
-        let found: BTreeMap<String, u64> = asked(data_dir, statement)
-            .iter()
-            .map(|row| {
-                let text = |key: &str| row[key].as_str().unwrap().to_owned();
-                let [client, address, protocol, state, rule] =
-                    ["client", "address", "protocol", "state", "reason"].map(text);
-                let what = format!("{client} {address} {} {protocol} {state} {rule}", row["port"]);
-                (what, row["count"].as_u64().unwrap())
-            })
-            .collect();
-        assert_eq!(found, self.0);
+        assert_eq!(on_record(data_dir), self.0);
+    }
+
+    /// Waits until they are, while a gate runs.
+    pub(super) fn come_on_record(&self, data_dir: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while on_record(data_dir) != self.0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        self.are_on_record(data_dir);
     }
 
     /// And that this is what `sekisho review client` says of each of them.
@@ -106,6 +103,22 @@ impl Refusals {
             assert_eq!(told, of_client.map(|(what, count)| (what.clone(), *count)).collect());
         }
     }
+}
+
+/// What was stopped, as the evidence has it.
+fn on_record(data_dir: &Path) -> BTreeMap<String, u64> {
+    let statement = "SELECT client, address, port, protocol, state, reason, sum(count) AS count FROM flows \
+                     WHERE verdict = 'deny' GROUP BY client, address, port, protocol, state, reason";
+    asked(data_dir, statement)
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            let [client, address, protocol, state, rule] =
+                ["client", "address", "protocol", "state", "reason"].map(text);
+            let what = format!("{client} {address} {} {protocol} {state} {rule}", row["port"]);
+            (what, row["count"].as_u64().unwrap())
+        })
+        .collect()
 }
 
 /// Sends a packet from a machine, which must be refused.
@@ -157,18 +170,15 @@ fn attempts() -> Vec<(Machine, Machine, Packet, &'static str)> {
     attempts
 }
 
-/// Sends a datagram by a source that is not the machine's own, without waiting for the detection of duplicates.
-fn forge(lab: &Lab, from: Machine, source: &str, to: IpAddr) {
-    let length = if to.is_ipv6() { "128" } else { "32" };
-    run(lab.command(from, "ip").args(["address", "add", &format!("{source}/{length}"), "dev", "eth0"]));
+/// Sends a datagram by a source that is not the machine's own.
+fn forge(lab: &Lab, from: Machine, source: IpAddr, to: IpAddr) {
     lab.inside(from, || {
-        let source = SocketAddr::new(source.parse().unwrap(), 0);
-        let socket = Socket::new(Domain::for_address(source), Type::DGRAM, None).unwrap();
+        let socket = Socket::new(Domain::for_address(SocketAddr::new(source, 0)), Type::DGRAM, None).unwrap();
         match source.is_ipv4() {
-            true => socket.set_freebind_v4(true).unwrap(),
-            false => socket.set_freebind_v6(true).unwrap(),
+            true => socket.set_ip_transparent_v4(true).unwrap(),
+            false => socket.set_ip_transparent_v6(true).unwrap(),
         }
-        socket.bind(&source.into()).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         UdpSocket::from(socket).send_to(b"who am I", (to, 5000)).unwrap();
     });
 }
@@ -198,19 +208,35 @@ fn want(lab: &Lab, refusals: &mut Refusals) {
     of_gateway(Machine::Plant, ["10.50.0.1", "fd00:50::1"], 137, "critical-udp");
 }
 
-/// Sources of no segment, of another than the one behind the interface, of outside, and of the inside from outside.
+/// Sources of no segment, of another than the one behind the interface, of outside, of the inside from outside, and of the
+/// gateway itself, to others and to it. All of it twice: of IPv4 the kernel drops by itself what bears an address of its own, and
+/// with `rp_filter` most of the rest, and tells nobody.
 fn forge_all(lab: &Lab, refusals: &mut Refusals) {
+    let of = |addresses: [&str; 2]| addresses.map(|address| address.parse::<IpAddr>().unwrap());
+    let [office, sales, admin, internet] =
+        [Machine::Office, Machine::Sales, Machine::Admin, Machine::Internet].map(Machine::addresses);
     let forged = [
-        (Machine::Office, Machine::Internet, ["10.99.0.9", "fd00:99::9"]),
-        (Machine::Office, Machine::Admin, ["10.40.0.9", "fd00:40::9"]),
-        (Machine::Plant, Machine::Internet, ["10.20.0.9", "fd00:20::9"]),
-        (Machine::Sales, Machine::Office, ["11.77.0.80", "fd77::80"]),
-        (Machine::Internet, Machine::Sales, ["10.20.0.2", "fd00:20::2"]),
+        (Machine::Office, internet, ["10.99.0.9", "fd00:99::9"]),
+        (Machine::Office, admin, ["10.40.0.9", "fd00:40::9"]),
+        (Machine::Plant, internet, ["10.20.0.9", "fd00:20::9"]),
+        (Machine::Sales, office, ["11.77.0.80", "fd77::80"]),
+        (Machine::Internet, sales, ["10.20.0.2", "fd00:20::2"]),
+        (Machine::Office, internet, GATE),
+        (Machine::Sales, office, ["11.77.0.1", "fd77::1"]),
+        (Machine::Office, of(GATE), ["10.21.0.1", "fd00:21::1"]),
+        (Machine::Sales, of(GATE), GATE),
     ];
-    for (from, to, sources) in forged {
-        for (source, to) in sources.into_iter().zip(to.addresses()) {
-            forge(lab, from, source, to);
-            refusals.add((source.parse().unwrap(), to), Some(5000), "udp", "forged-source");
+    for rp_filter in ["0", "1"] {
+        lab.inside(Machine::Gateway, || {
+            for entry in std::fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
+                std::fs::write(entry.unwrap().path().join("rp_filter"), rp_filter).unwrap();
+            }
+        });
+        for (from, to, sources) in forged {
+            for (source, to) in of(sources).into_iter().zip(to) {
+                forge(lab, from, source, to);
+                refusals.add((source, to), Some(5000), "udp", "forged-source");
+            }
         }
     }
 }
@@ -227,6 +253,33 @@ fn call_out(lab: &Lab) {
             socket.send_to(b"who is there", &to.parse::<SocketAddr>().unwrap().into()).unwrap();
         });
     }
+}
+
+/// The gateway calls out too, as a server of addresses does, and hears itself: that is nobody's forgery.
+fn hears_itself(lab: &Lab) {
+    let shown = run(lab.command(Machine::Gateway, "ip").args(["-o", "link", "show", "dev", "lan0"]));
+    let link = shown.split(':').next().unwrap().parse().unwrap();
+    lab.inside(Machine::Gateway, || {
+        let socket = |any: &str| {
+            let socket = UdpSocket::bind(any).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            socket
+        };
+        let [v4, v6] = ["0.0.0.0:6000", "[::]:6001"].map(socket);
+        let own = GATE[0].parse().unwrap();
+        v4.join_multicast_v4(&"224.0.0.251".parse().unwrap(), &own).unwrap();
+        v4.set_broadcast(true).unwrap();
+        let from = socket2::SockRef::from(&v4);
+        from.set_multicast_if_v4(&own).unwrap();
+        for to in ["224.0.0.251:6000", "10.20.0.255:6000"] {
+            v4.send_to(b"who is there", to).unwrap();
+            assert_eq!(v4.recv_from(&mut [0; 64]).unwrap().1, SocketAddr::new(GATE[0].parse().unwrap(), 6000), "{to}");
+        }
+        v6.join_multicast_v6(&"ff02::fb".parse().unwrap(), link).unwrap();
+        let group = std::net::SocketAddrV6::new("ff02::fb".parse().unwrap(), 6001, 0, link);
+        v6.send_to(b"who is there", group).unwrap();
+        v6.recv_from(&mut [0; 64]).unwrap();
+    });
 }
 
 fn nobody_heard(lab: &Lab) {
@@ -252,8 +305,49 @@ fn what_segments_want_of_one_another_is_heard_by_nobody_counted_and_found_again_
     // What all of a segment hear is counted alone.
     call_out(&lab);
     wait_for(&lab, "discovery", 3);
+    hears_itself(&lab);
+    refusals.are_counted(&lab);
     gate.records();
     refusals.are_on_record(&gate.data_dir());
+}
+
+/// Where switches part the ports of a segment, its machines reach one another by the gateway alone, at an address for each.
+#[test]
+fn clients_of_one_segment_do_not_reach_each_other_where_the_gateway_is_between() {
+    let lab = Lab::make();
+    let parted = ["10.20.0.9", "fd00:20::9"].map(|address| address.parse::<IpAddr>().unwrap());
+    let ip = |machine, arguments: &str| run(lab.command(machine, "ip").args(arguments.split(' ')));
+    for (to, gate) in parted.into_iter().zip(GATE) {
+        let alone = format!("{to}/{}", if to.is_ipv4() { 32 } else { 128 });
+        ip(Machine::Sales, &format!("address add {alone} dev eth0{}", if to.is_ipv4() { "" } else { " nodad" }));
+        ip(Machine::Gateway, &format!("route add {alone} dev lan1"));
+        ip(Machine::Office, &format!("route add {alone} via {gate}"));
+    }
+    let listening = lab.inside(Machine::Sales, || std::net::TcpListener::bind(("::", 445)).unwrap());
+    lab.load(Machine::Gateway, &rules(&lab));
+    let mut gate = recording_gate(&lab);
+    lab.load(Machine::Sales, HEARS);
+    let mut refusals = Refusals::default();
+    for (client, to) in Machine::Office.addresses().into_iter().zip(parted) {
+        for (port, rule) in [(445, "peer-smb"), (135, "peer-rpc"), (3389, "peer-remote"), (8080, "peer-other")] {
+            send(&lab, Machine::Office, to, Packet::Tcp(port));
+            refusals.add((client, to), Some(port), "tcp", rule);
+        }
+        send(&lab, Machine::Office, to, Packet::Udp(5353));
+        refusals.add((client, to), Some(5353), "udp", "peer-discovery");
+        send(&lab, Machine::Office, to, Packet::Icmp);
+        let protocol = if to.is_ipv6() { "icmpv6" } else { "icmp" };
+        refusals.add((client, to), None, protocol, "peer-other");
+    }
+    refusals.are_counted(&lab);
+    assert_eq!(lab.counted(Machine::Sales, "hears", "heard"), 0);
+    gate.records();
+    refusals.are_on_record(&gate.data_dir());
+    lab.nft(Machine::Gateway, "delete table inet sekisho");
+    for to in parted {
+        assert!(lab.inside(Machine::Office, || connect(to, 445)).is_ok(), "without rules {to} is reached");
+    }
+    drop(listening);
 }
 
 /// The same by what `egress iptables` prints, and each way out with it. Nothing there has a name but what is logged.
@@ -286,6 +380,7 @@ fn what_iptables_refuses_is_heard_by_nobody_and_found_again_in_both_families() {
     nobody_heard(&lab);
     // What all of a segment hear is not logged; what comes after it from the same machine is.
     call_out(&lab);
+    hears_itself(&lab);
     let (office, gateway) = (Machine::Office.addresses()[0], GATE[0].parse().unwrap());
     send(&lab, Machine::Office, gateway, Packet::Tcp(9));
     refusals.add((office, gateway), Some(9), "tcp", "to-gateway");

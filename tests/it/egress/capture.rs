@@ -27,9 +27,9 @@ const NAMES: [&str; 2] = ["four.test", "six.test"];
 /// Where neither name leads, in both families.
 const ELSEWHERE: [&str; 2] = ["11.77.0.81", "fd77::81"];
 const WAITS: Duration = Duration::from_secs(30);
-/// What leaves the three tables empty.
+/// What leaves the four tables empty.
 const NOTHING: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
-                       *nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n";
+                       *raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n";
 const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 /// `unrecognized_name`, fatal.
 const ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];

@@ -12,9 +12,10 @@ use sekisho::evidence::read_time;
 use sekisho::facts::Timestamp;
 use serde_json::Value;
 
+use super::between::Refusals;
 use super::lab::{CONFIG, Lab, Machine, run};
 use super::ways_out::{connect, rules};
-use crate::gate::{Gate, Start, records, status_of};
+use crate::gate::{Gate, Start, event_of, records, status_of};
 
 const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 /// CAP_NET_ADMIN, as a bit.
@@ -83,12 +84,12 @@ fn endless_at(lab: &Lab, address: IpAddr) {
 
 /// A download through the gate that has begun.
 fn download(lab: &Lab, from: Machine) -> TcpStream {
-    download_of(lab, from, "11.77.0.80")
+    download_of(lab, from, GATE[0], "11.77.0.80")
 }
 
-fn download_of(lab: &Lab, from: Machine, host: &str) -> TcpStream {
+fn download_of(lab: &Lab, from: Machine, gate: &str, host: &str) -> TcpStream {
     lab.inside(from, || {
-        let mut stream = connect("10.20.0.1".parse().unwrap(), 3128).unwrap();
+        let mut stream = connect(gate.parse().unwrap(), 3128).unwrap();
         stream.write_all(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
         stream.read_exact(&mut vec![0; 1 << 20]).unwrap();
         stream
@@ -174,6 +175,56 @@ fn a_client_is_cut_off_in_the_kernel_by_a_process_that_can_do_nothing_else() {
     drop(download(&lab, Machine::Office));
     assert_eq!(gate.end("-TERM"), Some(0));
     told(&records(data.path()));
+}
+
+/// In both directions and families: heard by nobody, counted, and found again.
+#[test]
+fn who_is_isolated_reaches_nobody_and_is_reached_by_nobody_and_each_attempt_is_counted_and_on_record() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    lab.load(Machine::Gateway, &rules(&lab));
+    [Machine::Office, Machine::Admin].into_iter().for_each(|machine| lab.acquaint(machine));
+    let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
+    let config = format!("[flows]\nnflog_group = 5\n{CONFIG}");
+    let data_dir = Some(data.path().to_owned());
+    let mut gate = Start { config: &config, data_dir, before: &before, ..Start::default() }.gate();
+    until(data.path(), |status| status["flows"][0]["reading"] == true);
+    let listen = |machine, port: u16| lab.inside(machine, || TcpListener::bind(("::", port)).unwrap());
+    let (proxy, pc) = (listen(Machine::Gateway, 3128), listen(Machine::Office, 22));
+    let gateway = GATE.map(|address| address.parse::<IpAddr>().unwrap());
+    let (office, admin) = (Machine::Office.addresses(), Machine::Admin.addresses());
+    let attempts = [
+        (Machine::Office, gateway, 3128, proxy),
+        (Machine::Admin, office, 22, pc),
+        (Machine::Office, Machine::Internet.addresses(), 443, listen(Machine::Internet, 443)),
+    ];
+    let tries = |from, to, port| lab.inside(from, || connect(to, port).map(drop).map_err(|error| error.kind()));
+    // Until then the first two are open, or their being shut would prove nothing.
+    for (from, to, port, listener) in attempts.iter().take(2) {
+        for to in to {
+            assert_eq!(tries(*from, *to, *port), Ok(()), "{from:?} to {to} {port}");
+            listener.accept().unwrap();
+        }
+    }
+    for client in ["10.20.0.2", "fd00:20::/64"] {
+        let said = done(&["isolate", client, "--reason", "calls home"], data.path());
+        assert!(said.contains("kernel: cut off, open connections too\n"), "{said}");
+    }
+    let already = lab.counted(Machine::Gateway, "sekisho", "isolated");
+    let mut refusals = Refusals::default();
+    for (from, to, port, listener) in &attempts {
+        let clients = if *from == Machine::Office { office } else { admin };
+        for (client, to) in clients.into_iter().zip(*to) {
+            assert_eq!(tries(*from, to, *port), Err(ErrorKind::ConnectionRefused), "{from:?} to {to} {port}");
+            refusals.add((client, to), Some(*port), "tcp", "isolated");
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{from:?} {port}");
+    }
+    assert_eq!(already, 0, "nothing of what was open has ended late");
+    refusals.are_counted(&lab);
+    assert_eq!(gate.end("-TERM"), Some(0));
+    refusals.are_on_record(data.path());
 }
 
 /// A finding about an IPv6 address reaches the kernel as one about an IPv4 address does: that address alone, and no neighbour's.
@@ -328,6 +379,7 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     lab.load(Machine::Gateway, &rules);
     let gate_dir = data.path().join("gate");
     let mut gate = gate_with(&lab, &gate_dir, &exceptions);
+    until(&gate_dir, |status| status["flows"][0]["reading"] == true);
     let listen = |port: u16| lab.inside(Machine::Internet, || TcpListener::bind(("::", port)).unwrap());
     let [other, essential] = [8883, 8884].map(listen);
     let anew = |to: IpAddr, port: u16| {
@@ -360,6 +412,15 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
     for to in Machine::Internet.addresses() {
         assert_eq!((anew(to, 8883), anew(to, 8884)), (Err(ErrorKind::ConnectionRefused), Ok(())), "{to}");
     }
+    // What answers is counted, and not logged; of who had opened it each packet is refused, and on record: what was written
+    // after, and what was tried anew.
+    assert!(lab.counted(Machine::Gateway, "sekisho", "lockdown") >= 2, "what was sent to each at least");
+    let mut refusals = Refusals::default();
+    for ends in Machine::Office.addresses().into_iter().zip(Machine::Internet.addresses()) {
+        (0..2).for_each(|_| refusals.add(ends, Some(8883), "tcp", "out-tcp"));
+    }
+    refusals.are_counted(&lab);
+    refusals.come_on_record(&gate_dir);
     egress(&["check"]);
     // Rules that are put in force meanwhile keep it, and so does the next gate where they do not.
     egress(&["apply", "--yes"]);
@@ -409,18 +470,21 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
 }
 
 /// How long each of the four takes, by a running download that is not essential, one that is, and a connection by an exception.
-fn takes(lab: &Lab, data_dir: &Path, outside: &TcpListener) -> [Duration; 4] {
-    let [origin, _] = Machine::Internet.addresses();
+/// In one family to the gate and past it.
+fn takes(lab: &Lab, data_dir: &Path, outside: &TcpListener, family: usize) -> [Duration; 4] {
+    let (origin, gate) = (Machine::Internet.addresses()[family], GATE[family]);
+    let client = ["10.20.0.2", "fd00:20::/64"][family];
+    let through = |host: &str| download_of(lab, Machine::Office, gate, host);
     let is_cut = |mut download: TcpStream, mut by_exception: TcpStream| {
         while matches!(download.read(&mut [0; 65536]), Ok(1..)) {}
         by_exception.write_all(b"after").unwrap();
         assert_eq!(by_exception.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     };
-    let begin = || (download(lab, Machine::Office), open(lab, origin, 8883, outside));
+    let begin = || (through("11.77.0.80"), open(lab, origin, 8883, outside));
     let lets_out = || {
         while lab.inside(Machine::Office, || connect(origin, 8883)).is_err() {}
         outside.accept().unwrap();
-        drop(download(lab, Machine::Office));
+        drop(through("11.77.0.80"));
     };
     let timed = |arguments: &[&str], until: &dyn Fn()| {
         let begun = Instant::now();
@@ -433,9 +497,9 @@ fn takes(lab: &Lab, data_dir: &Path, outside: &TcpListener) -> [Duration; 4] {
         let standing = std::cell::Cell::new(Some((download, by_exception)));
         timed(arguments, &|| standing.take().into_iter().for_each(|(one, other)| is_cut(one, other)))
     };
-    let isolated = cut(&["isolate", "10.20.0.2", "--reason", "calls home"]);
-    let released = timed(&["release", "10.20.0.2"], &lets_out);
-    let mut essential = download_of(lab, Machine::Office, "11.77.0.81");
+    let isolated = cut(&["isolate", client, "--reason", "calls home"]);
+    let released = timed(&["release", client], &lets_out);
+    let mut essential = through("11.77.0.81");
     let locked = cut(&["lockdown", "--reason", "ransomware spreads"]);
     // More than lay ready on its way.
     essential.read_exact(&mut vec![0; 64 << 20]).unwrap();
@@ -448,7 +512,7 @@ fn isolation_a_lockdown_and_the_end_of_each_take_effect_within_a_second_in_the_g
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
     run(lab.command(Machine::Internet, "ip").args(["address", "add", "11.77.0.81/24", "dev", "eth0"]));
     let network = format!(
-        "{CONFIG}[[network.exception]]\nfrom = \"office\"\nto = \"11.77.0.80\"\nprotocol = \"tcp\"\nports = [8883]\n\
+        "{CONFIG}[[network.exception]]\nfrom = \"office\"\nto = [\"11.77.0.80\", \"fd77::80\"]\nprotocol = \"tcp\"\nports = [8883]\n\
          reason = \"time clocks\"\nuntil = \"2999-12-31\"\n"
     );
     fs::write(data.path().join("c.toml"), &network).unwrap();
@@ -462,16 +526,29 @@ fn isolation_a_lockdown_and_the_end_of_each_take_effect_within_a_second_in_the_g
     };
     let policy = rule("11.77.0.80", "") + &rule("11.77.0.81", "essential = true\n");
     let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
-    let (listen, data_dir) = (Some("10.20.0.1:3128".parse().unwrap()), Some(data.path().join("gate")));
+    let (listen, data_dir) = (Some("[::]:3128".parse().unwrap()), Some(data.path().join("gate")));
     let start = Start { policy: &policy, config: &network, listen, data_dir, before: &before, ..Start::default() };
     let mut gate = start.gate();
-    // A busy machine may hold up one, and hardly three.
-    let rounds = [(); 3].map(|()| takes(&lab, &data.path().join("gate"), &outside));
-    println!("isolate, release, lockdown, its end: {rounds:?}");
-    for what in 0..4 {
-        assert!(rounds.iter().any(|took| took[what] < Duration::from_secs(1)), "{what}: {rounds:?}");
+    // Each of them must come to its end; of how fast, a busy machine may hold up one, and hardly three.
+    let gate_dir = data.path().join("gate");
+    for (family, by) in GATE.into_iter().enumerate() {
+        let rounds = [(); 3].map(|()| takes(&lab, &gate_dir, &outside, family));
+        println!("isolate, release, lockdown, its end by {by}: {rounds:?}");
+        for what in 0..4 {
+            assert!(rounds.iter().any(|took| took[what] < Duration::from_secs(1)), "{what}: {rounds:?}");
+        }
     }
     assert_eq!(gate.end("-TERM"), Some(0));
+    let records = records(&gate_dir);
+    for reason in ["isolated", "lockdown"] {
+        let mut cut: Vec<_> = records
+            .iter()
+            .filter(|one| one["event"] == "close" && one["reason"] == reason)
+            .map(|one| event_of(&records, "open", &one["id"])["client"].as_str().unwrap())
+            .collect();
+        cut.sort_unstable();
+        assert_eq!(cut, [["10.20.0.2"; 3], ["fd00:20::2"; 3]].concat(), "{reason}");
+    }
 }
 
 fn locked(lab: &Lab) -> String {

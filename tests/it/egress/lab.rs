@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -118,8 +119,12 @@ impl Lab {
     /// All machines, cabled, addressed and routed; no rules.
     pub(super) fn make() -> Self {
         sweep();
+        Self::made_by(std::process::id())
+    }
+
+    fn made_by(process: u32) -> Self {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let lab = Self { prefix: format!("{PREFIX}{}-{number}", std::process::id()) };
+        let lab = Self { prefix: format!("{PREFIX}{process}-{number}") };
         for machine in ALL {
             run(Command::new("ip").args(["netns", "add", &lab.name(machine)]));
             lab.ip(machine, "link set lo up");
@@ -173,8 +178,22 @@ impl Lab {
         format!("{}-{}", self.prefix, machine.name())
     }
 
-    fn ip(&self, machine: Machine, arguments: &str) {
-        run(Command::new("ip").args(["-n", &self.name(machine)]).args(arguments.split(' ')));
+    fn ip(&self, machine: Machine, arguments: &str) -> String {
+        run(Command::new("ip").args(["-n", &self.name(machine)]).args(arguments.split(' ')))
+    }
+
+    /// A machine and the gateway know each other's cables, and need not ask for them by packets that would count.
+    pub(super) fn acquaint(&self, machine: Machine) {
+        let cable = |machine, link: &str| {
+            let shown = self.ip(machine, &format!("-o link show dev {link}"));
+            shown.split_once("link/ether ").unwrap().1.split(' ').next().unwrap().to_owned()
+        };
+        let link = machine.link();
+        let (own, gateway) = (cable(machine, "eth0"), cable(Machine::Gateway, link));
+        for (address, network) in machine.addresses().into_iter().zip(machine.networks()) {
+            self.ip(machine, &format!("neigh replace {network}1 lladdr {gateway} dev eth0 nud permanent"));
+            self.ip(Machine::Gateway, &format!("neigh replace {address} lladdr {own} dev {link} nud permanent"));
+        }
     }
 
     /// A program on a machine.
@@ -184,12 +203,17 @@ impl Lab {
         command
     }
 
+    /// By which a thread comes to a machine.
+    pub(super) fn entrance(&self, machine: Machine) -> Entrance {
+        Entrance(File::open(format!("/run/netns/{}", self.name(machine))).unwrap())
+    }
+
     /// Does some work on a machine. Sockets made there stay there.
     pub(super) fn inside<T: Send>(&self, machine: Machine, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.name(machine))).unwrap();
+        let entrance = self.entrance(machine);
         // A namespace belongs to a thread, and this one has no other use.
         let entered = || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            entrance.enter();
             work()
         };
         let done = std::thread::scope(|scope| scope.spawn(entered).join());
@@ -220,6 +244,16 @@ impl Lab {
         let mut command = self.command(Machine::Gateway, env!("CARGO_BIN_EXE_sekisho"));
         command.arg("egress").args(arguments).args(["--config", "sekisho.toml"]).current_dir(directory);
         command
+    }
+}
+
+/// A machine's namespace.
+pub(super) struct Entrance(File);
+
+impl Entrance {
+    /// This thread is on that machine from now on.
+    pub(super) fn enter(&self) {
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 }
 
@@ -257,4 +291,22 @@ impl Drop for Lab {
             let _ = Command::new("ip").args(["netns", "delete", &name]).stderr(Stdio::null()).status();
         }
     }
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_swept_with_what_runs_there_and_what_lives_is_let_be() {
+    let mut owner = Command::new("sleep").arg("600").spawn().unwrap();
+    let lab = Lab::made_by(owner.id());
+    let mut inside = lab.command(Machine::Plant, "sleep").arg("600").spawn().unwrap();
+    let names = ALL.map(|machine| lab.name(machine));
+    // Who was killed has dropped nothing.
+    std::mem::forget(lab);
+    let left = || names.iter().filter(|name| Path::new("/run/netns").join(name).exists()).count();
+    sweep();
+    assert_eq!((left(), inside.try_wait().unwrap()), (ALL.len(), None));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    sweep();
+    assert_eq!(left(), 0);
+    assert_eq!(inside.wait().unwrap().signal(), Some(9));
 }

@@ -1,10 +1,11 @@
 //! What the rules let through, by real packets in both families, and what stands next to it and is refused.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::between::Refusals;
@@ -92,22 +93,70 @@ fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::PermissionDenied)
 }
 
+/// Who begins what with a machine.
+const HEARS: &str = "
+table inet hears {
+    set heard {
+        type ipv4_addr . ipv4_addr . inet_proto . inet_service
+        flags dynamic
+        size 1000
+    }
+    set heard6 {
+        type ipv6_addr . ipv6_addr . inet_proto . inet_service
+        flags dynamic
+        size 1000
+    }
+    chain input {
+        type filter hook input priority filter;
+        ct state new meta l4proto { tcp, udp } update @heard { ip saddr . ip daddr . meta l4proto . th dport }
+        ct state new meta l4proto { tcp, udp } update @heard6 { ip6 saddr . ip6 daddr . meta l4proto . th dport }
+    }
+}
+";
+const LISTENERS: [Machine; 5] = [Machine::Office, Machine::Sales, Machine::Plant, Machine::Admin, Machine::Internet];
+
+/// What was refused, and what was let through.
+#[derive(Default)]
+struct Tried {
+    refusals: Refusals,
+    reached: BTreeSet<String>,
+}
+
+impl Tried {
+    /// That each heard what was let through, and nothing else.
+    fn alone_are_heard(&self, lab: &Lab) {
+        let mut heard = BTreeSet::new();
+        for (machine, set) in LISTENERS.into_iter().flat_map(|machine| [(machine, "heard"), (machine, "heard6")]) {
+            let listed = run(lab.command(machine, "nft").args(["-j", "list", "set", "inet", "hears", set]));
+            let listed: Value = serde_json::from_str(&listed).unwrap();
+            let set = listed["nftables"].as_array().unwrap().iter().find(|entry| entry["set"].is_object()).unwrap();
+            for element in set["set"]["elem"].as_array().into_iter().flatten() {
+                let [from, to, protocol, port] = [0, 1, 2, 3].map(|at| &element["concat"][at]);
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                heard.insert(format!("{} {} {} {port}", text(from), text(to), text(protocol)));
+            }
+        }
+        assert_eq!(heard, self.reached);
+    }
+}
+
 /// Each reaches, where no rule is named, and is refused by the rule that is.
-fn holds(lab: &Lab, refusals: &mut Refusals, machine: Machine, ends: [[IpAddr; 2]; 2], each: &[(Asks, Option<&str>)]) {
+fn holds(lab: &Lab, tried: &mut Tried, machine: Machine, ends: [[IpAddr; 2]; 2], each: &[(Asks, Option<&str>)]) {
     let [from, to] = ends;
     for (from, to) in from.into_iter().zip(to) {
         for (what, rule) in each {
             let ended = asks(lab, machine, (from, to), *what);
-            let Some(rule) = rule else {
-                assert_eq!(ended, Ok(()), "{from} to {to} {what:?}");
-                continue;
-            };
-            assert!(ended.is_err_and(is_refusal), "{from} to {to} {what:?}: {ended:?}");
             let (port, protocol) = match what {
                 Asks::Tcp(port) => (*port, "tcp"),
                 Asks::Udp(port) => (*port, "udp"),
             };
-            refusals.add((from, to), Some(port), protocol, rule);
+            let Some(rule) = rule else {
+                assert_eq!(ended, Ok(()), "{from} to {to} {what:?}");
+                tried.reached.insert(format!("{from} {to} {protocol} {port}"));
+                continue;
+            };
+            assert!(ended.is_err_and(is_refusal), "{from} to {to} {what:?}: {ended:?}");
+            tried.refusals.add((from, to), Some(port), protocol, rule);
         }
     }
 }
@@ -133,12 +182,13 @@ fn resolvers_time_servers_and_what_an_exception_names_are_reached_and_nothing_be
         [9100, 9101].map(|port| listen(machine, port))
     });
 
-    let mut refusals = Refusals::default();
+    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
+    let mut tried = Tried::default();
     for machine in [Machine::Office, Machine::Sales, Machine::Admin] {
         let own = machine.addresses();
         holds(
             &lab,
-            &mut refusals,
+            &mut tried,
             machine,
             [own, resolvers],
             &[
@@ -152,7 +202,7 @@ fn resolvers_time_servers_and_what_an_exception_names_are_reached_and_nothing_be
         );
         holds(
             &lab,
-            &mut refusals,
+            &mut tried,
             machine,
             [own, clocks],
             &[
@@ -166,19 +216,20 @@ fn resolvers_time_servers_and_what_an_exception_names_are_reached_and_nothing_be
     }
     let plant = Machine::Plant.addresses();
     let closed = [(Udp(53), Some("critical-udp")), (Tcp(53), Some("critical-tcp"))];
-    holds(&lab, &mut refusals, Machine::Plant, [plant, resolvers], &closed);
-    holds(&lab, &mut refusals, Machine::Plant, [plant, clocks], &[(Udp(123), Some("critical-udp"))]);
+    holds(&lab, &mut tried, Machine::Plant, [plant, resolvers], &closed);
+    holds(&lab, &mut tried, Machine::Plant, [plant, clocks], &[(Udp(123), Some("critical-udp"))]);
 
     let (office, sales) = (Machine::Office.addresses(), Machine::Sales.addresses());
     let other = Some("peer-other");
     let by_office = [(Tcp(9100), None), (Tcp(9101), other), (Udp(9100), other), (Tcp(445), Some("peer-smb"))];
-    holds(&lab, &mut refusals, Machine::Office, [office, sales], &by_office);
-    holds(&lab, &mut refusals, Machine::Sales, [sales, office], &[(Tcp(9100), other)]);
-    holds(&lab, &mut refusals, Machine::Plant, [plant, sales], &[(Tcp(9100), Some("critical-tcp"))]);
+    holds(&lab, &mut tried, Machine::Office, [office, sales], &by_office);
+    holds(&lab, &mut tried, Machine::Sales, [sales, office], &[(Tcp(9100), other)]);
+    holds(&lab, &mut tried, Machine::Plant, [plant, sales], &[(Tcp(9100), Some("critical-tcp"))]);
 
-    refusals.are_counted(&lab);
+    tried.refusals.are_counted(&lab);
+    tried.alone_are_heard(&lab);
     gate.records();
-    refusals.are_on_record(&gate.data_dir());
+    tried.refusals.are_on_record(&gate.data_dir());
     drop((outside, printers));
 }
 
@@ -217,9 +268,10 @@ fn servers_and_the_gates_own_network_reach_and_are_reached_as_their_roles_say() 
     let [office, servers, plant, gate] =
         [Machine::Office, Machine::Sales, Machine::Plant, Machine::Admin].map(Machine::addresses);
     let neighbour = parsed(neighbour);
-    let mut refusals = Refusals::default();
+    LISTENERS.into_iter().for_each(|machine| lab.load(machine, HEARS));
+    let mut tried = Tried::default();
     let mut holds = |machine, from, to, each: &[(Asks, Option<&str>)]| {
-        holds(&lab, &mut refusals, machine, [from, to], each);
+        holds(&lab, &mut tried, machine, [from, to], each);
     };
 
     // Clients reach servers, and of the gate's network the gate at its port alone.
@@ -251,9 +303,10 @@ fn servers_and_the_gates_own_network_reach_and_are_reached_as_their_roles_say() 
         holds(Machine::Plant, plant, to, &[(Tcp(443), Some("critical-tcp"))]);
     }
 
-    refusals.are_counted(&lab);
+    tried.refusals.are_counted(&lab);
+    tried.alone_are_heard(&lab);
     recording.records();
-    refusals.are_on_record(&recording.data_dir());
+    tried.refusals.are_on_record(&recording.data_dir());
     drop(listening);
 }
 
@@ -352,15 +405,9 @@ fn counted(lab: &Lab, counter: &str) -> [u64; 2] {
 fn each_segment_is_counted_in_both_directions_by_packets_and_bytes() {
     let lab = Lab::make();
     load(&lab, &format!("{CONFIG}{}", exception("\"11.77.0.80\", \"fd77::80\"", "udp", 4444)));
-    // Neighbours are not asked for: the gateway's answers would count as sent to the office.
-    let cable = |machine, link| {
-        let shown = ip(&lab, machine, &format!("-o link show dev {link}"));
-        shown.split_once("link/ether ").unwrap().1.split(' ').next().unwrap().to_owned()
-    };
-    let (office, gateway) = (cable(Machine::Office, "eth0"), cable(Machine::Gateway, "lan0"));
-    for ((own, gate), length) in Machine::Office.addresses().into_iter().zip(GATE).zip([28, 48]) {
-        ip(&lab, Machine::Office, &format!("neigh replace {gate} lladdr {gateway} dev eth0 nud permanent"));
-        ip(&lab, Machine::Gateway, &format!("neigh replace {own} lladdr {office} dev lan0 nud permanent"));
+    // The gateway's answers to who asks for its cable would count as sent to the office.
+    lab.acquaint(Machine::Office);
+    for (own, length) in Machine::Office.addresses().into_iter().zip([28, 48]) {
         let to = Machine::Internet.addresses()[usize::from(own.is_ipv6())];
         answers(&lab, Machine::Internet, (to, 4444), 500);
         let before = ["segment-office-out", "segment-office-in"].map(|counter| counted(&lab, counter));

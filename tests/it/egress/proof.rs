@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::between::Refusals;
 use super::lab::{CONFIG, INSIDE, Lab, Machine, run};
 use super::ways_out::{THE_ORIGIN, UsedGate, peers_of, recording_gate_at, rules};
+use crate::http2_client::trusting;
+use crate::origin::{Origin, each, head_of, tls_of};
+use crate::peer::Peer;
 use crate::sql::asked;
 
 const WORD: &str = "a word of ours";
@@ -180,7 +186,7 @@ pub(super) fn meets(refusals: &mut Refusals, from: Machine, way: &Value) {
     refusals.add((from.addresses()[family], to), port, protocol, rule_of(from, way));
 }
 
-/// By what the gate refuses a way over it: the ports of the web are open to rules, and there is none.
+/// By what the gate refuses a way over it: the ports of the web are open to rules, and none names it.
 fn reason_of(way: &Value) -> &'static str {
     if matches!(way["port"].as_u64(), Some(80 | 443)) { "no_rule" } else { "port_not_opened" }
 }
@@ -191,12 +197,14 @@ const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_reason() {
     let lab = Lab::make();
     lab.load(Machine::Gateway, &rules(&lab));
-    let responder = Responding::start(&lab, Machine::Internet, &[]);
-    let mut gate = recording_gate_at(&lab, Some("[::]:3128".parse().unwrap()));
+    let [v4, v6] = Machine::Internet.addresses().map(|address| address.to_string());
+    let responder = Responding::start(&lab, Machine::Internet, &["--listen", &v4, "--listen", &v6]);
+    let mut gate = recording_gate_at(&lab, Some("[::]:3128".parse().unwrap()), BROWSED);
+    let browsing = Browsing::start(&lab);
     let (mut past, mut over) = (Refusals::default(), BTreeMap::<String, u64>::new());
     for from in INSIDE {
         for (family, gate) in GATE.into_iter().enumerate() {
-            let proxy = std::net::SocketAddr::new(gate.parse().unwrap(), 3128).to_string();
+            let proxy = SocketAddr::new(gate.parse().unwrap(), 3128).to_string();
             // What does not go by the gate is tried once.
             let more: &[&str] = if family == 0 { &[] } else { &["--udp", "none"] };
             let peers = if family == 0 { peers_of(from) } else { &[] };
@@ -219,13 +227,14 @@ fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_rea
             }
         }
     }
+    let browsed = browsing.end();
     past.are_counted(&lab);
     assert!(responder.heard().is_empty(), "nothing came out");
     gate.records();
     past.are_on_record(&gate.data_dir());
     past.are_told_of_clients(&gate.data_dir());
     let statement = "SELECT client, method, host, port, verdict, reason, count(*) AS count FROM exchanges \
-                     GROUP BY client, method, host, port, verdict, reason";
+                     WHERE verdict = 'deny' GROUP BY client, method, host, port, verdict, reason";
     let found: BTreeMap<String, u64> = asked(&gate.data_dir(), statement)
         .iter()
         .map(|row| {
@@ -236,6 +245,74 @@ fn each_way_from_each_segment_is_found_again_with_its_client_destination_and_rea
         })
         .collect();
     assert_eq!(found, over);
+    let statement = "SELECT method, host, count(*) AS count FROM exchanges WHERE verdict = 'allow' AND rule = 'the web' \
+                     AND client IN ('10.20.0.2', 'fd00:20::2') GROUP BY method, host ORDER BY method, host";
+    let expected = ["CONNECT", "GET"].map(|method| {
+        ["11.77.0.81", "[fd77::81]"].map(|host| json!({ "method": method, "host": host, "count": browsed }))
+    });
+    assert_eq!(asked(&gate.data_dir(), statement), expected.concat());
+}
+
+const BROWSED: &str = "[[rule]]\nname = \"the web\"\nhosts = [\"11.77.0.81\", \"[fd77::81]\"]\nprivate = [\"fd77::/64\"]\nverdict = \"allow\"\n";
+const ORIGIN: [&str; 2] = ["11.77.0.81", "fd77::81"];
+
+/// The office reads pages all the while, by HTTP and by TLS in a tunnel, of an origin in each family, over the gate in each.
+struct Browsing {
+    ends: Arc<AtomicBool>,
+    browser: JoinHandle<usize>,
+    _origins: [Origin; 4],
+}
+
+impl Browsing {
+    fn start(lab: &Lab) -> Self {
+        for (address, more) in ORIGIN.into_iter().zip(["/24", "/64"]) {
+            let mut command = lab.command(Machine::Internet, "ip");
+            command.args(["address", "add", &format!("{address}{more}"), "dev", "eth0"]);
+            run(command.args((more == "/64").then_some("nodad")));
+        }
+        let (tls, authority) = tls_of(ORIGIN.map(str::to_owned).to_vec());
+        let listen = |port: u16| {
+            // The responder has the same ports at other addresses.
+            ORIGIN.map(|address| {
+                lab.inside(Machine::Internet, || TcpListener::bind((address.parse::<IpAddr>().unwrap(), port)).unwrap())
+            })
+        };
+        let [plain, plain6] = listen(80).map(Origin::start_on);
+        let [secured, secured6] = listen(443).map(|listener| Origin::within(tls.clone(), listener, each(head_of)));
+        let ends = Arc::new(AtomicBool::new(false));
+        let (told, tls) = (ends.clone(), trusting(&authority, &[]));
+        let office = lab.entrance(Machine::Office);
+        let browser = std::thread::spawn(move || {
+            office.enter();
+            let mut rounds = 0;
+            while !told.load(Ordering::Relaxed) {
+                let gate = SocketAddr::new(GATE[rounds % 2].parse().unwrap(), 3128);
+                for host in ["11.77.0.81", "[fd77::81]"] {
+                    let mut page = Peer::connect(gate);
+                    page.send(format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+                    assert_eq!(page.answer().status(), 200, "{host} by {gate}");
+                    let mut tunnel = Peer::connect(gate);
+                    tunnel.send(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n"));
+                    assert_eq!(tunnel.head().unwrap().status(), 200, "{host} by {gate}");
+                    let mut page = tunnel.secure(tls.clone(), host.trim_matches(['[', ']'])).unwrap();
+                    page.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+                    assert_eq!(page.answer().status(), 200, "{host} by {gate}");
+                }
+                rounds += 1;
+            }
+            rounds
+        });
+        Self { ends, browser, _origins: [plain, plain6, secured, secured6] }
+    }
+
+    /// How often each page was read.
+    fn end(self) -> usize {
+        self.ends.store(true, Ordering::Relaxed);
+        let rounds = self.browser.join().unwrap();
+        println!("{rounds} rounds of pages");
+        assert!(rounds >= 2, "over the gate in both families");
+        rounds
+    }
 }
 
 #[test]
@@ -288,7 +365,7 @@ fn what_cannot_be_tried_or_listened_on_is_said_and_is_no_proof() {
     let lab = Lab::make();
     // No way of IPv6.
     run(lab.command(Machine::Office, "ip").args(["-6", "route", "flush", "table", "main"]));
-    let listener = lab.inside(Machine::Internet, || std::net::TcpListener::bind("[::]:8080").unwrap());
+    let listener = lab.inside(Machine::Internet, || TcpListener::bind("[::]:8080").unwrap());
     let responder = Responding::start(&lab, Machine::Internet, &[]);
     assert_eq!(responder.begun["not_bound"][0]["address"], "[::]:8080");
     assert_eq!(responder.begun["not_bound"].as_array().unwrap().len(), 1);

@@ -1,12 +1,14 @@
 //! What one touch, and one attempt from a critical segment, come to in a gate that runs: a finding each, on record.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::gate::{Gate, Start, status_of};
 
+use super::between::Refusals;
 use super::lab::{CONFIG, Lab, Machine, run};
+use super::ways_out::wait_for;
 
 const WAITS: Duration = Duration::from_secs(30);
 const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
@@ -49,17 +51,38 @@ fn a_touch_of_a_tripwire_and_an_attempt_from_a_critical_segment_are_found_while_
         refused(Machine::Internet.addresses(), 443);
         refused(ELSEWHERE.map(parse), 3389);
     });
-    assert_eq!(lab.counted(Machine::Gateway, "sekisho", "tripwire"), 4);
+    // A datagram touches it too, and is no less of one where nothing would have answered.
+    lab.inside(Machine::Sales, || {
+        for to in GATE.map(parse) {
+            let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+            UdpSocket::bind((any, 0)).unwrap().send_to(b"hello", (to, 3389)).unwrap();
+        }
+    });
+    wait_for(&lab, "tripwire", 6);
 
+    let mut refusals = Refusals::default();
     let mut expected = Vec::new();
     let mut expect = |finding: &str, client: IpAddr, target: IpAddr| {
         expected.push((finding.to_owned(), client.to_string(), target.to_string(), "high".to_owned()));
     };
     for family in 0..2 {
-        let [office, plant] = [Machine::Office, Machine::Plant].map(|machine| machine.addresses()[family]);
-        expect("tripwire", office, parse(GATE[family]));
-        expect("tripwire", plant, parse(ELSEWHERE[family]));
-        expect("critical_attempt", plant, Machine::Internet.addresses()[family]);
+        let [office, sales, plant, internet] = [Machine::Office, Machine::Sales, Machine::Plant, Machine::Internet]
+            .map(|machine| machine.addresses()[family]);
+        let [gate, elsewhere] = [GATE, ELSEWHERE].map(|addresses| parse(addresses[family]));
+        expect("tripwire", office, gate);
+        expect("tripwire", sales, gate);
+        expect("tripwire", plant, elsewhere);
+        expect("critical_attempt", plant, internet);
+        for (client, to, port, protocol, rule) in [
+            (office, gate, 23, "tcp", "tripwire"),
+            (office, gate, 24, "tcp", "to-gateway"),
+            (office, internet, 23, "tcp", "out-tcp"),
+            (sales, gate, 3389, "udp", "tripwire"),
+            (plant, elsewhere, 3389, "tcp", "tripwire"),
+            (plant, internet, 443, "tcp", "critical-tcp"),
+        ] {
+            refusals.add((client, to), Some(port), protocol, rule);
+        }
     }
     expected.sort();
     let deadline = Instant::now() + WAITS;
@@ -75,4 +98,6 @@ fn a_touch_of_a_tripwire_and_an_attempt_from_a_critical_segment_are_found_while_
     let mut found: Vec<_> = findings.map(said).collect();
     found.sort();
     assert_eq!(found, expected);
+    refusals.are_counted(&lab);
+    refusals.are_on_record(&gate.data_dir());
 }

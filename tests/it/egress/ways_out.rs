@@ -188,13 +188,14 @@ const CRITICAL_UDP: u64 = OUT_QUIC + OUT_UDP + 3;
 
 /// A gate on the gateway that records what the rules log.
 pub(super) fn recording_gate(lab: &Lab) -> Gate {
-    recording_gate_at(lab, None)
+    recording_gate_at(lab, None, "")
 }
 
-/// The same at an address that others reach, with a policy that opens nothing.
-pub(super) fn recording_gate_at(lab: &Lab, listen: Option<SocketAddr>) -> Gate {
+/// The same at an address that others reach, with a policy.
+pub(super) fn recording_gate_at(lab: &Lab, listen: Option<SocketAddr>, policy: &str) -> Gate {
     let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
-    let gate = Start { config: "[flows]\nnflog_group = 5\n", listen, before: &before, ..Start::default() }.gate();
+    let gate =
+        Start { policy, config: "[flows]\nnflog_group = 5\n", listen, before: &before, ..Start::default() }.gate();
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     while status_of(&gate.data_dir())["flows"][0]["reading"] != true {
         assert!(Instant::now() < deadline, "the gate reads no log");

@@ -16,6 +16,13 @@ pub(super) enum Machine {
     Server,
 }
 
+/// A counter of the firewall.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counter {
+    pub(super) table: &'static str,
+    pub(super) name: &'static str,
+}
+
 const ALL: [Machine; 3] = [Machine::Client, Machine::Gateway, Machine::Server];
 const PREFIX: &str = "sekisho-flows-";
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -98,9 +105,13 @@ impl Network {
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// What a counter of the firewall has counted so far.
-    pub(super) fn counter(&self, name: &str) -> u64 {
-        let listed = done(self.command(Machine::Gateway, "nft").args(["list", "counter", "inet", "wall", name]));
+    /// What a counter of the wall has counted so far.
+    pub(super) fn counter(&self, name: &'static str) -> u64 {
+        self.counter_of(Counter { table: "wall", name })
+    }
+
+    pub(super) fn counter_of(&self, Counter { table, name }: Counter) -> u64 {
+        let listed = done(self.command(Machine::Gateway, "nft").args(["list", "counter", "inet", table, name]));
         listed.split_once("packets ").unwrap().1.split(' ').next().unwrap().parse().unwrap()
     }
 }
