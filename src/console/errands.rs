@@ -10,8 +10,8 @@ use crate::facts::Timestamp;
 use crate::review::{Month, Verification, month_report, report_page};
 use crate::store::{Index, VerifyBy, checkpoint_key, verify};
 
-/// What reads more than a question does, one errand at a time: it has a thread that gives way to all others, for it may read
-/// the journal as a whole and cannot be stopped.
+/// What takes longer than a question, one errand at a time: it has a thread that gives way to all others. A sweep asks the
+/// index of thousands of indicators; the month's report verifies the journal, which it reads as a whole.
 pub(super) struct Errands {
     place: Arc<Semaphore>,
     reports: Arc<Mutex<Reports>>,

@@ -289,8 +289,8 @@ impl Service {
         self.in_turn(patience, asking).await?.map_err(NoAnswer::Question)
     }
 
-    /// Asks what reads the journal too, on a thread that gives way to all others, so that no share of the processor is taken
-    /// for it; it is waited for so long.
+    /// Asks the index what is many questions in one, on a thread that gives way to all others, so that no share of the processor
+    /// is taken for it; it is waited for so long.
     pub(super) async fn ask_at_length<T: Send + 'static>(
         &self,
         patience: Patience,

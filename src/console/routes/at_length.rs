@@ -1,4 +1,5 @@
-//! What reads more than the index: sweeps, and the month's report.
+//! What takes longer than a question: sweeps, which ask the index of thousands of indicators, and the month's report, which
+//! reads the journal as a whole.
 
 use std::time::Duration;
 
