@@ -20,7 +20,7 @@ use crate::review::questions::{Indicators, Range, sweep};
 
 /// Days that a sweep looks at where nothing is said.
 const SWEEP_DAYS: u32 = 31;
-/// So long a sweep is waited for.
+/// So long a sweep may take.
 const SWEEP_LIMIT: Duration = Duration::from_secs(60);
 /// So long the report is waited for before the page comes that says it is being written.
 const REPORT_WAIT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub(super) async fn report(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Resu
     match asks.service.errands.write_report(REPORT_WAIT, month, data_dir).await {
         // It goes on, and the page says so.
         Ok(()) | Err(NotDone::Slow) => Ok(redirect("/report")),
-        Err(why @ (NotDone::Busy | NotDone::Died)) => Err(NoAnswer::from(why).into()),
+        Err(why @ (NotDone::Busy | NotDone::NoThread)) => Err(NoAnswer::from(why).into()),
     }
 }
 
