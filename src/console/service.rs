@@ -133,14 +133,14 @@ const DOOR_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Service {
     pub fn new(plan: Plan) -> Self {
-        let purse = Arc::new(Purse::new(plan.cpu_percent));
+        let (purse, zone) = (Arc::new(Purse::new(plan.cpu_percent)), plan.zone.clone());
         Self {
             plan,
             sessions: Mutex::default(),
             doorkeeper: Mutex::new(Doorkeeper::new()),
             telling: Mutex::new(Throttle::new(TOLD_OF_CLIENT, TOLD_CLIENTS_MAX)),
             users: Mutex::default(),
-            tails: Arc::new(Tails::new()),
+            tails: Arc::new(Tails::new(zone)),
             purse,
             answered: Arc::default(),
             indexes: Arc::default(),

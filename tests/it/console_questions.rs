@@ -44,7 +44,7 @@ fn used(origin: &Origin) -> Gate {
         origin.policy(),
         closed.port()
     );
-    let gate = gate(&policy, "");
+    let gate = gate(&policy, "[detect]\ntime_zone = \"Asia/Tokyo\"\n");
     let get = |target: &str, host: &str| {
         gate.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     };
@@ -72,6 +72,12 @@ fn from_any_row_the_console_leads_to_what_is_like_it_and_around_it_as_the_comman
     let mut analyst = visitor(&gate, "analyst");
     let errors = analyst.get("/errors").text();
     let told = answer(&gate, &["errors"]);
+    // A time is one of the site's zone, with its offset.
+    let last = table(&errors, "Clients").rsplit_once("<time datetime=\"").unwrap().1;
+    let (utc, rest) = last.split_once("\">").unwrap();
+    let local: jiff::Timestamp = rest.split_once("</time>").unwrap().0.parse().unwrap();
+    assert_eq!(local.as_second(), utc.parse::<jiff::Timestamp>().unwrap().as_second(), "{last}");
+    assert!(rest.split_once("</time>").unwrap().0.ends_with("+09:00"), "{rest}");
     assert_eq!(column(&told, "clients", "client"), ["127.0.0.1"]);
     for name in ["Clients", "Hosts", "How they ended"] {
         assert_eq!(rows(table(&errors, name)), 1, "{name}: {errors}");

@@ -99,12 +99,12 @@ impl View<'_> {
         }
     }
 
-    /// A moment in the zone of the site, to the second.
+    /// A moment in the zone of the site, to the second, with the zone's offset then.
     pub(in super::super) fn time(&self, page: &mut Html, time: Timestamp) {
         let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
         page.markup("<time datetime=\"").text(&format_time(time)).markup("\">");
         match jiff::Timestamp::from_microsecond(micros) {
-            Ok(time) => page.text(&time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()),
+            Ok(time) => page.text(&time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()),
             Err(_) => page.text(&format_time(time)),
         };
         page.markup("</time>");
