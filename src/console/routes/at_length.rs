@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 
 use super::super::access::Act;
 use super::super::errands::NotDone;
-use super::super::pages::{report_form_page, sweep_page};
+use super::super::pages::{View, report_form_page, sweep_page};
 use super::super::request::Pairs;
 use super::super::serve::{Page, whole};
 use super::super::service::{NoAnswer, Visitor};
@@ -28,14 +28,14 @@ const REPORT_WAIT: Duration = Duration::from_secs(5);
 /// The form, with nothing looked for yet.
 pub(super) fn sweep_form(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::LookUp)?;
-    let (asked, _) = days_of(&asks.pairs, SWEEP_DAYS);
+    let (asked, _) = days_of(&asks.pairs, SWEEP_DAYS)?;
     Ok(page(StatusCode::OK, sweep_page(&asks.view(visitor, "/sweep"), asked, "", None)))
 }
 
 /// Looks for what the form lists.
 pub(super) async fn swept(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<Page>, Fault> {
     may(visitor, Act::LookUp)?;
-    let (asked, range) = days_of(form, SWEEP_DAYS);
+    let (asked, range) = days_of(form, SWEEP_DAYS)?;
     let list = form.some("list").ok_or_else(nothing_named)?;
     let indicators = Indicators::read(list);
     let question = format!("console sweep of {} indicators", indicators.all.len());
@@ -44,7 +44,9 @@ pub(super) async fn swept(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Resul
         sweep(evidence, data_dir, "the console", &indicators, range, ROWS)
     });
     let answer = sweeping.await?;
-    Ok(page(StatusCode::OK, sweep_page(&asks.view(visitor, "/sweep"), asked, list, Some(&answer))))
+    // What was asked came by the form.
+    let view = View { until: asked.until, ..asks.view(visitor, "/sweep") };
+    Ok(page(StatusCode::OK, sweep_page(&view, asked, list, Some(&answer))))
 }
 
 /// The form, and what report there is.

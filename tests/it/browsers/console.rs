@@ -237,7 +237,7 @@ fn others(now: u64) -> Vec<Record> {
 }
 
 /// Writes a journal of these records, each at its time.
-pub(super) fn write_journal(data_dir: &Path, records: &[(u64, Record)]) {
+pub(crate) fn write_journal(data_dir: &Path, records: &[(u64, Record)]) {
     let journal = Journal::open(JournalConfig {
         data_dir: data_dir.to_owned(),
         durability: Durability::Batch,
