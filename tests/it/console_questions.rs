@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use sekisho::evidence::{Event, Exchange, Record, Target};
-use sekisho::facts::ExchangeId;
+use sekisho::evidence::{Event, Exchange, Flow, FlowKey, FlowSource, FlowState, Record, Target};
+use sekisho::facts::{ExchangeId, Timestamp};
 
 use crate::browsers::console::write_journal;
 use crate::console::{Visitor, address, gate, gate_on, indexed, visitor};
@@ -373,4 +373,37 @@ fn a_range_ends_where_the_command_lines_does_and_what_a_page_leads_to_is_of_that
     let asked = all.iter().filter(|one| one["question"] == "console client").last().unwrap();
     let (since, end) = (asked["since"].as_str().unwrap(), asked["until"].as_str().unwrap());
     assert_eq!((&since[..10], &end[..10]), (&*date(190 + 91), &*date(189)), "{asked:#}");
+}
+
+#[test]
+fn an_address_that_was_tried_past_the_proxy_leads_to_all_who_tried_it() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(now.as_micros()).unwrap();
+    let tried = |client: &str, address: &str| {
+        let mut key = FlowKey::of(FlowSource::Nflog);
+        (key.client, key.address) = (Some(client.parse().unwrap()), Some(address.parse().unwrap()));
+        (key.port, key.state) = (Some(443), Some(FlowState::Refused));
+        let (first, last) = (Timestamp(now), Timestamp(now));
+        let flow =
+            Flow { key, count: 1, packets: None, bytes_up: None, bytes_down: None, rolled_up: None, first, last };
+        (now, Record::Flow(Box::new(flow)))
+    };
+    let addresses = ["203.0.113.9", "2001:db8::9"];
+    let all = addresses.map(|address| ["10.20.1.5", "10.20.1.6"].map(|client| tried(client, address)));
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("data");
+    write_journal(&path, &all.into_iter().flatten().collect::<Vec<_>>());
+    let gate = gate_on(&path, "", "[detect]\nlive = false\n");
+    indexed(&gate);
+    let mut analyst = visitor(&gate, "analyst");
+    let page = analyst.get("/client?name=10.20.1.5").text();
+    let tries = table(&page, "Past the proxy");
+    for (address, way) in addresses.into_iter().zip(["203.0.113.9", "%5B2001%3Adb8%3A%3A9%5D"]) {
+        assert!(tries.contains(&format!("<a href=\"/host?name={way}\"><bdi>{address}</bdi></a>")), "{tries}");
+        let led = analyst.get(&format!("/host?name={way}"));
+        assert_eq!(led.status(), 200, "{}", led.text());
+        let led = led.text();
+        let who = table(&led, "Past the proxy");
+        assert!(who.contains(">10.20.1.5<") && who.contains(">10.20.1.6<"), "{led}");
+    }
 }

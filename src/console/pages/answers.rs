@@ -133,6 +133,12 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
                     let seq = seq.to_string();
                     page.link("/around", &[("id", &seq)], &seq);
                 }
+                // Few of these were ever dialled: who tried to get there tells more than what was dialled near it.
+                Some(Cell::Text(address)) if table.name == "past_proxy" && column.key == "address" => {
+                    // As hosts have them.
+                    let name = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+                    view.link(page, "/host", &[("name", &name)], address);
+                }
                 Some(value) => cell(view, page, *column, value),
                 None => {}
             }
