@@ -174,6 +174,7 @@ fn a_sweep_at_the_console_finds_what_the_command_line_finds_and_takes_no_longer_
     assert!(found.iter().all(|one| hits.contains(one)), "{page}");
     assert!(table(&page, "Not understood").contains("&lt;b&gt;no indicator&lt;/b&gt;"), "{page}");
     assert!(page.contains("b[.]example"), "the list stands there still: {page}");
+    assert_eq!(post(&mut analyst, "/sweep", &[("list", &list.replace('\n', "\r\n"))]).status(), 200);
     // As long as it may be, and longer; a value is three bytes a letter in a form of this test.
     let long = |bytes: usize| "x\n".repeat(bytes / 6);
     assert_eq!(post(&mut analyst, "/sweep", &[("list", &long(1_000_000))]).status(), 200);
@@ -182,10 +183,16 @@ fn a_sweep_at_the_console_finds_what_the_command_line_finds_and_takes_no_longer_
     assert_eq!(analyst.post("/sweep", &[("list", &list)], "").status(), 403, "a form of nobody's session");
     assert_eq!(gate.end("-TERM"), Some(0));
     let all = records(&gate.data_dir());
-    let swept =
-        all.iter().filter(|one| one["question"].as_str().is_some_and(|asked| asked.starts_with("console sweep")));
-    let asked: Vec<_> = swept.map(|one| one["question"].as_str().unwrap()).collect();
-    assert_eq!(asked, ["console sweep of 4 indicators", "console sweep of 0 indicators"]);
+    let asked = |begins: &str| {
+        let asked = all.iter().filter_map(|one| one["question"].as_str()).filter(|asked| asked.starts_with(begins));
+        asked.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // By its hash one sees that it was the same list, though a browser ends lines in another way.
+    let mark = |asked: &str| asked.rsplit_once(" (blake3 ").unwrap().1.to_owned();
+    let [by_command] = asked("review sweep").try_into().unwrap();
+    let [first, again, empty] = asked("console sweep").try_into().unwrap();
+    assert_eq!([&*first, &*again], [&*format!("console sweep of 4 indicators (blake3 {}", mark(&by_command)); 2]);
+    assert!(empty.starts_with("console sweep of 0 indicators (blake3 ") && mark(&empty) != mark(&first), "{empty}");
 }
 
 /// Without numbers, hashes and ids, in which two reports differ that are written one after the other.

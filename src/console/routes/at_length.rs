@@ -15,8 +15,8 @@ use super::super::service::{NoAnswer, Visitor};
 use super::looks::{ROWS, days_of, looked_up, lookup, nothing_named};
 use super::{Asks, Fault, HTML, may, page, redirect};
 use crate::clock;
-use crate::review::Month;
 use crate::review::questions::{Indicators, Range, sweep};
+use crate::review::{Month, list_mark};
 
 /// Days that a sweep looks at where nothing is said.
 const SWEEP_DAYS: u32 = 31;
@@ -38,7 +38,7 @@ pub(super) async fn swept(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Resul
     let (asked, range) = days_of(form, SWEEP_DAYS)?;
     let list = form.some("list").ok_or_else(nothing_named)?;
     let indicators = Indicators::read(list);
-    let question = format!("console sweep of {} indicators", indicators.all.len());
+    let question = format!("console sweep of {} indicators ({})", indicators.all.len(), list_mark(list));
     looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
     let sweeping = asks.service.ask_at_length(asks.patience, SWEEP_LIMIT, move |evidence, data_dir| {
         sweep(evidence, data_dir, "the console", &indicators, range, ROWS)
