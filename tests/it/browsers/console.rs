@@ -496,6 +496,29 @@ impl Person {
         assert_eq!(found, expected, "{way}");
     }
 
+    /// The page fits on sheets of A4 as it is, with nothing cut off at their side, and becomes a PDF of them.
+    fn prints(&mut self, name: &str) {
+        // 210 mm without the margins of 15 mm that the page asks for, at 96 dots an inch.
+        let sheet = json!({ "width": 680, "height": 1009, "deviceScaleFactor": 1, "mobile": false });
+        self.browser.devtools("Emulation.setDeviceMetricsOverride", &sheet);
+        self.browser.devtools("Emulation.setEmulatedMedia", &json!({ "media": "print" }));
+        let wide = "JSON.stringify(Array.from(document.querySelectorAll('body *'))
+            .filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1
+                || (getComputedStyle(e).overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1))
+            .map((e) => e.tagName + ' ' + e.className + ' ' + e.getBoundingClientRect().right))";
+        assert_eq!(self.browser.evaluate(wide), Ok("[]".into()), "{name}: wider than a sheet");
+        let asked = json!({ "paperWidth": 210.0 / 25.4, "paperHeight": 297.0 / 25.4, "printBackground": true });
+        let printed = self.browser.devtools("Page.printToPDF", &asked);
+        let pdf = data_encoding::BASE64.decode(printed["data"].as_str().unwrap().as_bytes()).unwrap();
+        assert!(pdf.starts_with(b"%PDF-"), "{}", pdf.len());
+        let text = String::from_utf8_lossy(&pdf);
+        let pages = text.matches("/Type /Page\n").count();
+        assert!(pages > 0, "{name}: no page in {} bytes", pdf.len());
+        assert_eq!(text.matches("/MediaBox [0 0 595").count(), pages, "{name}: all of them A4");
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        std::fs::write(directory.join(format!("report-{name}.pdf")), pdf).unwrap();
+    }
+
     /// Keeps a picture of the page, to be looked at.
     pub(super) fn picture(&mut self, name: &str) {
         let taken = self.browser.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
@@ -604,6 +627,7 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         person.browser.go(&format!("file://{}", kept.display()));
         person.browser.until("document.body && document.body.innerText.includes('<script>window.ran=1</script>')");
         person.is_sound(&format!("the report {language}"));
+        person.prints(language);
     }
 }
 
