@@ -62,6 +62,8 @@ enum ExportFormat {
     Squid,
     /// Zeek's http.log, as a table
     Zeek,
+    /// Zeek's conn.log, as a table: an exchange a connection, by the uid that it has in http.log
+    ZeekConn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -161,6 +163,7 @@ pub(super) fn export_journal(arguments: &ExportArguments) -> Result<(), CliError
         ExportFormat::Csv => Form::Csv,
         ExportFormat::Squid => Form::Squid,
         ExportFormat::Zeek => Form::Zeek,
+        ExportFormat::ZeekConn => Form::ZeekConn,
     };
     let mut line = ProgressLine::new();
     let exported = {
