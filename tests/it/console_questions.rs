@@ -377,7 +377,7 @@ fn a_range_ends_where_the_command_lines_does_and_what_a_page_leads_to_is_of_that
     assert_eq!(gate.end("-TERM"), Some(0));
     // What was looked up is of that time.
     let all = records(&gate.data_dir());
-    let asked = all.iter().filter(|one| one["question"] == "console client").last().unwrap();
+    let asked = all.iter().rfind(|one| one["question"] == "console client").unwrap();
     let (since, end) = (asked["since"].as_str().unwrap(), asked["until"].as_str().unwrap());
     assert_eq!((&since[..10], &end[..10]), (&*date(190 + 91), &*date(189)), "{asked:#}");
 }
