@@ -181,6 +181,7 @@ pub(super) enum Command {
         "sekisho export --format squid --since 1d --output access.log",
         "sekisho export --format csv --client 10.20.1.5 --output exchanges.csv",
         "sekisho export --format zeek --host '*.example.com' > http.log",
+        "sekisho export --format zeek-conn --host '*.example.com' > conn.log",
         "sekisho export --verdict deny --since 2026-11-01 --until 2026-12-01 | jq ."
     ))]
     Export(ExportArguments),

@@ -64,6 +64,8 @@ enum ExportFormat {
     Squid,
     /// Zeek's http.log, as a table
     Zeek,
+    /// Zeek's conn.log, as a table: an exchange a connection, by the uid that it has in http.log
+    ZeekConn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -195,6 +197,7 @@ fn write(arguments: &ExportArguments, reader: &mut Reader, filter: &Filter) -> R
         ExportFormat::Csv => Form::Csv,
         ExportFormat::Squid => Form::Squid,
         ExportFormat::Zeek => Form::Zeek,
+        ExportFormat::ZeekConn => Form::ZeekConn,
     };
     let mut line = ProgressLine::new();
     let exported = {

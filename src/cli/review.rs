@@ -11,6 +11,7 @@ use crate::clock;
 use crate::evidence::{Lookup, Text, client_of, client_text, format_time, shown};
 use crate::facts::Timestamp;
 use crate::formats::csv_row;
+use crate::review::list_mark;
 use crate::review::questions::{
     Answer, By, Cell, Evidence, FindingsOf, Indicators, Moment, QuestionError, Range, Table, around, blocked, client,
     errors, findings, host, like, like_value, newest_record, programs, read_span, sweep, unknown,
@@ -381,14 +382,13 @@ impl Question {
             Question::Beacons { of } => ("beacons".to_owned(), of),
             Question::Tunnels { of } => ("tunnels".to_owned(), of),
             Question::Findings { of } => ("findings".to_owned(), of),
-            Question::Sweep { file, of } => (format!("sweep {}", file.display()), of),
             Question::Like { id, value, of, by } if *by != ByWord::Client => {
                 let like = id.as_ref().or(value.as_ref()).map_or("", String::as_str);
                 let by = by.to_possible_value().map_or(String::new(), |by| by.get_name().to_owned());
                 (format!("like {like} by {by}"), of)
             }
-            // Whose they are the index knows.
-            Question::Around { .. } | Question::Like { .. } => return None,
+            // Whose they are the index knows; what a sweep asks its list says.
+            Question::Around { .. } | Question::Like { .. } | Question::Sweep { .. } => return None,
         };
         Some((asked, of.client.as_deref()))
     }
@@ -431,8 +431,11 @@ fn ask(
         Question::Beacons { .. } => findings(evidence, FindingsOf::Beacons, range, limit)?,
         Question::Tunnels { .. } => findings(evidence, FindingsOf::Tunnels, range, limit)?,
         Question::Findings { .. } => findings(evidence, FindingsOf::All, range, limit)?,
-        Question::Sweep { file, .. } => {
-            let indicators = Indicators::read(&read_list(file)?);
+        Question::Sweep { file, of } => {
+            let list = read_list(file)?;
+            let asked = format!("review sweep {} ({})", file.display(), list_mark(&list));
+            looked_up(data_dir, &asked, of.client.as_deref(), range)?;
+            let indicators = Indicators::read(&list);
             sweep(evidence, data_dir, &file.display().to_string(), &indicators, range, limit)?
         }
         Question::Around { id, span } => {

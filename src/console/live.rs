@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Bytes;
+use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::budget::Purse;
 use super::request::Pairs;
 use crate::evidence::{Kind, RecordLine, Said, format_time, read_record, shown};
+use crate::facts::Timestamp;
 use crate::store::Follower;
 
 /// Tails that are open at the same time. One more is told to come back.
@@ -67,6 +69,7 @@ pub(super) struct Tails {
     open: Mutex<Open>,
     /// Somebody has begun to look.
     bell: Notify,
+    zone: TimeZone,
 }
 
 #[derive(Default)]
@@ -104,17 +107,15 @@ impl<'l> Seen<'l> {
         Some(Self { line, client, host, verdict, reason })
     }
 
-    fn row(&self) -> Row {
+    fn row(&self, zone: &TimeZone) -> Row {
         let Self { line, client, host, verdict, reason } = self;
         let text = |said: &Option<Said<'_>>| said.as_deref().map_or(String::new(), |said| shown(said).into_owned());
         let [client, host, verdict, reason] = [client, host, verdict, reason].map(|text| text.clone().into_owned());
         let port = line.port.map_or(String::new(), |port| format!(":{port}"));
         let scheme = line.scheme.as_deref().map_or(String::new(), |scheme| format!("{}://", shown(scheme)));
         let target = format!("{scheme}{host}{port}{}", text(&line.path));
-        let time = format_time(line.time);
-        let time = time.get(..23).unwrap_or(&time).replace('T', " ");
         let cells = [
-            time,
+            in_zone(line.time, zone),
             client.clone(),
             verdict.clone(),
             reason.clone(),
@@ -126,6 +127,14 @@ impl<'l> Seen<'l> {
         let data = serde_json::to_string(&cells).unwrap_or_default();
         Row { event: format!("id: {}\ndata: {data}\n\n", line.seq), client, host, verdict, reason, cells }
     }
+}
+
+/// A moment in the zone of the site, to the millisecond, with the zone's offset then.
+fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
+    let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let time_in =
+        |known: jiff::Timestamp| known.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
+    jiff::Timestamp::from_microsecond(micros).map_or_else(|_| format_time(time), time_in)
 }
 
 impl Row {
@@ -213,8 +222,9 @@ impl Filter {
 }
 
 impl Tails {
-    pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), bell: Notify::new() }
+    /// Times are shown in this zone.
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self { open: Mutex::default(), bell: Notify::new(), zone }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -310,13 +320,13 @@ impl Tails {
             let Some(seen) = Seen::of(&line) else { continue };
             let mut row = None;
             if newer.len() < NEWEST_MAX {
-                newer.push(row.get_or_insert_with(|| Arc::new(seen.row())).clone());
+                newer.push(row.get_or_insert_with(|| Arc::new(seen.row(&self.zone))).clone());
             }
             for (filter, turn) in &mut turns {
                 match (filter.takes_seen(&seen), turn.is_full()) {
                     (false, _) => {}
                     (true, true) => turn.left_out += 1,
-                    (true, false) => turn.take(row.get_or_insert_with(|| Arc::new(seen.row()))),
+                    (true, false) => turn.take(row.get_or_insert_with(|| Arc::new(seen.row(&self.zone)))),
                 }
             }
         }
@@ -369,6 +379,10 @@ fn lines(block: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
+    fn tails() -> Tails {
+        Tails::new(TimeZone::get("Asia/Tokyo").unwrap())
+    }
+
     fn line(seq: u64, client: &str, host: &str, verdict: &str) -> String {
         format!(
             "{{\"seq\":{seq},\"time\":\"2026-11-25T01:00:00.000000Z\",\"kind\":\"exchange\",\"event\":\"refused\",\
@@ -391,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_tail_shows_what_its_filter_takes_and_nothing_else() {
-        let tails = Tails::new();
+        let tails = tails();
         let filter = |query: &str| Filter::read(&Pairs::read(query));
         let mut all = tails.begin(Filter::default()).unwrap();
         let mut of_host = tails.begin(filter("host=B.example&verdict=deny")).unwrap();
@@ -405,6 +419,7 @@ mod tests {
         let seen = told(&mut all);
         assert_eq!(numbers(&seen), [["id: 1", "id: 2", "id: 3"]], "at once");
         let first = &seen[0][0];
+        assert!(first.contains("[\"2026-11-25 10:00:00.000+09:00\",\"10.0.0.1\""), "in the zone of the site: {first}");
         assert!(first.contains("\\\\u{202e}") && first.lines().count() == 2, "one line, made visible: {first}");
         assert_eq!(numbers(&told(&mut of_host)), [["id: 2"]]);
         assert_eq!(numbers(&told(&mut of_client)), [["id: 1"]]);
@@ -415,7 +430,7 @@ mod tests {
 
     #[test]
     fn of_more_rows_than_anybody_reads_the_newest_come_with_how_many_were_left_out() {
-        let tails = Tails::new();
+        let tails = tails();
         let mut all = tails.begin(Filter::default()).unwrap();
         let mut of_one = tails.begin(Filter::read(&Pairs::read("client=10.0.0.1"))).unwrap();
         let lines: String =
@@ -433,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_tail_that_does_not_keep_up_is_told_how_much_it_misses() {
-        let tails = Tails::new();
+        let tails = tails();
         let mut slow = tails.begin(Filter::default()).unwrap();
         for seq in 0..100 {
             tails.tell(&[(line(seq, "10.0.0.1", "a.example", "deny").repeat(2)).into_bytes()], 0);
@@ -456,7 +471,7 @@ mod tests {
         let segment = || std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let write = |text: &str| std::io::Write::write_all(&mut segment(), text.as_bytes()).unwrap();
         write(&line(0, "10.0.0.1", "a.example", "deny"));
-        let tails = Tails::new();
+        let tails = tails();
         let mut all = tails.begin(Filter::default()).unwrap();
         let follower = tails.read_on(None, directory.path());
         assert_eq!(numbers(&told(&mut all)), [["id: 0"]]);
@@ -471,7 +486,7 @@ mod tests {
 
     #[test]
     fn no_more_look_than_may_and_who_leaves_makes_room() {
-        let tails = Tails::new();
+        let tails = tails();
         let mut open: Vec<_> = (0..TAILS_MAX).map(|_| tails.begin(Filter::default()).unwrap()).collect();
         assert!(tails.begin(Filter::default()).is_none());
         open.pop();

@@ -6,8 +6,8 @@
 //!
 //! It has a thread and a runtime of its own, and nothing of a session's waits for it: what it reads it reads behind the gate, so
 //! many questions at a time, and its connections, forms, sessions and live tails are bounded. So is what it takes of the
-//! processor: beyond its share questions wait, and then are refused; what reads the whole journal runs on a thread that gives way to
-//! all others, one at a time. Every answer has a
+//! processor: beyond its share questions wait, and then are refused; a sweep, and the report that verifies the journal, run on a thread that
+//! gives way to all others, one at a time. Every answer has a
 //! Content-Security-Policy that lets in nothing but the console's own style, its one script and its own forms.
 
 mod access;

@@ -221,6 +221,7 @@ impl Asks {
             asked: &self.pairs,
             form_token: self.token(visitor),
             zone: &self.service.plan.zone,
+            until: self.pairs.some("until").and_then(|until| until.parse().ok()),
         }
     }
 }

@@ -66,7 +66,7 @@ pub async fn serve(service: Arc<Service>, listening: Listening, stop: impl Futur
         _ = accepting.join_next() => {}
     }
     accepting.abort_all();
-    tokio::time::sleep(LAST).await;
+    tokio::join!(tokio::time::sleep(LAST), service.errands.end());
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::access::Act;
 use super::asked::{Answered, Indexes};
 use super::budget::Purse;
 use super::doorkeeper::Doorkeeper;
-use super::errands::{Errands, NotDone};
+use super::errands::{Errands, NotDone, Stop};
 use super::gatehouse::{Deed, Gatehouse, Standing};
 use super::html::Words;
 use super::live::Tails;
@@ -102,7 +102,7 @@ pub(super) enum NoAnswer {
     /// The console has had its share of the processor; there is more after this time.
     Spent(Duration),
     Question(QuestionError),
-    /// The task that asks died.
+    /// There was no thread that asks, or it ended without an answer.
     Died,
     /// It takes longer than a page is waited for.
     Slow,
@@ -113,7 +113,7 @@ impl From<NotDone> for NoAnswer {
         match why {
             NotDone::Busy => Self::Busy,
             NotDone::Slow => Self::Slow,
-            NotDone::Died => Self::Died,
+            NotDone::NoThread => Self::Died,
         }
     }
 }
@@ -133,14 +133,14 @@ const DOOR_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Service {
     pub fn new(plan: Plan) -> Self {
-        let purse = Arc::new(Purse::new(plan.cpu_percent));
+        let (purse, zone) = (Arc::new(Purse::new(plan.cpu_percent)), plan.zone.clone());
         Self {
             plan,
             sessions: Mutex::default(),
             doorkeeper: Mutex::new(Doorkeeper::new()),
             telling: Mutex::new(Throttle::new(TOLD_OF_CLIENT, TOLD_CLIENTS_MAX)),
             users: Mutex::default(),
-            tails: Arc::new(Tails::new()),
+            tails: Arc::new(Tails::new(zone)),
             purse,
             answered: Arc::default(),
             indexes: Arc::default(),
@@ -289,8 +289,8 @@ impl Service {
         self.in_turn(patience, asking).await?.map_err(NoAnswer::Question)
     }
 
-    /// Asks what reads the journal too, on a thread that gives way to all others, so that no share of the processor is taken
-    /// for it; it is waited for so long.
+    /// Asks the index what is many questions in one, on a thread that gives way to all others, so that no share of the processor
+    /// is taken for it. It ends after so long, and when nobody waits for it any more.
     pub(super) async fn ask_at_length<T: Send + 'static>(
         &self,
         patience: Patience,
@@ -299,13 +299,16 @@ impl Service {
     ) -> Result<T, NoAnswer> {
         self.afford(patience).await?;
         let (indexes, data_dir) = (self.indexes.clone(), self.plan.data_dir.clone());
-        let asking = move || {
-            let lent = indexes.take(&data_dir)?;
+        let asking = move |stop: &Stop| {
+            let mut lent = indexes.take(&data_dir)?;
+            let stop = stop.clone();
+            lent.index.answer_while(move || !stop.is_set())?;
             let answer = question(&Evidence::new(&lent.index)?, &data_dir)?;
+            lent.index.answer_always()?;
             lent.give_back();
             Ok(answer)
         };
-        self.errands.run(wait, asking).await?.map_err(NoAnswer::Question)
+        self.errands.run_while_waited_for(wait, asking).await?.map_err(NoAnswer::Question)
     }
 
     /// Who looks next sees what has been done now.

@@ -24,7 +24,9 @@ struct Session {
     used: Moment,
 }
 
-/// Everybody who is logged in.
+/// Everybody who is logged in. How somebody proved who they are is no matter of it: a log-in by OpenID Connect, which there is
+/// none of yet, would end in the same [`Sessions::open`], with the name and role that the identity provider vouches for in place
+/// of a line of the file of users, and a mark of those.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(HashMap<[u8; 32], Session>);
 

@@ -31,6 +31,7 @@ pub struct RecordLine<'a> {
     pub inside: Option<Said<'a>>,
     #[serde(borrow)]
     pub client: Option<Said<'a>>,
+    pub client_port: Option<u16>,
     #[serde(borrow)]
     pub captured: Option<Said<'a>>,
     #[serde(borrow)]

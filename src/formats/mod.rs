@@ -54,7 +54,10 @@ pub use reader::{BadLine, LINE_BYTES_MAX, Line, Reader, SAMPLE_MAX, Tally};
 pub use sniff::Format;
 pub use syslog::{FRAME_BYTES_MAX, FirewallLine, Frame, Frames, read_firewall_line};
 pub use time::{Zone, Zones};
-pub use write::{write_squid, write_zeek_http, write_zeek_http_header};
+pub use write::{
+    Connection, ConnectionState, write_squid, write_zeek_conn, write_zeek_conn_header, write_zeek_http,
+    write_zeek_http_header,
+};
 pub use zeek::zeek_flow;
 
 use crate::evidence::Observed;

@@ -147,6 +147,12 @@ fn zeek(event: &Observed<'_>) {
     let header = written.len();
     write_zeek_http(event, &mut written);
     one_line(&written[header..]);
+    let connection =
+        Connection { client_port: None, dialled: None, scheme: event.method, state: ConnectionState::Other };
+    let mut of_connection = Vec::new();
+    write_zeek_conn(event, &connection, &mut of_connection);
+    one_line(&of_connection);
+    assert_eq!(of_connection.iter().filter(|byte| **byte == b'\t').count(), 11, "{}", of_connection.escape_ascii());
     if event.host.is_empty() || event.host.contains('@') || (event.what == Asked::Request && event.method.is_empty()) {
         return;
     }

@@ -127,7 +127,9 @@ impl Source {
     }
 }
 
-/// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one.
+/// Reads and compiles a policy, and reads the credentials it names; without a path, the built-in one. Rules that people approve
+/// by a button, which there is none for yet, would be a file of the data directory, read here as a layer above this one, so that
+/// `check`, `explain` and a reload see them as the gate does.
 /// Each file looked at is entered in `watched`, whatever comes of it. Nothing is kept: who looks at a policy
 /// need not have the gate's data directory. A list that was not fetched is taken as empty.
 ///

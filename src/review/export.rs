@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use crate::evidence::{DeviceSpan, Event, Kind, RecordLine, Verdict, shown};
 use crate::facts::{ExchangeId, Timestamp};
-use crate::formats::{csv_row, write_squid, write_zeek_http, write_zeek_http_header};
+use crate::formats::{
+    csv_row, write_squid, write_zeek_conn, write_zeek_conn_header, write_zeek_http, write_zeek_http_header,
+};
 use crate::store::{OpenError, Reader};
 
 use super::scan::{Progress, scan_lines};
@@ -29,6 +31,8 @@ pub enum Form {
     Squid,
     /// Zeek's `http.log`, as a table.
     Zeek,
+    /// Zeek's `conn.log`, as a table: an exchange a connection.
+    ZeekConn,
 }
 
 /// Which exchanges leave. What is empty lets everything through.
@@ -96,7 +100,7 @@ pub fn export(
             let mut kept = HashSet::new();
             scan_lines(reader, |_| true, progress, |record, line| exporting.line(record, line, &mut kept))?
         }
-        Form::Csv | Form::Squid | Form::Zeek => {
+        Form::Csv | Form::Squid | Form::Zeek | Form::ZeekConn => {
             let mut open = BTreeMap::new();
             let is_exchange = |kind| kind == Kind::Exchange;
             let scanned = scan_lines(reader, is_exchange, progress, |record, _| exporting.record(record, &mut open))?;
@@ -124,6 +128,7 @@ impl<W: Write> Exporting<'_, W> {
             Form::Lines | Form::Squid => {}
             Form::Csv => csv_row(COLUMNS, &mut self.text),
             Form::Zeek => write_zeek_http_header(&mut self.text),
+            Form::ZeekConn => write_zeek_conn_header(&mut self.text),
         }
     }
 
@@ -194,6 +199,7 @@ impl<W: Write> Exporting<'_, W> {
             }
             Form::Squid => write_squid(&whole.observed(), &mut self.text),
             Form::Zeek => write_zeek_http(&whole.observed(), &mut self.text),
+            Form::ZeekConn => write_zeek_conn(&whole.observed(), &whole.connection(), &mut self.text),
         }
         self.flush(OUT_BYTES)
     }

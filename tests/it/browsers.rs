@@ -1,7 +1,7 @@
 //! Real browsers at the gate.
 
 mod accessibility;
-mod console;
+pub(crate) mod console;
 mod driven;
 mod hostile_pages;
 mod hour;

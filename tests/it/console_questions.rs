@@ -4,7 +4,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::console::{Visitor, address, gate, indexed, visitor};
+use sekisho::evidence::{Event, Exchange, Flow, FlowKey, FlowSource, FlowState, Record, Target};
+use sekisho::facts::{ExchangeId, Timestamp};
+
+use crate::browsers::console::write_journal;
+use crate::console::{Visitor, address, gate, gate_on, indexed, visitor};
 use crate::gate::{Gate, records};
 use crate::origin::Origin;
 
@@ -44,7 +48,7 @@ fn used(origin: &Origin) -> Gate {
         origin.policy(),
         closed.port()
     );
-    let gate = gate(&policy, "");
+    let gate = gate(&policy, "[detect]\ntime_zone = \"Asia/Tokyo\"\n");
     let get = |target: &str, host: &str| {
         gate.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     };
@@ -72,6 +76,12 @@ fn from_any_row_the_console_leads_to_what_is_like_it_and_around_it_as_the_comman
     let mut analyst = visitor(&gate, "analyst");
     let errors = analyst.get("/errors").text();
     let told = answer(&gate, &["errors"]);
+    // A time is one of the site's zone, with its offset.
+    let last = table(&errors, "Clients").rsplit_once("<time datetime=\"").unwrap().1;
+    let (utc, rest) = last.split_once("\">").unwrap();
+    let local: jiff::Timestamp = rest.split_once("</time>").unwrap().0.parse().unwrap();
+    assert_eq!(local.as_second(), utc.parse::<jiff::Timestamp>().unwrap().as_second(), "{last}");
+    assert!(rest.split_once("</time>").unwrap().0.ends_with("+09:00"), "{rest}");
     assert_eq!(column(&told, "clients", "client"), ["127.0.0.1"]);
     for name in ["Clients", "Hosts", "How they ended"] {
         assert_eq!(rows(table(&errors, name)), 1, "{name}: {errors}");
@@ -164,6 +174,7 @@ fn a_sweep_at_the_console_finds_what_the_command_line_finds_and_takes_no_longer_
     assert!(found.iter().all(|one| hits.contains(one)), "{page}");
     assert!(table(&page, "Not understood").contains("&lt;b&gt;no indicator&lt;/b&gt;"), "{page}");
     assert!(page.contains("b[.]example"), "the list stands there still: {page}");
+    assert_eq!(post(&mut analyst, "/sweep", &[("list", &list.replace('\n', "\r\n"))]).status(), 200);
     // As long as it may be, and longer; a value is three bytes a letter in a form of this test.
     let long = |bytes: usize| "x\n".repeat(bytes / 6);
     assert_eq!(post(&mut analyst, "/sweep", &[("list", &long(1_000_000))]).status(), 200);
@@ -172,10 +183,16 @@ fn a_sweep_at_the_console_finds_what_the_command_line_finds_and_takes_no_longer_
     assert_eq!(analyst.post("/sweep", &[("list", &list)], "").status(), 403, "a form of nobody's session");
     assert_eq!(gate.end("-TERM"), Some(0));
     let all = records(&gate.data_dir());
-    let swept =
-        all.iter().filter(|one| one["question"].as_str().is_some_and(|asked| asked.starts_with("console sweep")));
-    let asked: Vec<_> = swept.map(|one| one["question"].as_str().unwrap()).collect();
-    assert_eq!(asked, ["console sweep of 4 indicators", "console sweep of 0 indicators"]);
+    let asked = |begins: &str| {
+        let asked = all.iter().filter_map(|one| one["question"].as_str()).filter(|asked| asked.starts_with(begins));
+        asked.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // By its hash one sees that it was the same list, though a browser ends lines in another way.
+    let mark = |asked: &str| asked.rsplit_once(" (blake3 ").unwrap().1.to_owned();
+    let [by_command] = asked("review sweep").try_into().unwrap();
+    let [first, again, empty] = asked("console sweep").try_into().unwrap();
+    assert_eq!([&*first, &*again], [&*format!("console sweep of 4 indicators (blake3 {}", mark(&by_command)); 2]);
+    assert!(empty.starts_with("console sweep of 0 indicators (blake3 ") && mark(&empty) != mark(&first), "{empty}");
 }
 
 /// Without numbers, hashes and ids, in which two reports differ that are written one after the other.
@@ -258,4 +275,142 @@ fn who_may_not_look_people_up_sees_findings_and_failures_alone_of_these_pages() 
         assert_eq!(viewer.post(way, &[("token", &token), (field, value)], "").status(), 403, "{way}");
     }
     assert_eq!(Visitor::new(address(&gate)).get("/sweep").status(), 303);
+}
+
+const DAY_US: u64 = 86_400_000_000;
+
+/// Something that was refused then.
+fn refusal(at: u64, client: &str, host: &str) -> (u64, Record) {
+    let mut record = Exchange::new(Event::Refused, ExchangeId(at));
+    (record.client, record.verdict) = (Some(client.into()), Some("deny"));
+    (record.method, record.reason) = (Some("GET".into()), Some("no_rule".into()));
+    record.target = Some(Target {
+        scheme: "http",
+        host: host.into(),
+        port: 80,
+        path: Some("/".into()),
+        query_bytes: None,
+        query_hash: None,
+        query: None,
+    });
+    (at, Record::Exchange(Box::new(record)))
+}
+
+#[test]
+fn a_range_ends_where_the_command_lines_does_and_what_a_page_leads_to_is_of_that_time() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let today = u64::try_from(now.as_micros()).unwrap() / DAY_US * DAY_US;
+    // The last microsecond of a day, and the first of the next one.
+    let of = |days: u64, host: &str| refusal(today - days * DAY_US, "10.20.1.5", host);
+    let last = refusal(today - 9 * DAY_US - 1, "10.20.1.5", "last.example");
+    let all = [of(200, "old.example"), of(12, "before.example"), of(11, "first.example"), last, of(9, "after.example")];
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("data");
+    write_journal(&path, &all);
+    let mut gate = gate_on(&path, "", "[detect]\nlive = false\n");
+    indexed(&gate);
+    let date = |days: u64| {
+        let at = jiff::Timestamp::from_microsecond(i64::try_from(today - days * DAY_US).unwrap()).unwrap();
+        at.to_string()[..10].to_owned()
+    };
+    let mut analyst = visitor(&gate, "analyst");
+    let hosts = |page: &str| {
+        let hosts = table(page, "Hosts");
+        let all = ["old", "before", "first", "last", "after"];
+        all.into_iter().filter(|host| hosts.contains(&format!(">{host}.example<"))).collect::<Vec<_>>()
+    };
+    // Two days, of which the tenth day before today is the last: at once after the same days up to now.
+    assert!(analyst.get("/blocked?days=2").text().contains("None."));
+    let page = analyst.get(&format!("/blocked?days=2&until={}", date(10))).text();
+    assert_eq!(hosts(&page), ["first", "last"], "{page}");
+    let told = answer(&gate, &["blocked", "--since", &date(11), "--until", &date(9), "--tz", "UTC"]);
+    let mut expected = column(&told, "hosts", "host");
+    expected.sort_unstable();
+    assert_eq!(expected, ["first.example", "last.example"], "{told:#}");
+    assert_eq!(hosts(&analyst.get(&format!("/blocked?days=3&until={}", date(10))).text()), ["before", "first", "last"]);
+    assert_eq!(hosts(&analyst.get("/blocked?days=400&until=").text()).len(), 5, "no last day is none");
+    // A day that has not come yet is today; one before all evidence has nothing.
+    let tomorrow = jiff::Timestamp::from_microsecond(i64::try_from(today + DAY_US).unwrap()).unwrap().to_string();
+    let page = analyst.get(&format!("/blocked?days=10&until={}", &tomorrow[..10])).text();
+    assert_eq!(hosts(&page), ["after"], "{page}");
+    assert!(page.contains(&format!("value=\"{}\"", date(0))), "{page}");
+    assert!(analyst.get("/blocked?days=400&until=1970-01-01").text().contains("None."));
+    for (bad, language, words) in [
+        ("2026-13-01", "en", "That is no day"),
+        ("2026-11-1", "en", "That is no day"),
+        ("1969-12-31", "en", "That is no day"),
+        ("today", "en", "That is no day"),
+        ("2026-11-01T08:00:00Z", "en", "That is no day"),
+        ("%3Cb%3E", "ja", "日付を読めません。"),
+        (
+            "%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5%E6%97%A5",
+            "en",
+            "That is no day",
+        ),
+    ] {
+        for way in ["/blocked", "/policy", "/sweep", "/client"] {
+            let answer = analyst.get(&format!("{way}?name=10.20.1.5&until={bad}&lang={language}"));
+            assert_eq!(answer.status(), 400, "{way} {bad}");
+            assert!(answer.text().contains(words) && !answer.text().contains("<b>"), "{bad}: {}", answer.text());
+        }
+    }
+    // From there to the host, and to the client, of whom the last quarter of a year says nothing of then.
+    let until = date(190);
+    let page = analyst.get(&format!("/blocked?days=30&until={until}&lang=en")).text();
+    assert_eq!(hosts(&page), ["old"], "{page}");
+    for way in
+        [format!("/host?name=old.example&amp;until={until}"), format!("/client?name=10.20.1.5&amp;until={until}")]
+    {
+        assert!(page.contains(&format!("href=\"{way}\"")), "{way}: {page}");
+        let led = analyst.get(&way.replace("&amp;", "&")).text();
+        assert!(led.contains("no_rule") || led.contains("old.example"), "{way}: {led}");
+        assert!(led.contains(&date(200)) && !led.contains(&date(12)), "{way}: {led}");
+    }
+    assert!(page.contains(&format!("href=\"/blocked?days=30&amp;until={until}&amp;lang=ja\"")), "{page}");
+    let findings = analyst.get(&format!("/findings?days=30&until={until}")).text();
+    assert!(findings.contains(&format!("href=\"/beacons?days=30&amp;until={until}\"")), "{findings}");
+    // So is a sweep.
+    let form = [("list", "old.example\nfirst.example"), ("days", "30"), ("until", until.as_str())];
+    let swept = post(&mut analyst, "/sweep", &form).text();
+    assert_eq!(rows(table(&swept, "Hits")), 1, "{swept}");
+    assert!(swept.contains(&format!("href=\"/client?name=10.20.1.5&amp;until={until}\"")), "{swept}");
+    assert_eq!(gate.end("-TERM"), Some(0));
+    // What was looked up is of that time.
+    let all = records(&gate.data_dir());
+    let asked = all.iter().rfind(|one| one["question"] == "console client").unwrap();
+    let (since, end) = (asked["since"].as_str().unwrap(), asked["until"].as_str().unwrap());
+    assert_eq!((&since[..10], &end[..10]), (&*date(190 + 91), &*date(189)), "{asked:#}");
+}
+
+#[test]
+fn an_address_that_was_tried_past_the_proxy_leads_to_all_who_tried_it() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(now.as_micros()).unwrap();
+    let tried = |client: &str, address: &str| {
+        let mut key = FlowKey::of(FlowSource::Nflog);
+        (key.client, key.address) = (Some(client.parse().unwrap()), Some(address.parse().unwrap()));
+        (key.port, key.state) = (Some(443), Some(FlowState::Refused));
+        let (first, last) = (Timestamp(now), Timestamp(now));
+        let flow =
+            Flow { key, count: 1, packets: None, bytes_up: None, bytes_down: None, rolled_up: None, first, last };
+        (now, Record::Flow(Box::new(flow)))
+    };
+    let addresses = ["203.0.113.9", "2001:db8::9"];
+    let all = addresses.map(|address| ["10.20.1.5", "10.20.1.6"].map(|client| tried(client, address)));
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("data");
+    write_journal(&path, &all.into_iter().flatten().collect::<Vec<_>>());
+    let gate = gate_on(&path, "", "[detect]\nlive = false\n");
+    indexed(&gate);
+    let mut analyst = visitor(&gate, "analyst");
+    let page = analyst.get("/client?name=10.20.1.5").text();
+    let tries = table(&page, "Past the proxy");
+    for (address, way) in addresses.into_iter().zip(["203.0.113.9", "%5B2001%3Adb8%3A%3A9%5D"]) {
+        assert!(tries.contains(&format!("<a href=\"/host?name={way}\"><bdi>{address}</bdi></a>")), "{tries}");
+        let led = analyst.get(&format!("/host?name={way}"));
+        assert_eq!(led.status(), 200, "{}", led.text());
+        let led = led.text();
+        let who = table(&led, "Past the proxy");
+        assert!(who.contains(">10.20.1.5<") && who.contains(">10.20.1.6<"), "{led}");
+    }
 }

@@ -40,10 +40,11 @@ fn until(is_so: impl Fn() -> bool) {
 #[test]
 fn what_is_written_as_it_happens_is_what_export_writes_over_restarts_and_crashes() {
     let (origin, directory) = (Origin::start(), tempfile::tempdir().unwrap());
-    let (data_dir, squid, zeek) =
-        (directory.path().join("data"), directory.path().join("access.log"), directory.path().join("http.log"));
+    let [data_dir, squid, zeek, conn] =
+        ["data", "access.log", "http.log", "conn.log"].map(|name| directory.path().join(name));
     let config = format!(
-        "[streams.squid]\nfile = {squid:?}\nformat = \"squid\"\n[streams.zeek]\nfile = {zeek:?}\nformat = \"zeek\"\n"
+        "[streams.squid]\nfile = {squid:?}\nformat = \"squid\"\n[streams.zeek]\nfile = {zeek:?}\nformat = \"zeek\"\n\
+         [streams.conn]\nfile = {conn:?}\nformat = \"zeek-conn\"\n"
     );
     let policy = origin.rule("protocol = \"any\"");
     let start =
@@ -59,6 +60,7 @@ fn what_is_written_as_it_happens_is_what_export_writes_over_restarts_and_crashes
     assert_eq!(gate.end("-TERM"), Some(0));
     assert_eq!(lines(&squid), exported(&data_dir, "squid"));
     assert_eq!(lines(&zeek), exported(&data_dir, "zeek"));
+    assert_eq!(lines(&conn), exported(&data_dir, "zeek-conn"));
     assert_eq!(lines(&squid).len(), 3);
 
     // Behind what was noted stand lines that were written before a crash: they are written again, once.
@@ -76,6 +78,7 @@ fn what_is_written_as_it_happens_is_what_export_writes_over_restarts_and_crashes
     assert_eq!(gate.end("-TERM"), Some(0));
     assert_eq!(sorted(lines(&squid)), sorted(exported(&data_dir, "squid")));
     assert_eq!(sorted(lines(&zeek)), sorted(exported(&data_dir, "zeek")));
+    assert_eq!(sorted(lines(&conn)), sorted(exported(&data_dir, "zeek-conn")));
     assert_eq!(lines(&squid).len(), 6, "the tunnel of the gate that was killed too");
 
     // A file that is moved away is begun anew.
@@ -113,7 +116,7 @@ fn a_stream_that_makes_no_sense_is_refused_with_what_to_write() {
     for (text, part) in [
         ("file = \"/a\"", "is not said"),
         ("format = \"squid\"", "is not said"),
-        ("file = \"/a\"\nformat = \"csv\"", "write one of \"squid\", \"zeek\""),
+        ("file = \"/a\"\nformat = \"csv\"", "write one of \"squid\", \"zeek\", \"zeek-conn\""),
         ("file = \"/a\"\nformat = \"squid\"\nsize = 1", "unknown key `size`"),
     ] {
         fs::write(&file, format!("[streams.a]\n{text}\n")).unwrap();

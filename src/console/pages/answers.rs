@@ -20,7 +20,9 @@ pub(in super::super) fn answer_page(view: &View<'_>, title: Words, asked: Asked,
     if FINDINGS.iter().any(|(path, _)| *path == view.path) {
         page.markup("<ul class=\"ways\">");
         for (path, words) in FINDINGS.into_iter().filter(|(path, _)| *path != view.path) {
-            page.markup("<li><a href=\"").markup(path).markup("\">").words(words).markup("</a></li>");
+            page.markup("<li><a href=\"");
+            view.way(&mut page, path, &[("days", &asked.days.to_string())]);
+            page.markup("\">").words(words).markup("</a></li>");
         }
         page.markup("</ul>");
     }
@@ -65,7 +67,7 @@ fn facts(view: &View<'_>, page: &mut Html, answer: &Answer) {
     page.markup("</dl>");
 }
 
-/// A choice of the days that are shown, with what else is asked.
+/// A choice of the days that are shown, and of the last of them, with what else is asked.
 pub(in super::super) fn range_form(view: &View<'_>, page: &mut Html, asked: Asked, beside: &[(&'static str, &str)]) {
     page.markup("<form class=\"line\" method=\"get\" action=\"").markup(view.path).markup("\">");
     for (name, value) in beside {
@@ -78,7 +80,10 @@ pub(in super::super) fn range_form(view: &View<'_>, page: &mut Html, asked: Aske
 pub(super) fn days_field(page: &mut Html, asked: Asked) {
     page.markup("<div><label for=\"days\">").words(("Days", "日数"));
     page.markup("</label><input id=\"days\" name=\"days\" type=\"number\" min=\"1\" max=\"400\" value=\"");
-    page.text(&asked.days.to_string()).markup("\"></div>");
+    page.text(&asked.days.to_string()).markup("\"></div><div><label for=\"until\">");
+    page.words(("Last day (UTC)", "最終日（UTC）"));
+    page.markup("</label><input id=\"until\" name=\"until\" type=\"date\" min=\"1970-01-01\" value=\"");
+    page.text(&asked.until.map_or_else(String::new, |until| until.to_string())).markup("\"></div>");
 }
 
 /// A table, moved sideways where the window is narrow, by the keyboard as well.
@@ -128,6 +133,12 @@ pub(in super::super) fn table(view: &View<'_>, page: &mut Html, table: &Table) {
                     let seq = seq.to_string();
                     page.link("/around", &[("id", &seq)], &seq);
                 }
+                // Few of these were ever dialled: who tried to get there tells more than what was dialled near it.
+                Some(Cell::Text(address)) if table.name == "past_proxy" && column.key == "address" => {
+                    // As hosts have them.
+                    let name = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+                    view.link(page, "/host", &[("name", &name)], address);
+                }
                 Some(value) => cell(view, page, *column, value),
                 None => {}
             }
@@ -162,24 +173,24 @@ pub(in super::super) fn cell(view: &View<'_>, page: &mut Html, column: Column, v
         Cell::Time(time) => view.time(page, *time),
         Cell::Text(text) => match column.key {
             "client" | "first_client" | "first_seen_by" if view.role.may(Act::LookUp) => {
-                page.link("/client", &[("name", text)], text);
+                view.link(page, "/client", &[("name", text)], text);
             }
             "device" | "first_seen_device" if text != "uncertain" && view.role.may(Act::LookUp) => {
-                page.link("/client", &[("name", text)], text);
+                view.link(page, "/client", &[("name", text)], text);
             }
             "host" | "first_host" | "domain" => {
-                page.link("/host", &[("name", text)], text);
+                view.link(page, "/host", &[("name", text)], text);
             }
             "ja4" if view.role.may(Act::LookUp) => {
-                page.link("/like", &[("by", "ja4"), ("value", text)], text);
+                view.link(page, "/like", &[("by", "ja4"), ("value", text)], text);
             }
             "address" if view.role.may(Act::LookUp) => {
-                page.link("/like", &[("by", "network"), ("value", text)], text);
+                view.link(page, "/like", &[("by", "network"), ("value", text)], text);
             }
             "finding" => {
                 page.link("/finding", &[("id", text)], text);
             }
-            "id" if view.role.may(Act::LookUp) => ways_of(page, text),
+            "id" if view.role.may(Act::LookUp) => ways_of(view, page, text),
             "severity" => severity(page, text),
             "failure" | "fit" | "by" | "state" => {
                 match value_in_words(text) {

@@ -36,8 +36,8 @@ pub(in super::super) fn around_page(view: &View<'_>, OfOne { id, answer, .. }: &
     if let Some(answer) = answer {
         page.markup("<section><h2>").words(("What is like it", "似た交換")).markup("</h2><ul class=\"ways\">");
         for (_, by, words) in LIKENESSES {
-            page.markup("<li><a href=\"").way("/like", &[("id", id), ("by", by)]).markup("\">").words(words);
-            page.markup("</a></li>");
+            like_way(view, &mut page, id, by);
+            page.markup("\">").words(words).markup("</a></li>");
         }
         page.markup("</ul></section>");
         body(view, &mut page, answer);
@@ -81,14 +81,19 @@ pub(in super::super) fn like_page(
 }
 
 /// From a row: what was around it, and what is like it.
-pub(super) fn ways_of(page: &mut Html, id: &str) {
+pub(super) fn ways_of(view: &View<'_>, page: &mut Html, id: &str) {
     page.link("/around", &[("id", id)], id).markup("<details><summary>").words(("like it", "似た交換"));
     page.markup("</summary><ul class=\"ways\">");
     for (_, by, words) in LIKENESSES {
-        page.markup("<li><a href=\"").way("/like", &[("id", id), ("by", by)]).markup("\">").words(words);
-        page.markup("</a></li>");
+        like_way(view, page, id, by);
+        page.markup("\">").words(words).markup("</a></li>");
     }
     page.markup("</ul></details>");
+}
+
+fn like_way(view: &View<'_>, page: &mut Html, id: &str, by: &str) {
+    page.markup("<li><a href=\"");
+    view.way(page, "/like", &[("id", id), ("by", by)]);
 }
 
 fn id_field(page: &mut Html, id: &str) {

@@ -1,3 +1,6 @@
+use std::fmt;
+
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::super::access::{Act, Role};
@@ -18,12 +21,25 @@ pub(in super::super) struct View<'a> {
     /// What each form carries.
     pub(in super::super) form_token: String,
     pub(in super::super) zone: &'a TimeZone,
+    /// The last day that is shown, where a person chose one: what the page leads to is of that time too.
+    pub(in super::super) until: Option<Date>,
 }
 
-/// A range of time as a person chose it: the last so many days, up to 400.
+/// A range of time as a person chose it: so many days of UTC, up to 400, of which this is the last; or those up to now.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Asked {
     pub(in super::super) days: u32,
+    pub(in super::super) until: Option<Date>,
+}
+
+/// One word, by which an answer is kept.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            Some(until) => write!(f, "{}@{until}", self.days),
+            None => write!(f, "{}", self.days),
+        }
+    }
 }
 
 /// The pages that the menu leads to, with what it takes to see them.
@@ -91,6 +107,21 @@ impl View<'_> {
         page
     }
 
+    /// A link to what is asked of one, in the time that a person chose.
+    pub(in super::super) fn link(&self, page: &mut Html, path: &'static str, asked: &[(&str, &str)], text: &str) {
+        page.markup("<a href=\"");
+        self.way(page, path, asked);
+        page.markup("\">").said(text).markup("</a>");
+    }
+
+    /// The same way, which stands in a quoted attribute.
+    pub(in super::super) fn way(&self, page: &mut Html, path: &'static str, asked: &[(&str, &str)]) {
+        let until = self.until.map(|until| until.to_string());
+        let until = until.as_deref().map(|until| ("until", until));
+        let asked: Vec<(&str, &str)> = asked.iter().copied().chain(until).collect();
+        page.way(path, &asked);
+    }
+
     /// The same of a moment as records write it.
     pub(in super::super) fn moment(&self, page: &mut Html, text: &str) {
         match read_time(text) {
@@ -99,12 +130,12 @@ impl View<'_> {
         }
     }
 
-    /// A moment in the zone of the site, to the second.
+    /// A moment in the zone of the site, to the second, with the zone's offset then.
     pub(in super::super) fn time(&self, page: &mut Html, time: Timestamp) {
         let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
         page.markup("<time datetime=\"").text(&format_time(time)).markup("\">");
         match jiff::Timestamp::from_microsecond(micros) {
-            Ok(time) => page.text(&time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()),
+            Ok(time) => page.text(&time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()),
             Err(_) => page.text(&format_time(time)),
         };
         page.markup("</time>");

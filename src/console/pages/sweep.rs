@@ -9,10 +9,10 @@ pub(in super::super) fn sweep_page(view: &View<'_>, asked: Asked, list: &str, an
     page.markup("<h1>").words(("Look for indicators", "指標を一括照合する")).markup("</h1><p>");
     page.words((
         "Hosts and all below them, addresses, prefixes, URLs, JA4, SHA-256 of bodies: one a line or as CSV, plain or \
-         defanged (hxxp, [.]). URLs and hashes are looked for in the journal itself, which takes longer; long lists are \
+         defanged (hxxp, [.]). All of them are looked for in the index, which takes seconds. A list of more than 1 MiB is \
          for sekisho review sweep.",
         "ホスト（その下も含む）、アドレス、プレフィックス、URL、JA4、本文のSHA-256。1行に1つ、またはCSV。無害化表記（hxxp、[.]）も\
-         読みます。URLとハッシュは記録本体を読むため時間がかかります。長い一覧には sekisho review sweep をお使いください。",
+         読みます。すべて索引で照合するため、数秒で終わります。1 MiBを超える一覧には sekisho review sweep をお使いください。",
     ));
     page.markup("</p><form method=\"post\" action=\"/sweep\">");
     view.token(&mut page);

@@ -1,4 +1,5 @@
-//! What reads more than the index: sweeps, and the month's report.
+//! What takes longer than a question: sweeps, which ask the index of thousands of indicators, and the month's report, which
+//! reads the journal as a whole.
 
 use std::time::Duration;
 
@@ -7,19 +8,19 @@ use hyper::{Response, StatusCode};
 
 use super::super::access::Act;
 use super::super::errands::NotDone;
-use super::super::pages::{report_form_page, sweep_page};
+use super::super::pages::{View, report_form_page, sweep_page};
 use super::super::request::Pairs;
 use super::super::serve::{Page, whole};
 use super::super::service::{NoAnswer, Visitor};
 use super::looks::{ROWS, days_of, looked_up, lookup, nothing_named};
 use super::{Asks, Fault, HTML, may, page, redirect};
 use crate::clock;
-use crate::review::Month;
 use crate::review::questions::{Indicators, Range, sweep};
+use crate::review::{Month, list_mark};
 
 /// Days that a sweep looks at where nothing is said.
 const SWEEP_DAYS: u32 = 31;
-/// So long a sweep is waited for.
+/// So long a sweep may take.
 const SWEEP_LIMIT: Duration = Duration::from_secs(60);
 /// So long the report is waited for before the page comes that says it is being written.
 const REPORT_WAIT: Duration = Duration::from_secs(5);
@@ -27,23 +28,25 @@ const REPORT_WAIT: Duration = Duration::from_secs(5);
 /// The form, with nothing looked for yet.
 pub(super) fn sweep_form(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::LookUp)?;
-    let (asked, _) = days_of(&asks.pairs, SWEEP_DAYS);
+    let (asked, _) = days_of(&asks.pairs, SWEEP_DAYS)?;
     Ok(page(StatusCode::OK, sweep_page(&asks.view(visitor, "/sweep"), asked, "", None)))
 }
 
 /// Looks for what the form lists.
 pub(super) async fn swept(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Result<Response<Page>, Fault> {
     may(visitor, Act::LookUp)?;
-    let (asked, range) = days_of(form, SWEEP_DAYS);
+    let (asked, range) = days_of(form, SWEEP_DAYS)?;
     let list = form.some("list").ok_or_else(nothing_named)?;
     let indicators = Indicators::read(list);
-    let question = format!("console sweep of {} indicators", indicators.all.len());
+    let question = format!("console sweep of {} indicators ({})", indicators.all.len(), list_mark(list));
     looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
     let sweeping = asks.service.ask_at_length(asks.patience, SWEEP_LIMIT, move |evidence, data_dir| {
         sweep(evidence, data_dir, "the console", &indicators, range, ROWS)
     });
     let answer = sweeping.await?;
-    Ok(page(StatusCode::OK, sweep_page(&asks.view(visitor, "/sweep"), asked, list, Some(&answer))))
+    // What was asked came by the form.
+    let view = View { until: asked.until, ..asks.view(visitor, "/sweep") };
+    Ok(page(StatusCode::OK, sweep_page(&view, asked, list, Some(&answer))))
 }
 
 /// The form, and what report there is.
@@ -64,7 +67,7 @@ pub(super) async fn report(asks: &Asks, visitor: &Visitor, form: &Pairs) -> Resu
     match asks.service.errands.write_report(REPORT_WAIT, month, data_dir).await {
         // It goes on, and the page says so.
         Ok(()) | Err(NotDone::Slow) => Ok(redirect("/report")),
-        Err(why @ (NotDone::Busy | NotDone::Died)) => Err(NoAnswer::from(why).into()),
+        Err(why @ (NotDone::Busy | NotDone::NoThread)) => Err(NoAnswer::from(why).into()),
     }
 }
 

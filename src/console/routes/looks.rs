@@ -3,6 +3,8 @@ use std::sync::Arc;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use ipnet::IpNet;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::super::access::Act;
 use super::super::gatehouse::Deed;
@@ -32,6 +34,8 @@ const DAY_US: u64 = 86_400_000_000;
 /// What is shown where nothing is said: a week; of a client or a host a quarter of a year.
 const DAYS: u32 = 7;
 const DAYS_OF_ONE: u32 = 92;
+/// At most.
+const DAYS_MAX: u32 = 400;
 /// Around an exchange, before it and behind.
 const AROUND_MINUTES: u32 = 10;
 const AROUND_MINUTES_MAX: u32 = 7 * 24 * 60;
@@ -93,18 +97,44 @@ pub(super) async fn look(asks: &Asks, visitor: Visitor, path: &str) -> Result<Re
     }
 }
 
-/// The last so many days, and what of another there is in front of them: days of UTC are whole, so that what is asked is asked
-/// of their summaries and not of each exchange.
-fn asked(asks: &Asks, usual: u32) -> (Asked, Range) {
+/// The last so many days, and what of another there is in front of them, or so many up to the last that is named: days of UTC
+/// are whole, so that what is asked is asked of their summaries and not of each exchange.
+fn asked(asks: &Asks, usual: u32) -> Result<(Asked, Range), Fault> {
     days_of(&asks.pairs, usual)
 }
 
 /// The same of a form.
-pub(super) fn days_of(pairs: &Pairs, usual: u32) -> (Asked, Range) {
-    let days = pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, 400);
-    let since = clock::now().0.saturating_sub(u64::from(days) * DAY_US);
-    let since = Timestamp(since - since % DAY_US);
-    (Asked { days }, Range { since: Some(since), until: None })
+pub(super) fn days_of(pairs: &Pairs, usual: u32) -> Result<(Asked, Range), Fault> {
+    let now = clock::now();
+    let days = pairs.get("days").and_then(|days| days.parse().ok()).unwrap_or(usual).clamp(1, DAYS_MAX);
+    let span = u64::from(days) * DAY_US;
+    let Some(until) = pairs.some("until") else {
+        let since = now.0.saturating_sub(span);
+        let range = Range { since: Some(Timestamp(since - since % DAY_US)), until: None };
+        return Ok((Asked { days, until: None }, range));
+    };
+    let begins = match until.parse() {
+        // Others than whole days are no days of the summaries.
+        Ok(day @ Moment::Day(_)) => day.in_zone(&TimeZone::UTC, now).0,
+        _ => return Err(no_day(until)),
+    };
+    // East of Greenwich it is tomorrow already.
+    let begins = begins.min(now.0 - now.0 % DAY_US);
+    let end = begins.saturating_add(DAY_US);
+    let last = date_of(Timestamp(begins)).ok_or_else(|| no_day(until))?;
+    let range = Range { since: Some(Timestamp(end.saturating_sub(span))), until: Some(Timestamp(end)) };
+    Ok((Asked { days, until: Some(last) }, range))
+}
+
+fn date_of(begins: Timestamp) -> Option<Date> {
+    let begins = jiff::Timestamp::from_microsecond(i64::try_from(begins.0).ok()?).ok()?;
+    Some(begins.to_zoned(TimeZone::UTC).date())
+}
+
+fn no_day(said: &str) -> Fault {
+    let said = said.get(..said.floor_char_boundary(ROW_ID_BYTES_MAX)).unwrap_or_default();
+    let title = ("That is no day: write it as 2026-11-01.", "日付を読めません。2026-11-01 のように書いてください。");
+    Fault::new(StatusCode::BAD_REQUEST, title, said)
 }
 
 async fn listed(
@@ -115,11 +145,11 @@ async fn listed(
     ask: impl FnOnce(&Evidence<'_>, Range) -> Result<Answer, QuestionError> + Send + 'static,
 ) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
-    let (asked, range) = asked(asks, DAYS);
+    let (asked, range) = asked(asks, DAYS)?;
     // What is listed is of clients too.
     let question = format!("console {}", path.trim_start_matches('/'));
     looked_up(asks, visitor, lookup(visitor, &question, None, range)).await?;
-    let named = format!("{path} {}", asked.days);
+    let named = format!("{path} {asked}");
     let answer = asks.service.ask(asks.patience, named, move |evidence, _| ask(evidence, range)).await?;
     Ok(page(StatusCode::OK, answer_page(&asks.view(visitor, path), title, asked, &answer)))
 }
@@ -171,6 +201,7 @@ pub(super) async fn looked_up(asks: &Asks, visitor: &Visitor, lookup: Lookup) ->
 pub(super) fn lookup(visitor: &Visitor, question: &str, name: Option<&str>, range: Range) -> Lookup {
     let client = name.and_then(client_of).map(|client| Text::from(&*client_text(&client)));
     let device = if client.is_none() { name.map(Text::from) } else { None };
+    let now = clock::now();
     Lookup {
         who: visitor.person(),
         question: question.into(),
@@ -178,17 +209,17 @@ pub(super) fn lookup(visitor: &Visitor, question: &str, name: Option<&str>, rang
         user: None,
         device,
         since: range.since,
-        until: range.since.map(|_| clock::now()),
+        until: range.since.map(|_| range.until.map_or(now, |until| until.min(now))),
     }
 }
 
 async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::LookUp)?;
     let name = named(asks, "name")?;
-    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    let (asked, range) = asked(asks, DAYS_OF_ONE)?;
     looked_up(asks, visitor, lookup(visitor, "console client", Some(&name), range)).await?;
     let (of, now) = (name.clone(), clock::now());
-    let named = format!("client {} {name}", asked.days);
+    let named = format!("client {asked} {name}");
     let answered = asks.service.ask(asks.patience, named, move |evidence, _| {
         let answer = client(evidence, &of, range, ROWS)?;
         Ok((answer, current_clients(evidence, &of, now)))
@@ -210,10 +241,10 @@ async fn of_client(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fau
 async fn of_host(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
     let name = named(asks, "name")?;
-    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    let (asked, range) = asked(asks, DAYS_OF_ONE)?;
     looked_up(asks, visitor, lookup(visitor, &format!("console host {name}"), None, range)).await?;
     let of = name.clone();
-    let named = format!("host {} {name}", asked.days);
+    let named = format!("host {asked} {name}");
     let answer = asks.service.ask(asks.patience, named, move |evidence, _| host(evidence, &of, range, ROWS)).await?;
     Ok(page(StatusCode::OK, host_page(&asks.view(visitor, "/host"), asked, &name, &answer)))
 }
@@ -251,11 +282,11 @@ async fn like_one(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Faul
     may(visitor, Act::LookUp)?;
     let word = asks.pairs.get("by").unwrap_or("host");
     let (by, word, _) = LIKENESSES.into_iter().find(|(_, known, _)| *known == word).ok_or_else(nothing_named)?;
-    let (asked, range) = asked(asks, DAYS_OF_ONE);
+    let (asked, range) = asked(asks, DAYS_OF_ONE)?;
     let value = asks.pairs.some("value").filter(|value| value.len() <= VALUE_BYTES_MAX);
     let is_value = value.is_some();
     let id = value.map(str::to_owned).or_else(|| row_id(asks)).ok_or_else(nothing_named)?;
-    let (of, named) = (id.clone(), format!("like {word} {} {is_value} {id}", asked.days));
+    let (of, named) = (id.clone(), format!("like {word} {asked} {is_value} {id}"));
     let answer = asks.service.ask(asks.patience, named, move |evidence, _| match is_value {
         true => like_value(evidence, &of, by, range, ROWS),
         false => like(evidence, &of, by, range, ROWS),
@@ -291,8 +322,8 @@ pub(super) fn nothing_named() -> Fault {
 
 async fn policy(asks: &Asks, visitor: &Visitor) -> Result<Response<Page>, Fault> {
     may(visitor, Act::See)?;
-    let (asked, range) = asked(asks, DAYS);
-    let named = format!("rules {}", asked.days);
+    let (asked, range) = asked(asks, DAYS)?;
+    let named = format!("rules {asked}");
     let counted = asks.service.ask(asks.patience, named, move |evidence, _| rules(evidence, range, usize::MAX)).await;
     let hits = counted.map(|answer| hits(&answer)).map_err(|why| Fault::from(why).told(asks.language));
     let edition = asks.service.plan.gatehouse.gate().policy.now();

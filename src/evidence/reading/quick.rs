@@ -36,6 +36,7 @@ pub(super) fn read(line: &str) -> Option<RecordLine<'_>> {
             b"method" => rest.said(&mut record.method)?,
             b"scheme" => rest.said(&mut record.scheme)?,
             b"host" => rest.said(&mut record.host)?,
+            b"client_port" => once(&mut record.client_port, rest.number()?.try_into().ok()?)?,
             b"port" => once(&mut record.port, rest.number()?.try_into().ok()?)?,
             b"path" => rest.said(&mut record.path)?,
             b"query" => rest.said(&mut record.query)?,
@@ -291,7 +292,7 @@ mod tests {
     /// A line with every member that this reader knows, as it is written.
     const WHOLE: &str = concat!(
         r#"{"v":1,"seq":7,"gate":"g","time":"2026-11-25T01:46:40.123456Z","kind":"exchange","event":"close","id":"00000000007","#,
-        r#""inside":"00000000006","client":"10.0.0.1","captured":"redirect","user":"t","client_group":"office","#,
+        r#""inside":"00000000006","client":"10.0.0.1","client_port":50123,"captured":"redirect","user":"t","client_group":"office","#,
         r#""user_agent":"関所","method":"GET","scheme":"https","host":"a.example","port":443,"path":"/","query":"q","query_hash":"0123456789abcdef","#,
         r#""sni":"a.example","ja4":"j","tls_key":"k","ech":true,"standing":"cleared","grounds":["a","b"],"carries":"tls","#,
         r#""verdict":"allow","would":"deny","reason":"rule","rule":"r","rule_at":"p:1","policy":"p","breakglass":false,"#,

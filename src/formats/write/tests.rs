@@ -139,16 +139,30 @@ fn lines_look_as_the_other_programs_write_them() {
         bytes_up: Some(12),
         bytes_down: Some(5120),
         duration_us: Some(142_000),
+        id: 1_795_510_800_108_500,
         ..Observed::default()
     };
     let mut written = Vec::new();
     write_squid(&event, &mut written);
     write_zeek_http(&event, &mut written);
-    assert_eq!(
-        String::from_utf8(written).unwrap(),
+    let connection = Connection {
+        client_port: Some(50_123),
+        dialled: Some("[2001:db8::7]:8080".parse().unwrap()),
+        scheme: "http",
+        state: ConnectionState::Finished,
+    };
+    write_zeek_conn(&event, &connection, &mut written);
+    let none = Connection { client_port: None, dialled: None, scheme: "", state: ConnectionState::Rejected };
+    let tunnel = Observed { what: Asked::Tunnel, carries: "tls", bytes_up: None, duration_us: None, ..event };
+    write_zeek_conn(&tunnel, &none, &mut written);
+    let uid = ExchangeId(event.id);
+    let expected = format!(
         "1795510800.250    142 10.20.1.5 TCP_MISS/200 5120 GET http://news.example:8080/a%20b SITE%5cada%20l%c3%b6f \
          HIER_DIRECT/192.0.2.7 text/html\n\
-         1795510800.108500\t10.20.1.5\t192.0.2.7\t8080\tGET\tnews.example\t/a b\t\\x2d\t12\t5120\t200\tSITE\\\\ada \
-         l\\xc3\\xb6f\ttext/html\n"
+         1795510800.108500\tC{uid}\t10.20.1.5\t192.0.2.7\t8080\tGET\tnews.example\t/a b\t\\x2d\t12\t5120\t200\tSITE\\\\ada \
+         l\\xc3\\xb6f\ttext/html\n\
+         1795510800.108500\tC{uid}\t10.20.1.5\t50123\t2001:db8::7\t8080\ttcp\thttp\t0.142000\t12\t5120\tSF\n\
+         1795510800.108500\tC{uid}\t10.20.1.5\t-\t-\t8080\ttcp\tssl\t-\t-\t5120\tREJ\n"
     );
+    assert_eq!(String::from_utf8(written).unwrap(), expected);
 }

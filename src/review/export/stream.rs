@@ -3,12 +3,15 @@ use std::path::PathBuf;
 
 use crate::evidence::{Kind, read_record};
 use crate::facts::Timestamp;
-use crate::formats::write_zeek_http_header;
+use crate::formats::{write_zeek_conn_header, write_zeek_http_header};
 use crate::parse::Section;
 use crate::sinks::Receiver;
 
 use super::whole::Whole;
 use super::{Exported, Exporting, Filter, Form};
+
+/// As a table says them.
+const FORMS: [(&str, Form); 3] = [("squid", Form::Squid), ("zeek", Form::Zeek), ("zeek-conn", Form::ZeekConn)];
 
 /// A file that goes on with the journal, in the form of another program's log; a table `[streams.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +26,12 @@ impl StreamSettings {
     pub fn read_all(root: &mut Section<'_, '_>) -> Vec<Self> {
         Receiver::read_tables(root, "streams", |name, section| {
             Receiver::check_name(name, section);
-            let form = section.word("format", &[("squid", Form::Squid), ("zeek", Form::Zeek)]);
+            let form = section.word("format", &FORMS);
             let file = section.string("file").filter(|file| !file.value.is_empty());
             if file.is_none() || !section.has("format") {
                 let what = format!("which file `{}` is, and in which format, is not said", name.value);
-                let fix = "write file = \"/var/log/sekisho/access.log\" and format = \"squid\" (or \"zeek\")";
+                let fix =
+                    "write file = \"/var/log/sekisho/access.log\" and format = \"squid\" (or \"zeek\", \"zeek-conn\")";
                 section.problem(&name.place, what, fix);
             }
             Some(Self { name: name.value.clone(), file: file?.value.into(), form: form? })
@@ -51,6 +55,7 @@ impl Stream {
     pub fn begin(&self, into: &mut Vec<u8>) {
         match self.form {
             Form::Zeek => write_zeek_http_header(into),
+            Form::ZeekConn => write_zeek_conn_header(into),
             Form::Lines | Form::Csv | Form::Squid => {}
         }
     }

@@ -137,3 +137,61 @@ fn zeek_reads_what_was_written_for_it() {
         ]
     );
 }
+
+#[test]
+fn a_log_of_connections_says_how_each_came_out() {
+    let (http, _) = exported(Form::Zeek, &Filter::default());
+    let (text, exported) = exported(Form::ZeekConn, &Filter::default());
+    assert_eq!((exported.written, exported.unfinished), (4, 1));
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
+    let columns = |of: [usize; 6]| rows.iter().map(|row| of.map(|at| row[at])).collect::<Vec<_>>();
+    // Who, where it was dialled, what, how long and how it came out.
+    assert_eq!(
+        columns([2, 4, 5, 7, 8, 11]),
+        [
+            ["10.20.1.5", "-", "80", "http", "1.500000", "OTH"],
+            ["10.20.1.6", "-", "443", "-", "-", "REJ"],
+            ["10.20.1.7", "192.0.2.7", "443", "-", "2.000000", "SF"],
+            ["10.20.1.7", "-", "8443", "-", "-", "S1"],
+        ]
+    );
+    let uids = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split('\t').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(uids(&text), uids(&http));
+    assert!(uids(&text).iter().all(|uid| uid.len() == 12 && uid.starts_with('C')), "{text}");
+}
+
+#[test]
+fn each_way_to_end_has_its_state_of_zeek() {
+    for (by, how, dialled, expected) in [
+        ("client", "closed", true, "SF"),
+        ("origin", "complete", true, "SF"),
+        ("client", "reset", true, "RSTO"),
+        ("gate", "idle_limit", true, "RSTO"),
+        ("origin", "reset", true, "RSTR"),
+        ("parent", "reset", true, "RSTR"),
+        ("origin", "connect_failed", true, "REJ"),
+        ("origin", "connect_timeout", true, "S0"),
+        ("dns", "dns_failed", false, "OTH"),
+    ] {
+        let mut lines = Lines::new();
+        let one = lines.ask(Event::Open, 5, "GET http://a.example/x", |record| {
+            allowed_by("portal")(record);
+            record.client_port = Some(50_123);
+            record.dialled = dialled.then(|| "[2001:db8::7]:80".to_owned());
+        });
+        lines.later(Event::Close, one, |record| {
+            (record.closed_by, record.closed_how) = (Some(by), Some(how.into()));
+        });
+        let (_directory, mut reader) = lines.reader();
+        let mut out = Vec::new();
+        export(&mut reader, Form::ZeekConn, &Filter::default(), &mut out, |_| {}).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let row: Vec<_> = text.lines().last().unwrap().split('\t').collect();
+        let address = if dialled { "2001:db8::7" } else { "-" };
+        assert_eq!((row[3], row[4], row[11]), ("50123", address, expected), "{by} {how}");
+    }
+}

@@ -1,5 +1,6 @@
 use crate::evidence::{Asked, Observed, RecordLine, Verdict, format_time};
-use crate::facts::Timestamp;
+use crate::facts::{ExchangeId, Timestamp};
+use crate::formats::{Connection, ConnectionState};
 
 /// The columns of a table of exchanges, in order. Times are RFC 3339 in UTC, durations microseconds.
 pub(super) const COLUMNS: [&str; 38] = [
@@ -52,6 +53,7 @@ pub(super) struct Whole {
     pub(super) ended: Option<Timestamp>,
     /// By column; empty for those that are no text of records.
     texts: [Box<str>; COLUMNS.len()],
+    client_port: Option<u16>,
     port: Option<u16>,
     status: Option<u16>,
     bytes_up: Option<u64>,
@@ -66,6 +68,7 @@ impl Default for Whole {
             seq: 0,
             ended: None,
             texts: std::array::from_fn(|_| Box::default()),
+            client_port: None,
             port: None,
             status: None,
             bytes_up: None,
@@ -88,6 +91,7 @@ impl Whole {
                 *text = said.into();
             }
         }
+        self.client_port = self.client_port.or(record.client_port);
         self.port = self.port.or(record.port);
         self.status = self.status.or(record.status);
         self.bytes_up = record.bytes_up.or(self.bytes_up);
@@ -133,6 +137,7 @@ impl Whole {
         let address = self.text("dialled");
         Observed {
             time: self.time,
+            id: self.text("id").parse::<ExchangeId>().map_or(0, |id| id.0),
             what: if tunnel { Asked::Tunnel } else { Asked::Request },
             client: self.text("client"),
             user: self.text("user"),
@@ -145,12 +150,28 @@ impl Whole {
             // A tunnel that stood was answered by the gate, which needs no word on record.
             status: self.status.unwrap_or(if tunnel && verdict == Verdict::Allowed { 200 } else { 0 }),
             content_type: self.text("content_type"),
+            carries: self.text("carries"),
             verdict,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
             duration_us: self.total_us,
             ..Observed::default()
         }
+    }
+
+    /// What a log of connections has of it beside that.
+    pub(super) fn connection(&self) -> Connection<'_> {
+        let dialled = self.text("dialled").parse().ok();
+        let state = match (self.text("verdict"), self.text("closed_by"), self.text("closed_how")) {
+            ("deny" | "challenge", ..) | (_, _, "connect_failed") => ConnectionState::Rejected,
+            (_, _, "connect_timeout") => ConnectionState::Unanswered,
+            _ if self.ended.is_none() => ConnectionState::Established,
+            _ if dialled.is_none() => ConnectionState::Other,
+            (_, "gate", _) | (_, "client", "reset") => ConnectionState::ResetByOriginator,
+            (_, _, "reset") => ConnectionState::ResetByResponder,
+            _ => ConnectionState::Finished,
+        };
+        Connection { client_port: self.client_port, dialled, scheme: self.text("scheme"), state }
     }
 }
 

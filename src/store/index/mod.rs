@@ -121,6 +121,9 @@ pub fn bound_memory() -> Result<(), IndexError> {
     Ok(Connection::open_in_memory()?.pragma_update(None, "hard_heap_limit", HEAP_BYTES_MAX)?)
 }
 
+/// Of SQLite's machine, before it is asked whether a statement goes on.
+const STEPS: i32 = 1_000;
+
 impl Index {
     /// Opens the index of a data directory. Nothing can be written by it.
     ///
@@ -157,6 +160,23 @@ impl Index {
     /// SQLite cannot be asked.
     pub fn hold_little(&self) -> Result<(), IndexError> {
         Ok(self.connection.pragma_update(None, "cache_size", -8192)?)
+    }
+
+    /// Has its statements end, with an error, once this says that they are not to go on. It is asked every few milliseconds
+    /// while one runs.
+    ///
+    /// # Errors
+    /// SQLite cannot be asked.
+    pub fn answer_while(&mut self, mut goes_on: impl FnMut() -> bool + Send + 'static) -> Result<(), IndexError> {
+        Ok(self.connection.progress_handler(STEPS, Some(move || !goes_on()))?)
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// SQLite cannot be asked.
+    pub fn answer_always(&mut self) -> Result<(), IndexError> {
+        Ok(self.connection.progress_handler(0, None::<fn() -> bool>)?)
     }
 
     /// The days that are indexed, in order, counted from 1970-01-01.

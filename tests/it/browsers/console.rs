@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use sekisho::evidence::{
-    Admin, Assignment, Beat, Challenge, CheckpointRecord, Clients, Contingency, ContingencyAction, DeviceSource, Event,
-    Exchange, Finding, FindingId, FindingKind, Flow, FlowKey, FlowSource, Gap, Ground, Health, Hold, HoldAction, LogIn,
-    Lookup, Mark, Own, Person as Who, Policy, Progress, Rarity, Record, Restraint, Severity, Target, Text, Triage,
-    client_of,
+    Admin, Assignment, Batch, Beat, Challenge, CheckpointRecord, Clients, Contingency, ContingencyAction, DeviceSource,
+    Event, Exchange, Finding, FindingId, FindingKind, Flow, FlowKey, FlowSource, FlowState, Gap, Ground, Health, Hold,
+    HoldAction, LogIn, Lookup, Mark, Own, Person as Who, Policy, Progress, Protocol, Rarity, Record, Restraint,
+    Retention, RetentionAction, Segment, Severity, Target, Text, Triage, client_of,
 };
 use sekisho::facts::{ExchangeId, Timestamp};
 use sekisho::store::{Durability, Journal, JournalConfig};
@@ -58,39 +58,84 @@ pub(super) fn finding(now: u64) -> Finding {
     }
 }
 
-/// An exchange with the payload in each of its texts.
+/// An exchange with the payload in each of its texts. No field is left out by `..`, so that a new one has to be thought of here.
 fn exchange(number: u64, event: Event, verdict: &'static str) -> Exchange {
     let text = || Some(Text::from(PAYLOAD));
-    let mut record = Exchange::new(event, ExchangeId(number));
-    record.client = Some(CLIENT.into());
-    record.user = text();
-    record.client_group = text();
-    record.user_agent = text();
-    record.method = text();
-    record.target = Some(Target {
-        scheme: "https",
-        host: PAYLOAD.into(),
-        port: 443,
-        path: text(),
-        query_bytes: None,
-        query_hash: None,
-        query: text(),
-    });
-    record.asked = text();
-    record.asked_host = text();
-    record.referer_host = text();
-    record.verdict = Some(verdict);
-    record.reason = text();
-    record.detail = text();
-    record.rule = text();
-    record.rule_at = text();
-    record.beside = text();
-    record.sni = text();
-    record.alpn = vec![PAYLOAD.into()];
-    record.ja4 = text();
-    record.tls_key = text();
-    record.content_type = text();
-    (record.policy, record.parent) = (text(), text());
+    let string = || Some(PAYLOAD.to_owned());
+    Exchange {
+        event: Some(event),
+        // What is none would not be found by it.
+        id: Some(ExchangeId(number).to_string()),
+        inside: string(),
+        client: Some(CLIENT.into()),
+        client_port: Some(40_000),
+        captured: string(),
+        user: text(),
+        client_group: text(),
+        user_agent: text(),
+        method: text(),
+        target: Some(Target {
+            scheme: "https",
+            host: PAYLOAD.into(),
+            port: 443,
+            path: text(),
+            query_bytes: Some(3),
+            query_hash: string(),
+            query: text(),
+        }),
+        asked: text(),
+        asked_host: text(),
+        referer_host: text(),
+        verdict: Some(verdict),
+        would: None,
+        reason: text(),
+        detail: text(),
+        rule: text(),
+        rule_at: text(),
+        beside: text(),
+        policy: text(),
+        breakglass: Some(true),
+        http: Some(PAYLOAD),
+        sni: text(),
+        alpn: vec![PAYLOAD.into()],
+        ja4: text(),
+        tls_key: text(),
+        ech: Some(true),
+        program: string(),
+        standing: Some(PAYLOAD),
+        grounds: vec![PAYLOAD],
+        carries: Some(PAYLOAD),
+        answers: vec![PAYLOAD.to_owned()],
+        answers_refused: vec![PAYLOAD.to_owned()],
+        parent: text(),
+        resolved_by: Some(PAYLOAD),
+        dialled: string(),
+        reused: Some(true),
+        status: Some(403),
+        content_type: text(),
+        body_type: Some(PAYLOAD),
+        body_sha256: string(),
+        body_cut: Some(true),
+        file_name: text(),
+        bytes_up: Some(7),
+        bytes_down: Some(8),
+        bursts: Vec::new(),
+        dns_us: Some(1),
+        connect_us: Some(2),
+        hello_us: Some(3),
+        first_byte_us: Some(4),
+        total_us: Some(5),
+        closed_by: None,
+        closed_how: None,
+    }
+}
+
+/// One that has the payload also in place of the client, and of words of which pages make something.
+fn strange(number: u64) -> Exchange {
+    let mut record = exchange(number, Event::Refused, PAYLOAD);
+    record.client = Some(PAYLOAD.to_owned());
+    (record.would, record.closed_by, record.closed_how) = (Some(PAYLOAD), Some(PAYLOAD), Some(PAYLOAD.into()));
+    record.target = record.target.map(|target| Target { scheme: PAYLOAD, ..target });
     record
 }
 
@@ -127,6 +172,7 @@ fn chosen(now: u64) -> Vec<(u64, Record)> {
         Record::Exchange(Box::new(end_of(now - 2_000_000))),
         Record::Exchange(Box::new(exchange(now - 4_000_000, Event::Open, "allow"))),
         Record::Exchange(Box::new(failure_of(now - 4_000_000))),
+        Record::Exchange(Box::new(strange(now - 5_000_000))),
         Record::Finding(Box::new(finding(now))),
     ];
     records.into_iter().chain(others(now)).map(|record| (now, record)).collect()
@@ -137,9 +183,23 @@ fn others(now: u64) -> Vec<Record> {
     let text = || Some(Text::from(PAYLOAD));
     let who = || Who { uid: Some(0), login: text(), console: text(), claims: text() };
     let client = || Some(Text::from(CLIENT));
-    let mut key = FlowKey::of(FlowSource::Syslog);
-    key.client = Some(CLIENT.parse().unwrap());
-    (key.host, key.rule, key.sensor, key.raw) = (text(), text(), text(), text());
+    let address = || "203.0.113.9".parse().unwrap();
+    let key = FlowKey {
+        source: FlowSource::Syslog,
+        state: Some(FlowState::Refused),
+        client: Some(CLIENT.parse().unwrap()),
+        address: Some(address()),
+        meant: Some((address(), 443).into()),
+        host: text(),
+        port: Some(443),
+        protocol: Some(Protocol::TCP),
+        rule: text(),
+        told_by: Some(address()),
+        sensor: text(),
+        raw: text(),
+        segment: text(),
+        interface: text(),
+    };
     let (first, last) = (Timestamp(now), Timestamp(now));
     let flow = Flow { key, count: 1, packets: None, bytes_up: None, bytes_down: None, rolled_up: None, first, last };
     let triage = Triage {
@@ -233,16 +293,67 @@ fn others(now: u64) -> Vec<Record> {
             key: Some(PAYLOAD.into()),
             detail: text(),
         }),
+        Record::Retention(Retention {
+            action: RetentionAction::Announced,
+            keep_days: Some(30),
+            keep_gib: None,
+            segments: 1,
+            bytes: 1,
+            held: 0,
+            days: vec![(PAYLOAD.to_owned(), PAYLOAD.to_owned())],
+            records: Vec::new(),
+        }),
+        // The journal writes these two itself; whoever can write to its files can say anything in them.
+        Record::Segment(Segment { prev: PAYLOAD.to_owned() }),
+        Record::Batch(Batch { records: 1, synced: 1, chain: PAYLOAD.to_owned() }),
     ]
 }
 
+/// Which kind it is. There is no `_`: one that is new has to be written too, with the payload in it.
+fn kind(record: &Record) -> usize {
+    match record {
+        Record::Segment(_) => 0,
+        Record::Batch(_) => 1,
+        Record::Exchange(_) => 2,
+        Record::Progress(_) => 3,
+        Record::Gap(_) => 4,
+        Record::Policy(_) => 5,
+        Record::Admin(_) => 6,
+        Record::Own(_) => 7,
+        Record::Health(_) => 8,
+        Record::Clients(_) => 9,
+        Record::Challenge(_) => 10,
+        Record::LogIn(_) => 11,
+        Record::Finding(_) => 12,
+        Record::Restraint(_) => 13,
+        Record::Checkpoint(_) => 14,
+        Record::Device(_) => 15,
+        Record::Lookup(_) => 16,
+        Record::Triage(_) => 17,
+        Record::Retention(_) => 18,
+        Record::Hold(_) => 19,
+        Record::Flow(_) => 20,
+        Record::Contingency(_) => KINDS - 1,
+    }
+}
+
+const KINDS: usize = 22;
+
+#[test]
+fn every_kind_of_record_is_among_those_that_attackers_chose() {
+    let mut kinds: Vec<_> = chosen(now()).iter().map(|(_, record)| kind(record)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!(kinds, (0..KINDS).collect::<Vec<_>>());
+}
+
 /// Writes a journal of these records, each at its time.
-pub(super) fn write_journal(data_dir: &Path, records: &[(u64, Record)]) {
+pub(crate) fn write_journal(data_dir: &Path, records: &[(u64, Record)]) {
     let journal = Journal::open(JournalConfig {
         data_dir: data_dir.to_owned(),
         durability: Durability::Batch,
-        gate: "sekisho".into(),
-        site: None,
+        gate: PAYLOAD.into(),
+        site: Some(PAYLOAD.into()),
         segment_bytes_max: 256 << 20,
         reserve_bytes: 0,
     })
@@ -385,6 +496,29 @@ impl Person {
         assert_eq!(found, expected, "{way}");
     }
 
+    /// The page fits on sheets of A4 as it is, with nothing cut off at their side, and becomes a PDF of them.
+    fn prints(&mut self, name: &str) {
+        // 210 mm without the margins of 15 mm that the page asks for, at 96 dots an inch.
+        let sheet = json!({ "width": 680, "height": 1009, "deviceScaleFactor": 1, "mobile": false });
+        self.browser.devtools("Emulation.setDeviceMetricsOverride", &sheet);
+        self.browser.devtools("Emulation.setEmulatedMedia", &json!({ "media": "print" }));
+        let wide = "JSON.stringify(Array.from(document.querySelectorAll('body *'))
+            .filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1
+                || (getComputedStyle(e).overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1))
+            .map((e) => e.tagName + ' ' + e.className + ' ' + e.getBoundingClientRect().right))";
+        assert_eq!(self.browser.evaluate(wide), Ok("[]".into()), "{name}: wider than a sheet");
+        let asked = json!({ "paperWidth": 210.0 / 25.4, "paperHeight": 297.0 / 25.4, "printBackground": true });
+        let printed = self.browser.devtools("Page.printToPDF", &asked);
+        let pdf = data_encoding::BASE64.decode(printed["data"].as_str().unwrap().as_bytes()).unwrap();
+        assert!(pdf.starts_with(b"%PDF-"), "{}", pdf.len());
+        let text = String::from_utf8_lossy(&pdf);
+        let pages = text.matches("/Type /Page\n").count();
+        assert!(pages > 0, "{name}: no page in {} bytes", pdf.len());
+        assert_eq!(text.matches("/MediaBox [0 0 595").count(), pages, "{name}: all of them A4");
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        std::fs::write(directory.join(format!("report-{name}.pdf")), pdf).unwrap();
+    }
+
     /// Keeps a picture of the page, to be looked at.
     pub(super) fn picture(&mut self, name: &str) {
         let taken = self.browser.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
@@ -493,6 +627,7 @@ fn chromium_runs_nothing_that_an_attacker_chose_on_any_page_in_both_languages_wi
         person.browser.go(&format!("file://{}", kept.display()));
         person.browser.until("document.body && document.body.innerText.includes('<script>window.ran=1</script>')");
         person.is_sound(&format!("the report {language}"));
+        person.prints(language);
     }
 }
 
