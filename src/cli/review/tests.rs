@@ -11,9 +11,10 @@ use crate::evidence::{
     FlowState, Mark, Person, Protocol, Record, Severity, Target, Triage, query_hash,
 };
 use crate::facts::ExchangeId;
-use crate::review::questions::Cell;
+use crate::review::questions::{By, Cell};
 use crate::store::reindex;
 
+use super::asked::span;
 use super::*;
 
 /// 2026-11-25T01:00:00Z.
