@@ -273,7 +273,7 @@ mod tests {
         one[20] ^= 0x55;
         let (left, damaged) = read(&one);
         assert!((3000..6000).contains(&left), "{left}");
-        assert_eq!(damaged, [plain.clone()]);
+        assert_eq!(damaged, vec![plain.clone()]);
         let mut table = whole.clone();
         let end = table.len();
         table[end - 1] ^= 0x55;

@@ -51,6 +51,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let (mut all, mut would) = (0_i64, 0_i64);
     let (mut firewall, mut by_firewall) = (Firewall::new(), 0_i64);
     let (mut room, mut of_firewall) = (Room::one_of(2), Room::one_of(2));
+    let any_flows = evidence.connection().prepare_cached("SELECT 1 FROM course LIMIT 1")?.exists([])?;
     evidence.each(evidence.parts(range), |part| {
         let text = "SELECT r.judgement, r.client, r.host, r.port, r.requests, r.first, r.last, j.stopped \
             FROM {r} r JOIN judgement j ON j.id = r.judgement WHERE {of r}";
@@ -78,6 +79,9 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
             }
             Ok(())
         })?;
+        if !any_flows {
+            return Ok(());
+        }
         flows(evidence, part, STOPPED_FLOWS, &[], |flow| {
             by_firewall = by_firewall.saturating_add(flow.count);
             let Some(sum) = of_firewall.row(&mut firewall, flow.course) else { return };

@@ -228,6 +228,9 @@ pub fn client(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -
                 }
                 Ok(())
             })?;
+            if *address == NONE {
+                return Ok(());
+            }
             sum_flows(evidence, part, "w.client = ?1", &[address], &mut life.past, (&mut life.passages, of_flows))
         })?;
     }

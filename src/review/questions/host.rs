@@ -57,19 +57,26 @@ impl Hosts {
         format!("(SELECT id FROM host WHERE {})", self.condition)
     }
 
-    /// Which flows were on their way there: to that address, or where who told of them knew the name.
-    pub(super) fn of_flows(&self) -> String {
+    /// Which flows were on their way there: to that address, or where who told of them knew the name. `None` where no flow can
+    /// have been, so that no day need be asked.
+    fn of_flows(&self, evidence: &Evidence<'_>) -> Result<Option<String>, QuestionError> {
         let is_below = self.name.starts_with('.');
         let courses = if is_below {
-            "?1 IS NOT NULL AND host <> '' AND substr(host, -length(?2)) = ?2"
+            "SELECT id FROM course WHERE ?1 IS NOT NULL AND host <> '' AND substr(host, -length(?2)) = ?2"
         } else {
-            "host = ?1 AND ?2 = ?1"
+            "SELECT id FROM course WHERE host = ?1 AND ?2 = ?1"
         };
-        let courses = format!("w.course IN (SELECT id FROM course WHERE {courses})");
-        if is_below {
-            return courses;
+        let addresses = "SELECT id FROM address WHERE name = trim(?1, '[]') AND ?2 IS NOT NULL";
+        let asked =
+            if is_below { vec![("course", courses)] } else { vec![("course", courses), ("address", addresses)] };
+        let mut conditions = Vec::new();
+        for (column, text) in asked {
+            let mut statement = evidence.connection().prepare_cached(text)?;
+            if statement.exists(&self.given()[..])? {
+                conditions.push(format!("w.{column} IN ({text})"));
+            }
         }
-        format!("({courses} OR w.address IN (SELECT id FROM address WHERE name = trim(?1, '[]')))")
+        Ok((!conditions.is_empty()).then(|| format!("({})", conditions.join(" OR "))))
     }
 
     /// Whether a finding's target is one of them; it may be `*.` and a domain.
@@ -110,7 +117,7 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
     let mut rooms = [(); 4].map(|()| Room::one_of(4));
     let [of_clients, of_hosts, of_addresses, of_flows] = &mut rooms;
     let mut all = Dealings::default();
-    let past = hosts.of_flows();
+    let past = hosts.of_flows(evidence)?;
     evidence.each(evidence.parts(range), |part| {
         let text = format!(
             "SELECT p.client, p.host, {DEALINGS} FROM {{p}} p WHERE {{of p}} AND p.host IN {}",
@@ -131,7 +138,10 @@ pub fn host(evidence: &Evidence<'_>, name: &str, range: Range, limit: usize) -> 
                 *sum = sum.saturating_add(requests);
             }
         })?;
-        sum_flows(evidence, part, &past, &hosts.given(), &mut past_all, (&mut passages, of_flows))
+        match &past {
+            Some(past) => sum_flows(evidence, part, past, &hosts.given(), &mut past_all, (&mut passages, of_flows)),
+            None => Ok(()),
+        }
     })?;
     let mut answer = Answer::to("host", Some(name.to_owned()));
     let is_unknown = first.is_none();

@@ -31,7 +31,7 @@ pub(super) struct Sums {
     /// By client, address and course.
     pub(super) flows: HashMap<(i64, i64, i64), Carried>,
     /// Flows by the numbers of their records, with their times and keys.
-    pub(super) flow_records: HashMap<i64, (i64, (i64, i64, i64), Carried)>,
+    pub(super) flow_records: HashMap<i64, FlowRecord>,
     /// By mark and number of the opening record: the mark of the query.
     pub(super) urls: HashMap<(i64, i64), Option<i64>>,
     /// By hash and number of the opening record: the name.
@@ -73,6 +73,9 @@ pub(super) struct Judged {
     first: i64,
     last: i64,
 }
+
+/// Of a flow its time in the day, by whom, where to and on which course, and what it counts.
+type FlowRecord = (i64, (i64, i64, i64), Carried);
 
 /// What flows count and carried.
 #[derive(Clone, Copy)]
