@@ -236,6 +236,7 @@ fn sql_and_export_answer_as_their_golden_files_say() {
         case("export.csv", &data_dir, &["export", "--format", "csv", "--verdict", "deny"]),
         case("export.squid", &data_dir, &["export", "--format", "squid", "--until", "2026-11-26"]),
         case("export.zeek", &data_dir, &["export", "--format", "zeek", "--until", "2026-11-26"]),
+        case("export.zeek-conn", &data_dir, &["export", "--format", "zeek-conn", "--until", "2026-11-26"]),
         case("export-none.txt", &data_dir, &["export", "--format", "csv", "--host", "nobody.example"]),
     ]);
 }
