@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::facts::Timestamp;
 use crate::review::{Month, Verification, month_report, report_page};
-use crate::store::{Index, VerifyBy, checkpoint_key, verify};
+use crate::store::Index;
 
 /// What takes longer than a question, one errand at a time: it has a thread that gives way to all others. A sweep asks the
 /// index of thousands of indicators; the month's report verifies the journal, which it reads as a whole.
@@ -163,7 +163,8 @@ impl Errands {
             let report = Index::open(&data_dir).and_then(|mut index| {
                 let stop = stop.clone();
                 index.answer_while(move || !stop.is_set())?;
-                let verification = verification(&data_dir);
+                let verification = Verification::of_journal(&data_dir)
+                    .unwrap_or_else(|error| Verification { is_whole: false, words: vec![error.to_string()] });
                 let (is_whole, at) = (verification.is_whole, clock::now());
                 let page = report_page(&month_report(&index, month, verification, at)?).into();
                 Ok(Written { month, at, is_whole, page })
@@ -176,36 +177,6 @@ impl Errands {
             }
         })
         .await
-    }
-}
-
-/// What the journal verifies as, in the words of the command line.
-fn verification(data_dir: &std::path::Path) -> Verification {
-    let fault = |words: String| Verification { is_whole: false, words: vec![words] };
-    let key = match checkpoint_key(data_dir) {
-        Ok(key) => key,
-        Err(error) => return fault(error.to_string()),
-    };
-    let by = VerifyBy { key: key.clone(), ..VerifyBy::default() };
-    match verify(data_dir, &by) {
-        Err(error) => fault(error.to_string()),
-        Ok(found) => {
-            let vouched = match key.filter(|_| found.vouched_to > 0) {
-                Some(key) => format!(
-                    "records up to {} are vouched for by checkpoints of key {}, which lies beside the journal: compare it, \
-                     and the checkpoints that were sent off the machine, with `sekisho verify --key --checkpoints`",
-                    found.vouched_to,
-                    key.id()
-                ),
-                None => "no checkpoint vouches for any of it yet".to_owned(),
-            };
-            let words = vec![
-                format!("{} records in {} segments, {} of them sealed", found.records, found.segments, found.sealed),
-                format!("hash of the last record: {}", found.hash),
-                vouched,
-            ];
-            Verification { is_whole: true, words }
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::evidence::{format_time, joined, read_retention, shown};
 use crate::facts::Timestamp;
-use crate::store::{DAY_US, Index, IndexError};
+use crate::store::{DAY_US, Index, IndexError, SealError, VerifyBy, checkpoint_key, verify};
 
 /// A month of evidence, for an auditor: whether it is whole, what was stopped, what was found and what was done about it. Days
 /// and the month are those of UTC, as segments are.
@@ -110,6 +111,35 @@ pub struct Verification {
     pub is_whole: bool,
     /// In words, for a person.
     pub words: Vec<String>,
+}
+
+impl Verification {
+    /// Verifies the journal of a data directory, which takes a while.
+    ///
+    /// # Errors
+    /// The gate's key cannot be read. What does not verify is no error.
+    pub fn of_journal(data_dir: &Path) -> Result<Self, SealError> {
+        let key = checkpoint_key(data_dir)?;
+        let found = match verify(data_dir, &VerifyBy { key: key.clone(), ..VerifyBy::default() }) {
+            Ok(found) => found,
+            Err(error) => return Ok(Self { is_whole: false, words: vec![error.to_string()] }),
+        };
+        let vouched = match key.filter(|_| found.vouched_to > 0) {
+            Some(key) => format!(
+                "records up to {} are vouched for by checkpoints of key {}, which lies beside the journal: compare it, \
+                 and the checkpoints that were sent off the machine, with `sekisho verify --key --checkpoints`",
+                found.vouched_to,
+                key.id()
+            ),
+            None => "no checkpoint vouches for any of it yet".to_owned(),
+        };
+        let words = vec![
+            format!("{} records in {} segments, {} of them sealed", found.records, found.segments, found.sealed),
+            format!("hash of the last record: {}", found.hash),
+            vouched,
+        ];
+        Ok(Self { is_whole: true, words })
+    }
 }
 
 /// A month of UTC.

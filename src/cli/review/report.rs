@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::clock;
 use crate::review::{Month, Verification, month_report, report_page};
-use crate::store::{Index, VerifyBy, checkpoint_key, verify};
+use crate::store::Index;
 
 use super::super::error::CliError;
 use super::super::output::print;
@@ -25,7 +25,7 @@ pub(super) fn report(arguments: &ReportArguments, data_dir: &Path, as_json: bool
     let page = arguments.output.as_deref().map(PageFile::at).transpose()?;
     let now = clock::now();
     let month = arguments.month.unwrap_or_else(|| Month::before(now));
-    let verification = verification(data_dir)?;
+    let verification = Verification::of_journal(data_dir)?;
     let is_whole = verification.is_whole;
     let report = month_report(&Index::open(data_dir)?, month, verification, now)?;
     let text = if as_json {
@@ -40,28 +40,4 @@ pub(super) fn report(arguments: &ReportArguments, data_dir: &Path, as_json: bool
     }
     // What it says of the journal is said by the exit code too.
     if is_whole { Ok(()) } else { Err(CliError::NotWhole(report.verification.words.join("; "))) }
-}
-
-fn verification(data_dir: &Path) -> Result<Verification, CliError> {
-    let key = checkpoint_key(data_dir)?;
-    let by = VerifyBy { key: key.clone(), ..VerifyBy::default() };
-    Ok(match verify(data_dir, &by) {
-        Ok(found) => {
-            let mut words = vec![
-                format!("{} records in {} segments, {} of them sealed", found.records, found.segments, found.sealed),
-                format!("hash of the last record: {}", found.hash),
-            ];
-            words.push(match key.filter(|_| found.vouched_to > 0) {
-                Some(key) => format!(
-                    "records up to {} are vouched for by checkpoints of key {}, which lies beside the journal: compare it, \
-                     and the checkpoints that were sent off the machine, with `sekisho verify --key --checkpoints`",
-                    found.vouched_to,
-                    key.id()
-                ),
-                None => "no checkpoint vouches for any of it yet".to_owned(),
-            });
-            Verification { is_whole: true, words }
-        }
-        Err(error) => Verification { is_whole: false, words: vec![error.to_string()] },
-    })
 }
