@@ -1,9 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
 
 use crate::evidence::Record;
 use crate::facts::Timestamp;
@@ -18,25 +16,15 @@ pub struct Desk {
     tray: Mutex<Tray>,
     /// Something was put on the empty tray.
     bell: Notify,
-    /// Somebody waits for it.
-    urgent: Notify,
 }
 
-/// So long a record that nothing waits for may lie on the tray, to go over with one that is waited for.
-const NOTE_DELAY: Duration = Duration::from_millis(10);
-/// With so many on the tray it is carried over at once.
-const NOTES_MAX: usize = 256;
-
+/// Records, and for each whoever waits for it.
 #[derive(Default)]
-struct Tray {
-    records: VecDeque<(Entry, Option<Accepted>)>,
-    /// So many of them somebody waits for.
-    waiting: usize,
-}
+struct Tray(VecDeque<(Entry, Option<Accepted>)>);
 
 impl Desk {
     pub fn new(journal: JournalHandle) -> Self {
-        Self { journal, tray: Mutex::default(), bell: Notify::new(), urgent: Notify::new() }
+        Self { journal, tray: Mutex::default(), bell: Notify::new() }
     }
 
     fn tray(&self) -> MutexGuard<'_, Tray> {
@@ -45,7 +33,7 @@ impl Desk {
 
     fn put(&self, entry: Entry, waiting: Option<Accepted>) -> Result<(), NotAccepted> {
         let mut tray = self.tray();
-        if tray.records.len() >= QUEUE_RECORDS_MAX {
+        if tray.0.len() >= QUEUE_RECORDS_MAX {
             drop(tray);
             self.journal.overload();
             if entry.duty != Duty::Before {
@@ -53,16 +41,11 @@ impl Desk {
             }
             return Err(NotAccepted::Overloaded);
         }
-        let urgent = waiting.is_some() && tray.waiting == 0;
-        tray.waiting += usize::from(waiting.is_some());
-        tray.records.push_back((entry, waiting));
-        let count = tray.records.len();
+        tray.0.push_back((entry, waiting));
+        let is_first = tray.0.len() == 1;
         drop(tray);
-        if count == 1 {
+        if is_first {
             self.bell.notify_one();
-        }
-        if urgent || count == NOTES_MAX {
-            self.urgent.notify_one();
         }
         Ok(())
     }
@@ -127,18 +110,20 @@ impl Desk {
     pub async fn run(&self) {
         loop {
             self.bell.notified().await;
-            let _ = timeout(NOTE_DELAY, self.urgent.notified()).await;
             self.carry().await;
         }
     }
 
-    /// Carries what has been handed in, and returns when the journal has taken or refused all of it.
+    /// Carries what has been handed in, and returns when the journal has taken or refused all that somebody waits for.
     pub async fn carry(&self) {
         loop {
             let (entries, waiting) = self.tray().take();
             if entries.is_empty() {
                 return;
             }
+            let is_waited_for = waiting.iter().any(Option::is_some);
+            let entries = if is_waited_for { Err(entries) } else { self.journal.leave(entries) };
+            let Err(entries) = entries else { continue };
             let accepted = self.journal.append_group(entries).await;
             for sender in waiting.into_iter().flatten() {
                 let _ = sender.send(accepted);
@@ -150,10 +135,8 @@ impl Desk {
 impl Tray {
     /// The first records, as many as a batch holds, and who waits for them.
     fn take(&mut self) -> (Vec<Entry>, Vec<Option<Accepted>>) {
-        let count = self.records.len().min(BATCH_RECORDS_MAX);
-        let (records, waiting): (Vec<_>, Vec<_>) = self.records.drain(..count).unzip();
-        self.waiting -= waiting.iter().flatten().count();
-        (records, waiting)
+        let count = self.0.len().min(BATCH_RECORDS_MAX);
+        self.0.drain(..count).unzip()
     }
 }
 
@@ -165,15 +148,15 @@ mod tests {
     fn no_more_is_handed_over_at_once_than_a_batch_holds() {
         let (first, last) = (oneshot::channel().0, oneshot::channel().0);
         let entry = |text: &str, duty| Entry { members: text.as_bytes().to_vec(), duty };
-        let mut tray = Tray { waiting: 2, ..Tray::default() };
-        tray.records.push_back((entry("first", Duty::Before), Some(first)));
-        tray.records.extend((1..BATCH_RECORDS_MAX).map(|_| (entry("", Duty::After), None)));
-        tray.records.push_back((entry("last", Duty::Before), Some(last)));
+        let mut tray = Tray::default();
+        tray.0.push_back((entry("first", Duty::Before), Some(first)));
+        tray.0.extend((1..BATCH_RECORDS_MAX).map(|_| (entry("", Duty::After), None)));
+        tray.0.push_back((entry("last", Duty::Before), Some(last)));
         let (records, waiting) = tray.take();
         assert_eq!((records.len(), waiting.iter().flatten().count()), (BATCH_RECORDS_MAX, 1));
-        assert_eq!(tray.waiting, 1, "whoever waits for the rest is not told yet");
+        assert_eq!(tray.0.len(), 1, "whoever waits for the rest is not told yet");
         let (records, waiting) = tray.take();
         assert_eq!((records[0].members.as_slice(), waiting.iter().flatten().count()), (&b"last"[..], 1));
-        assert_eq!(tray.waiting, 0);
+        assert!(tray.0.is_empty());
     }
 }

@@ -98,6 +98,8 @@ pub struct ReserveHealth {
 /// Records waiting on one worker's desk, at most; beyond it records are refused. The journal's own
 /// inbox holds twice as many.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8192;
+/// With so many waiting in the inbox none is left there without waiting for it.
+const LEFT_RECORDS_MAX: usize = BATCH_RECORDS_MAX;
 /// Records on their way to the reserve, at most; beyond it they are refused.
 const PASSAGES_MAX: usize = 1024;
 
@@ -126,8 +128,8 @@ pub(super) struct Entry {
 /// Records that are written, or not, together; of a full disk's last room only those that tell.
 pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
-    /// Whether all were.
-    pub(super) accepted: Accepted,
+    /// Whether all were; `None` where nobody waits for that.
+    pub(super) accepted: Option<Accepted>,
 }
 
 pub(super) type Accepted = oneshot::Sender<Result<(), NotAccepted>>;
@@ -137,6 +139,17 @@ pub(super) struct Passage {
     pub(super) members: Vec<u8>,
     pub(super) weight: Weight,
     pub(super) accepted: Accepted,
+}
+
+/// Whether the writer has to be woken for what is handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Sleep {
+    /// It looks again by itself before it sleeps, or could write nothing now.
+    #[default]
+    None,
+    /// It wakes within [`super::writer::BATCH_DELAY`].
+    Short,
+    Long,
 }
 
 /// For whom there is still room in a reserve that is nearly full.
@@ -155,6 +168,7 @@ pub(super) struct Inbox {
     pub(super) tells: VecDeque<Vec<u8>>,
     /// Records in `groups`.
     pub(super) waiting: usize,
+    pub(super) sleep: Sleep,
     /// Groups and passages that are not answered yet.
     pub(super) outstanding: usize,
     /// When something was answered last, or first had to be.
@@ -324,8 +338,21 @@ impl JournalHandle {
     /// those that tell of what has passed.
     pub(super) async fn append_group(&self, entries: Vec<Entry>) -> Result<(), NotAccepted> {
         let (accepted, receiver) = oneshot::channel();
-        self.submit(Group { entries, accepted })?;
+        self.submit(Group { entries, accepted: Some(accepted) })?;
         is_accepted(receiver).await
+    }
+
+    /// Hands in what nobody waits for: it is written with what is waited for next, within
+    /// [`super::writer::BATCH_DELAY`] in any case. What is refused is counted.
+    ///
+    /// # Errors
+    /// So much waits already that this must be waited for; gives it back.
+    pub(super) fn leave(&self, entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
+        if self.inbox().waiting >= LEFT_RECORDS_MAX {
+            return Err(entries);
+        }
+        let _ = self.submit(Group { entries, accepted: None });
+        Ok(())
     }
 
     /// Hands the short record of a passage in and waits until the reserve has it, synced to the disk.
@@ -391,12 +418,19 @@ impl JournalHandle {
             inbox.health.lost += group.entries.iter().filter(|entry| entry.duty != Duty::Before).count() as u64;
             return Err(refusal);
         }
+        let wakes = match inbox.sleep {
+            Sleep::None => false,
+            Sleep::Short => group.accepted.is_some(),
+            Sleep::Long => true,
+        };
+        if wakes {
+            inbox.sleep = Sleep::None;
+        }
         inbox.waiting += count;
         inbox.groups.push_back(group);
         inbox.expect();
-        let first = inbox.groups.len() == 1;
         drop(inbox);
-        if first {
+        if wakes {
             self.shared.arrived.notify_one();
         }
         Ok(())
@@ -517,6 +551,33 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn the_writer_is_woken_for_what_is_waited_for_and_for_what_would_lie_long() {
+        let shared = Arc::new(Shared::default());
+        let handle =
+            JournalHandle { shared: shared.clone(), disk: Arc::new(SystemDisk), data_dir: Path::new("").into() };
+        let entries = || vec![Entry { members: Vec::new(), duty: Duty::After }];
+        let (accepted, _waits) = oneshot::channel();
+        let mut waited = Some(Group { entries: entries(), accepted: Some(accepted) });
+        let mut sleep_behind = |sleep: Sleep, is_waited_for: bool| {
+            shared.inbox.lock().unwrap().sleep = sleep;
+            match waited.take_if(|_| is_waited_for) {
+                Some(group) => handle.submit(group).unwrap(),
+                None => assert!(handle.leave(entries()).is_ok()),
+            }
+            shared.inbox.lock().unwrap().sleep
+        };
+        assert_eq!(sleep_behind(Sleep::Short, false), Sleep::Short, "it goes over with what comes next");
+        assert_eq!(sleep_behind(Sleep::Long, false), Sleep::None);
+        assert_eq!(sleep_behind(Sleep::Short, true), Sleep::None);
+        for _ in 3..LEFT_RECORDS_MAX {
+            assert!(handle.leave(entries()).is_ok());
+        }
+        assert_eq!(handle.leave(entries()).unwrap_err().len(), 1, "so many wait that the worker has to");
+        let inbox = handle.inbox();
+        assert_eq!((inbox.waiting, inbox.health.lost), (LEFT_RECORDS_MAX, 0));
     }
 
     #[test]

@@ -5,18 +5,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use crate::clock;
 use crate::evidence::{Admin, Gap, Health, Record};
 
 use super::book::{BATCH_RECORDS_MAX, Book};
 use super::journal::{
-    Durability, Duty, Group, Inbox, JournalHealth, NotAccepted, Passage, ReserveHealth, Room, Shared, TELLS_MAX, Weight,
+    Durability, Duty, Group, Inbox, JournalHealth, NotAccepted, Passage, ReserveHealth, Room, Shared, Sleep, TELLS_MAX,
+    Weight,
 };
 use super::reserve::{self, Reserve};
 use super::syncer::Syncer;
 
 /// A group is synced when it holds a batch of records, or after this long.
-const BATCH_DELAY: Duration = Duration::from_millis(20);
+pub(super) const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// Records written and not yet synced, at most, while a sync takes long: then writing waits for it.
 const AHEAD_RECORDS_MAX: u64 = 8 * BATCH_RECORDS_MAX as u64;
 /// What one turn writes at most: records of the inbox, and the gate's own: some gaps, the opening of a
@@ -197,12 +200,20 @@ impl Writer {
             if inbox.groups.is_empty() && inbox.ended {
                 return Turn { ended: true, ..Turn::default() };
             }
-            let arrived = &self.shared.arrived;
-            inbox = match self.patience() {
-                Some(Duration::ZERO) => return Turn::default(),
+            let (arrived, patience) = (&self.shared.arrived, self.patience());
+            if patience == Some(Duration::ZERO) {
+                return Turn::default();
+            }
+            inbox.sleep = match patience {
+                _ if self.stalled() => Sleep::None,
+                Some(limit) if limit <= BATCH_DELAY => Sleep::Short,
+                Some(_) | None => Sleep::Long,
+            };
+            inbox = match patience {
                 Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
                 None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
             };
+            inbox.sleep = Sleep::None;
         }
     }
 
@@ -231,7 +242,8 @@ impl Writer {
     /// tells of exchanges that were let out before.
     fn write_groups(&mut self, mut groups: Vec<Group>) {
         // Whoever waited too long has refused its exchange: a record that lets it out would lie.
-        for group in groups.iter_mut().filter(|group| group.accepted.is_closed()) {
+        let is_given_up = |group: &Group| group.accepted.as_ref().is_some_and(oneshot::Sender::is_closed);
+        for group in groups.iter_mut().filter(|group| is_given_up(group)) {
             group.entries.retain(|entry| entry.duty != Duty::Before);
         }
         let entries = || groups.iter().flat_map(|group| &group.entries);
@@ -261,8 +273,8 @@ impl Writer {
             inbox.answered(groups.len());
         });
         let answer = if written == Room::Ample { Ok(()) } else { Err(NotAccepted::Disk) };
-        for group in groups {
-            let _ = group.accepted.send(answer);
+        for accepted in groups.into_iter().filter_map(|group| group.accepted) {
+            let _ = accepted.send(answer);
         }
         if written == Room::Ample {
             self.wrote();

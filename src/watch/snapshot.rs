@@ -46,7 +46,7 @@ struct Kept {
 }
 
 /// What is kept, and how it is to be understood: another one with each change of what a detector keeps.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 const SUM_BYTES: u64 = blake3::OUT_LEN as u64;
 
 /// The first line. A snapshot of another version is not understood: the journal is.

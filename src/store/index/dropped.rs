@@ -56,7 +56,7 @@ impl Filler {
             self.connection.execute_batch(&of_day(drop, *day))?;
         }
         self.made.retain(|day| !is_gone(*day));
-        self.open.retain(|_, row| !is_gone(row.day));
+        self.open.retain(|row| !is_gone(row.day));
         self.insert = (i64::MIN, String::new());
         self.first_of_hosts()?;
         self.forget_names()?;

@@ -10,6 +10,7 @@ use super::super::segment::begun;
 use super::day::{Pair, Sums, count, create, of_day, stretch};
 use super::interned::AllNames;
 use super::names::bounded;
+use super::open::Open;
 use super::row;
 use super::row::{EXCHANGE, Row, read_open};
 use super::url::{body_hash, marks};
@@ -19,8 +20,7 @@ use super::{DAY_US, FORM, IndexError, Indexed, days, form, indexed};
 pub struct Filler {
     pub(super) connection: Connection,
     pub(super) names: AllNames,
-    /// Exchanges whose end is not on record yet, by their ids: the oldest first.
-    pub(super) open: BTreeMap<u64, Box<Row>>,
+    pub(super) open: Open,
     /// Rows to be written with the next commit, that are whole.
     ended: Vec<Row>,
     pub(super) days: BTreeMap<i64, Sums>,
@@ -86,7 +86,7 @@ impl Filler {
         let paths = connection.query_row("SELECT count(*) FROM path", [], |row| row.get(0))?;
         let mut filler = Self {
             names: AllNames::new(),
-            open: BTreeMap::new(),
+            open: Open::default(),
             ended: Vec::new(),
             days: BTreeMap::new(),
             made,
@@ -197,7 +197,7 @@ impl Filler {
 
     fn exchange(&mut self, record: &RecordLine<'_>, day: i64) -> Result<(), IndexError> {
         let Some(id) = record.id.as_deref().and_then(|id| id.parse::<ExchangeId>().ok()) else { return Ok(()) };
-        let mut row = match (self.open.remove(&id.0), record.event) {
+        let mut row = match (self.open.remove(id.0), record.event) {
             (Some(row), _) => row,
             // What comes behind the first record of what the index knows nothing of; only the first has the client.
             (None, Some(Event::Open)) if record.client.is_none() => return Ok(()),
@@ -216,7 +216,7 @@ impl Filler {
             Some(_) | None => {
                 self.open.insert(id.0, row);
                 if self.open.len() > OPEN_MAX
-                    && let Some((_, oldest)) = self.open.pop_first()
+                    && let Some(oldest) = self.open.pop_first()
                 {
                     self.write(&oldest, true)?;
                     oldest.forget(&self.connection)?;
@@ -273,7 +273,6 @@ impl Filler {
         let connection = &self.connection;
         let sums = self.days.entry(row.day).or_default();
         let at = ms_of_day(record.time, row.day);
-        row.is_news = true;
         if let (None, Some(user)) = (row.user, record.user.as_deref()) {
             row.user = Some(self.names.user.number(connection, user)?);
         }
@@ -338,9 +337,10 @@ impl Filler {
     /// What a long tunnel has carried so far.
     fn progress(&mut self, record: &RecordLine<'_>) {
         let id = record.id.as_deref().and_then(|id| id.parse::<ExchangeId>().ok());
-        let Some(row) = id.and_then(|id| self.open.get_mut(&id.0)) else { return };
+        let Some((id, mut row)) = id.and_then(|id| Some((id.0, self.open.remove(id.0)?))) else { return };
         let sums = self.days.entry(row.day).or_default();
-        carried(row, record, sums);
+        carried(&mut row, record, sums);
+        self.open.insert(id, row);
     }
 
     fn end(&mut self, mut row: Box<Row>, record: &RecordLine<'_>) -> Result<(), IndexError> {
@@ -402,18 +402,15 @@ impl Filler {
         }
         self.ended = ended;
         if !self.bulk {
-            let mut open = std::mem::take(&mut self.open);
-            for (id, row) in &mut open {
-                if std::mem::take(&mut row.is_news) {
-                    self.write(row, true)?;
-                }
+            for (id, mut row) in self.open.take_news() {
+                self.write(&row, true)?;
                 if !std::mem::replace(&mut row.stored, true) {
                     let mut insert =
                         self.connection.prepare_cached("INSERT OR REPLACE INTO open VALUES (?1, ?2, ?3)")?;
-                    insert.execute(params![signed(*id), row.day, row.seq])?;
+                    insert.execute(params![signed(id), row.day, row.seq])?;
                 }
+                self.open.insert_still(id, row);
             }
-            self.open = open;
         }
         Ok(())
     }
@@ -457,7 +454,6 @@ fn carried(row: &mut Row, record: &RecordLine<'_>, sums: &mut Sums) {
     // What is said to be less than before is not.
     row.up = row.up.max(up.map(|(all, _)| all));
     row.down = row.down.max(down.map(|(all, _)| all));
-    row.is_news = true;
 }
 
 /// An address as records have it, without its port.

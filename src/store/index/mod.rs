@@ -12,6 +12,7 @@ mod interned;
 mod live;
 mod manner;
 mod names;
+mod open;
 mod rebuild;
 mod row;
 mod template;

@@ -1,9 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 
 use super::day::of_day;
 use super::manner::Manner;
+use super::open::Open;
 use super::{DAY_US, IndexError};
 
 /// The judgement of what waits for one.
@@ -13,12 +15,11 @@ pub(super) const UNJUDGED: i64 = 1;
 const PORT: i64 = 443;
 
 /// A row of `x_DAY`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) day: i64,
-    /// It is in the file already, as open; and the file does not have all that is known of it.
+    /// It is in the file already, as open.
     pub(super) stored: bool,
-    pub(super) is_news: bool,
     pub(super) seq: i64,
     pub(super) at: i64,
     pub(super) inside: Option<i64>,
@@ -98,12 +99,8 @@ impl Row {
 }
 
 /// The rows whose ends are not on record, from the file: of more than `most` the newest.
-pub(super) fn read_open(
-    connection: &Connection,
-    made: &[i64],
-    most: usize,
-) -> Result<BTreeMap<u64, Box<Row>>, IndexError> {
-    let mut open = BTreeMap::new();
+pub(super) fn read_open(connection: &Connection, made: &[i64], most: usize) -> Result<Open, IndexError> {
+    let mut open = Open::default();
     let mut known: HashMap<i64, bool> = HashMap::new();
     let mut statement = connection.prepare("SELECT id, day, seq FROM open ORDER BY id DESC LIMIT ?1")?;
     let places = statement
@@ -122,7 +119,6 @@ pub(super) fn read_open(
                 Ok(Row {
                     day,
                     stored: true,
-                    is_news: false,
                     seq,
                     at: row.get(1)?,
                     inside: row.get(2)?,
@@ -151,7 +147,7 @@ pub(super) fn read_open(
             })
             .optional()?;
         if let Some(row) = row {
-            open.insert(id.unsigned_abs(), Box::new(row));
+            open.insert_still(id.unsigned_abs(), Box::new(row));
         }
     }
     Ok(open)

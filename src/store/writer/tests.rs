@@ -42,7 +42,7 @@ fn mixed(before: usize, after: usize) -> (Group, oneshot::Receiver<Result<(), No
     let entry = |duty| Entry { members: b"\"kind\":\"exchange\"".to_vec(), duty };
     let entries = (0..before).map(|_| entry(Duty::Before)).chain((0..after).map(|_| entry(Duty::After))).collect();
     let (accepted, receiver) = oneshot::channel();
-    (Group { entries, accepted }, receiver)
+    (Group { entries, accepted: Some(accepted) }, receiver)
 }
 
 const REFUSED: Result<(), NotAccepted> = Err(NotAccepted::Disk);
@@ -393,7 +393,7 @@ fn what_tells_of_something_that_goes_on_is_no_last_record() {
     disk.make_room(10_000);
     let entry = |duty| Entry { members: b"\"kind\":\"progress\"".to_vec(), duty };
     let entries = vec![entry(Duty::Meanwhile), entry(Duty::After), entry(Duty::Meanwhile)];
-    writer.write_groups(vec![Group { entries, accepted: oneshot::channel().0 }]);
+    writer.write_groups(vec![Group { entries, accepted: Some(oneshot::channel().0) }]);
     assert_eq!((health(&writer).records, health(&writer).lost), (1, 2));
 }
 
