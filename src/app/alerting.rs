@@ -20,7 +20,9 @@ use tokio::time::{sleep, timeout};
 use crate::alert::{Alert, Event, Fold, Kept, Known, What, read_event};
 use crate::clock;
 use crate::config::Config;
-use crate::evidence::{Devices, FindingId, Health, Mark, Noted, Record, Triaged, Triages, format_time, read_noted};
+use crate::evidence::{
+    Devices, FindingId, Health, Mark, Noted, Record, Triaged, Triages, format_time, lines_of, read_noted,
+};
 use crate::facts::Timestamp;
 use crate::notify::{AlertReceiver, Change, Lane, NotDelivered, Notifier, Queue, WAITING_MAX};
 use crate::review::take_up_marks;
@@ -99,6 +101,8 @@ const BLOCKS_MAX: usize = 8;
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// So long a finding waits for an index that cannot be read or is being filled; then it is told as if nobody had marked anything.
 const MARKS_WAIT: Duration = Duration::from_secs(60);
+/// With so many that wait nothing more is read.
+const FINDINGS_WAIT_MAX: usize = 1_000;
 /// How long the end of the gate waits for what is being sent.
 const LAST: Duration = Duration::from_millis(500);
 const ASKED_MAX: usize = 4;
@@ -232,8 +236,7 @@ struct Thread {
     follower: Follower,
     /// Records of before are nobody's alert.
     since: Timestamp,
-    /// What was read and is nobody's news yet: it is told in its order, and a finding waits until it is known what people hold
-    /// it to be.
+    /// What was read and is nobody's news yet: a finding waits until it is known what people hold it to be.
     waiting: VecDeque<News>,
     /// What people hold findings and targets to be.
     marks: Triages,
@@ -301,14 +304,14 @@ impl Thread {
         let mut known = None;
         for _ in 0..BLOCKS_MAX {
             is_news |= self.take_waiting(&mut known);
-            if !self.waiting.is_empty() {
+            if self.waiting.len() >= FINDINGS_WAIT_MAX {
                 is_all = true;
                 break;
             }
             match self.follower.next(&mut block) {
                 Ok(true) => {
                     self.is_unread_told = false;
-                    for line in block.split(|byte| *byte == b'\n') {
+                    for line in lines_of(&block) {
                         if let Ok(Some(Noted::Triage(triaged))) = read_noted(line) {
                             self.waiting.push_back(News::Mark(triaged));
                         }
@@ -346,24 +349,22 @@ impl Thread {
         is_all
     }
 
-    /// Tells what was read, in its order, up to a finding of which it is not known yet what people hold it to be. True where
-    /// there was any.
+    /// Tells what was read, in its order, but for findings of which it is not known yet what people hold them to be: those
+    /// wait, and nothing behind them does. True where anything was told.
     fn take_waiting(&mut self, known: &mut Option<Devices>) -> bool {
-        let mut is_news = false;
-        while let Some(news) = self.waiting.pop_front() {
-            let event = match news {
-                News::Event(event) => event,
-                News::Mark(triaged) => {
-                    self.marks.note(*triaged);
-                    continue;
+        let (mut is_news, mut is_known) = (false, known.is_some().then_some(true));
+        for news in std::mem::take(&mut self.waiting) {
+            match news {
+                News::Mark(triaged) => self.marks.note(*triaged),
+                News::Event(event) => {
+                    let is_finding = matches!(event.what, What::Finding { .. });
+                    if is_finding && !*is_known.get_or_insert_with(|| self.takes_up_marks()) {
+                        self.waiting.push_back(News::Event(event));
+                    } else {
+                        is_news |= self.take(&event, known);
+                    }
                 }
-            };
-            let is_finding = matches!(event.what, What::Finding { .. });
-            if is_finding && known.is_none() && !self.takes_up_marks() {
-                self.waiting.push_front(News::Event(event));
-                break;
             }
-            is_news |= self.take(&event, known);
         }
         is_news
     }

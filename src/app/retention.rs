@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use crate::clock;
 use crate::evidence::{
     Judged, Keep, KeptSegment, Plan, Record, Retention, RetentionAction, STRETCHES_MAX, day_text, format_time, joined,
-    judge, outside, read_retention,
+    judge, lines_of, outside, read_retention,
 };
 use crate::review::{Notes, read_notes};
 use crate::store::{
@@ -441,7 +441,7 @@ fn read_state(data_dir: &Path, ended: &Receiver<()>) -> Result<State, NotRetired
     let (mut block, mut done, mut announced) = (Vec::new(), None, None);
     let mut pace = Pace::new();
     while reader.next(&mut block)? {
-        for retention in block.split(|byte| *byte == b'\n').filter_map(read_retention) {
+        for retention in lines_of(&block).filter_map(read_retention) {
             match retention.action {
                 RetentionAction::Announced => announced = Some(retention),
                 RetentionAction::Dropped | RetentionAction::Withdrawn => (done, announced) = (Some(retention), None),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::evidence::{Health, Record};
+use crate::evidence::{Health, Record, lines_of};
 use crate::facts::Timestamp;
 use crate::review::{Stream, StreamSettings};
 use crate::store::{Follower, JournalHandle, Place};
@@ -215,7 +215,7 @@ impl One {
         self.write()?;
         let mut block = Vec::new();
         let is_more = self.follower.next(&mut block).map_err(|error| error.to_string())?;
-        for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines_of(&block) {
             let before = self.pending.len();
             let Some(seq) = self.stream.read(line, self.since, &mut self.pending) else { continue };
             if seq <= self.is_in_file {

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::clock;
 use crate::detect::{Limits, Settings};
-use crate::evidence::{Finding, Record, format_time};
+use crate::evidence::{Finding, Record, format_time, lines_of};
 use crate::facts::Timestamp;
 use crate::session::Gate;
 use crate::store::Follower;
@@ -173,7 +173,7 @@ impl Watcher {
     fn look(&mut self, block: &mut Vec<u8>) -> bool {
         match self.follower.next(block) {
             Ok(true) => {
-                block.split(|byte| *byte == b'\n').for_each(|line| self.watch.read(line));
+                lines_of(&block).for_each(|line| self.watch.read(line));
                 self.is_told = false;
                 return false;
             }

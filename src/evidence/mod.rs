@@ -103,7 +103,7 @@ pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};
-pub use reading::{Kind, NotARecord, RecordLine, Said, read_record};
+pub use reading::{Kind, NotARecord, RecordLine, Said, lines_of, read_record};
 pub use record::{
     Admin, Batch, Challenge, CheckpointRecord, Clients, Event, Exchange, Gap, Health, LogIn, Own, Policy, Progress,
     Record, Restraint, SCHEMA, Segment, Source, Target,

@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::io::BufRead;
+use std::iter;
 use std::ops::Deref;
 
 use serde::Deserialize;
@@ -167,6 +169,18 @@ pub enum NotARecord {
     NotAsWritten(serde_json::Error),
 }
 
+/// The lines of a block of the journal that are not empty, without their ends.
+pub fn lines_of(mut block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let next = move || {
+        let rest = block;
+        // Looks for the end of a line many bytes at a time, which splitting by a closure does not.
+        let length = block.skip_until(b'\n').ok().filter(|length| *length > 0)?;
+        let line = rest.get(..length)?;
+        Some(line.strip_suffix(b"\n").unwrap_or(line))
+    };
+    iter::from_fn(next).filter(|line| !line.is_empty())
+}
+
 /// Reads one line of the journal, with or without its line end. Nothing is verified: that is the business
 /// of [`Verifier`](super::Verifier).
 ///
@@ -262,6 +276,20 @@ mod tests {
     use crate::facts::ExchangeId;
 
     use super::*;
+
+    #[test]
+    fn a_block_is_taken_apart_at_its_line_ends() {
+        for (block, expected) in [
+            ("", &[][..]),
+            ("\n\n", &[]),
+            ("a\nbb\n", &["a", "bb"]),
+            ("a\n\n\nbb", &["a", "bb"]),
+            ("\na\r\n", &["a\r"]),
+        ] {
+            let lines: Vec<_> = lines_of(block.as_bytes()).map(|line| str::from_utf8(line).unwrap()).collect();
+            assert_eq!(lines, expected, "{block:?}");
+        }
+    }
 
     fn line(change: impl FnOnce(&mut Exchange)) -> Vec<u8> {
         let mut record = Box::new(Exchange::new(Event::Open, ExchangeId(7)));

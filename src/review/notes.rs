@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::evidence::{Devices, FindingId, Found, Noted, Triages, read_noted};
+use crate::evidence::{Devices, FindingId, Found, Noted, Triages, lines_of, read_noted};
 use crate::store::{Index, IndexError, OpenError, Reader};
 
 use super::scan::Progress;
@@ -32,7 +32,7 @@ pub fn read_notes(data_dir: &Path, mut progress: impl FnMut(Progress)) -> Result
     // twice, in its order, is what it was.
     let mut block = Vec::new();
     while reader.next(&mut block)? {
-        for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines_of(&block) {
             notes.take_up(line);
         }
         progress(Progress { read: reader.bytes_read(), all: reader.bytes() });

@@ -1,7 +1,7 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use crate::evidence::{Kind, RecordLine, read_record};
+use crate::evidence::{Kind, RecordLine, lines_of, read_record};
 use crate::store::{OpenError, Reader};
 
 /// How far a reading has come, in bytes of the journal.
@@ -91,7 +91,7 @@ fn read_blocks(blocks: &[Vec<u8>], wanted: impl Fn(Kind) -> bool + Sync) -> Vec<
 
 fn read_block(block: &[u8], wanted: impl Fn(Kind) -> bool) -> ReadBlock<'_> {
     let mut read = ReadBlock { wanted: Vec::with_capacity(block.len() / 512), scanned: Scanned::default() };
-    for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in lines_of(block) {
         read.scanned.records += 1;
         match read_record(line) {
             Ok(record) if wanted(record.kind) => read.wanted.push((record, line)),

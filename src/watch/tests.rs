@@ -174,7 +174,7 @@ fn a_snapshot_of_another_version_or_within_other_limits_is_refused() {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let head = text.lines().next().unwrap();
     assert_eq!(head, format!("sekisho detection snapshot 4 {}", env!("CARGO_PKG_VERSION")));
-    for other in [head.replace(" 3 ", " 2 "), head.replace(env!("CARGO_PKG_VERSION"), "0.0.9")] {
+    for other in [head.replace(" 4 ", " 3 "), head.replace(env!("CARGO_PKG_VERSION"), "0.0.9")] {
         let rest = &bytes[head.len()..bytes.len() - blake3::OUT_LEN];
         let refused = read_again(&summed(&[other.as_bytes(), rest].concat())).unwrap_err();
         assert!(matches!(refused, Refused::OtherVersion), "{refused}");

@@ -350,9 +350,14 @@ fn a_finding_waits_for_the_marks_of_an_index_that_cannot_be_read_and_that_is_sai
     let data_dir = directory.path().join("data");
     let share = directory.path().join("share");
     fs::create_dir(&share).unwrap();
+    let (health, table) = (directory.path().join("health"), directory.path().join("devices.csv"));
+    fs::create_dir(&health).unwrap();
+    fs::write(&table, "name,address\n").unwrap();
     let config = format!(
-        "[detect]\ndelay_seconds = 1\n[alerts.share]\ndirectory = {share:?}\ntemplate = \"{{finding_id}}\"\n\
-         severity = \"low\"\nkinds = [\"unknown_tunnel\"]\n"
+        "[detect]\ndelay_seconds = 1\n[devices]\ntable = {table:?}\n\
+         [alerts.share]\ndirectory = {share:?}\ntemplate = \"{{finding_id}}\"\nseverity = \"low\"\n\
+         kinds = [\"unknown_tunnel\"]\n\
+         [alerts.health]\ndirectory = {health:?}\nseverity = \"low\"\nkinds = [\"health\"]\n"
     );
     let policy =
         known.rule("protocol = \"any\"") + &other.rule("protocol = \"any\"").replace("\"origin\"", "\"other\"");
@@ -379,6 +384,9 @@ fn a_finding_waits_for_the_marks_of_an_index_that_cannot_be_read_and_that_is_sai
     let loud = found(&data_dir, "127.0.0.1", other.address.port());
     let said = notices.until("which cannot be read");
     assert!(said.contains("it is tried again"), "{said}");
+    // What stands on record behind them does not wait.
+    fs::write(&table, "name,address\npress 4,here\n").unwrap();
+    until(&data_dir, |status| alerts(status, "health")["taken"].as_u64() >= Some(1));
     assert_eq!(alerts(&status_of(&data_dir), "share")["taken"], 0, "they wait");
     fs::remove_dir(&index).unwrap();
     until(&data_dir, |status| alerts(status, "share")["taken"] == 1);

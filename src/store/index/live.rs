@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::evidence::read_record;
+use crate::evidence::{lines_of, read_record};
 
 use super::super::disk::lacks;
 use super::super::follow::Follower;
@@ -99,7 +99,7 @@ impl LiveIndex {
         let mut block = std::mem::take(&mut self.block);
         let read = self.follower.next(&mut block);
         let taken = read.map_err(IndexError::Journal).and_then(|is_more| {
-            for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            for line in lines_of(&block) {
                 self.filler.line(line)?;
                 self.uncommitted += 1;
             }
@@ -133,7 +133,7 @@ fn is_of(data_dir: &Path, indexed: &Indexed) -> Result<(), IndexError> {
     reader.skip_to(indexed.seq);
     let mut block = Vec::new();
     while reader.next(&mut block)? {
-        for line in block.split(|byte| *byte == b'\n') {
+        for line in lines_of(&block) {
             match read_record(line) {
                 Ok(record) if record.seq == indexed.seq && hash_of(line) != indexed.hash => {
                     return Err(IndexError::OtherJournal);

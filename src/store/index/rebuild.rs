@@ -6,7 +6,7 @@ use std::thread;
 
 use rusqlite::Connection;
 
-use crate::evidence::read_record;
+use crate::evidence::{lines_of, read_record};
 
 use super::super::reader::Reader;
 use super::super::segment::OpenError;
@@ -116,7 +116,7 @@ fn fill(
 ) -> Result<Indexed, IndexError> {
     let mut committed = 0;
     while let Ok(block) = blocks.recv() {
-        for line in block.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines_of(&block.lines) {
             match read_record(line) {
                 Ok(record) => filler.record(&record, line)?,
                 Err(_) => filler.line(line)?,
