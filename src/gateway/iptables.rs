@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict,
-    When, Who,
+    BACKGROUND_A_SECOND, BACKGROUND_BURST, Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports,
+    Rule, Ruleset, Service, State, Verdict, When, Who,
 };
 
 /// The two programs have a text each.
@@ -134,6 +134,10 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
         Verdict::Goto(chain) => vec![format!("-g {chain}")],
         Verdict::Refuse if rules.rejects => vec![log, "-g refuse".to_owned()],
         Verdict::Ignore => vec!["-j DROP".to_owned()],
+        Verdict::Background => {
+            let limit = format!("-m limit --limit {BACKGROUND_A_SECOND}/second --limit-burst {BACKGROUND_BURST} ");
+            vec![limit + &log, "-j DROP".to_owned()]
+        }
         Verdict::Refuse | Verdict::Drop => vec![log, "-j DROP".to_owned()],
     };
     let mut lines = Vec::new();

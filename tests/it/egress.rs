@@ -3,6 +3,7 @@
 //! Needs root, network namespaces, nft and iptables; `tests/run` leaves it out where they cannot be had.
 
 mod apply;
+mod background;
 mod between;
 mod capture;
 mod check;
