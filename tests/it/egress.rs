@@ -10,6 +10,7 @@ mod check;
 mod isolation;
 mod lab;
 mod options;
+mod neighbours;
 mod passes;
 mod proof;
 mod tripwires;

@@ -27,7 +27,7 @@ fn gate(lab: &Lab, data_dir: &Path) -> Gate {
 }
 
 /// The same with more of a config.
-fn gate_with(lab: &Lab, data_dir: &Path, more: &str) -> Gate {
+pub(super) fn gate_with(lab: &Lab, data_dir: &Path, more: &str) -> Gate {
     let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
     let config = format!("[flows]\nnflog_group = 5\nconntrack = true\n{CONFIG}{more}");
     let policy = "[[rule]]\nname = \"the origin\"\nhosts = [\"11.77.0.80\"]\nports = [80, 443]\nprotocol = \"any\"\nverdict = \"allow\"\n";
@@ -555,7 +555,7 @@ fn locked(lab: &Lab) -> String {
     elements(lab, "lockdown")
 }
 
-fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) fn until(data_dir: &Path, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let status = status_of(data_dir);
         if is_so(&status) {
