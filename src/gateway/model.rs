@@ -63,7 +63,7 @@ pub struct When {
     pub lockdown: Option<Lockdown>,
 }
 
-/// Whether a lockdown must hold. A firewall that knows of none is never in one.
+/// Whether a lockdown must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockdown {
     In,

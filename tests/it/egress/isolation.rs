@@ -350,7 +350,7 @@ fn the_end_of_the_warden_is_seen_at_once_and_loses_no_count() {
 }
 
 /// Who connects, and what the other end accepted.
-fn open(lab: &Lab, to: IpAddr, port: u16, listener: &TcpListener) -> (TcpStream, TcpStream) {
+pub(super) fn open(lab: &Lab, to: IpAddr, port: u16, listener: &TcpListener) -> (TcpStream, TcpStream) {
     let mut client = lab.inside(Machine::Office, || connect(to, port).unwrap());
     let (mut server, _) = listener.accept().unwrap();
     client.write_all(b"before").unwrap();
