@@ -151,7 +151,7 @@ pub enum Verdict {
     Refuse,
     /// The same, and who sent it is never told: the source is not theirs.
     Drop,
-    /// The same, of what there always is. Of it so many are logged as [`BACKGROUND_A_SECOND`] says, or anybody could fill the
+    /// The same, of what there always is. Of it so many are logged in a second and no more, or anybody could fill the
     /// records; what comes beyond is counted under the rule's name with [`BEYOND`] as well.
     Background,
     /// Counted under the rule's name and dropped, and not logged.
