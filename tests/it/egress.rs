@@ -9,6 +9,7 @@ mod capture;
 mod check;
 mod iptables_lockdown;
 mod isolation;
+#[path = "../lab/segments.rs"]
 mod lab;
 mod options;
 mod neighbours;
