@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::clock;
 use crate::config::Config;
 use crate::gateway::{
-    Alone, Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Network, Plan, Trial, advice, compare,
-    iptables, keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
+    Alone, Beside, CaptureBy, Change, Difference, Ending, Family, KeepError, Lockdown, Network, Plan, Trial, advice,
+    compare, iptables, keep, nft, plan, put_in_force, table_in_force, try_rules, ward,
 };
 
 use super::arguments::notes;
@@ -29,7 +29,11 @@ pub(super) enum EgressCommand {
     ))]
     Nft(ConfigArgument),
     /// Print the rules for iptables-restore, or for ip6tables-restore: the whole tables `raw` and `filter`
+    ///
+    /// The gate cannot change them: in a lockdown load those of `--lockdown` in their place, and these again when it has ended.
+    /// Both are best printed and stored before there is need of them.
     #[command(after_help = notes!(
+        "sekisho egress iptables --lockdown --config sekisho.toml | iptables-restore",
         "sekisho egress iptables --config sekisho.toml | iptables-restore --test",
         "sekisho egress iptables --ipv6 --config sekisho.toml > /etc/iptables/rules.v6"
     ))]
@@ -105,6 +109,9 @@ pub(super) struct IptablesArguments {
     /// Those of IPv6; the two are loaded by two programs
     #[arg(long)]
     ipv6: bool,
+    /// Those of a lockdown: of the exceptions only what is `essential`, also of what is open
+    #[arg(long)]
+    lockdown: bool,
 }
 
 #[derive(Debug, Args)]
@@ -132,9 +139,10 @@ pub(super) struct CheckArguments {
 pub(super) fn egress(command: EgressCommand) -> Result<(), CliError> {
     match command {
         EgressCommand::Nft(argument) => print(&nft(&planned(&argument.config)?.rules)),
-        EgressCommand::Iptables(IptablesArguments { config, ipv6 }) => {
+        EgressCommand::Iptables(IptablesArguments { config, ipv6, lockdown }) => {
             let family = if ipv6 { Family::V6 } else { Family::V4 };
-            print(&iptables(&planned(&config.config)?.rules, family))
+            let lockdown = if lockdown { Lockdown::In } else { Lockdown::Outside };
+            print(&iptables(&planned(&config.config)?.rules, family, lockdown))
         }
         EgressCommand::Advice(argument) => print(&advice(&network(&argument.config)?.0)),
         EgressCommand::Apply(arguments) => apply(&arguments),

@@ -13,7 +13,7 @@ pub enum ContingencyAction {
     /// Nothing passes but what essential rules let out, until that is ended.
     Lockdown,
     LockdownEnded,
-    /// It is so at `place` too.
+    /// It is so at `place` too: the client is cut off there, or after it was released no longer is.
     Done,
     /// It is not so at `place`.
     NotDone,

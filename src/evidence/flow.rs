@@ -100,6 +100,14 @@ pub const TRIPWIRE_RULE: &str = "tripwire";
 /// How the rules begin by which it stops what a critical segment tries.
 pub const CRITICAL_RULES: &str = "critical-";
 
+/// The rule by which it stops what strangers outside begin.
+pub const OUTSIDE_RULE: &str = "from-outside";
+/// The rule by which it stops name and service discovery that goes to all of a segment.
+pub const DISCOVERY_RULE: &str = "discovery";
+/// The rules of both. The internet tries every address all day, and every PC calls out to its segment: nobody who is ours has
+/// done anything by it that another has not.
+pub const BACKGROUND_RULES: [&str; 2] = [OUTSIDE_RULE, DISCOVERY_RULE];
+
 /// Whether this machine's firewall stopped it at a rule of which one touch says enough. Other firewalls' lines can say
 /// anything.
 pub(super) fn is_pressing(key: &FlowKey) -> bool {

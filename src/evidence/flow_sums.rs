@@ -89,6 +89,15 @@ impl FlowSums {
         ended
     }
 
+    /// Adds so many that were counted together from one moment to now, and never seen one by one: nothing more is known of them
+    /// than the key says, of which there are to be few. Gives what [`Self::add`] gives.
+    pub fn add_counted(&mut self, key: FlowKey, count: u64, first: Timestamp, now: Timestamp) -> Vec<Flow> {
+        let ended = self.turn(now);
+        let (packets, bytes_up, bytes_down) = (None, None, None);
+        self.join(Flow { key, count, packets, bytes_up, bytes_down, rolled_up: Some(1), first, last: now });
+        ended
+    }
+
     /// The sums of the second before, where it has ended by now.
     pub fn turn(&mut self, now: Timestamp) -> Vec<Flow> {
         let second = now.0 / 1_000_000;
@@ -143,9 +152,12 @@ impl FlowSums {
             Group::Strangers(by) => FlowKey { client: None, interface: by.as_deref().map(Text::from), ..of_client },
             Group::All | Group::Segment(_) => FlowKey { client: None, segment: self.inside.name(group), ..of_client },
         };
-        let flow = Flow { key: key.clone(), rolled_up: Some(u64::from(is_new)), ..flow };
+        self.join(Flow { key, rolled_up: Some(u64::from(is_new)), ..flow });
+    }
+
+    fn join(&mut self, flow: Flow) {
         let order = self.rolled_up.len();
-        match self.rolled_up.entry(key) {
+        match self.rolled_up.entry(flow.key.clone()) {
             Entry::Occupied(entry) => entry.into_mut().1.join(&flow),
             Entry::Vacant(entry) => {
                 entry.insert((order, flow));
@@ -321,6 +333,23 @@ mod tests {
         assert_eq!(sums.turn(Timestamp(2 * SECOND + 1)), []);
         assert_eq!(total(&sums.turn(Timestamp(3 * SECOND))), 1);
         assert_eq!(sums.end(), []);
+    }
+
+    #[test]
+    fn what_was_counted_together_is_one_record_from_the_moment_on_at_which_the_counting_began() {
+        let mut sums = FlowSums::default();
+        let known = FlowKey { rule: Some("from-outside".into()), ..FlowKey::of(FlowSource::Nflog) };
+        sums.add(key(1, 80).into(), Timestamp(5 * SECOND));
+        assert_eq!(sums.add_counted(known.clone(), 700, Timestamp(SECOND), Timestamp(5 * SECOND + 1)), []);
+        assert_eq!(sums.add_counted(known.clone(), 30, Timestamp(5 * SECOND + 1), Timestamp(5 * SECOND + 2)), []);
+        // It takes no room of what is told apart.
+        (0..FLOW_KEYS_MAX as u16).for_each(|port| drop(sums.add(key(1, port).into(), Timestamp(5 * SECOND + 3))));
+        let ended = sums.add_counted(known.clone(), 4, Timestamp(5 * SECOND + 2), Timestamp(6 * SECOND));
+        assert_eq!((ended.len(), total(&ended)), (FLOW_KEYS_MAX + 1, 731 + FLOW_KEYS_MAX as u64));
+        let counted = ended.last().unwrap();
+        assert_eq!((&counted.key, counted.count, counted.rolled_up), (&known, 730, Some(2)));
+        assert_eq!((counted.first, counted.last), (Timestamp(SECOND), Timestamp(5 * SECOND + 2)));
+        assert_eq!(total(&sums.end()), 4);
     }
 
     #[test]

@@ -96,7 +96,10 @@ pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointKey, NO_CHECKPO
 pub use contingency::{Contingency, ContingencyAction};
 pub use devices::{Assignment, Certainty, DeviceSource, DeviceSpan, Devices, Identified, client_of, client_text};
 pub use finding::{Beat, Bytes, Finding, FindingId, FindingKind, Ground, Rarity, SCORE_MAX, Severity, Span, Stage};
-pub use flow::{CRITICAL_RULES, Flow, FlowKey, FlowSource, FlowState, Protocol, TRIPWIRE_RULE};
+pub use flow::{
+    BACKGROUND_RULES, CRITICAL_RULES, DISCOVERY_RULE, Flow, FlowKey, FlowSource, FlowState, OUTSIDE_RULE, Protocol,
+    TRIPWIRE_RULE,
+};
 pub use flow_inside::{Inside, InsideSegment};
 pub use flow_seen::FlowSeen;
 pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX, Seen};

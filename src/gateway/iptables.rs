@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict,
-    When, Who,
+    BACKGROUND_A_SECOND, BACKGROUND_BURST, Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports,
+    Rule, Ruleset, Service, State, Verdict, When, Who,
 };
 
 /// The two programs have a text each.
@@ -17,24 +17,36 @@ pub enum Family {
     V6,
 }
 
+/// Of which program the text is, and whether a lockdown is to hold while it is loaded.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    family: Family,
+    lockdown: Lockdown,
+}
+
 /// Ports in one match of `multiport`, at most; a range counts as two.
 const MULTIPORT_MAX: usize = 15;
 
 /// The text that `iptables-restore` or `ip6tables-restore` takes. It replaces the tables `raw` and `filter`, and has no sets of who is
-/// cut off, nor of a lockdown.
-pub fn iptables(rules: &Ruleset, family: Family) -> String {
+/// cut off. That a lockdown holds is for the whole text or for none of it: one is loaded in the place of the other.
+pub fn iptables(rules: &Ruleset, family: Family, lockdown: Lockdown) -> String {
+    let wanted = Wanted { family, lockdown };
     let program = match family {
         Family::V4 => "iptables",
         Family::V6 => "ip6tables",
     };
+    let of_lockdown = match lockdown {
+        Lockdown::Outside => "a lockdown holds by what `--lockdown` prints, loaded in the place of this.",
+        Lockdown::In => "a LOCKDOWN holds by this: of the exceptions the essential ones alone.",
+    };
     let mut text = format!(
         "# Written by `sekisho egress iptables` from [network] of its config; change it there.\n\
-         # For {program}-restore: it replaces the whole tables `raw` and `filter`. Who is cut off by `sekisho isolate`,\n\
-         # and that `sekisho lockdown` holds, is known to nftables alone.\n"
+         # For {program}-restore: it replaces the whole tables `raw` and `filter`. Who is cut off by `sekisho isolate`\n\
+         # is known to nftables alone; {of_lockdown}\n"
     );
     for (table, base) in [("raw", Base::Arrival), ("nat", Base::Redirect), ("mangle", Base::Tproxy)] {
         if let Some(chain) = rules.chains.iter().find(|chain| chain.base == Some(base)) {
-            prerouting_text(&mut text, rules, (table, chain), family);
+            prerouting_text(&mut text, rules, (table, chain), wanted);
         }
     }
     text.push_str("*filter\n");
@@ -45,7 +57,7 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
         text.push_str(":refuse - [0:0]\n");
     }
     let is_in_filter = |chain: &&Chain| matches!(chain.base, Some(Base::Input | Base::Forward | Base::Output));
-    let chains = with_led_to(rules, rules.chains.iter().filter(is_in_filter).collect(), family);
+    let chains = with_led_to(rules, rules.chains.iter().filter(is_in_filter).collect(), wanted);
     let led_to = chains.iter().filter(|chain| chain.base.is_none());
     led_to.for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
     if rules.rejects {
@@ -59,13 +71,13 @@ pub fn iptables(rules: &Ruleset, family: Family) -> String {
              -A refuse -j REJECT --reject-with {with}\n"
         );
     }
-    chains.into_iter().for_each(|chain| chain_text(&mut text, rules, chain, family));
+    chains.into_iter().for_each(|chain| chain_text(&mut text, rules, chain, wanted));
     text.push_str("COMMIT\n");
     text
 }
 
 /// A table whose only base is one chain.
-fn prerouting_text(text: &mut String, rules: &Ruleset, (table, chain): (&str, &Chain), family: Family) {
+fn prerouting_text(text: &mut String, rules: &Ruleset, (table, chain): (&str, &Chain), wanted: Wanted) {
     if table != "raw" {
         let _ =
             writeln!(text, "# It replaces the whole table `{table}` too: put behind this what else is to stand there.");
@@ -74,29 +86,29 @@ fn prerouting_text(text: &mut String, rules: &Ruleset, (table, chain): (&str, &C
         text.push_str("# What is captured stays here only with these routes as well:\n");
         CAPTURE_ROUTES.iter().for_each(|line| text.push_str(&format!("#   {line}\n")));
     }
-    let chains = with_led_to(rules, vec![chain], family);
+    let chains = with_led_to(rules, vec![chain], wanted);
     let _ = write!(text, "*{table}\n:PREROUTING ACCEPT [0:0]\n");
     let led_to = chains.iter().filter(|chain| chain.base.is_none());
     led_to.for_each(|chain| text.push_str(&format!(":{} - [0:0]\n", chain.name)));
-    chains.into_iter().for_each(|chain| chain_text(text, rules, chain, family));
+    chains.into_iter().for_each(|chain| chain_text(text, rules, chain, wanted));
     text.push_str("COMMIT\n");
 }
 
 /// These and all that they lead to, in the order of the rules: chains are of one table each.
-fn with_led_to<'r>(rules: &'r Ruleset, mut wanted: Vec<&'r Chain>, family: Family) -> Vec<&'r Chain> {
+fn with_led_to<'r>(rules: &'r Ruleset, mut chains: Vec<&'r Chain>, wanted: Wanted) -> Vec<&'r Chain> {
     let mut next = 0;
-    while let Some(chain) = wanted.get(next) {
+    while let Some(chain) = chains.get(next) {
         for rule in &chain.rules {
             let (Verdict::Jump(to) | Verdict::Goto(to)) = &rule.verdict else { continue };
-            let is_new = !wanted.iter().any(|chain| chain.name == *to) && !lines(rules, rule, family).is_empty();
-            wanted.extend(rules.chains.iter().filter(|chain| is_new && chain.name == *to));
+            let is_new = !chains.iter().any(|chain| chain.name == *to) && !lines(rules, rule, wanted).is_empty();
+            chains.extend(rules.chains.iter().filter(|chain| is_new && chain.name == *to));
         }
         next += 1;
     }
-    rules.chains.iter().filter(|chain| wanted.iter().any(|wanted| wanted.name == chain.name)).collect()
+    rules.chains.iter().filter(|chain| chains.iter().any(|led_to| led_to.name == chain.name)).collect()
 }
 
-fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family) {
+fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, wanted: Wanted) {
     let name = match chain.base {
         Some(Base::Input) => "INPUT",
         Some(Base::Forward) => "FORWARD",
@@ -106,7 +118,7 @@ fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family)
     };
     let _ = writeln!(text, "# {}", chain.purpose);
     for rule in &chain.rules {
-        let lines = lines(rules, rule, family);
+        let lines = lines(rules, rule, wanted);
         if !lines.is_empty() {
             let _ = writeln!(text, "#   {}", rule.purpose);
         }
@@ -117,10 +129,13 @@ fn chain_text(text: &mut String, rules: &Ruleset, chain: &Chain, family: Family)
 }
 
 /// Each match once for each thing that is done of it.
-fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
+fn lines(rules: &Ruleset, rule: &Rule, wanted: Wanted) -> Vec<String> {
     let log = format!("-j NFLOG --nflog-group {} --nflog-prefix \"{}\"", rules.nflog_group, rules.log_prefix(rule));
     let done = match &rule.verdict {
-        Verdict::Accept | Verdict::Except => vec!["-j ACCEPT".to_owned()],
+        Verdict::Accept => vec!["-j ACCEPT".to_owned()],
+        Verdict::Except => {
+            vec![format!("-j CONNMARK --set-xmark {EXCEPTED_MARK:#x}/{EXCEPTED_MARK:#x}"), "-j ACCEPT".to_owned()]
+        }
         // A rule without a target counts what it matches.
         Verdict::Count(_) => vec![String::new()],
         Verdict::Return => vec!["-j RETURN".to_owned()],
@@ -134,10 +149,14 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
         Verdict::Goto(chain) => vec![format!("-g {chain}")],
         Verdict::Refuse if rules.rejects => vec![log, "-g refuse".to_owned()],
         Verdict::Ignore => vec!["-j DROP".to_owned()],
+        Verdict::Background => {
+            let limit = format!("-m limit --limit {BACKGROUND_A_SECOND}/second --limit-burst {BACKGROUND_BURST} ");
+            vec![limit + &log, "-j DROP".to_owned()]
+        }
         Verdict::Refuse | Verdict::Drop => vec![log, "-j DROP".to_owned()],
     };
     let mut lines = Vec::new();
-    for matched in matches(&rule.when, family) {
+    for matched in matches(&rule.when, wanted) {
         for done in &done {
             let line = format!("{matched}-m comment --comment \"{}\" {done}", rule.name);
             lines.push(line.trim_end().to_owned());
@@ -147,9 +166,8 @@ fn lines(rules: &Ruleset, rule: &Rule, family: Family) -> Vec<String> {
 }
 
 /// One for each interface and kind of packet; none where no packet of the family could be meant.
-fn matches(when: &When, family: Family) -> Vec<String> {
-    // No lockdown is known here.
-    if when.lockdown == Some(Lockdown::In) {
+fn matches(when: &When, Wanted { family, lockdown }: Wanted) -> Vec<String> {
+    if when.lockdown.is_some_and(|holds| holds != lockdown) {
         return Vec::new();
     }
     let Some(ends) = ends(when, family) else { return Vec::new() };
@@ -162,8 +180,12 @@ fn matches(when: &When, family: Family) -> Vec<String> {
             mark = format!("-m mark --mark {CAPTURE_MARK:#x} ");
             &mark
         }
+        Some(State::ExceptedReply) => {
+            mark = format!("-m connmark --mark {EXCEPTED_MARK:#x}/{EXCEPTED_MARK:#x} -m conntrack --ctdir REPLY ");
+            &mark
+        }
         Some(State::Known) => "-m conntrack ! --ctstate INVALID ",
-        Some(State::ExceptedReply) | None => "",
+        None => "",
     };
     let mut lines = Vec::new();
     for by in interfaces("-i", &when.by) {

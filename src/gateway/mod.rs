@@ -35,8 +35,8 @@ pub use iptables::{Family, iptables};
 pub use keeper::{Alone, Ending, KeepError, Trial, keep};
 pub use kernel::{KernelError, put_in_force, table_in_force, try_rules};
 pub use model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict,
-    When, Who,
+    BEYOND, Base, CAPTURE_MARK, CAPTURE_ROUTES, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State,
+    Verdict, When, Who,
 };
 pub use network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
 pub use nft::{ISOLATED_4, ISOLATED_6, LOCKDOWN, TABLE, nft};

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruleset {
     pub chains: Vec<Chain>,
-    /// How many of the packets that are refused go to NFLOG: all, to this group.
+    /// Each packet that is refused goes to NFLOG, to this group; of what there always is, so many in a second.
     pub nflog_group: u16,
     /// Whether who is refused is told so.
     pub rejects: bool,
@@ -63,7 +63,7 @@ pub struct When {
     pub lockdown: Option<Lockdown>,
 }
 
-/// Whether a lockdown must hold. A firewall that knows of none is never in one.
+/// Whether a lockdown must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockdown {
     In,
@@ -151,10 +151,19 @@ pub enum Verdict {
     Refuse,
     /// The same, and who sent it is never told: the source is not theirs.
     Drop,
-    /// Counted under the rule's name and dropped, and not logged: with what strangers bring anybody could fill the records, and
-    /// what PCs call out to their whole segment all day leads nowhere.
+    /// The same, of what there always is. Of it so many are logged in a second and no more, or anybody could fill the
+    /// records; what comes beyond is counted under the rule's name with [`BEYOND`] as well.
+    Background,
+    /// Counted under the rule's name and dropped, and not logged.
     Ignore,
 }
+
+/// Packets of one rule that are logged in a second.
+pub(super) const BACKGROUND_A_SECOND: u32 = 5;
+/// So many before that, where there were none for a time.
+pub(super) const BACKGROUND_BURST: u32 = 100;
+/// What the name of a counter ends with that counts what was not logged.
+pub const BEYOND: &str = "-beyond";
 
 /// The counter of what is captured.
 pub(super) const CAPTURED: &str = "captured";
@@ -200,17 +209,21 @@ impl Ruleset {
     }
 
     /// The counters that the rules need, each once, in the order of the chains.
-    pub fn counters(&self) -> Vec<(&str, String)> {
-        let mut counters: Vec<(&str, String)> = Vec::new();
+    pub fn counters(&self) -> Vec<(String, String)> {
+        let mut counters: Vec<(String, String)> = Vec::new();
         for rule in self.chains.iter().flat_map(|chain| &chain.rules) {
-            let counter = match &rule.verdict {
-                Verdict::Count(name) => (&**name, rule.purpose.clone()),
-                Verdict::Refuse | Verdict::Drop | Verdict::Ignore => (&*rule.name, rule.purpose.clone()),
-                Verdict::Redirect(_) | Verdict::Tproxy(_) => (CAPTURED, rule.purpose.clone()),
+            let name = match &rule.verdict {
+                Verdict::Count(name) => name,
+                Verdict::Refuse | Verdict::Drop | Verdict::Background | Verdict::Ignore => &rule.name,
+                Verdict::Redirect(_) | Verdict::Tproxy(_) => CAPTURED,
                 Verdict::Accept | Verdict::Except | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => continue,
             };
-            if !counters.iter().any(|(name, _)| *name == counter.0) {
-                counters.push(counter);
+            let beyond = (rule.verdict == Verdict::Background)
+                .then(|| (format!("{name}{BEYOND}"), format!("{}: what of it was not logged", rule.purpose)));
+            for counter in [Some((name.to_owned(), rule.purpose.clone())), beyond].into_iter().flatten() {
+                if !counters.iter().any(|(name, _)| *name == counter.0) {
+                    counters.push(counter);
+                }
             }
         }
         counters

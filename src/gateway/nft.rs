@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::model::{
-    Base, CAPTURE_MARK, CAPTURE_ROUTES, CAPTURED, Chain, EXCEPTED_MARK, Lockdown, Ports, Rule, Ruleset, Service, State,
-    Verdict, When, Who,
+    BACKGROUND_A_SECOND, BACKGROUND_BURST, BEYOND, Base, CAPTURE_MARK, CAPTURE_ROUTES, CAPTURED, Chain, EXCEPTED_MARK,
+    Lockdown, Ports, Rule, Ruleset, Service, State, Verdict, When, Who,
 };
 
 /// The table, of the family `inet`.
@@ -85,24 +85,28 @@ fn chain_text(rules: &Ruleset, chain: &Chain) -> String {
     text
 }
 
-/// One line where the family does not matter, else one for each.
+/// Once where the family does not matter, else once for each; and then each match once for each thing that is done of it.
 fn lines(rules: &Ruleset, rule: &Rule) -> Vec<String> {
-    let line = |family| {
+    let of_family = |family| {
         let done = done(rules, rule, family);
-        matches(&rule.when, family).map(|matches| format!("{matches}{done} comment \"{}\"", rule.name))
+        let matches = matches(&rule.when, family);
+        let line = move |matches: String| {
+            done.iter().map(move |done| format!("{matches}{done} comment \"{}\"", rule.name)).collect::<Vec<_>>()
+        };
+        matches.map(line).unwrap_or_default()
     };
     match has_family(&rule.when) || matches!(rule.verdict, Verdict::Tproxy(_)) {
-        true => [Some(Version::V4), Some(Version::V6)].into_iter().filter_map(line).collect(),
-        false => line(None).into_iter().collect(),
+        true => [Some(Version::V4), Some(Version::V6)].into_iter().flat_map(of_family).collect(),
+        false => of_family(None),
     }
 }
 
-fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
+fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> Vec<String> {
     let logged = || {
         let (name, prefix, group) = (&rule.name, rules.log_prefix(rule), rules.nflog_group);
         format!("counter name \"{name}\" log prefix \"{prefix}\" group {group} ")
     };
-    match &rule.verdict {
+    let done = match &rule.verdict {
         Verdict::Accept => "accept".to_owned(),
         Verdict::Except => format!("ct mark set ct mark or {EXCEPTED_MARK:#x} accept"),
         Verdict::Count(name) => format!("counter name \"{name}\""),
@@ -121,8 +125,14 @@ fn done(rules: &Ruleset, rule: &Rule, version: Option<Version>) -> String {
         Verdict::Goto(chain) => format!("goto {chain}"),
         Verdict::Refuse if rules.rejects => logged() + "goto refuse",
         Verdict::Ignore => format!("counter name \"{}\" drop", rule.name),
+        Verdict::Background => {
+            let limit = format!("limit rate {BACKGROUND_A_SECOND}/second burst {BACKGROUND_BURST} packets ");
+            let beyond = format!("counter name \"{0}\" counter name \"{0}{BEYOND}\" drop", rule.name);
+            return vec![limit + &logged() + "drop", beyond];
+        }
         Verdict::Refuse | Verdict::Drop => logged() + "drop",
-    }
+    };
+    vec![done]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::civil::Date;
 
-use crate::evidence::TRIPWIRE_RULE;
+use crate::evidence::{DISCOVERY_RULE, OUTSIDE_RULE, TRIPWIRE_RULE};
 
 use super::model::{Base, Chain, Lockdown, Ports, Rule, Ruleset, Service, State, Verdict, When, Who};
 use super::network::{CaptureBy, Captured, Exception, Network, Place, Protocol, Refusal, Role, Segment};
@@ -69,14 +69,17 @@ impl Planner<'_> {
             let purpose = format!("from the segment {} ({})", segment.name, segment.role.as_str());
             goto(&from_name(segment), &purpose, from(segment.addresses.clone()), Leads::Goto)
         }));
-        rules.push(ignore("from-outside", "nobody outside begins a connection to the inside", When::default()));
+        rules.push(background(OUTSIDE_RULE, "nobody outside begins a connection to the inside", When::default()));
         chain("forward", "through this machine: what nothing lets through is dropped", Some(Base::Forward), rules)
     }
 
     fn input(&self) -> Chain {
-        let mut rules = vec![accept("loopback", "this machine with itself", loopback())];
+        // Before who is cut off: of IPv4 no rule touches how neighbours are found, and who is not found is told of no refusal.
+        let mut rules = vec![
+            accept("loopback", "this machine with itself", loopback()),
+            accept("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours)),
+        ];
         rules.extend(isolated(false));
-        rules.push(accept("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours)));
         rules.push(accept("own-copy", OWN_COPY, own_copy()));
         rules.push(goto("counting", COUNTING, When::default(), Leads::Jump));
         rules.push(accept("input-replies", "what answers this machine", reply()));
@@ -85,7 +88,7 @@ impl Planner<'_> {
         let outside = When { by: self.network.outside.clone(), ..When::default() };
         let leases = When { service: Some(udp(&[68, 546])), ..outside.clone() };
         rules.push(accept("outside-lease", "this machine's own address from its provider", leases));
-        rules.push(ignore("from-outside", "nobody outside begins a connection to this machine", outside));
+        rules.push(background(OUTSIDE_RULE, "nobody outside begins a connection to this machine", outside));
         rules.extend(self.to_gate("gate", "clients, servers and others reach the gate", self.gate_users()));
         rules.extend(self.network.capture.as_ref().map(|captured| self.captured_here(captured)));
         rules.push(accept("leases", "machines ask here for an address", service(udp(&[67, 547]))));
@@ -105,7 +108,7 @@ impl Planner<'_> {
         rules.extend(self.tripwires());
         // What asks this machine by its own address looks at it, and is refused like the rest.
         let discovery = When { to: Some(Who::Many), service: Some(udp(DISCOVERY_UDP)), ..When::default() };
-        rules.push(ignore("discovery", "name and service discovery that goes to all of a segment", discovery));
+        rules.push(background(DISCOVERY_RULE, "name and service discovery that goes to all of a segment", discovery));
         let critical = from(self.network.prefixes_of(&[Role::Critical]));
         rules.push(goto("closed", "a critical segment reaches nothing else here", critical, Leads::Goto));
         rules.push(refuse("to-gateway", "nothing else reaches this machine", When::default()));
@@ -116,6 +119,7 @@ impl Planner<'_> {
         let to_isolated = When { to: Some(Who::Isolated), ..When::default() };
         let told = |service| When { service: Some(service), ..to_isolated.clone() };
         let mut rules = vec![
+            accept("neighbours", "how IPv6 finds who was cut off, and is found by them", told(Service::Neighbours)),
             accept("isolated-told", "who was cut off is told of each refusal", told(Service::Resets)),
             accept("isolated-told", "who was cut off is told of each refusal", told(Service::IcmpErrors)),
             refuse("isolated", "and hears nothing more", to_isolated),
@@ -557,6 +561,10 @@ fn refuse(name: &str, purpose: &str, when: When) -> Rule {
 
 fn drop(name: &str, purpose: &str, when: When) -> Rule {
     rule(name, purpose, when, Verdict::Drop)
+}
+
+fn background(name: &str, purpose: &str, when: When) -> Rule {
+    rule(name, purpose, when, Verdict::Background)
 }
 
 fn ignore(name: &str, purpose: &str, when: When) -> Rule {

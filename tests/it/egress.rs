@@ -3,12 +3,16 @@
 //! Needs root, network namespaces, nft and iptables; `tests/run` leaves it out where they cannot be had.
 
 mod apply;
+mod background;
 mod between;
 mod capture;
 mod check;
+mod iptables_lockdown;
 mod isolation;
+#[path = "../lab/segments.rs"]
 mod lab;
 mod options;
+mod neighbours;
 mod passes;
 mod proof;
 mod tripwires;
@@ -96,16 +100,55 @@ fn iptables_takes_the_same_rules_in_both_families() {
     for config in CONFIGS {
         let file = format!("{config}.toml");
         for (program, flag) in [("iptables", None), ("ip6tables", Some("--ipv6"))] {
-            let arguments: Vec<&str> = ["egress", "iptables", "--config", &file].into_iter().chain(flag).collect();
-            let (rules, _) = printed(&arguments);
-            assert_golden(&format!("{config}.{program}"), &rules);
-            for kind in ["nft", "legacy"] {
-                let restore = format!("{program}-{kind}-restore");
-                let loaded = fed(&[&restore, "--test"], &rules);
-                let said = String::from_utf8_lossy(&loaded.stderr);
-                assert!(loaded.status.success(), "{restore} {config}: {said}");
+            for (lockdown, name) in [(None, ""), (Some("--lockdown"), "lockdown.")] {
+                let arguments = ["egress", "iptables", "--config", &file].into_iter().chain(flag).chain(lockdown);
+                let (rules, _) = printed(&arguments.collect::<Vec<_>>());
+                // Where nothing is excepted a lockdown closes nothing more.
+                if lockdown.is_none() || config == "site" {
+                    assert_golden(&format!("{config}.{name}{program}"), &rules);
+                }
+                for kind in ["nft", "legacy"] {
+                    let restore = format!("{program}-{kind}-restore");
+                    let loaded = fed(&[&restore, "--test"], &rules);
+                    let said = String::from_utf8_lossy(&loaded.stderr);
+                    assert!(loaded.status.success(), "{restore} {config}: {said}");
+                }
             }
         }
+    }
+}
+
+/// What of a text decides: its lines that are no comment.
+fn deciding(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn a_lockdown_by_iptables_drops_the_exceptions_that_are_not_essential_and_what_answers_them_and_changes_nothing_else() {
+    for flag in [None, Some("--ipv6")] {
+        let of = |more: Option<&'static str>| {
+            let arguments = ["egress", "iptables", "--config", "site.toml"].into_iter().chain(flag).chain(more);
+            printed(&arguments.collect::<Vec<_>>()).0
+        };
+        let (usual, locked) = (of(None), of(Some("--lockdown")));
+        let (usual, locked) = (deciding(&usual), deciding(&locked));
+        let only = |these: &[&str], those: &[&str]| -> Vec<String> {
+            these.iter().filter(|line| !those.contains(line)).map(|line| (*line).to_owned()).collect()
+        };
+        let (gone, new) = (only(&usual, &locked), only(&locked, &usual));
+        assert!(gone.iter().any(|line| line.ends_with("-j CONNMARK --set-xmark 0x10000000/0x10000000")), "{gone:#?}");
+        assert!(
+            gone.iter().all(|line| line.contains("\"exception-2\"") || line.contains("\"exception-3\"")),
+            "{gone:#?}"
+        );
+        assert!(
+            new.iter().all(|line| line.contains("--mark 0x10000000/0x10000000 -m conntrack --ctdir REPLY")),
+            "{new:#?}"
+        );
+        assert!(new.iter().any(|line| line.starts_with("-A FORWARD") && line.ends_with("-j DROP")), "{new:#?}");
+        let essential = |lines: &[&str]| lines.iter().filter(|line| line.contains("\"exception-1\"")).count();
+        assert_eq!(essential(&usual), essential(&locked));
+        assert_eq!(essential(&locked) > 0, flag.is_none(), "it names an address of IPv4");
     }
 }
 

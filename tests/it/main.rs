@@ -72,6 +72,7 @@ mod inspection_requests;
 mod inspection_secrets;
 mod inspection_splits;
 mod internal;
+#[path = "../lab/mod.rs"]
 mod lab;
 mod layers;
 mod policies;

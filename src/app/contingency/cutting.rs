@@ -217,7 +217,10 @@ impl Cutter {
                 // It is all or nothing: what was so before still is.
                 Err(_) => seen.done.clone(),
             };
-            let news: Vec<_> = done.difference(&seen.done).copied().collect();
+            // Those that are let go are told of as those that are cut off, where the kernel has taken it.
+            let is_taken = matches!(result, Ok(()) | Err(WardenError::NoLockdown));
+            let let_go = seen.done.difference(&done).filter(|client| is_taken && !all.contains(client));
+            let news: Vec<_> = done.difference(&seen.done).chain(let_go).copied().collect();
             let is_same = seen.error == failed;
             // Who was told of with this failure is not told of again.
             let told = seen.tried.take().filter(|_| is_same).unwrap_or_default();

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::evidence::{Contingency, ContingencyAction, Person, Record, Text, client_of, client_text};
 use crate::facts::Timestamp;
-use crate::gateway::Network;
+use crate::gateway::{Network, WardenError};
 use crate::session::{ByHand, Gate};
 use crate::store::JournalHandle;
 
@@ -146,6 +146,10 @@ pub(super) struct Contingencies {
 
 /// The place that is no hook.
 const KERNEL: &str = "kernel";
+
+/// What to do for a lockdown where the kernel has no rules that the gate could change.
+const WITH_IPTABLES: &str =
+    "; with iptables load what `sekisho egress iptables --lockdown` prints, and for IPv6 `--ipv6` too";
 
 /// The threads that have it so elsewhere.
 pub(super) struct Elsewhere {
@@ -298,6 +302,9 @@ impl Contingencies {
         let mut places = self.elsewhere(None);
         for place in places.iter_mut().filter(|place| place.place == KERNEL) {
             place.goes_on.clone_from(&self.goes_on);
+            if let Some(error) = place.error.as_mut().filter(|error| **error == WardenError::NoTable.to_string()) {
+                error.push_str(WITH_IPTABLES);
+            }
         }
         places
     }

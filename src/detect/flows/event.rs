@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{FlowSeen, FlowSource, FlowState, TRIPWIRE_RULE};
+use crate::evidence::{BACKGROUND_RULES, FlowSeen, FlowSource, FlowState, TRIPWIRE_RULE};
 
 /// Attempts of one kind within a second, in the place that their time gives them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub(in crate::detect) struct FlowEvent {
     pub state: Option<FlowState>,
     /// The firewall of this machine stopped it at a tripwire.
     pub is_trap: bool,
+    /// It stopped it as what there always is: what strangers outside begin, and discovery that goes to all of a segment.
+    pub is_background: bool,
     pub count: u64,
     pub packets: Option<u64>,
     pub up: Option<u64>,
@@ -58,6 +60,7 @@ impl FlowEvent {
             protocol: seen.protocol.map_or(UNKNOWN, |protocol| protocol.0),
             state: seen.state,
             is_trap: seen.source == FlowSource::Nflog && seen.rule == TRIPWIRE_RULE,
+            is_background: seen.source == FlowSource::Nflog && BACKGROUND_RULES.contains(&seen.rule),
             count: seen.count,
             packets: seen.packets,
             up: seen.bytes_up,

@@ -4,7 +4,7 @@
 //! In: what `flow` records tell ([`FlowEvent`]), in the order of their times, exchanges that were captured past the proxy
 //! and refused, which are attempts too, and what exchanges carried up. A
 //! firewall tells of strangers too, whose attempts come from outside: they are no clients, and nothing is kept of
-//! them. Each detector says what its threshold is, why, and what its benign twin is. Tables are bounded, and go by
+//! them, nor of discovery that every PC calls out to its segment. Each detector says what its threshold is, why, and what its benign twin is. Tables are bounded, and go by
 //! addresses, which are short whatever anybody sends; what one client may bring into them within an hour is bounded
 //! as well, so that a flood of one hides nothing of others.
 
@@ -93,6 +93,10 @@ impl Flows {
             return self.captured(event, inside, network, drafts);
         }
         self.taken += 1;
+        // It tells of nobody here, and neither is a source alive by it: it would be, as long as a line to outside is.
+        if event.is_background {
+            return;
+        }
         self.began = Some(self.began.map_or(event.time, |began| began.min(event.time)));
         self.sources.hear(event, network);
         let client = event.client.filter(|client| matches!(inside.whereabouts(*client), Whereabouts::Inside(_)));

@@ -7,6 +7,7 @@ use crate::facts::Timestamp;
 use super::traffic::{Entry, START};
 
 mod abuse;
+mod background;
 mod bounds;
 mod calls;
 mod guesses;

@@ -10,6 +10,7 @@
 //! counts of nothing but itself. What comes by syslog anybody could have sent who reaches the address: it is told as what
 //! was said, with who said it.
 
+mod beyond;
 mod conntrack;
 mod netlink;
 mod nflog;

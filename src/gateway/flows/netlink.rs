@@ -194,6 +194,12 @@ impl Request {
         Self(bytes)
     }
 
+    /// The same of one family alone.
+    pub(super) fn of_family(mut self, family: u8) -> Self {
+        self.0.get_mut(HEADER).into_iter().for_each(|byte| *byte = family);
+        self
+    }
+
     pub(super) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         self.0.extend(u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());

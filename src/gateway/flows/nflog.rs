@@ -8,12 +8,16 @@ use std::time::Duration;
 use nix::net::if_::if_indextoname;
 use rustix::io::Errno;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, sleep, timeout};
 
 use crate::clock;
 use crate::evidence::{FlowKey, FlowSource, FlowState, Seen, Text};
+use crate::facts::Timestamp;
 
-use super::netlink::{Attributes, DATAGRAM_BYTES_MAX, ERROR, Messages, Received, Request, Socket, be32, kind};
+use super::beyond::Beyond;
+use super::netlink::{
+    Attributes, DATAGRAM_BYTES_MAX, DONE, ERROR, Message, Messages, Received, Request, Socket, be32, kind,
+};
 use super::outbox::Outbox;
 use super::packet::Packet;
 use super::privileged::{Asked, By, Opened};
@@ -42,6 +46,11 @@ mod packet {
 
 pub(super) const BIND: u8 = 1;
 pub(super) const UNBIND: u8 = 2;
+/// Numbers of requests that are no command: what was counted and not logged, and the same for the last time.
+const COUNT: u8 = 3;
+const COUNT_LAST: u8 = 4;
+/// The kernel still answers the one before.
+const BUSY: u8 = 0;
 /// The beginning of each packet is told, so much of it: headers of IPv6 and some extensions, and ports.
 const COPY_BYTES: u32 = 128;
 const COPY_PACKET: u8 = 2;
@@ -56,6 +65,9 @@ const QUEUE_BYTES: u32 = (32 << 10) - 512;
 const TURN: Duration = Duration::from_millis(200);
 pub(super) const RETRY: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(2);
+/// So often it is asked for what was counted and not logged.
+const COUNTING: Duration = Duration::from_secs(5);
+const UNCOUNTED: &str = "what is counted and not logged, for there is too much of it, is on record no more";
 /// Three times as long as the kernel gathers.
 const GATHERING: Duration = Duration::from_millis(300);
 
@@ -81,9 +93,22 @@ fn explain(error: &io::Error) -> String {
 
 async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) -> io::Result<()> {
     let socket = Socket::of(by.open(Opened::Log).await?)?;
-    by.ask(Asked::BeginLog, &socket).await?;
+    // What was counted before is known before anything is logged.
+    by.ask(Asked::Beyond(COUNT.into()), &socket).await?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-    let mut log = Log::default();
+    let (mut log, mut is_asked_for) = (Log::new(clock::now()), false);
+    // Reading goes on while it is waited for who may ask.
+    let counting = async {
+        let mut times = interval_at(tokio::time::Instant::now() + COUNTING, COUNTING);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            if by.ask(Asked::Beyond(COUNT.into()), &socket).await.is_err() {
+                return;
+            }
+        }
+    };
+    let mut counting = std::pin::pin!(counting);
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -95,10 +120,17 @@ async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) ->
                 log.interfaces.forget();
                 outbox.turn(clock::now());
             }
-            received = socket.receive(&mut buffer) => {
-                if log.take(received?, &buffer, outbox)? == Some(Done(BIND)) {
-                    outbox.begin();
+            () = &mut counting, if log.has_counters => {
+                log.has_counters = false;
+                outbox.warn(UNCOUNTED);
+            }
+            received = socket.receive(&mut buffer) => match log.take(received?, &buffer, outbox)? {
+                Some(Done(COUNT)) if !is_asked_for => {
+                    is_asked_for = true;
+                    by.ask(Asked::BeginLog, &socket).await?;
                 }
+                Some(Done(BIND)) => outbox.begin(),
+                Some(Done(_)) | None => {}
             }
         }
     }
@@ -115,8 +147,15 @@ async fn follow(by: &By, outbox: &mut Outbox, stop: &mut watch::Receiver<()>) ->
                     Err(_) => return Ok(()),
                 },
             };
-            if log.take(received, &buffer, outbox)? == Some(Done(UNBIND)) {
-                return Ok(());
+            match log.take(received, &buffer, outbox)? {
+                // Nothing is logged any more: what was not, up to here, is told too.
+                Some(Done(UNBIND | BUSY)) if log.has_counters => {
+                    if by.ask(Asked::Beyond(COUNT_LAST.into()), &socket).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Some(Done(UNBIND | COUNT_LAST)) => return Ok(()),
+                Some(Done(_)) | None => {}
             }
         }
     };
@@ -142,12 +181,16 @@ pub(super) fn request(group: u16, command: u8) -> Vec<u8> {
         .bytes()
 }
 
-/// The request of this command was done.
+/// The request of this number was done.
 #[derive(Debug, PartialEq, Eq)]
 struct Done(u8);
 
+fn of_request(message: &Message<'_>) -> Option<Done> {
+    u8::try_from(message.sequence).ok().map(Done)
+}
+
 /// Where the numbers of packets stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     next: u32,
     /// Packets were dropped, and no number has told yet how many.
@@ -155,6 +198,11 @@ struct Log {
     /// Nothing has come since the last turn: what lay ready when they were dropped has been read.
     quiet: bool,
     interfaces: Interfaces,
+    /// What was counted and not logged, and when it was last asked for.
+    beyond: Beyond,
+    counted: Timestamp,
+    /// Whether the kernel tells that.
+    has_counters: bool,
 }
 
 /// What interfaces are called. They come and go, and a number may be another's later: it is asked for some times a second.
@@ -182,6 +230,11 @@ const MISSED: &str = "more packets were logged than could be read";
 const MISSED_UNCOUNTED: &str = "more packets were logged than could be read; the next one that is read tells how many";
 
 impl Log {
+    fn new(now: Timestamp) -> Self {
+        let (interfaces, beyond) = (Interfaces::default(), Beyond::default());
+        Self { next: 0, overran: false, quiet: false, interfaces, beyond, counted: now, has_counters: true }
+    }
+
     /// # Errors
     /// A request was refused.
     fn take(&mut self, received: Received, buffer: &[u8], outbox: &mut Outbox) -> io::Result<Option<Done>> {
@@ -206,11 +259,25 @@ impl Log {
                     let came_by = logged.came_by.and_then(|index| self.interfaces.name(index));
                     outbox.add(Seen { came_by, ..logged.seen() }, now);
                 }
-                ERROR => match message.error() {
-                    0 => done = u8::try_from(message.sequence).ok().map(Done),
-                    error => return Err(io::Error::from_raw_os_error(error)),
+                DONE => {
+                    self.beyond.all_told();
+                    self.counted = now;
+                    done = of_request(&message);
+                }
+                ERROR => match (message.error(), of_request(&message)) {
+                    (0, of) => done = of,
+                    (error, Some(Done(COUNT | COUNT_LAST))) if error == Errno::BUSY.raw_os_error() => {
+                        done = Some(Done(BUSY));
+                    }
+                    // It has no rules of nftables.
+                    (_, of @ Some(Done(COUNT | COUNT_LAST))) => (self.has_counters, done) = (false, of),
+                    (error, _) => return Err(io::Error::from_raw_os_error(error)),
                 },
-                _ => {}
+                _ => {
+                    if let Some((key, count)) = self.beyond.take(&message) {
+                        outbox.add_counted(key, count, self.counted, now);
+                    }
+                }
             }
         }
         Ok(done)
@@ -305,10 +372,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_known_by_number_also_where_numbers_begin_again() {
-        let mut log = Log { overran: true, ..Log::default() };
+        let mut log = Log { overran: true, ..Log::new(Timestamp(0)) };
         assert_eq!([2, 3, 3, 5, 4, 6].map(|number| log.step(number)), [2, 0, 0, 1, 0, 0]);
         assert!(!log.overran);
-        let mut log = Log { next: u32::MAX - 1, ..Log::default() };
+        let mut log = Log { next: u32::MAX - 1, ..Log::new(Timestamp(0)) };
         assert_eq!([u32::MAX - 1, 1].map(|number| log.step(number)), [0, 2]);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::evidence::{Flow, FlowSums, Gap, Health, Inside, Record, Seen};
+use crate::evidence::{Flow, FlowKey, FlowSums, Gap, Health, Inside, Record, Seen};
 use crate::facts::Timestamp;
 use crate::store::JournalHandle;
 
@@ -51,6 +51,14 @@ impl Outbox {
     pub(super) fn add(&mut self, seen: Seen, now: Timestamp) {
         self.source.seen.fetch_add(1, Ordering::Relaxed);
         let ended = self.sums.add(seen, now);
+        if !ended.is_empty() {
+            self.send(ended);
+        }
+    }
+
+    /// So many were counted since some moment, and not handed over one by one.
+    pub(super) fn add_counted(&mut self, key: FlowKey, count: u64, since: Timestamp, now: Timestamp) {
+        let ended = self.sums.add_counted(key, count, since, now);
         if !ended.is_empty() {
             self.send(ended);
         }

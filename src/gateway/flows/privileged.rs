@@ -9,6 +9,7 @@ use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
 
 use super::super::warden::{Warden, WardenError};
+use super::beyond;
 use super::conntrack;
 use super::netlink::open;
 use super::nflog;
@@ -30,6 +31,8 @@ pub(in crate::gateway) enum Asked {
     /// Hand over what is logged to the group.
     BeginLog,
     EndLog,
+    /// Tell what was counted and not logged, in messages of this number.
+    Beyond(u32),
     /// Tell of all connections there are, in messages of this number.
     Connections(u32),
 }
@@ -49,6 +52,7 @@ impl Asked {
         let request = match self {
             Self::BeginLog => of_group(nflog::BIND)?,
             Self::EndLog => of_group(nflog::UNBIND)?,
+            Self::Beyond(number) => beyond::request(number),
             Self::Connections(number) => conntrack::request(number),
         };
         rustix::net::send(socket, &request, SendFlags::DONTWAIT)?;

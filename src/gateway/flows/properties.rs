@@ -3,6 +3,7 @@
 use crate::evidence::{Chain, Flow, Kind, Record, Seen, read_record};
 use crate::facts::Timestamp;
 
+use super::beyond::Beyond;
 use super::conntrack::Event;
 use super::netlink::Messages;
 use super::nflog::Logged;
@@ -22,6 +23,12 @@ pub fn netlink(bytes: &[u8]) {
         messages += 1;
         assert!(message.attributes().count() <= bytes.len() / 4);
         on_record(Logged::read(message.attributes()).seen());
+        let mut beyond = Beyond::default();
+        beyond.all_told();
+        if let Some((key, count)) = beyond.take(&message) {
+            assert!(count > 0);
+            on_record(key.into());
+        }
         for is_over in [false, true] {
             if let Some(event) = Event::read(message.attributes(), is_over) {
                 on_record(event.seen());

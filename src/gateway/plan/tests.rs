@@ -96,9 +96,33 @@ fn who_is_refused_is_told_so_only_where_that_is_asked_for_and_a_stranger_never()
     assert_eq!(states(&network), told);
     network.refusal = Refusal::Drop;
     assert_eq!(states(&network)[0], "sekisho:dropped:out-tcp ");
-    let strangers = "counter name \"from-outside\" drop comment \"from-outside\"";
-    assert!(nft(&plan(&network, day("2026-11-01")).rules).contains(strangers), "strangers fill no records");
     assert!(!nft(&plan(&network, day("2026-11-01")).rules).contains("reject"));
+}
+
+/// Of what strangers begin, and of discovery, so much is logged and no more; all of it is counted, and what is not logged once
+/// more by itself.
+#[test]
+fn strangers_and_discovery_fill_no_records_and_lose_no_count() {
+    let rules = plan(&network(NETWORK), day("2026-11-01")).rules;
+    let text = nft(&rules);
+    let of_rule = |name: &str| -> Vec<_> {
+        let of = |line: &&str| line.ends_with(&format!(" drop comment \"{name}\""));
+        text.lines().map(str::trim).filter(of).collect()
+    };
+    for (rule, times) in [(OUTSIDE_RULE, 2), (DISCOVERY_RULE, 1)] {
+        let lines = of_rule(rule);
+        let logged = format!(
+            "limit rate 5/second burst 100 packets counter name \"{rule}\" log prefix \"sekisho:dropped:{rule} \" group "
+        );
+        let beyond = format!("counter name \"{rule}\" counter name \"{rule}-beyond\" drop");
+        assert_eq!(lines.len(), 2 * times, "{lines:?}");
+        for pair in lines.chunks(2) {
+            assert!(pair[0].contains(&logged) && pair[1].contains(&beyond), "{pair:?}");
+            let when = |line: &str, done: &str| line.split_once(done).unwrap().0.to_owned();
+            assert_eq!(when(pair[0], &logged), when(pair[1], &beyond), "both match the same");
+        }
+        assert!(text.contains(&format!("\tcounter {rule}-beyond {{\n")));
+    }
 }
 
 #[test]

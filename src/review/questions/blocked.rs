@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
+use crate::evidence::OUTSIDE_RULE;
+
 use super::answer::{Answer, Cell, Shape, Table};
 use super::ask::{Evidence, QuestionError, Range};
 use super::findings::Marks;
-use super::flows::{Course, course, flows};
+use super::flows::{Course, background, course, flows};
 use super::room::Room;
 use super::rows::{exchanges, list};
 
@@ -39,7 +41,8 @@ struct Stopped {
 }
 
 /// What was stopped, and where the policy is only observed what would have been: by reason, by client, by host, then the
-/// newest of them one by one.
+/// newest of them one by one. What strangers outside begin, and discovery that goes to all of a segment, a firewall stops all
+/// day: it is told by its rule alone, behind the others, and strangers are nobody's clients.
 ///
 /// # Errors
 /// The index cannot be asked.
@@ -52,6 +55,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
     let (mut firewall, mut by_firewall) = (Firewall::new(), 0_i64);
     let (mut room, mut of_firewall) = (Room::one_of(2), Room::one_of(2));
     let any_flows = evidence.connection().prepare_cached("SELECT 1 FROM course LIMIT 1")?.exists([])?;
+    let background = background(evidence)?;
     evidence.each(evidence.parts(range), |part| {
         let text = "SELECT r.judgement, r.client, r.host, r.port, r.requests, r.first, r.last, j.stopped \
             FROM {r} r JOIN judgement j ON j.id = r.judgement WHERE {of r}";
@@ -83,7 +87,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
             return Ok(());
         }
         flows(evidence, part, STOPPED_FLOWS, &[], |flow| {
-            by_firewall = by_firewall.saturating_add(flow.count);
+            by_firewall = by_firewall.saturating_add(if background.contains(&flow.course) { 0 } else { flow.count });
             let Some(sum) = of_firewall.row(&mut firewall, flow.course) else { return };
             sum.tally.add(flow.count, flow.first, flow.last);
             of_firewall.put(&mut sum.clients, flow.client);
@@ -102,7 +106,7 @@ pub fn blocked(evidence: &Evidence<'_>, range: Range, limit: usize) -> Result<An
         reasons(evidence, by_judgement, limit)?,
         clients(evidence, by_client, limit),
         hosts(evidence, by_host, limit)?,
-        by_rule(evidence, firewall, limit)?,
+        by_rule(evidence, firewall, &background, limit)?,
         newest(evidence, range, &observed, limit)?,
     ];
     answer.unread = evidence.unread();
@@ -218,7 +222,12 @@ type Firewall = HashMap<i64, Stopped>;
 const STOPPED_FLOWS: &str = "w.course IN (SELECT id FROM course WHERE state IN ('refused', 'dropped'))";
 
 /// What firewalls stopped of what went past the proxy, by their rules; `hosts` of it are addresses.
-fn by_rule(evidence: &Evidence<'_>, sums: Firewall, limit: usize) -> Result<Table, QuestionError> {
+fn by_rule(
+    evidence: &Evidence<'_>,
+    sums: Firewall,
+    background: &HashSet<i64>,
+    limit: usize,
+) -> Result<Table, QuestionError> {
     let columns = [
         ("rule", Shape::Text),
         ("state", Shape::Text),
@@ -228,22 +237,23 @@ fn by_rule(evidence: &Evidence<'_>, sums: Firewall, limit: usize) -> Result<Tabl
         ("first", Shape::Time),
         ("last", Shape::Time),
     ];
-    let mut by_rule: BTreeMap<(String, String), Stopped> = BTreeMap::new();
+    let mut by_rule: BTreeMap<(bool, String, String), Stopped> = BTreeMap::new();
     for (number, stopped) in sums {
         let Course { rule, state, .. } = course(evidence, number)?;
-        let sum = by_rule.entry((rule, state)).or_default();
+        let sum = by_rule.entry((background.contains(&number), rule, state)).or_default();
         sum.tally.add(stopped.tally.requests, stopped.tally.first, stopped.tally.last);
         sum.clients.extend(stopped.clients);
         sum.hosts.extend(stopped.hosts);
     }
     let mut rows: Vec<_> = by_rule.into_iter().collect();
-    rows.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.tally.requests));
-    Ok(Table::new("firewall", &columns).fill(&rows, limit, |((rule, state), sum)| {
+    rows.sort_by_key(|((is_background, ..), sum)| (*is_background, std::cmp::Reverse(sum.tally.requests)));
+    Ok(Table::new("firewall", &columns).fill(&rows, limit, |((is_background, rule, state), sum)| {
+        let is_of_strangers = *is_background && rule == OUTSIDE_RULE;
         vec![
             Cell::text(&**rule),
             Cell::text(&**state),
             Cell::count(sum.tally.requests),
-            Cell::count(sum.clients.len() as i64),
+            if is_of_strangers { Cell::Nothing } else { Cell::count(sum.clients.len() as i64) },
             Cell::count(sum.hosts.len() as i64),
             Cell::time(sum.tally.first),
             Cell::time(sum.tally.last),

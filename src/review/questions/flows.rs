@@ -1,8 +1,10 @@
 //! Attempts past the proxy, as firewalls and connection tracking told of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::ToSql;
+
+use crate::evidence::BACKGROUND_RULES;
 
 use super::answer::{Cell, Shape, Table};
 use super::ask::{Evidence, Part, QuestionError};
@@ -115,6 +117,14 @@ pub(super) fn course(evidence: &Evidence<'_>, number: i64) -> Result<Course, Que
         rule: row.get(4)?,
         source: row.get(5)?,
     })
+}
+
+/// The courses of what this machine's firewall stops all day, whoever is there.
+pub(super) fn background(evidence: &Evidence<'_>) -> Result<HashSet<i64>, QuestionError> {
+    let text = "SELECT id FROM course WHERE source = 'nflog' AND rule IN (?1, ?2)";
+    let mut statement = evidence.connection().prepare_cached(text)?;
+    let numbers = statement.query_map(BACKGROUND_RULES, |row| row.get(0))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
 }
 
 /// The table of them, the newest first.

@@ -346,6 +346,45 @@ fn attempts_past_the_proxy_are_told_of_client_host_and_rule_and_a_part_of_a_day_
 }
 
 #[test]
+fn what_strangers_begin_and_what_every_pc_calls_out_stand_behind_what_clients_tried_and_strangers_are_no_clients() {
+    let mut lines = Lines::new();
+    let tries = [
+        (FlowSource::Nflog, "from-outside", "203.0.113.7", 900),
+        (FlowSource::Nflog, "from-outside", "203.0.113.8", 50),
+        (FlowSource::Nflog, "discovery", "10.20.1.1", 800),
+        (FlowSource::Nflog, "out-tcp", "10.20.1.1", 3),
+        // Another firewall may call its rules what it likes.
+        (FlowSource::Syslog, "discovery", "10.20.1.2", 4),
+    ];
+    for (number, (source, rule, client, count)) in (0..).zip(tries) {
+        let time = Timestamp(BEGUN + (10 + number) * SECOND);
+        let key = FlowKey {
+            state: Some(FlowState::Dropped),
+            client: client.parse().ok(),
+            address: "192.0.2.1".parse().ok(),
+            rule: Some(rule.into()),
+            ..FlowKey::of(source)
+        };
+        let (packets, bytes_up, bytes_down, rolled_up) = (None, None, None, None);
+        let flow = Flow { key, count, packets, bytes_up, bytes_down, rolled_up, first: time, last: time };
+        lines.tell_at(10 + number, &Record::Flow(Box::new(flow)));
+    }
+    let (_directory, index) = indexed(&lines);
+    let answer = blocked(&Evidence::new(&index).unwrap(), Range::default(), 100).unwrap();
+    assert!(answer.facts.contains(&("by_firewall", Cell::Count(7))), "{:?}", answer.facts);
+    let rows = &answer.table("firewall").unwrap().rows;
+    let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[3].clone()]).collect();
+    let row = |rule: &str, count, clients| [Cell::text(rule), Cell::Count(count), clients];
+    let expected = [
+        row("discovery", 4, Cell::Count(1)),
+        row("out-tcp", 3, Cell::Count(1)),
+        row("from-outside", 950, Cell::Nothing),
+        row("discovery", 800, Cell::Count(1)),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[test]
 fn odd_flows_are_counted_in_a_part_of_a_day_as_in_all_of_it() {
     let mut lines = Lines::new();
     let key = |change: fn(&mut FlowKey)| {

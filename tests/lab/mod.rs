@@ -41,7 +41,7 @@ use process::Process;
 
 /// What the lab and the tests with browsers run (programs, `python3:` with a module of Python, and `rsyslog:` with one of rsyslog),
 /// and the Debian package of each; `tests/run` reads it too.
-const PROGRAMS: &str = include_str!("lab/programs");
+const PROGRAMS: &str = include_str!("programs");
 
 /// Names that the lab's DNS knows. All lead to the web server or to where they must not lead.
 const PORTAL: &str = "portal.supplier.example";
