@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use sekisho::detect::{Detector, Limits, Settings};
-use sekisho::evidence::{Chain, Event as Told, Exchange, Observed, Part, Record, Source, Target, read_record};
+use sekisho::evidence::{
+    Chain, Event as Told, Exchange, Observed, Part, Record, Source, Target, lines_of, read_record,
+};
 use sekisho::facts::{ExchangeId, Timestamp};
 use sekisho::watch::Watch;
 
@@ -20,7 +22,7 @@ const TOOK_US: u64 = 22_803;
 pub(crate) fn run(seed: u64, pairs: usize) {
     let events = traffic(&mut Random::new(seed), pairs);
     let journal = journal(&events);
-    let lines = || journal.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = || lines_of(&journal);
     let exchanges = events.len();
     println!(
         "\n{exchanges} exchanges of a day, {} lines of {} bytes in the mean, in memory; CPU time of one thread, by exchange",
