@@ -75,6 +75,7 @@ mod flow;
 mod flow_inside;
 mod flow_seen;
 mod flow_sums;
+mod handed;
 mod kind_words;
 mod moment;
 mod noted;
@@ -100,6 +101,7 @@ pub use flow::{CRITICAL_RULES, Flow, FlowKey, FlowSource, FlowState, Protocol, T
 pub use flow_inside::{Inside, InsideSegment};
 pub use flow_seen::FlowSeen;
 pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX, Seen};
+pub use handed::{HANDED_BYTES_MAX, NotHanded, handed_record};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};
