@@ -239,6 +239,14 @@ fn prepare_within(
     let descriptors = system::raise_open_files();
     let console = console::prepare(config, descriptors, &mut passed)?;
     passed.finish()?;
+    let (inspection, inspection_fault) = match authority::inspection(config, &parts.data_dir) {
+        Ok(inspection) => (inspection, None),
+        Err(why) => {
+            eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
+            (None, Some(why))
+        }
+    };
+    let secure_proxy = secure_proxy::secure_proxy(config.secure_proxy.as_ref(), inspection.is_some())?;
     // All that can go wrong without the data directory has not: from here on the gate before this one only drains.
     let taken_over = taking.map(Taking::take).transpose()?;
     let known = attempts::Own {
@@ -253,14 +261,6 @@ fn prepare_within(
     let Parts { config, data_dir, source, read, watched, feeds, users, start: _ } = parts;
     // Those of the allocator are the first threads of all. Without them memory is given back late.
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
-    let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
-        Ok(inspection) => (inspection, None),
-        Err(why) => {
-            eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
-            (None, Some(why))
-        }
-    };
-    let secure_proxy = secure_proxy::secure_proxy(config.secure_proxy.as_ref(), inspection.is_some())?;
     let journal_config = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,

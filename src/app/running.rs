@@ -56,12 +56,8 @@ impl Left {
     pub(super) fn end(self) -> io::Result<()> {
         match self {
             Left::Ended(running) => running.end(),
-            Left::HandedOver(carrying) => {
-                if let Some(carrying) = carrying {
-                    carrying.end();
-                }
-                Ok(())
-            }
+            Left::HandedOver(Some(carrying)) => carrying.end(),
+            Left::HandedOver(None) => Err(io::Error::other("nothing could carry the last records")),
         }
     }
 }

@@ -493,6 +493,7 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
         AppError::TakeOver(TakeOverError::OtherVersion) => {
             Some("stop the running gate and start this one without --take-over; what it has open is cut")
         }
+        AppError::TakeOver(TakeOverError::OtherUser(_)) => Some("start this one as that user"),
         AppError::TakeOver(TakeOverError::Refused(_) | TakeOverError::Io(_)) => {
             Some("see what the running gate says (its log, `sekisho status`), and try again")
         }

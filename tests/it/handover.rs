@@ -211,12 +211,20 @@ fn a_download_that_has_begun_is_finished_with_every_byte_by_the_gate_that_drains
 }
 
 /// Asks on and on, on a connection each or on one for as long as the gate keeps it; none may fail. How many were answered.
-fn ask_on_and_on(gate: SocketAddr, origin: SocketAddr, who: &str, keeps: bool, ends: &AtomicBool, asked: &AtomicUsize) {
+fn ask_on_and_on(
+    gate: SocketAddr,
+    origin: SocketAddr,
+    who: &str,
+    keeps: bool,
+    (ends, asked): (&AtomicBool, &AtomicUsize),
+) -> Duration {
+    let mut longest = Duration::ZERO;
     let mut client: Option<Peer> = None;
     for number in 0.. {
         if ends.load(Ordering::Relaxed) {
-            return;
+            break;
         }
+        let since = Instant::now();
         let mut peer = client.take().unwrap_or_else(|| Peer::new(TcpStream::connect(gate).unwrap(), None));
         let close = if keeps { "" } else { "Connection: close\r\n" };
         peer.send(format!("GET http://{origin}/{who}-{number} HTTP/1.1\r\nHost: {origin}\r\n{close}\r\n"));
@@ -224,7 +232,9 @@ fn ask_on_and_on(gate: SocketAddr, origin: SocketAddr, who: &str, keeps: bool, e
         assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"), "{who}-{number}: {}", answer.text());
         client = Some(peer).filter(|_| !answer.closes());
         asked.fetch_add(1, Ordering::Relaxed);
+        longest = longest.max(since.elapsed());
     }
+    longest
 }
 
 #[test]
@@ -249,7 +259,9 @@ fn no_client_is_turned_away_under_load_over_two_upgrades_and_each_request_is_on_
         let (ends, asked) = (&ends, &asked);
         let clients: Vec<_> = (0..6)
             .map(|client| {
-                scope.spawn(move || ask_on_and_on(address, origin, &format!("c{client}"), client % 2 == 0, ends, asked))
+                scope.spawn(move || {
+                    ask_on_and_on(address, origin, &format!("c{client}"), client % 2 == 0, (ends, asked))
+                })
             })
             .collect();
         goes_on();
@@ -260,7 +272,10 @@ fn no_client_is_turned_away_under_load_over_two_upgrades_and_each_request_is_on_
         goes_on();
         assert_eq!(second.wait(), Some(0));
         ends.store(true, Ordering::Relaxed);
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        let longest = clients.into_iter().map(|client| client.join().unwrap()).max().unwrap();
+        println!("{} answers, the longest after {longest:?}", asked.load(Ordering::Relaxed));
+        // After five seconds without the journal it would have been refused.
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
         third
     });
     assert_eq!(last.end("-TERM"), Some(0));
@@ -375,6 +390,53 @@ fn when_the_next_gate_is_killed_another_takes_its_place_and_tunnels_go_on() {
     for host in ["one.test", "two.test"] {
         assert_eq!(site.end_of(host)["closed_by"], "client");
     }
+}
+
+#[test]
+fn where_the_data_directory_cannot_be_had_again_the_gate_that_drained_says_how_many_records_are_lost() {
+    let site = Site::echo();
+    let notices = Notices::new();
+    let mut old = Start { before: &notices.before(), ..site.start() }.gate();
+    let tunnels: Vec<_> = ["a.test", "b.test"].map(|host| site.tunnel(&old, host)).into();
+    let mut new = site.next(&old);
+    assert_eq!(site.draining(), u64::from(old.pid()));
+    new.end("-KILL");
+    // Somebody has the directory, and answers nobody.
+    let directory = std::fs::File::open(&site.data_dir).unwrap();
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    tunnels.into_iter().for_each(is_cut);
+    let said = notices.until("are lost");
+    // Two ends of tunnels, and perhaps what it had counted of its own connections.
+    let count = said.split_once(" records of what has ended here are lost").unwrap().0.rsplit(' ').next().unwrap();
+    assert!(matches!(count, "2" | "3"), "{said}");
+    assert_eq!(old.wait(), Some(1));
+    is_verified(&site.data_dir);
+}
+
+#[test]
+fn two_upgrades_one_after_the_other_leave_two_gates_that_drain_and_both_tell_the_last() {
+    let site = Site::echo();
+    let mut first = site.first();
+    let mut one = site.tunnel(&first, "one.test");
+    let mut second = site.next(&first);
+    let mut two = site.tunnel(&second, "two.test");
+    assert_eq!(site.draining(), u64::from(first.pid()));
+    let mut third = site.next(&second);
+    let until = Instant::now() + Duration::from_secs(20);
+    while site.status()["draining"].as_array().is_none_or(|all| all.len() < 2) {
+        assert!(Instant::now() < until, "both drain");
+    }
+    echoes(&mut one, "first");
+    echoes(&mut two, "second");
+    drop((one, two));
+    assert_eq!((first.wait(), second.wait()), (Some(0), Some(0)));
+    assert_eq!(third.end("-TERM"), Some(0));
+    for host in ["one.test", "two.test"] {
+        assert_eq!(site.end_of(host)["closed_by"], "client");
+    }
+    let all = site.records();
+    let last = all.iter().rposition(|record| record["action"] == "journal_handed_over").unwrap();
+    assert_eq!(all[last..].iter().filter(|record| record["event"] == "close").count(), 2);
 }
 
 #[test]

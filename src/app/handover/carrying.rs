@@ -51,7 +51,7 @@ pub(in crate::app) struct Draining {
 /// The thread that carries records to the gate that has the journal, and does what it says.
 pub(in crate::app) struct Carrying {
     is_over: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<io::Result<()>>,
 }
 
 impl Carrying {
@@ -73,9 +73,12 @@ impl Carrying {
     }
 
     /// Nothing is open any more: what is left is carried, and the thread ends.
-    pub(in crate::app) fn end(self) {
+    ///
+    /// # Errors
+    /// Records are lost.
+    pub(in crate::app) fn end(self) -> io::Result<()> {
         self.is_over.store(true, Ordering::Release);
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that carries records died")))
     }
 }
 
@@ -94,20 +97,20 @@ enum Way {
 }
 
 impl Porter {
-    fn run(self, next: Option<UnixStream>) {
+    fn run(self, next: Option<UnixStream>) -> io::Result<()> {
         let mut unanswered = None;
         let mut link = self.first_link(next);
         while let Some(open) = link {
             self.put_back(unanswered.take());
             match self.carry(&open) {
-                Way::Done => return,
+                Way::Done => return Ok(()),
                 Way::Lost(load) => unanswered = load,
             }
             drop(open);
             eprintln!("sekisho: the gate that took over does not answer any more; another is waited for");
             link = self.link_until(Instant::now() + AGAIN_LIMIT);
         }
-        self.close_up(unanswered);
+        self.close_up(unanswered)
     }
 
     fn first_link(&self, mut next: Option<UnixStream>) -> Option<Link> {
@@ -181,7 +184,7 @@ impl Porter {
 
     /// Nobody writes what is carried, and nobody says who is cut off: all that is open is closed. What that leaves to be told is
     /// written here, if this gate can have the data directory again, or else by who has it.
-    fn close_up(&self, unanswered: Option<Load>) {
+    fn close_up(&self, unanswered: Option<Load>) -> io::Result<()> {
         eprintln!("sekisho: no gate has taken the place of the one that took over: all that is open here is closed");
         (self.draining.cut)();
         let until = Instant::now() + LAST_LIMIT;
@@ -194,10 +197,7 @@ impl Porter {
                     let back = Record::Admin(Admin { action: "journal_taken_back", detail });
                     journal.handle().tell(&back, clock::now());
                     self.until_over();
-                    if let Err(error) = journal.close() {
-                        eprintln!("sekisho: warning: the journal could not be closed: {error}");
-                    }
-                    return;
+                    return journal.close();
                 }
                 Err(why) => why,
             };
@@ -205,16 +205,17 @@ impl Porter {
                 && let Ok(link) = self.link(Instant::now() + Duration::from_secs(1))
             {
                 match self.carry(&link) {
-                    Way::Done => return,
+                    Way::Done => return Ok(()),
                     Way::Lost(load) => unanswered = load,
                 }
             }
             if Instant::now() >= until {
                 self.until_over();
                 self.put_back(unanswered.take());
-                let left = self.draining.handed.left();
-                eprintln!("sekisho: {left} records of what has ended here are lost: {why}");
-                return;
+                return match self.draining.handed.left() {
+                    0 => Ok(()),
+                    left => Err(io::Error::other(format!("{left} records of what has ended here are lost: {why}"))),
+                };
             }
             std::thread::sleep(EVERY);
         }

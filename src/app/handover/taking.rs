@@ -3,6 +3,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
 use crate::clock;
 use crate::evidence::{Admin, Record};
 use crate::facts::ExchangeId;
@@ -26,6 +29,8 @@ pub enum TakeOverError {
     Refused(NotDone),
     #[error("the running gate speaks another version of the hand-over")]
     OtherVersion,
+    #[error("the running gate is of another user (number {0})")]
+    OtherUser(u32),
     #[error("the running gate did not hand over: {0}")]
     Io(#[from] io::Error),
 }
@@ -63,6 +68,11 @@ impl Taking {
             }
             Err(error) => return Err(error.into()),
         };
+        // What another user's gate has written this one could not go on with.
+        let uid = socket_peercred(&stream).map_err(io::Error::from)?.uid;
+        if uid != geteuid() {
+            return Err(TakeOverError::OtherUser(uid.as_raw()));
+        }
         stream.set_read_timeout(Some(OFFER_LIMIT))?;
         stream.set_write_timeout(Some(OFFER_LIMIT))?;
         let mut question =
