@@ -1,7 +1,7 @@
 //! The only `now()`. Everything that judges takes time as an argument; everything that does asks here.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::facts::{ExchangeId, Moment, Timestamp};
@@ -32,11 +32,28 @@ pub fn thread_cpu() -> Duration {
 }
 
 static LAST: AtomicU64 = AtomicU64::new(0);
+/// No id of this process is of the present any more.
+static LEFT: AtomicBool = AtomicBool::new(false);
+/// So many ids a process that has handed over may still give out: more than the requests that its connections may still bring.
+const IDS_LEFT: u64 = 500_000;
+
+/// Leaves the ids from here on to another process, and gives the first that is that one's. What still begins here has the ids
+/// just before it, whatever the clock says.
+pub fn leave_exchange_ids() -> ExchangeId {
+    LEFT.store(true, Ordering::SeqCst);
+    let last = LAST.fetch_max(now().0, Ordering::SeqCst).max(now().0);
+    ExchangeId(last.saturating_add(IDS_LEFT))
+}
+
+/// Gives out no id before this one.
+pub fn take_exchange_ids(first: ExchangeId) {
+    LAST.fetch_max(first.0.saturating_sub(1), Ordering::SeqCst);
+}
 
 /// A new exchange id: the present microsecond, or the one after the last id given out, so that ids
 /// of one process are unique and ascending even when the clock steps back.
 pub fn exchange_id() -> ExchangeId {
-    let now = now().0;
+    let now = if LEFT.load(Ordering::SeqCst) { 0 } else { now().0 };
     let mut last = LAST.load(Ordering::Relaxed);
     loop {
         let next = now.max(last + 1);

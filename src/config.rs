@@ -122,6 +122,8 @@ pub struct Config {
     pub tunnel_lifetime: Duration,
     /// What is open may go on for this long after SIGTERM; 1 s to an hour.
     pub drain_timeout: Duration,
+    /// What is open may go on for this long after another gate has taken over; 1 s to 7 days.
+    pub hand_over_timeout: Duration,
     /// Client connections at the same time, 1 to 1,000,000; one more is closed at once, unread.
     /// Fewer where the system allows too few open files.
     pub connections_max: u64,
@@ -354,6 +356,7 @@ impl Default for Config {
             tunnel_idle: seconds(600),
             tunnel_lifetime: seconds(8 * 3600),
             drain_timeout: seconds(10),
+            hand_over_timeout: seconds(3600),
             connections_max: 20_000,
             client_connections_max: 4096,
             head_bytes_max: 64 << 10,
@@ -509,6 +512,7 @@ impl Config {
         seconds(section, "tunnel_idle_seconds", 7 * DAY, &mut self.tunnel_idle);
         seconds(section, "tunnel_lifetime_seconds", 7 * DAY, &mut self.tunnel_lifetime);
         seconds(section, "drain_seconds", 3600, &mut self.drain_timeout);
+        seconds(section, "hand_over_seconds", 7 * DAY, &mut self.hand_over_timeout);
         if let Some(connections) = section.integer("connections_max", 1..=1_000_000) {
             self.connections_max = connections;
         }

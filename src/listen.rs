@@ -2,6 +2,7 @@
 //! sandbox can be put on in between. It never reads a byte of what it accepted; of a connection that was captured on its way
 //! elsewhere it says where that was. A socket may come from whoever starts this process (`passed`).
 
+mod handing;
 mod passed;
 
 use std::io;
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
+pub use handing::{read_line, receive_listeners, send_listeners};
 pub use passed::{ListenError, Passed, PassedError};
 
 /// A listener that could not be bound.
@@ -169,14 +171,23 @@ fn open(address: SocketAddr, shared: bool, taking: Taking) -> io::Result<TcpList
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Accepts until `stop` resolves, then takes what the kernel has already queued, and closes the
+/// What becomes of connections that the kernel has queued when a listener is closed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// They are taken.
+    Taken,
+    /// They are left to the process that has the listener from here on.
+    Left,
+}
+
+/// Accepts until `stop` resolves, does then as it says with what the kernel has already queued, and closes the
 /// listener.
 ///
 /// While the system has no descriptors or no memory left, clients wait in the kernel's queue and are
 /// accepted when there are some again; `failures` counts how often it was tried in vain.
 pub async fn accept(
     listener: tokio::net::TcpListener,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = Queued>,
     failures: &AtomicU64,
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
@@ -197,10 +208,13 @@ pub async fn accept(
             }
         }
     };
-    tokio::select! {
+    let queued = tokio::select! {
         biased;
-        () = stop => {}
-        () = accepting => {}
+        queued = stop => queued,
+        () = accepting => Queued::Left,
+    };
+    if queued == Queued::Left {
+        return;
     }
     // A connection that the kernel has completed is answered, not reset.
     let queued = std::future::poll_fn(|context| {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::evidence::Keep;
+use crate::facts::Timestamp;
 use crate::gateway::flows::{Flows, SourceStatus, Sources};
 use crate::store::JournalHandle;
 
@@ -47,14 +48,14 @@ pub(super) struct SeenBackground {
     flows: Sources,
 }
 
-/// Starts them.
+/// Starts them. What began before `ended_before` and is open has no end on record.
 ///
 /// # Errors
 /// There are no threads to be had.
 pub(super) fn start(
     data_dir: &Path,
     config: &Config,
-    journal: &JournalHandle,
+    (journal, ended_before): (&JournalHandle, Timestamp),
     (flows, kernel): (Flows, &Kernel),
 ) -> Result<Background, AppError> {
     let sending = sending::start(data_dir, config, journal)?;
@@ -65,7 +66,7 @@ pub(super) fn start(
     let retiring =
         goes.then(|| retention::start(data_dir.to_owned(), (config.keep, config.indexes), journal.clone())).transpose();
     let streams = !config.streams.is_empty();
-    let streaming = streams.then(|| streaming::start(data_dir, &config.streams, journal)).transpose();
+    let streaming = streams.then(|| streaming::start(data_dir, &config.streams, (journal, ended_before))).transpose();
     let indexing = config.indexes.then(|| indexing::start(data_dir.to_owned())).transpose();
     Ok(Background {
         sealing: sealing.map_err(AppError::Runtime)?,

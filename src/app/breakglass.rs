@@ -70,6 +70,13 @@ pub enum NotDone {
     /// What tightens does not wait for the disk.
     #[error("it is in force, and is on record only once the journal takes records again")]
     Unrecorded,
+    /// Of a hand-over.
+    #[error("another gate takes over at the moment, or has")]
+    HandOverBusy,
+    #[error("whoever asks is neither root nor the user whom the gate runs as")]
+    NotOwn,
+    #[error("it speaks another version of the hand-over")]
+    OtherVersion,
     #[error("it does not know that question: is it of another version?")]
     UnknownQuestion,
 }

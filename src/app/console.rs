@@ -1,5 +1,7 @@
 //! The thread of the console, and what the console asks of the gate.
 
+use std::io;
+use std::net::TcpListener;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,6 +70,14 @@ fn secured(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, PairErro
 impl Prepared {
     pub(super) fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> {
         self.bound.iter().map(|bound| bound.address)
+    }
+
+    /// Its listeners once more, for a gate that takes over.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn copies(&self) -> io::Result<Vec<TcpListener>> {
+        self.bound.iter().flat_map(|bound| &bound.listeners).map(TcpListener::try_clone).collect()
     }
 
     /// Whether it is spoken to by TLS.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::alerting::{self, AlertTried};
 use super::authority::{self, AuthorityAct};
 use super::clearances::{self, Clearances, Which};
+use super::handover::{self, Carrier, Offer, Wants};
 use super::note::{self, Note};
 use super::reach::{self, ReachStatus};
 use super::reloaded::Reloaded;
@@ -67,6 +68,10 @@ pub enum Question {
     TryAlerts {
         name: Option<String>,
     },
+    /// Hand over to the next gate: asked by `sekisho run --take-over`.
+    HandOver(Wants),
+    /// Write what a gate tells that was taken over from: asked by that one.
+    Carry(Carrier),
 }
 
 /// What it answers: how it stands after that, or why it did nothing.
@@ -116,37 +121,51 @@ pub(super) fn bind(data_dir: &Path) -> Result<UnixListener, AppError> {
     Ok(listener)
 }
 
-/// Answers, several askers at a time, for as long as it is polled.
-pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>) {
+/// Answers, several askers at a time, for as long as it is polled; and takes what gates carry here that drain.
+pub(super) async fn serve(listener: UnixListener, reporter: Arc<Reporter>, offer: Offer) {
     let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
     let mut answering = JoinSet::new();
+    let mut links = JoinSet::new();
     loop {
-        while answering.try_join_next().is_some() {}
-        if answering.len() >= ASKERS_MAX {
-            let _ = answering.join_next().await;
-        }
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let reporter = reporter.clone();
-                answering.spawn(async move {
-                    let _ = answer(stream, &reporter).await;
-                });
+        tokio::select! {
+            Some(answered) = answering.join_next(), if !answering.is_empty() => {
+                if let Ok(Ok(Some((stream, carrier)))) = answered {
+                    links.spawn(handover::serve(stream, carrier, reporter.gate.clone(), reporter.drainers.clone()));
+                }
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Some(_) = links.join_next(), if !links.is_empty() => {}
+            accepted = listener.accept(), if answering.len() < ASKERS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    let (reporter, offer) = (reporter.clone(), offer.clone());
+                    answering.spawn(async move { answer(stream, &reporter, &offer).await });
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
         }
     }
 }
 
-async fn answer(mut stream: UnixStream, reporter: &Arc<Reporter>) -> io::Result<()> {
+/// Answers one asker; gives back one that drains, who is answered for as long as it does.
+async fn answer(
+    mut stream: UnixStream,
+    reporter: &Arc<Reporter>,
+    offer: &Offer,
+) -> io::Result<Option<(UnixStream, Carrier)>> {
     let question = timeout(QUESTION_LIMIT, read_question(&mut stream)).await??;
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let asker = uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("user {uid}"));
     let answer = match serde_json::from_slice(&question) {
+        Ok(Question::Carry(carrier)) => return Ok(Some((stream, carrier))),
+        Ok(Question::HandOver(wants)) => {
+            offer.make(stream, &wants, uid);
+            return Ok(None);
+        }
         Ok(question) => timeout(limit_of(&question), done(question, reporter, &asker, uid)).await?,
         Err(_) => Answer::Refused(NotDone::UnknownQuestion),
     };
     stream.write_all(&serde_json::to_vec(&answer)?).await?;
-    stream.write_all(b"\n").await
+    stream.write_all(b"\n").await?;
+    Ok(None)
 }
 
 fn limit_of(question: &Question) -> Duration {
@@ -163,6 +182,8 @@ fn limit_of(question: &Question) -> Duration {
         Question::Reload => RELOAD_LIMIT,
         Question::Fetch { .. } => FETCH_LIMIT,
         Question::TryAlerts { .. } => TRY_LIMIT,
+        // They are conversations of their own.
+        Question::HandOver(_) | Question::Carry(_) => ANSWER_LIMIT,
     }
 }
 
@@ -215,6 +236,7 @@ async fn done(question: Question, reporter: &Arc<Reporter>, asker: &str, uid: Op
             Some(fetches) => fetches.ask(&names).await,
             None => Err(NotDone::NoLists),
         },
+        Question::HandOver(_) | Question::Carry(_) => Err(NotDone::UnknownQuestion),
     };
     match done {
         Ok(()) => Answer::Status(Box::new(reporter.report())),

@@ -1,3 +1,4 @@
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use crate::config::Config;
@@ -58,6 +59,14 @@ impl Listeners {
     pub(super) fn captured(&self) -> Vec<SocketAddr> {
         let each = [Capture::Redirect, Capture::Tproxy].map(|capture| self.speaking(Speaks::Captured(capture)));
         each.concat()
+    }
+
+    /// All of them once more, for a gate that takes over.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn copies(&self) -> io::Result<Vec<TcpListener>> {
+        self.0.iter().flat_map(|(bound, _)| &bound.listeners).map(TcpListener::try_clone).collect()
     }
 
     /// The listeners of each worker: one of every address.

@@ -15,8 +15,10 @@ mod contingency;
 mod control;
 mod devices;
 mod errands;
+mod error;
 mod fetch;
 mod flows;
+mod handover;
 mod holds;
 mod kept;
 mod listeners;
@@ -28,6 +30,7 @@ mod reloaded;
 mod indexing;
 mod restraints;
 mod retention;
+mod running;
 mod sandbox;
 mod sealing;
 mod secure_proxy;
@@ -38,9 +41,9 @@ mod system;
 mod versions;
 mod watching;
 mod worker;
+mod workers;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,32 +51,36 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::Mutex;
 
 use crate::challenge::Tokens;
 use crate::challenge::auth::{Secret, Users, Verifier};
 use crate::clock;
 use crate::config::{Config, InternalNames};
 use crate::evidence::Record;
+use crate::facts::Timestamp;
 use crate::gateway::Network;
 use crate::gateway::flows::{self as attempts, Flows};
 use crate::identity::Browsers;
-use crate::listen::{BindError, ListenError, Passed, PassedError};
+use crate::listen::Passed;
 use crate::lists::{ReadPolicy, Source, Watched};
-use crate::parse::{Placed, Problem};
+use crate::parse::Placed;
 use crate::policy::{AddressRefused, OwnEndpoints, Parent, Policy, judge_parent};
 use crate::session::{Gate, InForce, LogIns, PIPE_DESCRIPTORS_MAX, Pages, SecureProxy};
-use crate::store::{Disk, Journal, JournalConfig, OpenError, SystemDisk};
-use crate::tls::{Minter, OriginTls, PairError};
+use crate::store::{Disk, Journal, JournalConfig, SystemDisk};
+use crate::tls::{Minter, OriginTls};
 use crate::upstream::{OwnConnections, ResolveError, Resolvers};
 
 use assembly::{Known, gate, in_force};
 use clock_watch::ClockWatch;
 use contingency::Contingencies;
 use fetch::Fetching;
+use handover::{Drainers, Offer, TakenOver, Taking};
 use listeners::{Listeners, Speaks};
+use running::{Before, Left, Running};
 use sandbox::Sandbox;
 use status::Reporter;
+use workers::Workers;
 
 pub use alerting::{AlertStatus, AlertTried};
 pub use authority::AuthorityAct;
@@ -87,7 +94,9 @@ pub use contingency::{
 pub use control::{
     AskError, Question, ask, ask_alerts, ask_clearances, ask_lift, ask_reach, ask_reload, ask_revoke, socket_path,
 };
+pub use error::AppError;
 pub use fetch::{FeedFailure, FeedStatus, Feeds};
+pub use handover::{DrainingStatus, TakeOverError};
 pub use holds::{StandingHold, standing_holds};
 pub use indexing::IndexingStatus;
 pub use note::{Note, NoteError, UserChange, note, this_person};
@@ -104,56 +113,6 @@ pub use status::{
 };
 pub use streaming::StreamStatus;
 
-/// Why the gate cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error(transparent)]
-    Passed(#[from] PassedError),
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    #[error(transparent)]
-    Resolver(#[from] ResolveError),
-    #[error("the parent `{name}` cannot be used: {refused}")]
-    Parent { name: String, refused: AddressRefused },
-    #[error("cannot use {path}: {source}")]
-    File { path: PathBuf, source: io::Error },
-    #[error("cannot read this machine's own addresses: {0}")]
-    Interfaces(io::Error),
-    #[error("the runtime cannot start: {0}")]
-    Runtime(io::Error),
-    /// It ran to its end, but its last records may be missing.
-    #[error("the journal could not be closed: {0}")]
-    Unclosed(io::Error),
-    #[error("what browsers do is not known: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
-    Browsers(Vec<Problem>),
-    #[error("capabilities cannot be given up: {0}")]
-    Capability(io::Error),
-    #[error("{path} leads to {leads_to}, where the gate may not write")]
-    Outside { path: PathBuf, leads_to: PathBuf },
-    #[error("the system gives no random bytes: {0}")]
-    Random(io::Error),
-    #[error(transparent)]
-    ProxyCertificate(#[from] PairError),
-    #[error(
-        "[secure_proxy] names no certificate and the gate has no authority that could vouch for one that it mints: make one \
-         (`sekisho ca init`), or write `certificate` and `key`"
-    )]
-    NoProxyCertificate,
-    #[error("a worker thread died")]
-    WorkerDied,
-}
-
-impl From<ListenError> for AppError {
-    fn from(error: ListenError) -> Self {
-        match error {
-            ListenError::Bind(error) => Self::Bind(error),
-            ListenError::Passed(error) => Self::Passed(error),
-        }
-    }
-}
-
 /// A gate that is bound and has its journal open, but serves nothing yet. Its signals are caught, so that
 /// none comes too early.
 pub struct Ready {
@@ -169,6 +128,9 @@ pub struct Ready {
     /// Absent: this process gives nothing up.
     sandbox: Option<Arc<Sandbox>>,
     journal: Journal,
+    journal_config: JournalConfig,
+    /// Kept so that the gate that drains knows that this one is on its way.
+    taken_over: Option<TakenOver>,
     source: Source,
     read: ReadPolicy,
     watched: Watched,
@@ -200,6 +162,7 @@ struct Plan {
     dns_timeout: Duration,
     connect_timeout: Duration,
     drain_timeout: Duration,
+    hand_over_timeout: Duration,
     /// How TLS with origins is spoken, where a certificate authority is trusted.
     origins: Option<OriginTls>,
     sandbox: Option<Arc<Sandbox>>,
@@ -222,6 +185,17 @@ pub struct Parts {
     pub feeds: Option<Feeds>,
     /// Who may log in, where the config says how.
     pub users: Option<Users>,
+    /// Whether another gate may have the data directory.
+    pub start: StartAs,
+}
+
+/// What a gate makes of another that runs on its data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAs {
+    /// It cannot start.
+    Alone,
+    /// It takes over: that one goes on with what it has.
+    Next,
 }
 
 /// Binds, gives up what a gate does not need, and opens, before any thread of a runtime exists: the one made here runs on its
@@ -252,28 +226,20 @@ fn prepare_within(
         workers => usize::from(workers),
     };
     let mut passed = Passed::take()?;
+    let taking = match parts.start {
+        StartAs::Alone => None,
+        StartAs::Next => Taking::ask(&parts.data_dir, &mut passed)?,
+    };
     let listeners = Listeners::bind(config, workers, &mut passed)?;
     let own = Arc::new(OwnEndpoints { listeners: listeners.all(), interfaces: system::interface_addresses()? });
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
-    let known = attempts::Own {
-        listeners: own.listeners.clone(),
-        interfaces: own.interfaces.clone(),
-        takes_marked: !config.capture.tproxy.is_empty(),
-    };
-    let inside = config.network.as_ref().map(Network::inside).unwrap_or_default();
-    let flows = Flows::bind(&config.flows, known, inside)?;
     // Each connection may need a second descriptor, towards its origin.
     let descriptors = system::raise_open_files();
     let console = console::prepare(config, descriptors, &mut passed)?;
     passed.finish()?;
-    let kernel = contingency::start_warden(config)?;
-    let sandbox = enter(&parts)?;
-    let Parts { config, data_dir, source, read, watched, feeds, users } = parts;
-    // Those of the allocator are the first threads of all. Without them memory is given back late.
-    let _ = tikv_jemalloc_ctl::background_thread::write(true);
-    let (inspection, inspection_fault) = match authority::inspection(&config, &data_dir) {
+    let (inspection, inspection_fault) = match authority::inspection(config, &parts.data_dir) {
         Ok(inspection) => (inspection, None),
         Err(why) => {
             eprintln!("sekisho: warning: rules that inspect deny (inspection_unavailable): {why}");
@@ -281,7 +247,21 @@ fn prepare_within(
         }
     };
     let secure_proxy = secure_proxy::secure_proxy(config.secure_proxy.as_ref(), inspection.is_some())?;
-    let journal = JournalConfig {
+    // All that can go wrong without the data directory has not: from here on the gate before this one only drains.
+    let taken_over = taking.map(Taking::take).transpose()?;
+    let known = attempts::Own {
+        listeners: own.listeners.clone(),
+        interfaces: own.interfaces.clone(),
+        takes_marked: !config.capture.tproxy.is_empty(),
+    };
+    let inside = config.network.as_ref().map(Network::inside).unwrap_or_default();
+    let flows = Flows::bind(&config.flows, known, inside)?;
+    let kernel = contingency::start_warden(config)?;
+    let sandbox = enter(&parts)?;
+    let Parts { config, data_dir, source, read, watched, feeds, users, start: _ } = parts;
+    // Those of the allocator are the first threads of all. Without them memory is given back late.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
+    let journal_config = JournalConfig {
         data_dir: data_dir.clone(),
         durability: config.durability,
         gate: config.name.clone(),
@@ -290,7 +270,7 @@ fn prepare_within(
         reserve_bytes: config.reserve_bytes,
     };
     let clock_watch = ClockWatch::behind(&data_dir);
-    let journal = Journal::open_on(disk, journal)?;
+    let journal = Journal::open_on(disk, journal_config.clone())?;
     let query_key = system::query_key(&data_dir)?;
     let control = control::bind(&data_dir)?;
     let of_console = console.as_ref().map_or(0, console::Prepared::descriptors);
@@ -315,6 +295,8 @@ fn prepare_within(
         clock_watch,
         sandbox,
         journal,
+        journal_config,
+        taken_over,
         source,
         read,
         watched,
@@ -401,6 +383,7 @@ impl Ready {
             dns_timeout: self.config.dns_timeout,
             connect_timeout: self.config.connect_timeout,
             drain_timeout: self.config.drain_timeout,
+            hand_over_timeout: self.config.hand_over_timeout,
             origins,
             sandbox: self.sandbox.clone(),
         };
@@ -434,9 +417,13 @@ impl Ready {
         if self.runtime.block_on(gate.journal.append(&in_force, since)).is_err() {
             gate.journal.tell(&in_force, since);
         }
+        if let Some(taken_over) = &self.taken_over {
+            gate.journal.tell(&taken_over.record(), clock::now());
+        }
         authority::note(&gate, &self.runtime, &self.data_dir, self.inspection_fault.as_deref());
         let fetching = self.feeds.map(|feeds| fetch::start(feeds, self.source.clone(), gate.journal.clone()));
         let fetching: Option<Fetching> = fetching.transpose().map_err(AppError::Runtime)?;
+        let source = self.source.clone();
         let means = reload::Means {
             gate: gate.clone(),
             source: self.source,
@@ -460,8 +447,15 @@ impl Ready {
         });
         let watching = watching.transpose().map_err(AppError::Runtime)?;
         let journal = self.journal.handle();
-        let background = background::start(&self.data_dir, &self.config, &journal, (self.flows, &self.kernel))?;
+        // What a gate has open that drains, has its end on record later.
+        let ended_before = if self.taken_over.is_some() { Timestamp(0) } else { since };
+        let background =
+            background::start(&self.data_dir, &self.config, (&journal, ended_before), (self.flows, &self.kernel))?;
         let elsewhere = contingencies.start(&gate, self.kernel, &self.config, &journal)?;
+        let mut copies = self.listeners.copies().map_err(AppError::Runtime)?;
+        if let Some(console) = &self.console {
+            copies.extend(console.copies().map_err(AppError::Runtime)?);
+        }
         let reporter = Arc::new(Reporter {
             gate: gate.clone(),
             data_dir: self.data_dir.clone(),
@@ -481,46 +475,56 @@ impl Ready {
             seen: watching.as_ref().map(watching::Watching::seen),
             background: background.seen(),
             contingencies,
+            drainers: Drainers::default(),
             journal_directory: self.data_dir.join("journal").display().to_string(),
         });
         let console = self.console.map(|console| console.start(reporter.clone(), &self.config));
         let console = console.transpose()?;
         let shares = self.listeners.shares(self.workers);
-        let (control, hangup) = (self.control, self.hangup);
-        let end = async {
-            tokio::select! {
-                () = until(self.end, control, reporter, gate.clone(), self.clock_watch) => {}
-                () = reload::reload_on(hangup, reloading.reloads()) => {}
-                () = clearances::keep(gate.clone(), self.data_dir.clone()) => {}
-                () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => {}
-                () = told => {}
-            }
-            breakglass::end_with_gate(&gate).await;
+        let (control, hangup, reloads) = (self.control, self.hangup, reloading.reloads());
+        let running = Running {
+            gate: gate.clone(),
+            data_dir: self.data_dir.clone(),
+            console,
+            reloading,
+            elsewhere,
+            background,
+            watching,
+            fetching,
+            journal: self.journal,
         };
-        let result = serve(&plan, &gate, shares, &self.runtime, end);
-        clearances::write(&gate, &self.data_dir);
-        versions::write(&gate, &self.data_dir);
-        reach::write(&gate, &self.data_dir);
-        if let Some(console) = console {
-            console.end();
-        }
-        reloading.end();
-        elsewhere.end();
-        let (indexing, streaming) = background.end_writers();
-        if let Some(watching) = watching {
-            watching.end();
-        }
-        if let Some(fetching) = fetching {
-            fetching.end();
-        }
-        let _ = std::fs::remove_file(socket_path(&self.data_dir));
-        let closed = self.journal.close().map_err(AppError::Unclosed);
-        if let Some(streaming) = streaming {
-            streaming.end();
-        }
-        if let Some(indexing) = indexing {
-            indexing.end();
-        }
+        let (offer, mut asked) = Offer::new(copies);
+        let signals = Mutex::new(self.end);
+        let end = async {
+            let asked = tokio::select! {
+                () = until(&signals, (control, offer.clone()), reporter, gate.clone(), self.clock_watch) => None,
+                () = reload::reload_on(hangup, reloads) => None,
+                () = clearances::keep(gate.clone(), self.data_dir.clone()) => None,
+                () = devices::keep(gate.clone(), self.data_dir.clone(), self.config.devices.clone()) => None,
+                () = told => None,
+                asked = asked.recv() => asked,
+            };
+            // Gates that drain are let go, to find the next one.
+            tokio::task::yield_now().await;
+            breakglass::end_with_gate(&gate).await;
+            asked
+        };
+        let served = Workers::serve(&plan, &gate, shares, &self.runtime, end, |workers, asked| {
+            // From here on who connects is nobody's, or the next gate's.
+            match asked {
+                None => {
+                    offer.end();
+                    workers.drain();
+                    Left::Ended(Box::new(running))
+                }
+                Some(asked) => {
+                    let as_before = Before { source, journal: self.journal_config };
+                    Left::HandedOver(running.hand_over(asked, as_before, &offer, workers, &signals))
+                }
+            }
+        });
+        let (result, left) = served;
+        let closed = left.map_or(Ok(()), Left::end).map_err(AppError::Unclosed);
         result.and(closed)
     }
 }
@@ -537,52 +541,25 @@ fn resolvers(
 }
 
 /// Waits to be told to end; answers what a person asks meanwhile, and tells of what goes wrong.
-async fn until(mut end: End, control: UnixListener, reporter: Arc<Reporter>, gate: Arc<Gate>, clock_watch: ClockWatch) {
+async fn until(
+    end: &Mutex<End>,
+    (control, offer): (UnixListener, Offer),
+    reporter: Arc<Reporter>,
+    gate: Arc<Gate>,
+    clock_watch: ClockWatch,
+) {
     tokio::select! {
-        _ = end.terminate.recv() => {}
-        _ = end.interrupt.recv() => {}
-        () = control::serve(control, reporter) => {}
+        () = async { end.lock().await.told().await } => {}
+        () = control::serve(control, reporter, offer) => {}
         () = notices::tell(&gate, clock_watch) => {}
     }
 }
 
-/// Runs the workers, each on a thread, until `end` resolves or one of them could not go on.
-fn serve(
-    plan: &Plan,
-    gate: &Arc<Gate>,
-    shares: Vec<Vec<(TcpListener, Speaks)>>,
-    runtime: &Runtime,
-    end: impl Future<Output = ()>,
-) -> Result<(), AppError> {
-    let (stop, stopped) = watch::channel(false);
-    let (ended, mut any_ended) = mpsc::channel::<()>(1);
-    std::thread::scope(|scope| {
-        let mut threads = Vec::with_capacity(shares.len());
-        for (index, listeners) in shares.into_iter().enumerate() {
-            let (gate, stopped, ended) = (gate.clone(), stopped.clone(), ended.clone());
-            let work = move || {
-                let result = worker::run(plan, gate, listeners, stopped);
-                let _ = ended.try_send(());
-                result
-            };
-            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            match thread.spawn_scoped(scope, work) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    let _ = stop.send(true);
-                    return Err(AppError::Runtime(error));
-                }
-            }
+impl End {
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        runtime.block_on(async {
-            tokio::select! {
-                () = end => {}
-                // The gate does not run on with fewer.
-                _ = any_ended.recv() => {}
-            }
-        });
-        let _ = stop.send(true);
-        let results = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(AppError::WorkerDied)));
-        results.fold(Ok(()), Result::and)
-    })
+    }
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::detect::{Act, Imposed, Settings, Target};
 use crate::evidence::{Finding, FindingId, Record, Restraint, format_time};
 use crate::facts::{ClientKey, Timestamp};
-use crate::session::Gate;
+use crate::session::{ByHand, Gate};
 use crate::store::JournalHandle;
 
 use super::{NotDone, kept};
@@ -127,6 +128,59 @@ pub(super) fn report(gate: &Gate) -> Vec<RestraintStatus> {
         response: imposed.measure.into(),
     };
     gate.restraints.list().into_iter().map(status).collect()
+}
+
+/// All that is imposed, for a gate that drains.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Standing {
+    isolated: Vec<IpNet>,
+    lockdown: bool,
+    imposed: Vec<Line>,
+}
+
+impl std::fmt::Debug for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { isolated, lockdown, imposed } = self;
+        write!(f, "Standing({} isolated, lockdown {lockdown}, {} by findings)", isolated.len(), imposed.len())
+    }
+}
+
+/// What is imposed here.
+pub(super) fn standing(gate: &Gate) -> Standing {
+    let restraints = &gate.restraints;
+    Standing {
+        isolated: restraints.isolated(clock::now()).by_hand,
+        lockdown: restraints.is_lockdown(),
+        imposed: restraints.list().iter().map(Line::of).collect(),
+    }
+}
+
+/// Puts in force here what is imposed at the gate that has the data directory, in place of what was before. False where
+/// something of it cannot be.
+pub(super) fn adopt(gate: &Gate, standing: Standing) -> bool {
+    let Standing { isolated, lockdown, imposed } = standing;
+    let restraints = &gate.restraints;
+    let by_hand = ByHand { isolated, lockdown };
+    let before = ByHand { isolated: restraints.isolated(clock::now()).by_hand, lockdown: restraints.is_lockdown() };
+    if by_hand != before {
+        restraints.impose_by_hand(by_hand);
+    }
+    let wanted: Vec<_> = imposed.into_iter().map(Line::read).collect();
+    let mut all = wanted.iter().all(Option::is_some);
+    let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+    let mut impose = || wanted.iter().for_each(|imposed| all &= restraints.impose(imposed.clone()).is_ok());
+    // What tightens comes first.
+    impose();
+    let is_wanted =
+        |one: &Imposed| wanted.iter().any(|other| other.finding == one.finding && other.measure == one.measure);
+    let over: Vec<_> = restraints.list().into_iter().filter(|one| !is_wanted(one)).collect();
+    for one in &over {
+        restraints.lift(Some(one.finding));
+    }
+    if !over.is_empty() {
+        impose();
+    }
+    all
 }
 
 /// Takes up what is kept there, before anybody is let out.

@@ -18,6 +18,7 @@ use super::background::SeenBackground;
 use super::breakglass;
 use super::contingency::{Contingencies, ContingencyStatus};
 use super::fetch::{FeedStatus, Fetches};
+use super::handover::{Drainers, DrainingStatus};
 use super::indexing::IndexingStatus;
 use super::reload::Reloads;
 use super::reloaded::ReloadStatus;
@@ -47,6 +48,9 @@ pub struct Status {
     /// Where what went past the proxy comes in, as `host:port`.
     pub listening_captured: Vec<String>,
     pub workers: usize,
+    /// Gates that this one has taken over from, and that still serve what they had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<DrainingStatus>,
     pub policy: PolicyStatus,
     /// Host lists that are fetched.
     #[serde(default)]
@@ -286,6 +290,8 @@ pub(super) struct Reporter {
     /// How the segments and the index stand.
     pub(super) background: SeenBackground,
     pub(super) contingencies: Contingencies,
+    /// Gates that were taken over from.
+    pub(super) drainers: Drainers,
     pub(super) journal_directory: String,
 }
 
@@ -337,6 +343,7 @@ impl Reporter {
             console: self.console_addresses.clone(),
             listening_captured: self.captured_addresses.iter().map(ToString::to_string).collect(),
             workers: self.workers,
+            draining: self.drainers.report(),
             policy: PolicyStatus {
                 file: self.policy_file.clone(),
                 hash: policy.hash().to_owned(),

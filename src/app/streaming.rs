@@ -68,7 +68,11 @@ const END_READS: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// There is no thread to be had.
-pub(super) fn start(data_dir: &Path, settings: &[StreamSettings], journal: &JournalHandle) -> io::Result<Streaming> {
+pub(super) fn start(
+    data_dir: &Path,
+    settings: &[StreamSettings],
+    (journal, ended_before): (&JournalHandle, Timestamp),
+) -> io::Result<Streaming> {
     let status = |settings: &StreamSettings| StreamStatus {
         name: settings.name.clone(),
         file: settings.file.display().to_string(),
@@ -76,7 +80,7 @@ pub(super) fn start(data_dir: &Path, settings: &[StreamSettings], journal: &Jour
     };
     let statuses: StreamStatuses = Arc::new(Mutex::new(settings.iter().map(status).collect()));
     let started = clock::now();
-    let one = |settings: &StreamSettings| One::take_up(data_dir, settings.clone(), started);
+    let one = |settings: &StreamSettings| One::take_up(data_dir, settings.clone(), (started, ended_before));
     let mut all: Vec<_> = settings.iter().map(one).collect();
     let (end, ended) = channel();
     let (told, journal) = (statuses.clone(), journal.clone());
@@ -160,8 +164,8 @@ struct One {
     path: PathBuf,
     /// Records of before are in no file.
     since: Timestamp,
-    /// When this gate started: what began before and is open when all of the journal was read has no end.
-    started: Timestamp,
+    /// What began before this and is open when all of the journal was read has no end.
+    ended_before: Timestamp,
     is_taken_up: bool,
     /// Up to this record lines are in the file already.
     is_in_file: u64,
@@ -176,7 +180,7 @@ struct One {
 
 impl One {
     /// Goes on behind what is in the file. Where nothing is known of that, nothing of the past is written.
-    fn take_up(data_dir: &Path, settings: StreamSettings, started: Timestamp) -> Self {
+    fn take_up(data_dir: &Path, settings: StreamSettings, (started, ended_before): (Timestamp, Timestamp)) -> Self {
         let path = data_dir.join(format!("stream-{}.jsonl", settings.name));
         let resumed = kept::read::<State>(&path, 1).pop().and_then(|state| {
             // Only to know that it is this journal; of what was open then all is read again.
@@ -196,7 +200,7 @@ impl One {
             follower,
             path,
             since: if is_resumed { Timestamp(0) } else { started },
-            started,
+            ended_before,
             is_taken_up: false,
             is_in_file: last,
             last,
@@ -224,7 +228,7 @@ impl One {
             self.last = self.last.max(seq);
         }
         if !is_more && !std::mem::replace(&mut self.is_taken_up, true) {
-            self.stream.end_before(self.started, &mut self.pending);
+            self.stream.end_before(self.ended_before, &mut self.pending);
         }
         self.is_noted &= block.is_empty() && self.pending.is_empty();
         self.write()?;

@@ -91,7 +91,8 @@ pub(super) enum Command {
         "sekisho run",
         "sekisho run --observe",
         "sekisho run --config /etc/sekisho/sekisho.toml",
-        "sekisho run --policy office.toml --listen 10.0.0.1:3128"
+        "sekisho run --policy office.toml --listen 10.0.0.1:3128",
+        "sekisho run --config /etc/sekisho/sekisho.toml --take-over   (an upgrade, while the gate before it runs)"
     ))]
     Run(RunArguments),
     /// Write a config, a policy and a systemd unit to start from; existing files are never overwritten
@@ -458,6 +459,13 @@ pub(super) struct RunArguments {
     /// Let everything but special-purpose addresses pass, and record what would have been refused
     #[arg(long)]
     pub(super) observe: bool,
+    /// Take over from the gate that runs on the data directory, if one does
+    ///
+    /// That one hands over its listeners and the journal, serves what it has open to its end, for hand_over_seconds at
+    /// most, and ends by itself. Until then `sekisho status` shows it. Should this one not be able to start, that one
+    /// goes on as before.
+    #[arg(long)]
+    pub(super) take_over: bool,
 }
 
 /// Which records a question is about, and how the answer is written.

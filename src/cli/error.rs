@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded};
+use crate::app::{AppError, AskError, NotDone, NoteError, REASON_BYTES_MAX, Reloaded, TakeOverError};
 use crate::evidence::Break;
 use crate::gateway::{KeepError, KernelError, WardenError};
 use crate::lists::ReadError;
@@ -487,7 +487,16 @@ fn app_hint(error: &AppError) -> Option<&'static str> {
             "what a .socket unit listens on (ListenStream=) must stand in the config as `listen`, word for word; \
              or stop that unit",
         ),
-        AppError::Journal(OpenError::Locked(_)) => Some("stop the other gate, or give this one its own --data-dir"),
+        AppError::Journal(OpenError::Locked(_)) => {
+            Some("stop the other gate, take over from it with --take-over, or give this one its own --data-dir")
+        }
+        AppError::TakeOver(TakeOverError::OtherVersion) => {
+            Some("stop the running gate and start this one without --take-over; what it has open is cut")
+        }
+        AppError::TakeOver(TakeOverError::OtherUser(_)) => Some("start this one as that user"),
+        AppError::TakeOver(TakeOverError::Refused(_) | TakeOverError::Io(_)) => {
+            Some("see what the running gate says (its log, `sekisho status`), and try again")
+        }
         AppError::Journal(OpenError::NotOurs { .. }) => {
             Some("run the gate as the user to whom the directory belongs, or give it its own --data-dir")
         }

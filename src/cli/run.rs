@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::app::{self, Feeds, Parts};
+use crate::app::{self, Feeds, Parts, StartAs};
 use crate::config::Config;
 use crate::lists::{ReadError, ReadPolicy, Shelf, Source, Watched, read_users};
 use crate::policy::{Policy, VerdictKind};
@@ -43,7 +43,8 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), CliError> {
     ];
     let stop = format!("Ctrl-C or SIGTERM; what is open gets {} s to finish", config.drain_timeout.as_secs());
     let wanted = config.connections_max;
-    let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds, users })?;
+    let start = if arguments.take_over { StartAs::Next } else { StartAs::Alone };
+    let ready = app::prepare(Parts { config, data_dir, source, read, watched, feeds, users, start })?;
     rows.splice(0..0, ready.addresses().iter().map(|address| ("proxy", describe_address(*address))));
     let tls = ready.secured_addresses();
     let at = ready.addresses().len();

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::{
-    AlertStatus, AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, Exchanges, FeedStatus,
-    GroupMode, IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus, RetentionStatus,
-    SandboxStatus, SealingStatus, Status, StreamStatus, ask,
+    AlertStatus, AuthorityStatus, BreakglassStatus, Connections, DetectionStatus, DiskStatus, DrainingStatus,
+    Exchanges, FeedStatus, GroupMode, IndexingStatus, JournalStatus, Outcome, PolicyStatus, Question, ReceiverStatus,
+    RetentionStatus, SandboxStatus, SealingStatus, Status, StreamStatus, ask,
 };
 use crate::evidence::shown;
 
@@ -23,6 +23,14 @@ pub(super) fn status(data_dir: Option<PathBuf>, format: Format) -> Result<(), Cl
 /// Asks the running gate, and gives how it stands after that.
 pub(super) fn ask_gate(data_dir: &Path, question: &Question) -> Result<Status, CliError> {
     ask(data_dir, question).map_err(|source| CliError::Ask { data_dir: data_dir.into(), source })
+}
+
+fn describe_draining(one: &DrainingStatus) -> String {
+    let DrainingStatus { pid, since, connections, tunnels, records } = one;
+    format!(
+        "process {pid}, taken over from at {since}, still has {connections} connections and {tunnels} tunnels; \
+         {records} of its records are here"
+    )
 }
 
 fn rows(status: &Status) -> Rows {
@@ -48,6 +56,9 @@ fn rows(status: &Status) -> Rows {
     rows.extend([
         ("clients", format!("{} connected, at most {}", connections.open, connections.most)),
         ("tunnels", format!("{} carried, {} looked into", connections.tunnels, connections.inspected)),
+    ]);
+    rows.extend(status.draining.iter().map(|one| ("draining", describe_draining(one))));
+    rows.extend([
         ("silent", format!("{} connections closed on which nothing came", connections.silent)),
         ("exchanges", format!("{} let out, {} refused", exchanges.allowed, exchanges.refused)),
         ("records", format!("{} in {}", journal.records, journal.directory)),

@@ -55,6 +55,9 @@
 //!   What was seen and could not be recorded is in `gap` records, with its `count` where that is known: `flows_lost` before
 //!   it was read, `flows_unrecorded` after that.
 //!
+//! In an upgrade the gate before goes on with what it has, and its records are carried to the one that writes: they stand where they
+//! came in, with the time at which they were made. See [`handed_record`] for which may be.
+//!
 //! While no record can be written, exchanges of rules marked `essential` may pass under a breakglass. Each
 //! has a short `open` record with `"breakglass":true`, kept in the reserve file until the journal takes
 //! records again: then it follows a `gap` record that counts them, with the time at which it passed.
@@ -75,6 +78,7 @@ mod flow;
 mod flow_inside;
 mod flow_seen;
 mod flow_sums;
+mod handed;
 mod kind_words;
 mod moment;
 mod noted;
@@ -103,6 +107,7 @@ pub use flow::{
 pub use flow_inside::{Inside, InsideSegment};
 pub use flow_seen::FlowSeen;
 pub use flow_sums::{FLOW_CLIENTS_MAX, FLOW_KEYS_MAX, FlowSums, PRESSING_KEYS_MAX, Seen};
+pub use handed::{HANDED_BYTES_MAX, NotHanded, handed_record};
 pub use noted::{Found, Noted, read_noted};
 pub use observed::{Asked, Burst, Failure, Observed, Part, Shown, Verdict};
 pub use person::{Hold, HoldAction, Lookup, Mark, Person, Triage};

@@ -13,7 +13,8 @@ use crate::parse::Fields;
 ///
 /// A verifier takes a line only if the chain would have made that line. A record is one line of
 /// JSON whatever text it holds: bounded, without a character that moves a cursor or cannot be seen,
-/// and the text is read back from it, by any reader of JSON and by our own. No bytes make ours panic. Of a body the
+/// and the text is read back from it, by any reader of JSON and by our own. No bytes make ours panic. What another process hands in
+/// is a record of exchanges on one line of the chain, or is not taken. Of a body the
 /// same is seen in whatever pieces it comes, and its hash is that of its bytes.
 pub fn journal_line(bytes: &[u8]) {
     let (number, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], bytes));
@@ -25,8 +26,27 @@ pub fn journal_line(bytes: &[u8]) {
         verified(chain, &hashed(chain, [&begin, bytes].concat()));
     }
     let _ = read_record(bytes);
+    handed(bytes);
     record(bytes);
     body(bytes);
+}
+
+fn handed(bytes: &[u8]) {
+    let now = Timestamp(1_795_510_800_123_456);
+    let begun = b"\"time\":\"2026-11-24T07:00:00.123456Z\",\"kind\":\"exchange\",";
+    for members in [bytes.to_vec(), [begun, bytes].concat()] {
+        if handed_record(&members, now).is_err() {
+            continue;
+        }
+        let mut line = Vec::new();
+        Chain::start().append(&[b"\"gate\":\"g\",", &members[..]].concat(), &mut line);
+        assert_eq!(line.pop(), Some(b'\n'));
+        assert_eq!(Verifier::new(Chain::start()).line(&line), Ok(()));
+        assert_eq!(read_record(&line).map(|read| read.seq).ok(), Some(1));
+        let whole: Value = serde_json::from_slice(&line).expect("it is one object");
+        assert_eq!((&whole["gate"], &whole["seq"], &whole["v"]), (&"g".into(), &1.into(), &SCHEMA.into()));
+        assert!(!line.iter().any(|byte| byte.is_ascii_control()));
+    }
 }
 
 fn body(bytes: &[u8]) {

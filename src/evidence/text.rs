@@ -240,7 +240,7 @@ impl Formatter for SafeFormatter {
 /// Controls, line separators, and everything invisible that reorders or hides text: the bidirectional
 /// controls of UAX #9, interlinear annotations, and the code points that Unicode has marked
 /// `Default_Ignorable_Code_Point` (zero-width characters, fillers, tags, variation selectors, the BOM).
-fn is_unsafe(character: char) -> bool {
+pub(super) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(u32::from(character),
             0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f

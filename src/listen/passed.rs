@@ -11,7 +11,7 @@ use socket2::SockRef;
 use super::{BindError, Bound, Taking};
 
 /// So many are taken over at most.
-const PASSED_MAX: usize = 256;
+pub(super) const PASSED_MAX: usize = 256;
 
 /// Why what was passed cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,11 @@ fn list(addresses: &[SocketAddr]) -> String {
 
 /// Those that are not in use yet, each with its address.
 #[derive(Debug, Default)]
-pub struct Passed(Vec<(SocketAddr, TcpListener)>);
+pub struct Passed {
+    given: Vec<(SocketAddr, TcpListener)>,
+    /// From the process that this one takes over from.
+    taken: Vec<(SocketAddr, TcpListener)>,
+}
 
 impl Passed {
     /// Takes them over: no program that this one starts has them, nor hears of them. None where there are none, or where they are
@@ -60,7 +64,19 @@ impl Passed {
             });
             listener.map_err(|source| PassedError::NoListener { number, source })
         });
-        Ok(Self(taken.collect::<Result<_, _>>()?))
+        Ok(Self { given: taken.collect::<Result<_, _>>()?, taken: Vec::new() })
+    }
+
+    /// Adds those of the process that this one takes over from. Of them the config need not name all: what it does not is
+    /// closed.
+    ///
+    /// # Errors
+    /// One is bound to no address.
+    pub fn take_over(&mut self, listeners: Vec<TcpListener>) -> io::Result<()> {
+        for listener in listeners {
+            self.taken.push((listener.local_addr()?, listener));
+        }
+        Ok(())
     }
 
     /// Binds an address for so many workers, as [`super::bind`] does, unless it was passed.
@@ -80,9 +96,9 @@ impl Passed {
     }
 
     fn or_bind_taking(&mut self, address: SocketAddr, workers: usize, taking: Taking) -> Result<Bound, ListenError> {
-        let (ours, others) = std::mem::take(&mut self.0).into_iter().partition(|(at, _)| *at == address);
-        self.0 = others;
-        let ours: Vec<_> = ours.into_iter().map(|(_, listener)| listener).collect();
+        let given = of_address(&mut self.given, address);
+        let taken = of_address(&mut self.taken, address);
+        let ours = if given.is_empty() { taken } else { given };
         if ours.len() > workers {
             return Err(PassedError::TooMany(address).into());
         }
@@ -104,11 +120,15 @@ impl Passed {
     /// # Errors
     /// Some were passed that nobody wanted: clients would wait there in vain.
     pub fn finish(self) -> Result<(), PassedError> {
-        match self.0.is_empty() {
+        match self.given.is_empty() {
             true => Ok(()),
-            false => Err(PassedError::Unnamed(self.0.into_iter().map(|(address, _)| address).collect())),
+            false => Err(PassedError::Unnamed(self.given.into_iter().map(|(address, _)| address).collect())),
         }
     }
+}
+
+fn of_address(listeners: &mut Vec<(SocketAddr, TcpListener)>, address: SocketAddr) -> Vec<TcpListener> {
+    listeners.extract_if(.., |(at, _)| *at == address).map(|(_, listener)| listener).collect()
 }
 
 /// Whatever else can be set for a socket is up to who bound it.

@@ -16,6 +16,7 @@ use crate::facts::Timestamp;
 
 use super::book::{BATCH_RECORDS_MAX, Book};
 use super::disk::{Disk, SystemDisk};
+use super::handed::Handed;
 use super::segment::{self, Found, OpenError, io_error};
 use super::writer::Writer;
 
@@ -105,7 +106,7 @@ const PASSAGES_MAX: usize = 1024;
 
 /// What a record is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Duty {
+pub enum Duty {
     /// It has to be written before something may pass.
     Before,
     /// It tells what came of an exchange that was let out.
@@ -174,6 +175,10 @@ pub(super) struct Inbox {
     /// When something was answered last, or first had to be.
     pub(super) progress: Option<Instant>,
     pub(super) ended: bool,
+    /// The one that writes is to close the journal and leave what waits to another gate.
+    pub(super) handing: bool,
+    /// Another gate writes: what is handed in here is carried to it.
+    pub(super) handed: bool,
     pub(super) health: JournalHealth,
     pub(super) usage: Usage,
     /// What was last said of the space that is left.
@@ -197,7 +202,7 @@ pub struct Journal {
 /// Where records are handed in. Cheap to clone.
 #[derive(Clone)]
 pub struct JournalHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     data_dir: Arc<Path>,
 }
@@ -219,14 +224,22 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_on(disk: Arc<dyn Disk>, config: JournalConfig) -> Result<Self, OpenError> {
+        Self::open_for(disk, config, Arc::default())
+    }
+
+    /// The same, for what is handed in there.
+    pub(super) fn open_for(disk: Arc<dyn Disk>, config: JournalConfig, shared: Arc<Shared>) -> Result<Self, OpenError> {
         let data_dir: Arc<Path> = config.data_dir.as_path().into();
         let directory = data_dir.join("journal");
         make_private(&data_dir)?;
         make_private(&directory)?;
         let lock = lock(&data_dir)?;
         let found = segment::recover(&directory)?;
-        let inbox = Inbox { usage: segment::usage(&directory), ..Inbox::default() };
-        let shared = Arc::new(Shared { inbox: Mutex::new(inbox), arrived: Condvar::new() });
+        {
+            let mut inbox = shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            inbox.usage = segment::usage(&directory);
+            (inbox.handing, inbox.handed, inbox.progress) = (false, false, Some(Instant::now()));
+        }
         let book = Book::new(disk.clone(), &config, directory, found.chain);
         let terms = (config.durability, config.reserve_bytes);
         let mut writer = Writer::new(shared.clone(), terms, config.data_dir, lock, book)
@@ -255,8 +268,23 @@ impl Journal {
         self.end()
     }
 
+    /// Writes what is under way and a closing record, syncs, and lets the data directory go. What is handed in from then on
+    /// waits to be carried to the gate that takes it.
+    ///
+    /// The error is that of [`Journal::close`]; it is handed over all the same.
+    pub fn hand_over(mut self) -> (Handed, io::Result<()>) {
+        self.handle.inbox().handing = true;
+        let closed = self.join();
+        self.handle.inbox().handed = true;
+        (Handed::new(self.handle.clone()), closed)
+    }
+
     fn end(&mut self) -> io::Result<()> {
         self.handle.inbox().ended = true;
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
         self.handle.shared.arrived.notify_one();
         match self.thread.take() {
             Some(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it died"))),
@@ -267,8 +295,10 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // Whoever wants to know closes it.
-        let _ = self.end();
+        // Whoever wants to know closes it. Where it was handed over there is nothing to end.
+        if self.thread.is_some() {
+            let _ = self.end();
+        }
     }
 }
 
@@ -289,7 +319,8 @@ impl Inbox {
 
     /// For how long nothing was answered, where that is too long.
     fn stuck(&self) -> Option<Duration> {
-        let since = self.progress.filter(|_| self.outstanding > 0)?;
+        // What is to be carried waits until it is, and whoever waits for it bounds that.
+        let since = self.progress.filter(|_| self.outstanding > 0 && !self.handed)?;
         Some(since.elapsed()).filter(|stood| *stood >= ACCEPT_LIMIT)
     }
 
@@ -309,7 +340,7 @@ impl Inbox {
 }
 
 impl JournalHandle {
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,13 +5,15 @@
 //! judges what it writes.
 //!
 //! `writer` is the thread that writes, `book` the lines on the disk, `reserve` the space held for the time
-//! when the disk is full, `desk` a worker's way in, `alone` the way in where no gate runs, `reader` the way back, and `disk` what is asked of a file system.
+//! when the disk is full, `desk` a worker's way in, `alone` the way in where no gate runs, `handed` what is left
+//! to another gate, `reader` the way back, and `disk` what is asked of a file system.
 
 mod alone;
 mod book;
 mod desk;
 mod disk;
 mod follow;
+mod handed;
 mod index;
 mod journal;
 mod logs;
@@ -31,12 +33,14 @@ pub use alone::{AloneError, append_alone};
 pub use desk::Desk;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use follow::{Follower, Place};
+pub use handed::{CARRIED_RECORDS_MAX, Handed, Load};
 pub use index::{
     DAY_US, Filler, INDEX_FILE, Index, IndexError, Indexed, LiveIndex, QUARTER_US, Rebuilt, VIEWS, View, body_hash,
     bound_memory, dialled_in, domain_of, keep_temporary_files_in, query_hash_mark, query_mark, reindex, url_mark,
 };
 pub use journal::{
-    Durability, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room, make_private,
+    Durability, Duty, Journal, JournalConfig, JournalHandle, JournalHealth, NotAccepted, ReserveHealth, Room,
+    make_private,
 };
 pub use logs::{LogFile, log_files};
 pub use newest::newest_record;

@@ -162,7 +162,14 @@ impl Writer {
         self.tell_losses();
         self.absorb();
         self.leave_losses();
-        let closing = Record::Admin(Admin { action: "journal_closed", detail: None });
+        let told = self.lost_told;
+        let handing = self.inbox(|inbox| {
+            // Who carries what comes from here on tells of what is left.
+            inbox.health.lost -= if inbox.handing { told.min(inbox.health.lost) } else { 0 };
+            inbox.handing
+        });
+        let action = if handing { "journal_handed_over" } else { "journal_closed" };
+        let closing = Record::Admin(Admin { action, detail: None });
         let closed = self.write_own(&closing).and_then(|()| self.book.sync());
         if let Err(error) = &closed {
             self.fail(error);
@@ -190,6 +197,9 @@ impl Writer {
     fn wait(&self) -> Turn {
         let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
+            if inbox.handing {
+                return Turn { ended: true, ..Turn::default() };
+            }
             let passages: Vec<_> = inbox.passages.drain(..).collect();
             let tells = std::mem::take(&mut inbox.tells);
             let writes = !inbox.groups.is_empty() && !self.stalled();
@@ -358,11 +368,14 @@ impl Writer {
 
     /// At the end of a gate whose disk is full: leaves in the reserve what could not be told.
     fn leave_losses(&mut self) {
-        let losses = self.losses().map(|(gap, _)| gap.encode(clock::now()));
+        let (losses, lost) = self.losses().map(|(gap, lost)| (gap.encode(clock::now()), lost)).unzip();
         let left: Vec<_> = self.untold.drain(..).chain(losses).collect();
         let chain = self.book.chain;
         if let Some(reserve) = self.reserve.as_mut().filter(|_| !left.is_empty()) {
-            let _ = reserve.write(&left, Weight::Own, chain, clock::now());
+            let kept = reserve.write(&left, Weight::Own, chain, clock::now());
+            if let (Ok(()), Some(lost)) = (kept, lost) {
+                self.lost_told = lost;
+            }
         }
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct Start<'a> {
     pub(crate) observe: bool,
     /// A listener that the gate is given as one that is its own.
     pub(crate) passed: Option<&'a TcpListener>,
+    /// `--take-over`
+    pub(crate) takes_over: bool,
 }
 
 impl Start<'_> {
@@ -134,6 +136,7 @@ exec \"$0\" \"$@\"",
             .arg("--data-dir")
             .arg(self.data_dir.clone().unwrap_or_else(|| directory.join("data")))
             .args(self.observe.then_some("--observe"))
+            .args(self.takes_over.then_some("--take-over"))
             .stdin(socket.map_or_else(Stdio::null, Stdio::from));
         command
     }

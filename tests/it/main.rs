@@ -103,6 +103,7 @@ mod sql;
 mod streams;
 mod status;
 mod tenants;
+mod handover;
 mod tunnel;
 mod tunnel_bursts;
 mod tunnel_ends;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sekisho::app::{AppError, AskError, NotDone, Parts, Question, ask, prepare_on};
+use sekisho::app::{AppError, AskError, NotDone, Parts, Question, StartAs, ask, prepare_on};
 use sekisho::config::Config;
 use sekisho::lists::{FeedFiles, Shelf, Source, Watched};
 use sekisho::store::{Disk, DiskFile};
@@ -235,7 +235,16 @@ impl Inside {
         };
         let mut watched = Watched::default();
         let read = source.read(&mut watched).unwrap();
-        let parts = Parts { config, data_dir: data_dir.into(), source, read, watched, feeds: None, users: None };
+        let parts = Parts {
+            config,
+            data_dir: data_dir.into(),
+            source,
+            read,
+            watched,
+            feeds: None,
+            users: None,
+            start: StartAs::Alone,
+        };
         let ready = prepare_on(Arc::new(disk.clone()), parts).unwrap();
         let address = ready.addresses()[0];
         let (end, told) = oneshot::channel();

@@ -47,3 +47,18 @@ fn systemd_understands_every_line_of_both_units() {
         assert!(verified.status.success() && of_ours.is_empty(), "{said}");
     }
 }
+
+#[test]
+fn the_unit_of_which_two_take_turns_in_an_upgrade_is_made_of_the_one_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(unit(directory.path())).unwrap();
+    // As the README says.
+    let turns = text.replace(" run --config", " run --take-over --config");
+    assert_eq!(turns.matches(" run --take-over --config ").count(), 1, "{turns}");
+    let template = directory.path().join("sekisho@.service");
+    std::fs::write(&template, turns).unwrap();
+    let verified = analyze(&["verify", "--man=no"], &template);
+    let said = String::from_utf8(verified.stderr).unwrap();
+    let of_ours: Vec<_> = said.lines().filter(|line| line.contains("sekisho")).collect();
+    assert!(verified.status.success() && of_ours.is_empty(), "{said}");
+}

@@ -13,7 +13,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::clock;
 use crate::formats::{FRAME_BYTES_MAX, FirewallLine, Frame, Frames, read_firewall_line};
-use crate::listen::{self, BindError};
+use crate::listen::{self, BindError, Queued};
 
 use super::outbox::Outbox;
 use super::settings::{SyslogAddress, Transport};
@@ -130,6 +130,7 @@ async fn connections(listener: TcpListener, shared: &Shared, stop: &watch::Recei
         let mut stop = stop.clone();
         async move {
             let _ = stop.changed().await;
+            Queued::Taken
         }
     };
     listen::accept(listener, stopped, &AtomicU64::new(0), |stream, from| {
