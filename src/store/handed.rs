@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::evidence::line_members;
+use crate::evidence::{line_members, lines_of};
 use crate::facts::Timestamp;
 
 use super::book::BATCH_RECORDS_MAX;
 use super::disk::SystemDisk;
-use super::journal::{Duty, Entry, Group, Journal, JournalConfig, JournalHandle, NotAccepted, TELLS_MAX};
+use super::journal::{Duty, Entry, Group, Journal, JournalConfig, JournalHandle, NotAccepted, Sleep, TELLS_MAX};
 use super::reader::Reader;
 use super::segment::OpenError;
 
@@ -54,7 +54,7 @@ impl Handed {
                 let tells = std::mem::take(&mut inbox.tells).into();
                 drop(inbox);
                 let mut carried = Load { groups, tells, lost };
-                carried.leave_out_what_is_too_late();
+                carried.groups.iter_mut().for_each(Group::leave_out_what_is_too_late);
                 return Some(carried);
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -62,16 +62,16 @@ impl Handed {
                 return None;
             }
             let arrived = &self.handle.shared.arrived;
+            inbox.sleep = Sleep::of(Some(left));
             inbox = arrived.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0;
+            inbox.sleep = Sleep::None;
         }
     }
 
     /// Tells who waits for these what came of them. What was refused is counted by the gate that refused it.
     pub fn answer(&self, carried: Load, answer: Result<(), NotAccepted>) {
         self.handle.inbox().answered(carried.groups.len());
-        for group in carried.groups {
-            let _ = group.accepted.send(answer);
-        }
+        carried.groups.into_iter().for_each(|group| group.answer(answer));
     }
 
     /// Puts back what was not answered, but for what stands in the journal already.
@@ -113,13 +113,6 @@ impl Load {
         entries.chain(self.tells.iter().map(|members| (Duty::Meanwhile, members.as_slice())))
     }
 
-    /// Whoever waited too long has refused its exchange.
-    fn leave_out_what_is_too_late(&mut self) {
-        for group in self.groups.iter_mut().filter(|group| group.accepted.is_closed()) {
-            group.entries.retain(|entry| entry.duty != Duty::Before);
-        }
-    }
-
     /// The gate that took them may have written them, and have died before it said so.
     fn leave_out_what_is_written(&mut self, data_dir: &Path, since: Timestamp) {
         let sought: Vec<Vec<u8>> = self.records().map(|(_, members)| members.to_vec()).collect();
@@ -142,7 +135,7 @@ fn written<'s>(data_dir: &Path, since: Timestamp, sought: &'s [Vec<u8>]) -> io::
     let mut reader = Reader::open(data_dir, Some(since)).map_err(io::Error::other)?;
     let mut block = Vec::new();
     while reader.next(&mut block).map_err(io::Error::other)? {
-        for line in block.split(|byte| *byte == b'\n') {
+        for line in lines_of(&block) {
             let members = line_members(line).and_then(behind_source);
             if let Some(is_written) = members.and_then(|members| found.get_mut(members)) {
                 *is_written = true;

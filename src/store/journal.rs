@@ -18,7 +18,7 @@ use super::book::{BATCH_RECORDS_MAX, Book};
 use super::disk::{Disk, SystemDisk};
 use super::handed::Handed;
 use super::segment::{self, Found, OpenError, io_error};
-use super::writer::Writer;
+use super::writer::{BATCH_DELAY, Writer};
 
 /// When a record counts as accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,22 @@ pub(super) struct Group {
     pub(super) accepted: Option<Accepted>,
 }
 
+impl Group {
+    /// Whoever waits too long refuses its exchange: a record that lets it out would lie.
+    pub(super) fn leave_out_what_is_too_late(&mut self) {
+        if self.accepted.as_ref().is_some_and(Accepted::is_closed) {
+            self.entries.retain(|entry| entry.duty != Duty::Before);
+        }
+    }
+
+    /// Tells whoever waits for it.
+    pub(super) fn answer(self, answer: Result<(), NotAccepted>) {
+        if let Some(accepted) = self.accepted {
+            let _ = accepted.send(answer);
+        }
+    }
+}
+
 pub(super) type Accepted = oneshot::Sender<Result<(), NotAccepted>>;
 
 /// The short record of an exchange that passes under a breakglass.
@@ -151,6 +167,13 @@ pub(super) enum Sleep {
     /// It wakes within [`super::writer::BATCH_DELAY`].
     Short,
     Long,
+}
+
+impl Sleep {
+    /// For so long at most, `None` for any time.
+    pub(super) fn of(limit: Option<Duration>) -> Self {
+        if limit.is_some_and(|limit| limit <= BATCH_DELAY) { Self::Short } else { Self::Long }
+    }
 }
 
 /// For whom there is still room in a reserve that is nearly full.

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::clock;
 use crate::evidence::{Admin, Gap, Health, Record};
 
@@ -214,11 +212,7 @@ impl Writer {
             if patience == Some(Duration::ZERO) {
                 return Turn::default();
             }
-            inbox.sleep = match patience {
-                _ if self.stalled() => Sleep::None,
-                Some(limit) if limit <= BATCH_DELAY => Sleep::Short,
-                Some(_) | None => Sleep::Long,
-            };
+            inbox.sleep = if self.stalled() { Sleep::None } else { Sleep::of(patience) };
             inbox = match patience {
                 Some(limit) => arrived.wait_timeout(inbox, limit).unwrap_or_else(PoisonError::into_inner).0,
                 None => arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
@@ -251,11 +245,7 @@ impl Writer {
     /// Writes what may be written: everything while there is room; of a full disk's last room only what
     /// tells of exchanges that were let out before.
     fn write_groups(&mut self, mut groups: Vec<Group>) {
-        // Whoever waited too long has refused its exchange: a record that lets it out would lie.
-        let is_given_up = |group: &Group| group.accepted.as_ref().is_some_and(oneshot::Sender::is_closed);
-        for group in groups.iter_mut().filter(|group| is_given_up(group)) {
-            group.entries.retain(|entry| entry.duty != Duty::Before);
-        }
+        groups.iter_mut().for_each(Group::leave_out_what_is_too_late);
         let entries = || groups.iter().flat_map(|group| &group.entries);
         let last = || entries().filter(|entry| entry.duty == Duty::After);
         let mut written = Room::None;
@@ -283,9 +273,7 @@ impl Writer {
             inbox.answered(groups.len());
         });
         let answer = if written == Room::Ample { Ok(()) } else { Err(NotAccepted::Disk) };
-        for accepted in groups.into_iter().filter_map(|group| group.accepted) {
-            let _ = accepted.send(answer);
-        }
+        groups.into_iter().for_each(|group| group.answer(answer));
         if written == Room::Ample {
             self.wrote();
         }
