@@ -350,7 +350,7 @@ impl Thread {
     }
 
     /// Tells what was read, in its order, but for findings of which it is not known yet what people hold them to be: those
-    /// wait, and nothing behind them does. True where anything was told.
+    /// wait, and what is behind them is told. True where anything was.
     fn take_waiting(&mut self, known: &mut Option<Devices>) -> bool {
         let (mut is_news, mut is_known) = (false, known.is_some().then_some(true));
         for news in std::mem::take(&mut self.waiting) {

@@ -256,6 +256,7 @@ fn services(service: Option<&Service>, family: Family) -> Vec<String> {
         },
         Some(Service::IcmpErrors) => types(&[3, 11, 12], &[1, 2, 3, 4]),
         Some(Service::Ping) => types(&[8], &[128]),
+        Some(Service::Addresses) => types(&[], &[135, 136]),
         Some(Service::Neighbours) => types(&[], &[130, 131, 132, 133, 134, 135, 136, 143]),
     }
 }

@@ -101,6 +101,8 @@ pub enum Service {
     Ping,
     /// How IPv6 finds neighbours and routers.
     Neighbours,
+    /// Of that what finds an address at its cable, as ARP does in IPv4.
+    Addresses,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -144,7 +144,7 @@ enum Version {
 fn has_family(when: &When) -> bool {
     let of = |who: &Option<Who>| matches!(who, Some(Who::Within(_) | Who::Isolated));
     let by_service = match &when.service {
-        Some(Service::IcmpErrors | Service::Ping | Service::Neighbours) => true,
+        Some(Service::IcmpErrors | Service::Ping | Service::Neighbours | Service::Addresses) => true,
         Some(
             Service::Tcp(_) | Service::Udp(_) | Service::AllTcp | Service::Resets | Service::AllUdp | Service::AllIcmp,
         )
@@ -230,7 +230,8 @@ fn service_text(service: &Service, version: Option<Version>) -> Option<String> {
         Service::Ping => "icmp type echo-request ".to_owned(),
         // Neighbour and router discovery, and which multicast groups are listened to (RFC 4861, RFC 3810).
         Service::Neighbours if is_v6 => "icmpv6 type { 130-136, 143 } ".to_owned(),
-        Service::Neighbours => return None,
+        Service::Addresses if is_v6 => "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ".to_owned(),
+        Service::Neighbours | Service::Addresses => return None,
     })
 }
 

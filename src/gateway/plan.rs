@@ -77,9 +77,10 @@ impl Planner<'_> {
         // Before who is cut off: of IPv4 no rule touches how neighbours are found, and who is not found is told of no refusal.
         let mut rules = vec![
             accept("loopback", "this machine with itself", loopback()),
-            accept("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours)),
+            accept("neighbours", "how IPv6 finds an address at its cable", service(Service::Addresses)),
         ];
         rules.extend(isolated(false));
+        rules.push(accept("neighbours", "how IPv6 finds neighbours and routers", service(Service::Neighbours)));
         rules.push(accept("own-copy", OWN_COPY, own_copy()));
         rules.push(goto("counting", COUNTING, When::default(), Leads::Jump));
         rules.push(accept("input-replies", "what answers this machine", reply()));
@@ -119,7 +120,7 @@ impl Planner<'_> {
         let to_isolated = When { to: Some(Who::Isolated), ..When::default() };
         let told = |service| When { service: Some(service), ..to_isolated.clone() };
         let mut rules = vec![
-            accept("neighbours", "how IPv6 finds who was cut off, and is found by them", told(Service::Neighbours)),
+            accept("neighbours", "how IPv6 finds who was cut off, and is found by them", told(Service::Addresses)),
             accept("isolated-told", "who was cut off is told of each refusal", told(Service::Resets)),
             accept("isolated-told", "who was cut off is told of each refusal", told(Service::IcmpErrors)),
             refuse("isolated", "and hears nothing more", to_isolated),

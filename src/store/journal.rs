@@ -23,7 +23,8 @@ use super::writer::{BATCH_DELAY, Writer};
 /// When a record counts as accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// When `write()` has returned: survives the end of the process. Syncing begins after 20 ms or
+    /// When `write()` has returned: survives the end of the process. The end of an exchange, which nobody waits for, is
+    /// written with the next record that is waited for, 20 ms later at most. Syncing begins after 20 ms or
     /// 1,024 records, or when the sync before has ended: until then several batches may be closed
     /// that one sync is for. At most 8,192 records are written that no sync has ended for.
     Batch,
@@ -589,6 +590,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::evidence::Admin;
 
     fn open(data_dir: &Path) -> Result<(), OpenError> {
         let journal = Journal::open(JournalConfig {
@@ -632,6 +634,34 @@ mod tests {
         assert_eq!(handle.leave(entries()).unwrap_err().len(), 1, "so many wait that the worker has to");
         let inbox = handle.inbox();
         assert_eq!((inbox.waiting, inbox.health.lost), (LEFT_RECORDS_MAX, 0));
+    }
+
+    #[test]
+    fn what_is_left_to_a_writer_that_sleeps_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(JournalConfig {
+            data_dir: directory.path().into(),
+            durability: Durability::Batch,
+            gate: "g".to_owned(),
+            site: None,
+            segment_bytes_max: u64::MAX,
+            reserve_bytes: 0,
+        })
+        .unwrap();
+        let handle = journal.handle();
+        let wait_for = |is: &dyn Fn(&Inbox) -> bool| {
+            while !is(&handle.inbox()) {
+                std::thread::yield_now();
+            }
+        };
+        for records in 1..=2 {
+            wait_for(&|inbox| inbox.sleep == Sleep::Long);
+            let members = Record::Admin(Admin { action: "test", detail: None }).encode(Timestamp(1));
+            assert!(handle.leave(vec![Entry { members, duty: Duty::After }]).is_ok());
+            // Nothing else wakes it.
+            wait_for(&|inbox| inbox.health.records == records && inbox.outstanding == 0);
+        }
+        journal.close().unwrap();
     }
 
     #[test]

@@ -92,6 +92,8 @@ const NETFILTER_HEADER: usize = 4;
 pub(super) const ERROR: u16 = 2;
 /// The last message of a dump.
 pub(super) const DONE: u16 = 3;
+/// `NLM_F_DUMP_INTR`.
+const INTERRUPTED: u16 = 0x10;
 
 /// A message of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub(super) struct Message<'a> {
     pub(super) kind: u16,
     /// That of the request which it answers.
     pub(super) sequence: u32,
+    /// What is told changed while it was told: some of it may be missing.
+    pub(super) is_interrupted: bool,
     body: &'a [u8],
 }
 
@@ -128,11 +132,13 @@ impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
 
     fn next(&mut self) -> Option<Message<'a>> {
-        let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *self.0 else { return None };
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *self.0 else { return None };
         let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let body = self.0.get(HEADER..length)?;
         self.0 = self.0.get(aligned(length)..).unwrap_or_default();
-        Some(Message { kind: u16::from_ne_bytes([k0, k1]), sequence: u32::from_ne_bytes([s0, s1, s2, s3]), body })
+        let is_interrupted = u16::from_ne_bytes([f0, f1]) & INTERRUPTED != 0;
+        let (kind, sequence) = (u16::from_ne_bytes([k0, k1]), u32::from_ne_bytes([s0, s1, s2, s3]));
+        Some(Message { kind, sequence, is_interrupted, body })
     }
 }
 

@@ -260,7 +260,9 @@ impl Log {
                     outbox.add(Seen { came_by, ..logged.seen() }, now);
                 }
                 DONE => {
-                    self.beyond.all_told();
+                    if !message.is_interrupted && !self.overran {
+                        self.beyond.all_told();
+                    }
                     self.counted = now;
                     done = of_request(&message);
                 }
