@@ -160,12 +160,14 @@ impl JournalHandle {
     /// Not all were. What of them tells of exchanges that have passed is written or counted.
     pub async fn append_carried(&self, records: Vec<(Duty, Vec<u8>)>) -> Result<(), NotAccepted> {
         let mut records = records.into_iter().map(|(duty, members)| Entry { members, duty });
+        let mut all = Ok(());
         loop {
             let some: Vec<_> = records.by_ref().take(BATCH_RECORDS_MAX).collect();
             if some.is_empty() {
-                return Ok(());
+                return all;
             }
-            self.append_group(some).await?;
+            // What comes behind one that is refused is still to be written or counted.
+            all = all.and(self.append_group(some).await);
         }
     }
 
