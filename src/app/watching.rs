@@ -173,7 +173,7 @@ impl Watcher {
     fn look(&mut self, block: &mut Vec<u8>) -> bool {
         match self.follower.next(block) {
             Ok(true) => {
-                lines_of(&block).for_each(|line| self.watch.read(line));
+                lines_of(block).for_each(|line| self.watch.read(line));
                 self.is_told = false;
                 return false;
             }
