@@ -280,4 +280,15 @@ mod tests {
         verify(directory.path(), &Default::default()).unwrap();
         assert_eq!((count(directory.path(), 1), count(directory.path(), 2)), (1, 1));
     }
+
+    #[tokio::test]
+    async fn of_carried_records_those_behind_a_refused_one_are_counted_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(config(directory.path())).unwrap();
+        let handle = journal.handle();
+        journal.close().unwrap();
+        let records = (0..2 * BATCH_RECORDS_MAX + 1).map(|number| (Duty::After, entry(number).members)).collect();
+        assert!(handle.append_carried(records).await.is_err());
+        assert_eq!(handle.inbox().health.lost, 2 * BATCH_RECORDS_MAX as u64 + 1);
+    }
 }
