@@ -73,6 +73,11 @@ pub enum NotDone {
     /// Of a hand-over.
     #[error("another gate takes over at the moment, or has")]
     HandOverBusy,
+    /// Names them.
+    #[error(
+        "{0} drain still, and no more gates may: wait until one has ended (`sekisho status`), or end one (SIGTERM)"
+    )]
+    TooManyDrain(String),
     #[error("whoever asks is neither root nor the user whom the gate runs as")]
     NotOwn,
     #[error("it speaks another version of the hand-over")]

@@ -226,6 +226,8 @@ fn prepare_within(
         workers => usize::from(workers),
     };
     let mut passed = Passed::take()?;
+    // Listeners of another gate may be hundreds, and each connection may need a second descriptor, towards its origin.
+    let descriptors = system::raise_open_files();
     let taking = match parts.start {
         StartAs::Alone => None,
         StartAs::Next => Taking::ask(&parts.data_dir, &mut passed)?,
@@ -235,8 +237,6 @@ fn prepare_within(
     if let Some(OwnParent { parent, refused }) = own_parent(&read.policy, &own) {
         return Err(AppError::Parent { name: parent.value.name().to_owned(), refused });
     }
-    // Each connection may need a second descriptor, towards its origin.
-    let descriptors = system::raise_open_files();
     let console = console::prepare(config, descriptors, &mut passed)?;
     passed.finish()?;
     let (inspection, inspection_fault) = match authority::inspection(config, &parts.data_dir) {
@@ -493,10 +493,14 @@ impl Ready {
             fetching,
             journal: self.journal,
         };
-        let (offer, mut asked) = Offer::new(copies);
+        let drainers = reporter.drainers.clone();
+        let (offer, asked) = Offer::new(copies, drainers.clone());
         let signals = Mutex::new(self.end);
+        let hand_over_timeout = self.config.hand_over_timeout;
         let end = async {
-            let asked = tokio::select! {
+            // It ends with this: who asks later is refused, and does not wait.
+            let mut asked = asked;
+            let next = tokio::select! {
                 () = until(&signals, (control, offer.clone()), reporter, gate.clone(), self.clock_watch) => None,
                 () = reload::reload_on(hangup, reloads) => None,
                 () = clearances::keep(gate.clone(), self.data_dir.clone()) => None,
@@ -504,10 +508,17 @@ impl Ready {
                 () = told => None,
                 asked = asked.recv() => asked,
             };
+            if next.is_some() {
+                drainers.hand_over();
+            }
+            asked.close();
+            while let Ok(late) = asked.try_recv() {
+                late.refuse();
+            }
             // Gates that drain are let go, to find the next one.
             tokio::task::yield_now().await;
             breakglass::end_with_gate(&gate).await;
-            asked
+            next
         };
         let served = Workers::serve(&plan, &gate, shares, &self.runtime, end, |workers, asked| {
             // From here on who connects is nobody's, or the next gate's.
@@ -518,7 +529,7 @@ impl Ready {
                     Left::Ended(Box::new(running))
                 }
                 Some(asked) => {
-                    let as_before = Before { source, journal: self.journal_config };
+                    let as_before = Before { source, journal: self.journal_config, limit: hand_over_timeout };
                     Left::HandedOver(running.hand_over(asked, as_before, &offer, workers, &signals))
                 }
             }

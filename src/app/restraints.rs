@@ -159,28 +159,10 @@ pub(super) fn standing(gate: &Gate) -> Standing {
 /// something of it cannot be.
 pub(super) fn adopt(gate: &Gate, standing: Standing) -> bool {
     let Standing { isolated, lockdown, imposed } = standing;
-    let restraints = &gate.restraints;
-    let by_hand = ByHand { isolated, lockdown };
-    let before = ByHand { isolated: restraints.isolated(clock::now()).by_hand, lockdown: restraints.is_lockdown() };
-    if by_hand != before {
-        restraints.impose_by_hand(by_hand);
-    }
     let wanted: Vec<_> = imposed.into_iter().map(Line::read).collect();
-    let mut all = wanted.iter().all(Option::is_some);
-    let wanted: Vec<_> = wanted.into_iter().flatten().collect();
-    let mut impose = || wanted.iter().for_each(|imposed| all &= restraints.impose(imposed.clone()).is_ok());
-    // What tightens comes first.
-    impose();
-    let is_wanted =
-        |one: &Imposed| wanted.iter().any(|other| other.finding == one.finding && other.measure == one.measure);
-    let over: Vec<_> = restraints.list().into_iter().filter(|one| !is_wanted(one)).collect();
-    for one in &over {
-        restraints.lift(Some(one.finding));
-    }
-    if !over.is_empty() {
-        impose();
-    }
-    all
+    let is_all_read = wanted.iter().all(Option::is_some);
+    let missing = gate.restraints.replace(ByHand { isolated, lockdown }, wanted.into_iter().flatten().collect());
+    is_all_read && missing == 0
 }
 
 /// Takes up what is kept there, before anybody is let out.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -38,6 +39,8 @@ pub(super) struct Running {
 pub(super) struct Before {
     pub(super) source: Source,
     pub(super) journal: JournalConfig,
+    /// How long it may drain.
+    pub(super) limit: Duration,
 }
 
 /// What is left when the threads that serve have ended.
@@ -114,8 +117,8 @@ impl Running {
         if let Err(error) = &next {
             eprintln!("sekisho: warning: the gate that takes over is gone: {error}");
         }
-        let Before { source, journal } = before;
-        let draining = Draining { handed, gate, source, data_dir, journal, since, cut: workers.cutter() };
+        let Before { source, journal, limit } = before;
+        let draining = Draining { handed, gate, source, data_dir, journal, since, limit, cut: workers.cutter() };
         let carrying = Carrying::start(draining, next.ok());
         if let Err(error) = &carrying {
             eprintln!("sekisho: warning: what has ended here cannot be told, and all that is open is closed: {error}");

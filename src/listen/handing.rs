@@ -13,8 +13,8 @@ use rustix::net::{
 };
 use socket2::SockRef;
 
-use super::passed::PASSED_MAX;
-
+/// So many go over at most: one for each worker at each address.
+const HANDED_MAX: usize = 1_024;
 /// So many go with one byte.
 const AT_ONCE: usize = 32;
 /// The byte that they go with.
@@ -25,8 +25,8 @@ const MARK: u8 = b'L';
 /// # Errors
 /// There are too many, or the other end does not take them.
 pub fn send_listeners(stream: &mut UnixStream, listeners: &[TcpListener]) -> io::Result<()> {
-    if listeners.len() > PASSED_MAX {
-        return Err(io::Error::other(format!("more than {PASSED_MAX} listeners")));
+    if listeners.len() > HANDED_MAX {
+        return Err(io::Error::other(format!("more than {HANDED_MAX} listeners")));
     }
     for some in listeners.chunks(AT_ONCE) {
         let descriptors: Vec<_> = some.iter().map(AsFd::as_fd).collect();
@@ -45,8 +45,8 @@ pub fn send_listeners(stream: &mut UnixStream, listeners: &[TcpListener]) -> io:
 /// # Errors
 /// They do not come, or something else comes than listeners of TCP.
 pub fn receive_listeners(stream: &mut UnixStream, count: usize) -> io::Result<Vec<TcpListener>> {
-    if count > PASSED_MAX {
-        return Err(io::Error::other(format!("more than {PASSED_MAX} listeners")));
+    if count > HANDED_MAX {
+        return Err(io::Error::other(format!("more than {HANDED_MAX} listeners")));
     }
     let mut listeners = Vec::with_capacity(count);
     while listeners.len() < count {
@@ -105,18 +105,20 @@ mod tests {
 
     #[test]
     fn listeners_come_in_their_order_with_whoever_waits_in_their_queues() {
+        // As 64 workers at five addresses have, if not for the open files of a test.
+        const COUNT: usize = 9 * AT_ONCE + 3;
         let (mut one, mut other) = pair();
         let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
-        let sent: Vec<_> = (0..AT_ONCE + 3).map(bind).collect();
+        let sent: Vec<_> = (0..COUNT).map(bind).collect();
         let addresses: Vec<_> = sent.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        one.write_all(b"35\n").unwrap();
+        one.write_all(b"291\n").unwrap();
         send_listeners(&mut one, &sent).unwrap();
-        let mut waiting = TcpStream::connect(addresses[34]).unwrap();
+        let mut waiting = TcpStream::connect(addresses[COUNT - 1]).unwrap();
         drop(sent);
-        assert_eq!(read_line(&mut other, 10).unwrap(), b"35");
-        let come = receive_listeners(&mut other, AT_ONCE + 3).unwrap();
+        assert_eq!(read_line(&mut other, 10).unwrap(), b"291");
+        let come = receive_listeners(&mut other, COUNT).unwrap();
         assert_eq!(come.iter().map(|listener| listener.local_addr().unwrap()).collect::<Vec<_>>(), addresses);
-        let (mut accepted, _) = come[34].accept().unwrap();
+        let (mut accepted, _) = come[COUNT - 1].accept().unwrap();
         accepted.write_all(b"x").unwrap();
         let mut read = [0];
         waiting.read_exact(&mut read).unwrap();
@@ -138,7 +140,7 @@ mod tests {
         send_listeners(&mut one, &[listener.try_clone().unwrap(), listener]).unwrap();
         drop(one);
         assert!(receive_listeners(&mut other, 1).is_err());
-        assert!(receive_listeners(&mut other, PASSED_MAX + 1).is_err());
+        assert!(receive_listeners(&mut other, HANDED_MAX + 1).is_err());
         assert!(read_line(&mut other, 1).is_err());
         let (mut one, mut other) = pair();
         one.write_all(b"abc\n").unwrap();

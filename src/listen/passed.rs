@@ -10,8 +10,8 @@ use socket2::SockRef;
 
 use super::{BindError, Bound, Taking};
 
-/// So many are taken over at most.
-pub(super) const PASSED_MAX: usize = 256;
+/// So many are passed at most.
+const PASSED_MAX: usize = 256;
 
 /// Why what was passed cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -100,37 +100,44 @@ impl Restraints {
     /// # Errors
     /// Too many are in force, or it is about nobody.
     pub fn impose(&self, imposed: Imposed) -> Result<bool, NotImposed> {
-        let client = match imposed.client.as_deref() {
-            Some(client) => Some(ClientKey::parse(client).ok_or(NotImposed::NoClient)?),
-            None => None,
-        };
         let mut table = self.write();
-        let is_full = self.count.load(Ordering::Relaxed) >= RESTRAINTS_MAX;
-        let (list, most) = match client {
-            Some(client) if is_full && !table.of_clients.contains_key(&client) => return Err(NotImposed::NoRoom),
-            Some(client) => (table.of_clients.entry(client).or_default(), OF_CLIENT_MAX),
-            None => (&mut table.of_all, OF_ALL_MAX),
-        };
-        let same = |other: &&mut Imposed| other.finding == imposed.finding && other.measure == imposed.measure;
-        if let Some(other) = list.iter_mut().find(same) {
-            other.until = other.until.max(imposed.until);
+        if !table.add(imposed, self.count.load(Ordering::Relaxed))? {
             return Ok(false);
         }
-        if list.len() >= most || is_full {
-            return Err(NotImposed::NoRoom);
-        }
-        list.push(imposed);
         self.count.fetch_add(1, Ordering::Release);
         drop(table);
         self.changed();
         Ok(true)
     }
 
+    /// Puts all of this in force, in place of all that was before. Gives how many of findings are not, for want of room or as they
+    /// are about nobody.
+    pub fn replace(&self, by_hand: ByHand, of_findings: Vec<Imposed>) -> usize {
+        let by_hand_count = by_hand.count();
+        let mut next = Table { by_hand, ..Table::default() };
+        let (mut count, mut missing) = (0, 0);
+        for imposed in of_findings {
+            match next.add(imposed, count) {
+                Ok(is_new) => count += usize::from(is_new),
+                Err(NotImposed::NoRoom | NotImposed::NoClient) => missing += 1,
+            }
+        }
+        let mut table = self.write();
+        *table = next;
+        // Who looks at the counts alone never finds none where something was imposed before and is after.
+        self.count.fetch_max(count, Ordering::Release);
+        self.by_hand.store(by_hand_count, Ordering::Release);
+        self.count.store(count, Ordering::Release);
+        drop(table);
+        self.changed();
+        missing
+    }
+
     /// Puts in force what a person has imposed, in place of what they had before. How many it may be, is the caller's to bound:
     /// each exchange is compared with all.
     pub fn impose_by_hand(&self, by_hand: ByHand) {
         let mut table = self.write();
-        let count = by_hand.isolated.len() + usize::from(by_hand.lockdown);
+        let count = by_hand.count();
         table.by_hand = by_hand;
         self.by_hand.store(count, Ordering::Release);
         drop(table);
@@ -254,6 +261,10 @@ impl Restraints {
 }
 
 impl ByHand {
+    fn count(&self) -> usize {
+        self.isolated.len() + usize::from(self.lockdown)
+    }
+
     fn isolates(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         self.isolated.iter().any(|net| net.contains(&client))
@@ -261,6 +272,30 @@ impl ByHand {
 }
 
 impl Table {
+    /// Adds one to the so many of findings that there are. Says whether it is news.
+    fn add(&mut self, imposed: Imposed, count: usize) -> Result<bool, NotImposed> {
+        let client = match imposed.client.as_deref() {
+            Some(client) => Some(ClientKey::parse(client).ok_or(NotImposed::NoClient)?),
+            None => None,
+        };
+        let is_full = count >= RESTRAINTS_MAX;
+        let (list, most) = match client {
+            Some(client) if is_full && !self.of_clients.contains_key(&client) => return Err(NotImposed::NoRoom),
+            Some(client) => (self.of_clients.entry(client).or_default(), OF_CLIENT_MAX),
+            None => (&mut self.of_all, OF_ALL_MAX),
+        };
+        let same = |other: &&mut Imposed| other.finding == imposed.finding && other.measure == imposed.measure;
+        if let Some(other) = list.iter_mut().find(same) {
+            other.until = other.until.max(imposed.until);
+            return Ok(false);
+        }
+        if list.len() >= most || is_full {
+            return Err(NotImposed::NoRoom);
+        }
+        list.push(imposed);
+        Ok(true)
+    }
+
     fn all(&self) -> impl Iterator<Item = &Imposed> {
         self.of_clients.values().flatten().chain(&self.of_all)
     }
@@ -400,5 +435,41 @@ mod tests {
         };
         assert_eq!((fill(None), fill(Some("10.0.0.1"))), (OF_ALL_MAX, OF_CLIENT_MAX));
         assert_eq!(restraints.impose(imposed(1, Act::Deny, Some("nobody"), None)), Err(NotImposed::NoClient));
+    }
+
+    #[test]
+    fn a_full_list_is_replaced_by_another_full_one_and_what_stays_is_never_out_of_force() {
+        let restraints = Restraints::default();
+        let full = |first: usize| {
+            let others =
+                (first..first + OF_ALL_MAX - 1).map(|number| imposed(number, Act::Deny, None, Some("c2.test")));
+            others
+                .chain([imposed(0, Act::Isolate, Some("10.0.0.9"), None), imposed(0, Act::Deny, None, None)])
+                .collect()
+        };
+        let lockdown = ByHand { isolated: Vec::new(), lockdown: true };
+        assert_eq!(restraints.replace(ByHand::default(), full(1)), 0);
+        std::thread::scope(|scope| {
+            let replacing = scope.spawn(|| {
+                for round in 1..200 {
+                    let by_hand = if round % 2 == 0 { ByHand::default() } else { lockdown.clone() };
+                    assert_eq!(restraints.replace(by_hand, full(round * OF_ALL_MAX)), 0);
+                }
+            });
+            while !replacing.is_finished() {
+                assert!(on(&restraints, "10.0.0.9", "a.test").isolated);
+            }
+        });
+        // From findings to a person and back, somebody is held in any case.
+        for _ in 0..200 {
+            restraints.replace(lockdown.clone(), Vec::new());
+            assert!(on(&restraints, "10.0.0.9", "a.test").lockdown);
+            restraints.replace(ByHand::default(), full(1));
+        }
+        assert_eq!(restraints.list().len(), OF_ALL_MAX + 1);
+        let nobody = vec![imposed(1, Act::Deny, Some("nobody"), None), imposed(2, Act::Deny, None, None)];
+        assert_eq!((restraints.replace(ByHand::default(), nobody), restraints.list().len()), (1, 1));
+        assert_eq!(restraints.replace(ByHand::default(), Vec::new()), 0);
+        assert_eq!(on(&restraints, "10.0.0.9", "a.test"), Restraint::NONE);
     }
 }

@@ -160,12 +160,14 @@ impl JournalHandle {
     /// Not all were. What of them tells of exchanges that have passed is written or counted.
     pub async fn append_carried(&self, records: Vec<(Duty, Vec<u8>)>) -> Result<(), NotAccepted> {
         let mut records = records.into_iter().map(|(duty, members)| Entry { members, duty });
+        let mut all = Ok(());
         loop {
             let some: Vec<_> = records.by_ref().take(BATCH_RECORDS_MAX).collect();
             if some.is_empty() {
-                return Ok(());
+                return all;
             }
-            self.append_group(some).await?;
+            // What comes behind one that is refused is still to be written or counted.
+            all = all.and(self.append_group(some).await);
         }
     }
 
@@ -277,5 +279,16 @@ mod tests {
         back.close().unwrap();
         verify(directory.path(), &Default::default()).unwrap();
         assert_eq!((count(directory.path(), 1), count(directory.path(), 2)), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn of_carried_records_those_behind_a_refused_one_are_counted_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(config(directory.path())).unwrap();
+        let handle = journal.handle();
+        journal.close().unwrap();
+        let records = (0..2 * BATCH_RECORDS_MAX + 1).map(|number| (Duty::After, entry(number).members)).collect();
+        assert!(handle.append_carried(records).await.is_err());
+        assert_eq!(handle.inbox().health.lost, 2 * BATCH_RECORDS_MAX as u64 + 1);
     }
 }

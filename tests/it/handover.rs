@@ -392,7 +392,7 @@ fn when_the_next_gate_is_killed_another_takes_its_place_and_tunnels_go_on() {
 
 #[test]
 fn where_the_data_directory_cannot_be_had_again_the_gate_that_drained_says_how_many_records_are_lost() {
-    let site = Site::echo();
+    let site = Site::with(Origin::echo(), "[limits]\nhand_over_seconds = 10\n");
     let notices = Notices::new();
     let mut old = Start { before: &notices.before(), ..site.start() }.gate();
     let tunnels: Vec<_> = ["a.test", "b.test"].map(|host| site.tunnel(&old, host)).into();
@@ -412,9 +412,81 @@ fn where_the_data_directory_cannot_be_had_again_the_gate_that_drained_says_how_m
 }
 
 #[test]
+fn when_the_next_gate_is_told_to_end_the_one_that_drains_waits_for_the_directory_and_each_end_is_on_record_once() {
+    // For longer than the one that drains waits for another, and then for a directory that nobody has.
+    let site = Site::with(Origin::echo(), "[limits]\ndrain_seconds = 23\n");
+    let notices = Notices::new();
+    let mut old = Start { before: &notices.before(), ..site.start() }.gate();
+    let mut kept = site.tunnel(&old, "kept.test");
+    echoes(&mut kept, "here");
+    let mut new = site.next(&old);
+    let mut own = site.tunnel(&new, "own.test");
+    assert_eq!(site.draining(), u64::from(old.pid()));
+    new.signal("-TERM");
+    is_cut(kept);
+    echoes(&mut own, "goes on");
+    is_cut(own);
+    assert_eq!((new.wait(), old.wait()), (Some(0), Some(0)));
+    notices.until("all that is open here is closed");
+    for host in ["kept.test", "own.test"] {
+        assert_eq!(site.end_of(host)["closed_how"], "gate_stopped");
+    }
+    let all = site.records();
+    let lost = place(&all, |record| record["cause"] == "draining_gate_lost");
+    let back = place(&all, |record| record["action"] == "journal_taken_back");
+    assert!(lost < back && all[lost]["detail"].as_str().unwrap().contains("this gate ends"), "{}", all[lost]);
+    assert!(!all.iter().any(|record| record["cause"] == "records_lost"));
+}
+
+#[test]
+fn a_gate_beside_which_too_many_drain_hands_over_to_nobody_and_names_them() {
+    let site = Site::echo();
+    let mut gate = site.first();
+    // In containers all of them have one pid.
+    let carriers: Vec<_> = [1, 1, 1, 7]
+        .iter()
+        .map(|pid| {
+            let mut carries = site.control();
+            say(&mut carries, &format!("{{\"carry\":{{\"protocol\":1,\"pid\":{pid}}}}}\n"));
+            assert!(line(&mut carries).contains("welcome"));
+            carries
+        })
+        .collect();
+    let next = site.beside(gate.address);
+    assert_eq!(next.status.code(), Some(1), "{next:?}");
+    let said = String::from_utf8_lossy(&next.stderr);
+    assert!(said.contains("process 1, process 1, process 1, process 7 drain still"), "{said}");
+    let mut tunnel = site.tunnel(&gate, "a.test");
+    echoes(&mut tunnel, "goes on");
+    drop((tunnel, carriers));
+    assert_eq!(gate.end("-TERM"), Some(0));
+    is_verified(&site.data_dir);
+}
+
+#[test]
+fn who_takes_over_from_a_gate_that_is_told_to_end_is_refused_at_once() {
+    let site = Site::echo();
+    let mut gate = site.first();
+    let tunnel = site.tunnel(&gate, "a.test");
+    let mut asks = site.control();
+    say(&mut asks, "{\"hand_over\":{\"protocol\":1}}\n");
+    assert!(line(&mut asks).contains("offered"));
+    gate.signal("-TERM");
+    let until = Instant::now() + Duration::from_secs(20);
+    while UnixStream::connect(site.data_dir.join("control.sock")).is_ok() {
+        assert!(Instant::now() < until, "it still answers");
+    }
+    say(&mut asks, "\"take\"\n");
+    assert!(line(&mut asks).contains("gate_ends"));
+    drop(tunnel);
+    assert_eq!(gate.wait(), Some(0));
+}
+
+#[test]
 fn two_upgrades_one_after_the_other_leave_two_gates_that_drain_and_both_tell_the_last() {
     let site = Site::echo();
-    let mut first = site.first();
+    let notices = Notices::new();
+    let mut first = Start { before: &notices.before(), ..site.start() }.gate();
     let mut one = site.tunnel(&first, "one.test");
     let mut second = site.next(&first);
     let mut two = site.tunnel(&second, "two.test");
@@ -435,6 +507,9 @@ fn two_upgrades_one_after_the_other_leave_two_gates_that_drain_and_both_tell_the
     let all = site.records();
     let last = all.iter().rposition(|record| record["action"] == "journal_handed_over").unwrap();
     assert_eq!(all[last..].iter().filter(|record| record["event"] == "close").count(), 2);
+    assert!(place(&all, |record| record["action"] == "draining_gate_left") < last);
+    assert!(!all.iter().any(|record| record["kind"] == "gap"));
+    notices.until("hands over itself");
 }
 
 #[test]

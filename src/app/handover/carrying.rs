@@ -22,9 +22,11 @@ use super::{Carrier, LINE_BYTES_MAX, OfDraining, OfWriter, PROTOCOL, PolicyInFor
 
 /// The next gate may take so long from the hand-over to its first welcome: it reads the end of the journal.
 const FIRST_LIMIT: Duration = Duration::from_secs(60);
-/// Where it is lost, another may take so long to come in its place. Until then nobody can cut off what is open here.
+/// Where it is lost, another may take so long to come in its place, or [`FIRST_LIMIT`] where it has said that it hands over. Until
+/// then nobody can cut off what is open here.
 const AGAIN_LIMIT: Duration = Duration::from_secs(10);
-/// So long it is tried to have what is left written, when all that was open is closed.
+/// So long it is tried to have what is left written, when all that was open is closed, without what another gate still has the
+/// data directory.
 const LAST_LIMIT: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(50);
 /// For a load to be answered; the journal itself takes five seconds at most.
@@ -44,6 +46,8 @@ pub(in crate::app) struct Draining {
     /// As the journal is opened where it must be taken back.
     pub(in crate::app) journal: JournalConfig,
     pub(in crate::app) since: Timestamp,
+    /// As long as it may drain, it also waits for a data directory that another gate still has.
+    pub(in crate::app) limit: Duration,
     /// Closes all that is open, at once.
     pub(in crate::app) cut: Arc<dyn Fn() + Send + Sync>,
 }
@@ -106,9 +110,17 @@ impl Porter {
                 Way::Done => return Ok(()),
                 Way::Lost(load) => unanswered = load,
             }
-            drop(open);
-            eprintln!("sekisho: the gate that took over does not answer any more; another is waited for");
-            link = self.link_until(Instant::now() + AGAIN_LIMIT);
+            let limit = match open.end() {
+                LastWord::HandsOver => {
+                    eprintln!("sekisho: the gate that took over hands over itself; the next one is waited for");
+                    FIRST_LIMIT
+                }
+                LastWord::None => {
+                    eprintln!("sekisho: the gate that took over does not answer any more; another is waited for");
+                    AGAIN_LIMIT
+                }
+            };
+            link = self.link_until(Instant::now() + limit);
         }
         self.close_up(unanswered)
     }
@@ -183,11 +195,13 @@ impl Porter {
     }
 
     /// Nobody writes what is carried, and nobody says who is cut off: all that is open is closed. What that leaves to be told is
-    /// written here, if this gate can have the data directory again, or else by who has it.
+    /// written here, as soon as this gate can have the data directory again, or else by who has it: one that is told to end has it
+    /// until all is closed there, and takes nothing.
     fn close_up(&self, unanswered: Option<Load>) -> io::Result<()> {
         eprintln!("sekisho: no gate has taken the place of the one that took over: all that is open here is closed");
         (self.draining.cut)();
-        let until = Instant::now() + LAST_LIMIT;
+        let last = Instant::now() + self.draining.limit.max(LAST_LIMIT);
+        let mut until = Instant::now() + LAST_LIMIT;
         let mut unanswered = unanswered;
         loop {
             self.put_back(unanswered.take());
@@ -201,13 +215,14 @@ impl Porter {
                 }
                 Err(why) => why,
             };
-            if matches!(why, OpenError::Locked(_))
-                && let Ok(link) = self.link(Instant::now() + Duration::from_secs(1))
-            {
-                match self.carry(&link) {
-                    Way::Done => return Ok(()),
-                    Way::Lost(load) => unanswered = load,
+            if matches!(why, OpenError::Locked(_)) {
+                if let Ok(link) = self.link(Instant::now() + Duration::from_secs(1)) {
+                    match self.carry(&link) {
+                        Way::Done => return Ok(()),
+                        Way::Lost(load) => unanswered = load,
+                    }
                 }
+                until = last.min(Instant::now() + LAST_LIMIT);
             }
             if Instant::now() >= until {
                 self.until_over();
@@ -243,6 +258,14 @@ struct Link {
     /// Numbers of loads, and whether all of one is written.
     answers: Receiver<(u64, Result<(), NotAccepted>)>,
     is_ended: Arc<OnceLock<()>>,
+    reader: Option<JoinHandle<LastWord>>,
+}
+
+/// What the gate that has the journal has said of the end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastWord {
+    None,
+    HandsOver,
 }
 
 impl Link {
@@ -257,7 +280,11 @@ impl Link {
         match serde_json::from_slice(&read_line(&mut stream, LINE_BYTES_MAX)?)? {
             OfWriter::Welcome => {}
             OfWriter::Refused(why) => return Err(io::Error::other(why)),
-            OfWriter::Taken(_) | OfWriter::NotTaken(_) | OfWriter::Imposed(_) | OfWriter::Policy(_) => {
+            OfWriter::Taken(_)
+            | OfWriter::NotTaken(_)
+            | OfWriter::Imposed(_)
+            | OfWriter::Policy(_)
+            | OfWriter::HandsOver => {
                 return Err(io::Error::other("it does not say that it takes loads"));
             }
         }
@@ -266,12 +293,19 @@ impl Link {
         let is_ended = Arc::new(OnceLock::new());
         let (reader, ended) = (stream.try_clone()?, is_ended.clone());
         let read = move || {
-            // Whatever ends it, the link is lost.
-            let _ = follower.read(reader, &sender);
+            // Whatever else ends it, the link is lost.
+            let last = follower.read(reader, &sender).unwrap_or(LastWord::None);
             let _ = ended.set(());
+            last
         };
-        std::thread::Builder::new().name("told".to_owned()).spawn(read)?;
-        Ok(Self { stream, answers, is_ended })
+        let reader = std::thread::Builder::new().name("told".to_owned()).spawn(read)?;
+        Ok(Self { stream, answers, is_ended, reader: Some(reader) })
+    }
+
+    /// Ends it; what has come by it is read to the end.
+    fn end(mut self) -> LastWord {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.reader.take().and_then(|reader| reader.join().ok()).unwrap_or(LastWord::None)
     }
 
     fn has_ended(&self) -> bool {
@@ -330,7 +364,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn read(&self, stream: UnixStream, answers: &SyncSender<(u64, Result<(), NotAccepted>)>) -> io::Result<()> {
+    fn read(&self, stream: UnixStream, answers: &SyncSender<(u64, Result<(), NotAccepted>)>) -> io::Result<LastWord> {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
         loop {
@@ -355,6 +389,7 @@ impl Follower {
                     let _ = self.policies.send(policy);
                     None
                 }
+                OfWriter::HandsOver => return Ok(LastWord::HandsOver),
                 OfWriter::Welcome => None,
                 OfWriter::Refused(why) => return Err(io::Error::other(why)),
             };

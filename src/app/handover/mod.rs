@@ -13,7 +13,8 @@
 //!
 //! Of a carried record the gate that drains sets the time and all that it tells; number, hash and whose journal it is, the one
 //! that writes. Where that one dies, a load without an answer is sent again to the next, without what of it stands in the
-//! journal. Where none comes, whoever drains closes all that it holds, takes the data directory back and writes what is left.
+//! journal. Where none comes, whoever drains closes all that it holds, takes the data directory back, as soon as nobody else has
+//! it, and writes what is left.
 //!
 //! `offer` is the running gate, up to its last word; `taking` the next one, up to there; `carrying` the one that drains and
 //! `writing` the one that writes, from then on.
@@ -101,6 +102,8 @@ enum OfWriter {
     /// All that is imposed, in place of what was before.
     Imposed(Standing),
     Policy(PolicyInForce),
+    /// Its last word: it hands over itself, and another will be there soon.
+    HandsOver,
     Refused(NotDone),
 }
 

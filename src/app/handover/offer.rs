@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendError};
 
 use crate::clock;
 use crate::listen::{read_line, send_listeners};
 
 use super::super::NotDone;
+use super::writing::Drainers;
 use super::{OfOld, PROTOCOL, TAKE, Wants};
 
 /// From the offer to the next gate's word: it binds, and what it reads it has read.
@@ -30,6 +31,8 @@ pub(super) struct Goods {
 pub(in crate::app) struct Offer {
     goods: Arc<Mutex<Option<Goods>>>,
     is_asked: Arc<AtomicBool>,
+    /// Who drains already.
+    drainers: Drainers,
 }
 
 /// The next gate has said that it takes over. Dropped unanswered it ends there.
@@ -39,10 +42,10 @@ pub(in crate::app) struct Asked {
 
 impl Offer {
     /// Of these listeners; what is asked comes out of the other.
-    pub(in crate::app) fn new(listeners: Vec<TcpListener>) -> (Self, mpsc::Receiver<Asked>) {
+    pub(in crate::app) fn new(listeners: Vec<TcpListener>, drainers: Drainers) -> (Self, mpsc::Receiver<Asked>) {
         let (asked, receiver) = mpsc::channel(1);
         let goods = Arc::new(Mutex::new(Some(Goods { listeners, asked })));
-        (Self { goods, is_asked: Arc::default() }, receiver)
+        (Self { goods, is_asked: Arc::default(), drainers }, receiver)
     }
 
     /// Takes it back, and closes what was kept for it.
@@ -83,6 +86,10 @@ impl Offer {
     }
 
     fn offer(&self, mut stream: UnixStream) -> io::Result<()> {
+        // The gate that takes over could not take what all of them carry.
+        if let Some(why) = self.drainers.no_room() {
+            return say(&mut stream, &OfOld::Refused(why));
+        }
         let (listeners, asked) = {
             let goods = self.goods.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(goods) = &*goods else {
@@ -100,12 +107,23 @@ impl Offer {
         if TAKE.strip_suffix(b"\n") != Some(&word) {
             return Err(io::Error::other("it said something else"));
         }
-        // A gate that ends by itself answers nobody any more.
-        asked.blocking_send(Asked { stream }).map_err(|_| io::Error::other("this gate ends"))
+        match asked.blocking_send(Asked { stream }) {
+            Ok(()) => Ok(()),
+            Err(SendError(asked)) => {
+                asked.refuse();
+                Err(io::Error::other("this gate ends"))
+            }
+        }
     }
 }
 
 impl Asked {
+    /// Says that this gate ends by itself.
+    pub(in crate::app) fn refuse(mut self) {
+        // It may be gone already.
+        let _ = say(&mut self.stream, &OfOld::Refused(NotDone::GateEnds));
+    }
+
     /// Says that the data directory is free. The stream then says by its end that the next gate has ended.
     pub(in crate::app) fn left(mut self) -> io::Result<UnixStream> {
         say(&mut self.stream, &OfOld::Left { first_id: clock::leave_exchange_ids().0 })?;

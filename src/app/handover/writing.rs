@@ -1,4 +1,6 @@
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,48 +51,114 @@ pub struct DrainingStatus {
 
 /// All of them.
 #[derive(Debug, Clone, Default)]
-pub(in crate::app) struct Drainers(Arc<Mutex<Vec<DrainingStatus>>>);
+pub(in crate::app) struct Drainers(Arc<Mutex<All>>);
+
+#[derive(Debug, Default)]
+struct All {
+    /// Each with the number of its link: in containers all have one pid.
+    linked: Vec<(u64, DrainingStatus)>,
+    links: u64,
+    /// This gate hands over, and they are the next one's.
+    hands_over: bool,
+}
 
 impl Drainers {
-    fn lock(&self) -> MutexGuard<'_, Vec<DrainingStatus>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::app) fn report(&self) -> Vec<DrainingStatus> {
-        self.lock().clone()
+        self.lock().linked.iter().map(|(_, one)| one.clone()).collect()
+    }
+
+    /// Links that end from now on, end since another gate takes over.
+    pub(in crate::app) fn hand_over(&self) {
+        self.lock().hands_over = true;
+    }
+
+    /// Why this gate may not drain beside them.
+    pub(super) fn no_room(&self) -> Option<NotDone> {
+        let all = self.lock();
+        (all.linked.len() + 1 > DRAINERS_MAX).then(|| {
+            let processes: Vec<_> = all.linked.iter().map(|(_, one)| format!("process {}", one.pid)).collect();
+            NotDone::TooManyDrain(processes.join(", "))
+        })
     }
 
     fn enter(&self, pid: u32) -> Option<Drainer> {
         let mut all = self.lock();
-        if all.len() >= DRAINERS_MAX || all.iter().any(|one| one.pid == pid) {
+        if all.linked.len() >= DRAINERS_MAX {
             return None;
         }
-        all.push(DrainingStatus { pid, since: format_time(clock::now()), connections: 0, tunnels: 0, records: 0 });
-        Some(Drainer { all: self.clone(), pid })
+        all.links += 1;
+        let number = all.links;
+        let status = DrainingStatus { pid, since: format_time(clock::now()), connections: 0, tunnels: 0, records: 0 };
+        all.linked.push((number, status));
+        Some(Drainer { all: self.clone(), number })
     }
 }
 
 /// One, for as long as it is linked.
 struct Drainer {
     all: Drainers,
-    pid: u32,
+    number: u64,
 }
 
 impl Drainer {
     fn change<T>(&self, change: impl FnOnce(&mut DrainingStatus) -> T) -> Option<T> {
-        self.all.lock().iter_mut().find(|one| one.pid == self.pid).map(change)
+        let mut all = self.all.lock();
+        let found = all.linked.iter_mut().find(|(number, _)| *number == self.number);
+        found.map(|(_, one)| change(one))
     }
 }
 
 impl Drop for Drainer {
     fn drop(&mut self) {
-        self.all.lock().retain(|one| one.pid != self.pid);
+        self.all.lock().linked.retain(|(number, _)| *number != self.number);
     }
+}
+
+/// Says what becomes of one that is let go while it drains, as this gate ends or hands over.
+struct LetGo<'d> {
+    gate: &'d Gate,
+    drainer: &'d Drainer,
+    pid: u32,
+    /// To it.
+    stream: io::Result<std::os::unix::net::UnixStream>,
+    is_ended: bool,
+}
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        if self.is_ended {
+            return;
+        }
+        let last = if self.drainer.all.lock().hands_over {
+            let mut word = serde_json::to_vec(&OfWriter::HandsOver).unwrap_or_default();
+            word.push(b'\n');
+            // Where it does not get that, it waits for less long.
+            let _ = self.stream.as_mut().map(|stream| stream.write(&word));
+            admin("draining_gate_left", &format!("process {} goes on with the gate that takes over", self.pid))
+        } else {
+            lost(self.pid, &"this gate ends")
+        };
+        self.gate.journal.tell(&last, clock::now());
+    }
+}
+
+fn admin(action: &'static str, detail: &str) -> Record {
+    Record::Admin(Admin { action, detail: Some(detail.into()) })
+}
+
+fn lost(pid: u32, why: &dyn Display) -> Record {
+    let detail = format!("process {pid}, which drained: {why}; what it held may have no end on record");
+    Record::Gap(Gap { cause: "draining_gate_lost", detail: detail.as_str().into(), bytes: None, count: None })
 }
 
 /// Takes what a gate that drains carries here, and tells it what is imposed and which policy is in force, until it ends.
 pub(in crate::app) async fn serve(stream: UnixStream, carrier: Carrier, gate: Arc<Gate>, drainers: Drainers) {
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+    let beside = stream.as_fd().try_clone_to_owned().map(Into::into);
     let (reader, mut writer) = stream.into_split();
     let drainer = match (is_own(uid), carrier.protocol == PROTOCOL) {
         (false, _) => Err(NotDone::NotOwn),
@@ -105,21 +173,22 @@ pub(in crate::app) async fn serve(stream: UnixStream, carrier: Carrier, gate: Ar
     if write(&mut writer, &OfWriter::Welcome).await.is_err() {
         return;
     }
-    let pid = drainer.pid;
-    let admin = |action, detail: String| Record::Admin(Admin { action, detail: Some(detail.as_str().into()) });
-    gate.journal.tell(&admin("draining_gate_joined", format!("process {pid} goes on with what it has")), clock::now());
+    let pid = carrier.pid;
+    gate.journal.tell(&admin("draining_gate_joined", &format!("process {pid} goes on with what it has")), clock::now());
+    // Behind the writer, which closes the stream as it goes.
+    let mut let_go = LetGo { gate: &gate, drainer: &drainer, pid, stream: beside, is_ended: false };
     let ended = tokio::select! {
         ended = take_loads(reader, &gate, &drainer, &told) => ended,
         ended = tell_changes(&gate, &told) => ended,
-        ended = write_all(writer, to_tell) => ended,
+        ended = write_all(&mut writer, to_tell) => ended,
     };
+    let_go.is_ended = true;
     let records = drainer.change(|one| one.records).unwrap_or_default();
     let last = match ended {
-        Ok(()) => admin("draining_gate_ended", format!("process {pid}; {records} records of it were taken")),
+        Ok(()) => admin("draining_gate_ended", &format!("process {pid}; {records} records of it were taken")),
         Err(error) => {
             eprintln!("sekisho: warning: the gate that drains (process {pid}) does not answer any more: {error}");
-            let detail = format!("process {pid}, which drained: {error}; what it held may have no end on record");
-            Record::Gap(Gap { cause: "draining_gate_lost", detail: detail.as_str().into(), bytes: None, count: None })
+            lost(pid, &error)
         }
     };
     gate.journal.tell(&last, clock::now());
@@ -222,9 +291,9 @@ fn policy_in_force(gate: &Gate) -> PolicyInForce {
     PolicyInForce { hash: edition.policy.hash().to_owned(), is_strict: edition.policy.reload() == Reload::Strict }
 }
 
-async fn write_all(mut writer: OwnedWriteHalf, mut told: Receiver<OfWriter>) -> io::Result<()> {
+async fn write_all(writer: &mut OwnedWriteHalf, mut told: Receiver<OfWriter>) -> io::Result<()> {
     while let Some(what) = told.recv().await {
-        write(&mut writer, &what).await?;
+        write(writer, &what).await?;
     }
     Err(io::ErrorKind::BrokenPipe.into())
 }
