@@ -24,6 +24,8 @@ pub struct Reader {
 
 /// A block is at most this long. No line of a journal comes near it.
 const BLOCK_BYTES: u64 = 2 << 20;
+/// A segment is named by the second in which it was begun.
+const NAMED_US: u64 = 999_999;
 
 impl Reader {
     /// Opens the journal below a data directory. With `since`, segments that by the name of the next one
@@ -35,7 +37,7 @@ impl Reader {
         let directory = data_dir.join("journal");
         let mut paths = VecDeque::from(list(&directory).map_err(|source| io_error(&directory, source))?);
         while let (Some(since), Some(next)) = (since, paths.get(1).and_then(|path| begun(path)))
-            && next <= since
+            && next.0.saturating_add(NAMED_US) <= since.0
         {
             paths.pop_front();
         }
@@ -191,7 +193,10 @@ mod tests {
     #[test]
     fn segments_that_ended_before_are_left_out_and_the_one_under_way_then_is_not() {
         let directory = journal(&[(0, "a\n"), (1, "b\n"), (2, "c\n")]);
-        for (since, expected) in [(0, "abc"), (HOUR - 1, "abc"), (HOUR, "bc"), (2 * HOUR, "c"), (9 * HOUR, "c")] {
+        let named = HOUR + 999_999;
+        for (since, expected) in
+            [(0, "abc"), (HOUR, "abc"), (named - 1, "abc"), (named, "bc"), (named + HOUR, "c"), (9 * HOUR, "c")]
+        {
             let since = Timestamp(500_000 * HOUR + since);
             let read = lines(&mut Reader::open(directory.path(), Some(since)).unwrap());
             assert_eq!(read.concat(), expected, "{since:?}");
