@@ -17,7 +17,9 @@ use super::contingency::Elsewhere;
 use super::control::socket_path;
 use super::fetch::Fetching;
 use super::handover::{Asked, Carrying, Draining, Offer};
+use super::indexing::Indexing;
 use super::reload::Reloading;
+use super::streaming::Streaming;
 use super::watching::Watching;
 use super::workers::Workers;
 use super::{End, clearances, console, reach, versions};
@@ -41,6 +43,14 @@ pub(super) struct Before {
     pub(super) journal: JournalConfig,
     /// How long it may drain.
     pub(super) limit: Duration,
+}
+
+/// The journal, and who reads it to its end.
+struct Writing {
+    journal: Journal,
+    data_dir: PathBuf,
+    indexing: Option<Indexing>,
+    streaming: Option<Streaming>,
 }
 
 /// What is left when the threads that serve have ended.
@@ -67,6 +77,20 @@ impl Left {
 
 impl Running {
     fn end(self) -> io::Result<()> {
+        let Writing { journal, data_dir, indexing, streaming } = self.end_others();
+        let _ = std::fs::remove_file(socket_path(&data_dir));
+        let closed = journal.close();
+        if let Some(streaming) = streaming {
+            streaming.end();
+        }
+        if let Some(indexing) = indexing {
+            indexing.end();
+        }
+        closed
+    }
+
+    /// Ends all but the journal, and those that read its last records.
+    fn end_others(self) -> Writing {
         self.write_down();
         if let Some(console) = self.console {
             console.end();
@@ -80,15 +104,7 @@ impl Running {
         if let Some(fetching) = self.fetching {
             fetching.end();
         }
-        let _ = std::fs::remove_file(socket_path(&self.data_dir));
-        let closed = self.journal.close();
-        if let Some(streaming) = streaming {
-            streaming.end();
-        }
-        if let Some(indexing) = indexing {
-            indexing.end();
-        }
-        closed
+        Writing { journal: self.journal, data_dir: self.data_dir, indexing, streaming }
     }
 
     /// What outlives a gate in files of its own.
@@ -131,19 +147,7 @@ impl Running {
     /// Ends all that belongs to the gate that has the data directory, and lets that go. Nothing here reads the journal's last
     /// records: the next gate does.
     fn leave(self, stop_accepting: impl FnOnce()) -> Handed {
-        self.write_down();
-        if let Some(console) = self.console {
-            console.end();
-        }
-        self.reloading.end();
-        self.elsewhere.end();
-        let (indexing, streaming) = self.background.end_writers();
-        if let Some(watching) = self.watching {
-            watching.end();
-        }
-        if let Some(fetching) = self.fetching {
-            fetching.end();
-        }
+        let Writing { journal, data_dir, indexing, streaming } = self.end_others();
         if let Some(streaming) = streaming {
             streaming.end();
         }
@@ -152,8 +156,8 @@ impl Running {
         }
         // As late as can be: until the next gate serves nobody accepts.
         stop_accepting();
-        let _ = std::fs::remove_file(socket_path(&self.data_dir));
-        let (handed, closed) = self.journal.hand_over();
+        let _ = std::fs::remove_file(socket_path(&data_dir));
+        let (handed, closed) = journal.hand_over();
         if let Err(error) = closed {
             eprintln!("sekisho: warning: the journal could not be closed: {error}");
         }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::between::HEARS;
-use super::lab::{CONFIG, Lab, Machine, run};
+use super::lab::{Lab, Machine, run};
+use super::tripwires::watching_gate;
 use super::ways_out::{connect, rules, wait_for};
-use crate::gate::{Gate, Start, records, status_of};
+use crate::gate::{records, status_of};
 
 /// What the office hears of strangers; its own calls come back to it by themselves.
 const HEARS_STRANGERS: &str = "
@@ -31,18 +32,6 @@ const GATE: [&str; 2] = ["10.20.0.1", "fd00:20::1"];
 /// What the rules log at once, and in a second from then on.
 const BURST: u64 = 100;
 const A_SECOND: u64 = 5;
-
-fn watching_gate(lab: &Lab) -> Gate {
-    let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
-    let config = format!("[flows]\nnflog_group = 5\n[detect]\ndelay_seconds = 1\n{CONFIG}");
-    let gate = Start { config: &config, before: &before, ..Start::default() }.gate();
-    let deadline = Instant::now() + WAITS;
-    while status_of(&gate.data_dir())["flows"][0]["reading"] != true {
-        assert!(Instant::now() < deadline, "the gate reads no log");
-        std::thread::yield_now();
-    }
-    gate
-}
 
 /// The same datagram to each address in turn, at so many ports.
 fn send(lab: &Lab, from: Machine, to: &[IpAddr], ports: u16) {

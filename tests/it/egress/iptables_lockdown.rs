@@ -1,13 +1,12 @@
 //! A lockdown where the kernel's rules are those of iptables: the gate cannot change them, and says what to load.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
 
-use super::isolation::{done, gate_with, open, until};
+use super::isolation::{done, first_is_closed_and_second_is_not, gate_with, open, two_exceptions, until};
 use super::lab::{CONFIG, Lab, Machine, run};
 use super::ways_out::connect;
 
@@ -15,13 +14,7 @@ use super::ways_out::connect;
 fn what_iptables_has_of_a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone_open_ones_included() {
     let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let exception = |port: u16, essential: &str| {
-        format!(
-            "[[network.exception]]\nfrom = \"office\"\nto = [\"11.77.0.80\", \"fd77::80\"]\nprotocol = \"tcp\"\n\
-             ports = [{port}]\nreason = \"port {port}\"\nuntil = \"2999-12-31\"\n{essential}"
-        )
-    };
-    let exceptions = exception(8883, "") + &exception(8884, "essential = true\n");
+    let exceptions = two_exceptions();
     fs::write(data.path().join("c.toml"), format!("{CONFIG}{exceptions}")).unwrap();
     let load = |lockdown: &[&str]| {
         for (program, family) in [("iptables", &[][..]), ("ip6tables", &["--ipv6"])] {
@@ -60,19 +53,7 @@ fn what_iptables_has_of_a_lockdown_leaves_of_the_exceptions_the_essential_ones_a
     }
 
     load(&["--lockdown"]);
-    for ((mut cut, mut cut_server), (mut kept, mut kept_server)) in standing {
-        // What the other end sends comes to nobody, before who opened it sends anything.
-        cut_server.write_all(b"still here").unwrap();
-        cut.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        cut.set_read_timeout(None).unwrap();
-        cut.write_all(b"after").unwrap();
-        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
-        kept_server.write_all(b"answer").unwrap();
-        kept.read_exact(&mut [0; 6]).unwrap();
-        kept.write_all(b"after").unwrap();
-        kept_server.read_exact(&mut [0; 5]).unwrap();
-    }
+    standing.into_iter().for_each(first_is_closed_and_second_is_not);
     for to in Machine::Internet.addresses() {
         assert_eq!((anew(to, 8883), anew(to, 8884)), (Err(ErrorKind::ConnectionRefused), Ok(())), "{to}");
     }

@@ -358,18 +358,43 @@ pub(super) fn open(lab: &Lab, to: IpAddr, port: u16, listener: &TcpListener) -> 
     (client, server)
 }
 
-/// A lockdown closes the exceptions of the kernel's rules that are not essential, what is open by them in both directions too.
-#[test]
-fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
-    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
-    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+/// Two ways past the gate, by port 8883, and by 8884 in a lockdown too.
+pub(super) fn two_exceptions() -> String {
     let exception = |port: u16, essential: &str| {
         format!(
             "[[network.exception]]\nfrom = \"office\"\nto = [\"11.77.0.80\", \"fd77::80\"]\nprotocol = \"tcp\"\n\
              ports = [{port}]\nreason = \"port {port}\"\nuntil = \"2999-12-31\"\n{essential}"
         )
     };
-    let exceptions = exception(8883, "") + &exception(8884, "essential = true\n");
+    exception(8883, "") + &exception(8884, "essential = true\n")
+}
+
+/// A connection, and its other end.
+type Open = (TcpStream, TcpStream);
+
+/// Of two that stood before a lockdown.
+pub(super) fn first_is_closed_and_second_is_not(
+    ((mut cut, mut cut_server), (mut kept, mut kept_server)): (Open, Open),
+) {
+    // What the other end sends comes to nobody, before who opened it sends anything.
+    cut_server.write_all(b"still here").unwrap();
+    cut.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    cut.set_read_timeout(None).unwrap();
+    cut.write_all(b"after").unwrap();
+    assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    kept_server.write_all(b"answer").unwrap();
+    kept.read_exact(&mut [0; 6]).unwrap();
+    kept.write_all(b"after").unwrap();
+    kept_server.read_exact(&mut [0; 5]).unwrap();
+}
+
+/// A lockdown closes the exceptions of the kernel's rules that are not essential, what is open by them in both directions too.
+#[test]
+fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
+    let (lab, data) = (Lab::make(), tempfile::tempdir().unwrap());
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let exceptions = two_exceptions();
     fs::write(data.path().join("c.toml"), format!("{CONFIG}{exceptions}")).unwrap();
     let egress = |arguments: &[&str]| {
         let mut command = lab.command(Machine::Gateway, env!("CARGO_BIN_EXE_sekisho"));
@@ -396,19 +421,7 @@ fn a_lockdown_leaves_of_the_exceptions_the_essential_ones_alone() {
         "{said}"
     );
     assert_eq!(locked(&lab), "ipv4, ipv6");
-    for ((mut cut, mut cut_server), (mut kept, mut kept_server)) in standing {
-        // What the other end sends comes to nobody, before who opened it sends anything.
-        cut_server.write_all(b"still here").unwrap();
-        cut.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        cut.set_read_timeout(None).unwrap();
-        cut.write_all(b"after").unwrap();
-        assert_eq!(cut.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
-        kept_server.write_all(b"answer").unwrap();
-        kept.read_exact(&mut [0; 6]).unwrap();
-        kept.write_all(b"after").unwrap();
-        kept_server.read_exact(&mut [0; 5]).unwrap();
-    }
+    standing.into_iter().for_each(first_is_closed_and_second_is_not);
     for to in Machine::Internet.addresses() {
         assert_eq!((anew(to, 8883), anew(to, 8884)), (Err(ErrorKind::ConnectionRefused), Ok(())), "{to}");
     }

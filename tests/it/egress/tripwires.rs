@@ -23,7 +23,7 @@ fn refused(to: [IpAddr; 2], port: u16) {
 }
 
 /// A gate on the gateway that knows its network and looks at what the rules log.
-fn watching_gate(lab: &Lab) -> Gate {
+pub(super) fn watching_gate(lab: &Lab) -> Gate {
     let before = format!("exec ip netns exec {} \"$0\" \"$@\"", lab.name(Machine::Gateway));
     let config = format!("[flows]\nnflog_group = 5\n[detect]\ndelay_seconds = 1\n{CONFIG}");
     let gate = Start { config: &config, before: &before, ..Start::default() }.gate();
